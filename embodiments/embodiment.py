@@ -1,0 +1,161 @@
+"""One robot type as data: model, drive, limits, body outline, camera."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from embodiments.spaces import CAMERA_FIELDS, DESCRIPTOR_SIZE, LIMIT_FIELDS, SLABS_M
+
+Family = Literal["wheeled", "legged", "humanoid"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobotModel:
+    """Where the robot's real model comes from: a file inside an installed PyPI package."""
+
+    package: str
+    """Distribution name on PyPI."""
+    path: str
+    """Path of the URDF, as the end of a path listed in the package's files."""
+    licence: str
+    keep_links: tuple[str, ...] = ()
+    """Links that must survive the merging of fixed joints (feet, camera)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Velocity and acceleration limits in the body frame; where they come from stands in ``source``."""
+
+    forward_mps: float
+    reverse_mps: float
+    lateral_mps: float
+    yaw_rate_radps: float
+    acceleration_mps2: float
+    yaw_acceleration_radps2: float
+    wheel_speed_mps: float
+    """Cap on |vx| + half_track |yaw rate|; for a robot without wheels its largest speed."""
+    half_track_m: float
+    """Half the distance between the wheels; 0 for a robot without wheels."""
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DifferentialDrive:
+    """Two wheels under velocity control."""
+
+    left_joint: str
+    right_joint: str
+    wheel_radius_m: float
+    track_m: float
+    wheel_gain: float = 200.0
+    """Velocity gain of the wheel joints [N m s/rad]."""
+    wheel_force_nm: float = 40.0
+    armature_kgm2: float = 0.01
+    caster_links: tuple[str, ...] = ()
+    """Links that touch the ground with low friction."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaitDrive:
+    """Legs that a learned velocity-tracking policy moves at 50 Hz over joint PD targets."""
+
+    joints: tuple[str, ...]
+    """Driven joints in the order of the gait's action."""
+    default_rad: tuple[float, ...]
+    """Joint angles of the standing pose, in the order of ``joints``."""
+    kp: tuple[float, ...]
+    kd: tuple[float, ...]
+    torque_nm: tuple[float, ...]
+    """Torque limits of the real motors."""
+    action_scale_rad: float
+    base_height_m: float
+    """Height of the base link above the ground when standing."""
+    feet: tuple[str, ...]
+    """Foot links, left before right, front before rear."""
+    mirror_joints: tuple[int, ...]
+    """For each joint the index of its left-right mirror image."""
+    mirror_signs: tuple[float, ...]
+    """Sign of each joint's angle under left-right mirroring."""
+    cycle_s: float
+    """Duration of one gait cycle."""
+    weights: str
+    """File in ``embodiments/gaits/``."""
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disc:
+    """One disc of a body outline, in the body frame."""
+
+    x_m: float
+    y_m: float
+    radius_m: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthCamera:
+    """Depth camera on the robot; an upright one looks along x, pitched down by ``pitch_rad``."""
+
+    x_m: float
+    z_m: float
+    """Height of the optical centre above the ground with the robot standing still."""
+    pitch_rad: float
+    """Positive looks down."""
+    hfov_rad: float
+    vfov_rad: float
+    """Real field of view of the upright image; outside of it the canonical image is 0."""
+    min_range_m: float
+    max_range_m: float
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embodiment:
+    """One robot type. Frozen; everything SI, angles in rad, body frame."""
+
+    name: str
+    family: Family
+    model: RobotModel
+    drive: DifferentialDrive | GaitDrive
+    limits: Limits
+    outline: tuple[tuple[Disc, ...], ...]
+    """Discs per height slab of ``spaces.SLABS_M``; an empty tuple where the body does not reach."""
+    camera: DepthCamera
+    posture_rad: dict[str, float] = field(default_factory=dict)
+    """Angles (or metres) of the locked joints in the stowed posture; joints not named are locked at 0."""
+
+    def inscribed_radius_m(self, slab: int) -> float:
+        """Return the radius around the base origin that the body fills at least in every direction; 0 where empty."""
+        return _support_m(self.outline[slab], reduce=np.min)
+
+    def circumscribed_radius_m(self, slab: int) -> float:
+        """Return the radius around the base origin that covers the body in this slab; 0 where empty."""
+        return max((float(np.hypot(d.x_m, d.y_m)) + d.radius_m for d in self.outline[slab]), default=0.0)
+
+    def descriptor(self) -> np.ndarray:
+        """Return the (E,) float32 vector of physical quantities, laid out as ``spaces.DESCRIPTOR_FIELDS``."""
+        limits = [getattr(self.limits, name) for name in LIMIT_FIELDS]
+        outline = [extent for slab in range(len(SLABS_M)) for extent in self._extents_m(slab)]
+        camera = [getattr(self.camera, name.removeprefix("camera_")) for name in CAMERA_FIELDS]
+        vector = np.asarray(limits + outline + camera, dtype=np.float32)
+        assert vector.shape == (DESCRIPTOR_SIZE,)
+        return vector
+
+    def _extents_m(self, slab: int) -> tuple[float, float, float]:
+        discs = self.outline[slab]
+        front = max((d.x_m + d.radius_m for d in discs), default=0.0)
+        rear = max((d.radius_m - d.x_m for d in discs), default=0.0)
+        half_width = max((abs(d.y_m) + d.radius_m for d in discs), default=0.0)
+        return front, rear, half_width
+
+
+def _support_m(discs: tuple[Disc, ...], *, reduce) -> float:  # type: ignore[no-untyped-def]
+    """Reduce the outline's extent from the origin over 64 directions."""
+    if not discs:
+        return 0.0
+    angles = np.linspace(0.0, 2.0 * np.pi, 64, endpoint=False)
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)  # (64, 2)
+    centres = np.asarray([(d.x_m, d.y_m) for d in discs])  # (D, 2)
+    extents = directions @ centres.T + np.asarray([d.radius_m for d in discs])  # (64, D)
+    return float(reduce(extents.max(axis=1)))

@@ -1,0 +1,81 @@
+"""Admissible commands: from shares of a robot's limits to a command it may execute.
+
+Written once for numpy arrays and torch tensors (only operators and methods that both have), so that the exported graph,
+the simulation, the recorder and the robot's runtime apply the very same projection.
+"""
+
+from typing import TypeVar
+
+from embodiments.spaces import CONTROL_DT_S, LIMIT_FIELDS, STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
+
+Array = TypeVar("Array")  # numpy.ndarray or torch.Tensor
+
+_POSITIVE = [LIMIT_FIELDS.index(name) for name in ("forward_mps", "lateral_mps", "yaw_rate_radps")]
+_NEGATIVE = [LIMIT_FIELDS.index(name) for name in ("reverse_mps", "lateral_mps", "yaw_rate_radps")]
+
+
+def _limit(descriptor, name: str):  # type: ignore[no-untyped-def]
+    index = LIMIT_FIELDS.index(name)
+    return descriptor[..., index : index + 1]
+
+
+def shares_to_command(share: Array, descriptor: Array) -> Array:
+    """Scale shares of the limits to a command, not yet admissible.
+
+    Args:
+        share: (..., 3) in [-1, 1] (clipped here): share of the forward or reverse, lateral and yaw limit.
+        descriptor: (..., E), SI units.
+
+    Returns:
+        (..., 3) vx [m/s], vy [m/s], yaw rate [rad/s], body frame.
+    """
+    clipped = share.clip(-1.0, 1.0)  # type: ignore[attr-defined]
+    return clipped.clip(min=0.0) * descriptor[..., _POSITIVE] + clipped.clip(max=0.0) * descriptor[..., _NEGATIVE]  # type: ignore[index]
+
+
+def command_to_shares(command: Array, descriptor: Array) -> Array:
+    """Invert ``shares_to_command``; a dimension that the robot does not have gives 0.
+
+    Args:
+        command: (..., 3) vx [m/s], vy [m/s], yaw rate [rad/s], body frame.
+        descriptor: (..., E), SI units.
+    """
+    positive = descriptor[..., _POSITIVE].clip(min=1e-6)  # type: ignore[index]
+    negative = descriptor[..., _NEGATIVE].clip(min=1e-6)  # type: ignore[index]
+    share = command.clip(min=0.0) / positive + command.clip(max=0.0) / negative  # type: ignore[attr-defined]
+    return share.clip(-1.0, 1.0) * active_dimensions(descriptor)
+
+
+def active_dimensions(descriptor: Array) -> Array:
+    """Return (..., 3) booleans: which of vx, vy, yaw rate the robot can command at all."""
+    return descriptor[..., _POSITIVE] > 0.0  # type: ignore[index]
+
+
+def project(command: Array, previous_command: Array, descriptor: Array) -> Array:
+    """Project a command into the robot's admissible set, keeping the curvature of the path.
+
+    Box limits first; then linear and angular speed are scaled *together* until |vx| + half_track |yaw rate| fits the
+    wheels; then a target below the stand thresholds becomes zero; then the step from the command executed last is
+    shortened, along a straight line, to what the accelerations allow. The admissible set is convex, so every point of
+    that line is in it.
+
+    Args:
+        command: (..., 3) vx [m/s], vy [m/s], yaw rate [rad/s], body frame.
+        previous_command: (..., 3) the command executed last, admissible.
+        descriptor: (..., E), SI units.
+
+    Returns:
+        (..., 3) the command to execute.
+    """
+    upper, lower = descriptor[..., _POSITIVE], -descriptor[..., _NEGATIVE]  # type: ignore[index]
+    boxed = command.clip(min=lower, max=upper)  # type: ignore[attr-defined]
+    wheel_speed = _limit(descriptor, "wheel_speed_mps")
+    demand = abs(boxed[..., 0:1]) + _limit(descriptor, "half_track_m") * abs(boxed[..., 2:3])
+    target = boxed * (wheel_speed / demand.clip(min=wheel_speed))
+    speed = (target[..., 0:1] ** 2 + target[..., 1:2] ** 2) ** 0.5
+    moves = (speed >= STAND_SPEED_MPS) | (abs(target[..., 2:3]) >= STAND_YAW_RATE_RADPS)
+    delta = target * moves - previous_command
+    change = (delta[..., 0:1] ** 2 + delta[..., 1:2] ** 2) ** 0.5
+    steps = (change / (_limit(descriptor, "acceleration_mps2") * CONTROL_DT_S)).clip(min=1.0)
+    steps = steps.clip(min=abs(delta[..., 2:3]) / (_limit(descriptor, "yaw_acceleration_radps2") * CONTROL_DT_S))
+    return previous_command + delta / steps

@@ -1,0 +1,80 @@
+"""What every robot sees and commands: shapes, units, frames and ranges. The only place that defines them.
+
+Frames: ``_w`` world (z up), ``_b`` body (x forward, y left, z up, yaw only: the body frame does not roll or pitch),
+``_c`` camera. Arrays are float32 with the environment as first axis, ``B``.
+"""
+
+import math
+
+# Control
+CONTROL_HZ = 10.0
+"""Rate at which a policy commands a robot [Hz]."""
+CONTROL_DT_S = 1.0 / CONTROL_HZ
+DRIVE_HZ = 50.0
+"""Rate at which a drive turns the command into joint targets, and at which collision is checked [Hz]."""
+PHYSICS_HZ = 200.0
+COMMAND_SIZE = 3
+"""Command (vx [m/s], vy [m/s], yaw rate [rad/s]) in the body frame; also the size of an action (shares of the limits)."""
+STAND_SPEED_MPS = 0.05
+STAND_YAW_RATE_RADPS = 0.05
+"""A target below both thresholds means: stand still."""
+REVERSE_LIMIT_MPS = 0.2
+LATERAL_LIMIT_MPS = 0.3
+"""Nobody can see behind or beside a forward camera: no robot commands more than this backwards or sideways [m/s]."""
+
+# Depth image: one upright pinhole for every body, fx = fy, pixel centres at half-integers
+DEPTH_HEIGHT_PX = 40
+DEPTH_WIDTH_PX = 64
+DEPTH_HFOV_RAD = math.radians(87.0)
+DEPTH_FOCAL_PX = DEPTH_WIDTH_PX / 2.0 / math.tan(DEPTH_HFOV_RAD / 2.0)
+DEPTH_RANGE_M = 10.0
+"""Planar depth along the optical axis [m]; 0 = invalid, beyond range = range."""
+
+# Route and goal
+ROUTE_POINTS = 10
+ROUTE_SPACING_M = 1.0
+GOAL_SIZE = 4
+"""Goal (x [m], y [m], cos, sin of the relative heading) in the body frame."""
+
+# Height slabs of a body's outline and of the scene's occupancy [m]. A table top lies in the third: a body that reaches
+# only into the first two passes under it.
+SLABS_M = ((0.05, 0.30), (0.30, 0.68), (0.68, 1.10), (1.10, 1.80))
+
+# Descriptor of an embodiment, SI units
+LIMIT_FIELDS = (
+    "forward_mps",
+    "lateral_mps",
+    "yaw_rate_radps",
+    "reverse_mps",
+    "acceleration_mps2",
+    "yaw_acceleration_radps2",
+    "wheel_speed_mps",
+    "half_track_m",
+)
+OUTLINE_FIELDS = tuple(
+    f"slab{index}_{extent}_m" for index in range(len(SLABS_M)) for extent in ("front", "rear", "half_width")
+)
+CAMERA_FIELDS = (
+    "camera_x_m",
+    "camera_z_m",
+    "camera_pitch_rad",
+    "camera_hfov_rad",
+    "camera_vfov_rad",
+    "camera_min_range_m",
+    "camera_max_range_m",
+)
+DESCRIPTOR_FIELDS = LIMIT_FIELDS + OUTLINE_FIELDS + CAMERA_FIELDS
+DESCRIPTOR_SIZE = len(DESCRIPTOR_FIELDS)
+LIMIT_SLICE = slice(0, len(LIMIT_FIELDS))
+OUTLINE_SLICE = slice(len(LIMIT_FIELDS), len(LIMIT_FIELDS) + len(OUTLINE_FIELDS))
+CAMERA_SLICE = slice(len(LIMIT_FIELDS) + len(OUTLINE_FIELDS), DESCRIPTOR_SIZE)
+
+OBSERVATION_SHAPES: dict[str, tuple[int, ...]] = {
+    "depth_m": (1, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX),
+    "velocity_b": (COMMAND_SIZE,),
+    "previous_command": (COMMAND_SIZE,),
+    "route_xy_b_m": (ROUTE_POINTS, 2),
+    "goal_b": (GOAL_SIZE,),
+    "embodiment": (DESCRIPTOR_SIZE,),
+}
+"""Everything that a policy may see, name -> shape without the batch axis. Nothing privileged is in it."""

@@ -1,0 +1,85 @@
+"""A scene: solids on flat ground, each with a semantic class and whether the known map shows it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+SEMANTIC_CLASSES = ("floor", "wall", "rack", "furniture", "box", "person", "other")
+FLOOR, WALL, RACK, FURNITURE, BOX, PERSON, OTHER = range(len(SEMANTIC_CLASSES))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solid:
+    """An upright prism: a convex polygon, counter-clockwise, extruded from ``z_min_m`` to ``z_max_m``."""
+
+    polygon_xy_w_m: tuple[tuple[float, float], ...]
+    z_min_m: float
+    z_max_m: float
+    semantic: int
+    known: bool
+    """Whether it is on the known map: walls, racks and fixed furniture are; boxes, clutter and people are not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """Solids standing on the ground plane z = 0 inside a closed rectangle."""
+
+    name: str
+    """``kind/split/index`` or the path of a map."""
+    kind: str
+    solids: tuple[Solid, ...]
+    extent_w_m: tuple[float, float, float, float]
+    """x_min, y_min, x_max, y_max; nothing outside of it can be reached."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mesh:
+    """Triangles of a scene, ground included."""
+
+    vertices_w_m: np.ndarray
+    """(V, 3) float32"""
+    triangles: np.ndarray
+    """(F, 3) uint32"""
+    semantic: np.ndarray
+    """(F,) uint8, index into ``SEMANTIC_CLASSES``"""
+    known: np.ndarray
+    """(F,) bool"""
+
+
+def box(
+    *, centre_xy_w_m: Sequence[float], size_m: Sequence[float], yaw_rad: float, z_min_m: float, semantic: int, known: bool
+) -> Solid:
+    """Return an upright box.
+
+    Args:
+        centre_xy_w_m: x, y of the centre.
+        size_m: length along the box's own x, width along its y, height.
+        yaw_rad: rotation about z.
+    """
+    half = np.asarray(size_m[:2]) / 2.0
+    corners = np.asarray([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half
+    rotation = np.asarray([[np.cos(yaw_rad), -np.sin(yaw_rad)], [np.sin(yaw_rad), np.cos(yaw_rad)]])
+    polygon = corners @ rotation.T + np.asarray(centre_xy_w_m)
+    return Solid(
+        polygon_xy_w_m=tuple((float(x), float(y)) for x, y in polygon),
+        z_min_m=z_min_m,
+        z_max_m=z_min_m + size_m[2],
+        semantic=semantic,
+        known=known,
+    )
+
+
+def cylinder(
+    *, centre_xy_w_m: Sequence[float], radius_m: float, height_m: float, semantic: int, known: bool, sides: int = 12
+) -> Solid:
+    """Return an upright prism of ``sides`` sides around a cylinder's axis, standing on the ground."""
+    angles = np.linspace(0.0, 2.0 * np.pi, sides, endpoint=False)
+    polygon = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius_m + np.asarray(centre_xy_w_m)
+    return Solid(
+        polygon_xy_w_m=tuple((float(x), float(y)) for x, y in polygon),
+        z_min_m=0.0,
+        z_max_m=height_m,
+        semantic=semantic,
+        known=known,
+    )
