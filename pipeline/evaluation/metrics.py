@@ -1,0 +1,110 @@
+"""Navigation metrics as pure functions of arrays with one entry per episode.
+
+A metric that is not defined (no episode, no success) is ``nan`` per episode and ``None`` as a summary; it is never 0.
+"""
+
+import numpy as np
+
+
+def spl(success: np.ndarray, *, geodesic_m: np.ndarray, path_m: np.ndarray) -> np.ndarray:
+    """Return success weighted by path length, per episode (N,).
+
+    Args:
+        success: (N,) bool.
+        geodesic_m: (N,) shortest collision-free path from the start to the goal.
+        path_m: (N,) length of the path that the robot took.
+
+    Source: Anderson et al. 2018, "On Evaluation of Embodied Navigation Agents", section 3.
+    """
+    return np.asarray(success, dtype=float) * _path_efficiency(geodesic_m, path_m)
+
+
+def soft_spl(*, end_geodesic_m: np.ndarray, initial_geodesic_m: np.ndarray, path_m: np.ndarray) -> np.ndarray:
+    """Return the progress made, weighted by path length, per episode (N,); success plays no part in it.
+
+    Args:
+        end_geodesic_m: (N,) geodesic distance to the goal where the episode ended; inf counts as no progress.
+        initial_geodesic_m: (N,) geodesic distance to the goal at the start, positive.
+        path_m: (N,) length of the path that the robot took.
+
+    Source: Habitat (``SoftSPL``); Datta et al. 2020, "Integrating Egocentric Localization".
+    """
+    progress = 1.0 - np.asarray(end_geodesic_m, dtype=float) / np.asarray(initial_geodesic_m, dtype=float)
+    return progress.clip(min=0.0) * _path_efficiency(initial_geodesic_m, path_m)
+
+
+def sct(success: np.ndarray, *, fastest_time_s: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+    """Return success weighted by completion time, per episode (N,).
+
+    Args:
+        success: (N,) bool.
+        fastest_time_s: (N,) time of the fastest feasible trajectory for this body, positive.
+        time_s: (N,) time that the robot took.
+
+    Source: Yokoyama et al. 2021, "Success Weighted by Completion Time", equation 2.
+    """
+    fastest = np.asarray(fastest_time_s, dtype=float)
+    return np.asarray(success, dtype=float) * fastest / np.maximum(np.asarray(time_s, dtype=float), fastest)
+
+
+def wtt_s(success: np.ndarray, *, time_s: np.ndarray) -> float | None:
+    """Return COMPASS's weighted travel time: the number of episodes times the mean time of the successful ones.
+
+    COMPASS defines it as the summed time of the successes over the success rate. The success rate cancels, so failures
+    do not show in it: quote it beside success only.
+
+    Args:
+        success: (N,) bool.
+        time_s: (N,) time that the robot took.
+
+    Returns:
+        Seconds; None without a success.
+
+    Source: COMPASS (arXiv 2502.16372), main table.
+    """
+    reached = np.asarray(success, dtype=bool)
+    return float(len(reached) * np.asarray(time_s, dtype=float)[reached].mean()) if reached.any() else None
+
+
+def fastest_time_s(
+    geodesic_m: np.ndarray, *, tolerance_m: float, speed_mps: float, acceleration_mps2: float
+) -> np.ndarray:
+    """Return the time of a trapezoidal speed profile, from rest to rest, over the geodesic less the goal's tolerance.
+
+    Args:
+        geodesic_m: (...) length of the shortest path.
+        tolerance_m: radius within which the goal counts as reached.
+        speed_mps: the body's top speed.
+        acceleration_mps2: the body's acceleration, also used for braking.
+
+    Returns:
+        (...) seconds; 0 for a geodesic within the tolerance.
+    """
+    distance = (np.asarray(geodesic_m, dtype=float) - tolerance_m).clip(min=0.0)
+    # Speeding up and braking take speed² / acceleration together; a shorter way never reaches the top speed.
+    triangle = 2.0 * np.sqrt(distance / acceleration_mps2)
+    trapezoid = distance / speed_mps + speed_mps / acceleration_mps2
+    return np.where(distance < speed_mps**2 / acceleration_mps2, triangle, trapezoid)
+
+
+def jerk_mps3(velocity_w_mps: np.ndarray, *, dt_s: float) -> float | None:
+    """Return the mean size of the jerk over an episode: how far from smooth the motion was.
+
+    Args:
+        velocity_w_mps: (T, 2) velocity in the world frame at a fixed rate.
+        dt_s: time between two rows.
+
+    Returns:
+        Mean norm of the velocity's second difference per dt²; None with fewer than three rows.
+    """
+    velocity = np.asarray(velocity_w_mps, dtype=float)
+    if len(velocity) < 3:
+        return None
+    return float(np.linalg.norm(np.diff(velocity, n=2, axis=0), axis=1).mean() / dt_s**2)
+
+
+def _path_efficiency(geodesic_m: np.ndarray, path_m: np.ndarray) -> np.ndarray:
+    geodesic = np.asarray(geodesic_m, dtype=float)
+    longer = np.maximum(np.asarray(path_m, dtype=float), geodesic)
+    # Start on the goal and no step: the shortest path was taken.
+    return np.divide(geodesic, longer, out=np.ones_like(longer), where=longer > 0.0)

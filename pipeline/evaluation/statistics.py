@@ -1,0 +1,82 @@
+"""Confidence intervals that know that episodes in one scene are not independent."""
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+"""Bootstrap resamples: the end points of a 95 % interval then move by less than a tenth of its width."""
+
+Interval = tuple[float, float]
+
+
+def wilson(count: int, *, total: int) -> Interval | None:
+    """Return the Wilson 95 % interval of a rate; None without trials."""
+    if total == 0:
+        return None
+    interval = stats.binomtest(int(count), int(total)).proportion_ci(CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def mean_interval(values: np.ndarray, *, clusters: np.ndarray, seed: int = 0) -> Interval | None:
+    """Return the 95 % bootstrap interval of a mean, resampling whole clusters (scenes).
+
+    Args:
+        values: (N,) one value per episode; nan where undefined, left out.
+        clusters: (N,) the scene of each episode, any hashable label.
+        seed: of the resampling.
+
+    Returns:
+        Lower and upper end; None where fewer than two clusters hold a defined value.
+    """
+    values = np.asarray(values, dtype=float)
+    defined = np.isfinite(values)
+    if not defined.any():
+        return None
+    names, members = np.unique(np.asarray(clusters)[defined], return_inverse=True)
+    if len(names) < 2:
+        return None
+    sums = np.bincount(members, weights=values[defined])  # (C,)
+    counts = np.bincount(members).astype(float)  # (C,)
+    result = stats.bootstrap(
+        (sums, counts),
+        _ratio,
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def paired_difference(
+    first: np.ndarray, second: np.ndarray, *, clusters: np.ndarray, seed: int = 0
+) -> tuple[float, Interval | None] | None:
+    """Return the mean of first − second over the same episodes, with its scene-clustered 95 % bootstrap interval.
+
+    Args:
+        first: (N,) values of one agent; nan where undefined.
+        second: (N,) values of the other agent on the very same episodes, in the same order.
+        clusters: (N,) the scene of each episode.
+        seed: of the resampling.
+
+    Returns:
+        Difference and interval; None where no episode is defined for both.
+
+    Raises:
+        ValueError: If the two do not have the same number of episodes.
+    """
+    first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if first.shape != second.shape:
+        raise ValueError(f"a paired difference needs the same episodes: found {len(first)} and {len(second)}.")
+    difference = first - second
+    if not np.isfinite(difference).any():
+        return None
+    return float(np.nanmean(difference)), mean_interval(difference, clusters=clusters, seed=seed)
+
+
+def _ratio(sums: np.ndarray, counts: np.ndarray, axis: int) -> np.ndarray:
+    ratio: np.ndarray = sums.sum(axis=axis) / counts.sum(axis=axis)
+    return ratio

@@ -1,0 +1,80 @@
+"""Intervals against published values, hand-made cases and coverage."""
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation import statistics
+
+
+def test_wilson_against_the_closed_form() -> None:
+    # 10 of 20: centre 0.5, half width z sqrt(0.25 / 20 + z^2 / (4 * 400)) / (1 + z^2 / 20)
+    low, high = statistics.wilson(10, total=20) or (0.0, 0.0)
+    z = 1.959964
+    half = z * np.sqrt(0.25 / 20 + z**2 / 1600) / (1 + z**2 / 20)
+    assert (low, high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)
+
+
+def test_wilson_at_the_borders() -> None:
+    low, high = statistics.wilson(0, total=64) or (1.0, 1.0)
+    assert low == 0.0 and high == pytest.approx(0.0566, abs=1e-3)
+    assert statistics.wilson(0, total=0) is None
+
+
+def test_mean_interval_of_identical_clusters_has_no_width() -> None:
+    values = np.tile([0.0, 1.0], 8)
+    assert statistics.mean_interval(values, clusters=np.repeat(np.arange(8), 2)) == pytest.approx((0.5, 0.5))
+
+
+def test_clusters_widen_the_interval() -> None:
+    rng = np.random.default_rng(0)
+    scene = np.repeat(np.arange(16), 8)
+    values = np.repeat(rng.random(16) < 0.5, 8).astype(float)  # all episodes of a scene end alike
+    clustered = statistics.mean_interval(values, clusters=scene)
+    independent = statistics.mean_interval(values, clusters=np.arange(len(values)))
+    assert clustered is not None and independent is not None
+    assert clustered[1] - clustered[0] > 2.0 * (independent[1] - independent[0])
+
+
+def test_mean_interval_covers_the_truth() -> None:
+    rng = np.random.default_rng(1)
+    inside = 0
+    for trial in range(100):
+        scene_mean = rng.normal(1.0, 0.3, size=40)
+        values = np.repeat(scene_mean, 4) + rng.normal(0.0, 0.2, size=160)
+        interval = statistics.mean_interval(values, clusters=np.repeat(np.arange(40), 4), seed=trial)
+        inside += interval is not None and interval[0] <= 1.0 <= interval[1]
+    assert inside >= 88
+
+
+def test_undefined_values_are_left_out() -> None:
+    values = np.array([1.0, np.nan, 1.0, np.nan])
+    assert statistics.mean_interval(values, clusters=np.arange(4)) == pytest.approx((1.0, 1.0))
+    assert statistics.mean_interval(np.full(4, np.nan), clusters=np.arange(4)) is None
+    assert statistics.mean_interval(np.ones(4), clusters=np.zeros(4)) is None
+
+
+def test_paired_difference_by_hand() -> None:
+    first = np.array([1.0, 1.0, 0.0, 1.0])
+    second = np.array([0.0, 1.0, 0.0, 0.0])
+    difference, interval = statistics.paired_difference(first, second, clusters=np.arange(4)) or (0.0, None)
+    assert difference == pytest.approx(0.5)
+    assert interval is not None and interval[0] <= 0.5 <= interval[1]
+
+
+def test_pairing_removes_what_the_agents_share() -> None:
+    rng = np.random.default_rng(2)
+    hardness = rng.normal(size=64)
+    difference, interval = statistics.paired_difference(hardness + 0.1, hardness, clusters=np.arange(64)) or (0, None)
+    assert difference == pytest.approx(0.1)
+    assert interval == pytest.approx((0.1, 0.1))
+
+
+def test_paired_difference_refuses_different_episodes() -> None:
+    with pytest.raises(ValueError, match="found 3 and 4"):
+        statistics.paired_difference(np.ones(3), np.ones(4), clusters=np.arange(4))
+
+
+def test_same_seed_same_interval() -> None:
+    values = np.random.default_rng(3).random(50)
+    first = statistics.mean_interval(values, clusters=np.arange(50), seed=5)
+    assert first == statistics.mean_interval(values, clusters=np.arange(50), seed=5)
