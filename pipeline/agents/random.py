@@ -1,0 +1,41 @@
+"""Agent that drives at random: the floor that any learned policy must clear."""
+
+from typing import Literal
+
+import torch
+
+from embodiments.spaces import COMMAND_SIZE, CONTROL_HZ
+from pipeline.agents.agent import Privileged
+from pipeline.simulation.navigation import Observation
+
+HOLD_STEPS = int(CONTROL_HZ)
+"""A draw is held for 1 s: one that changes at 10 Hz averages out and leaves the robot where it stands."""
+
+
+class RandomAgent:
+    """Uniform shares, redrawn every second of an episode."""
+
+    output: Literal["share"] = "share"
+
+    def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
+        # Drawn on the CPU so that a seed means the same commands on every device.
+        self._generator = torch.Generator().manual_seed(seed)
+        self._share = torch.zeros(num_envs, COMMAND_SIZE, device=device)
+        self._age = torch.zeros(num_envs, dtype=torch.long, device=device)
+
+    def reset(self, mask: torch.Tensor) -> None:
+        """Redraw at the next step for the environments in ``mask`` (B,)."""
+        self._age.masked_fill_(mask, 0)
+
+    def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
+        """Return shares (B, 3), uniform in [-1, 1]."""
+        draw = torch.rand(self._share.shape, generator=self._generator) * 2.0 - 1.0
+        redraw = (self._age % HOLD_STEPS == 0)[:, None]
+        self._share = torch.where(redraw, draw.to(self._share.device), self._share)
+        self._age += 1
+        return self._share
+
+
+def make(*, num_envs: int, device: str, seed: int) -> RandomAgent:
+    """Return the agent that drives at random."""
+    return RandomAgent(num_envs=num_envs, device=device, seed=seed)

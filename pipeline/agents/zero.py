@@ -1,0 +1,27 @@
+"""Agent that never moves: what an episode looks like when nothing is done."""
+
+from typing import Literal
+
+import torch
+
+from embodiments.spaces import COMMAND_SIZE
+from pipeline.agents.agent import Privileged
+from pipeline.simulation.navigation import Observation
+
+
+class ZeroAgent:
+    """Command zero, always."""
+
+    output: Literal["share"] = "share"
+
+    def reset(self, mask: torch.Tensor) -> None:
+        """Do nothing: there is nothing to forget."""
+
+    def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
+        """Return zero shares (B, 3)."""
+        return torch.zeros_like(observation.previous_command[:, :COMMAND_SIZE])
+
+
+def make(*, num_envs: int, device: str, seed: int) -> ZeroAgent:
+    """Return the agent that never moves."""
+    return ZeroAgent()
