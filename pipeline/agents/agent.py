@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 import torch
 
-from pipeline.simulation.navigation import Observation
+from pipeline.simulation.observation import Observation
 
 Privileged = Callable[[], dict[str, torch.Tensor]]
 """Gives what the simulation knows and no robot sees; for the teacher only."""

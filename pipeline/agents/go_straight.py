@@ -11,7 +11,7 @@ import torch
 from embodiments.limits import command_to_shares
 from embodiments.spaces import LIMIT_FIELDS, STAND_SPEED_MPS
 from pipeline.agents.agent import Privileged
-from pipeline.simulation.navigation import Observation
+from pipeline.simulation.observation import Observation
 
 ARRIVE_M = 0.15
 """Stop driving within this distance: inside both protocols' tolerance (0.25 and 0.5 m) with room for coasting."""

@@ -6,7 +6,7 @@ import torch
 
 from embodiments.spaces import COMMAND_SIZE, CONTROL_HZ
 from pipeline.agents.agent import Privileged
-from pipeline.simulation.navigation import Observation
+from pipeline.simulation.observation import Observation
 
 HOLD_STEPS = int(CONTROL_HZ)
 """A draw is held for 1 s: one that changes at 10 Hz averages out and leaves the robot where it stands."""

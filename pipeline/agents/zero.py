@@ -6,7 +6,7 @@ import torch
 
 from embodiments.spaces import COMMAND_SIZE
 from pipeline.agents.agent import Privileged
-from pipeline.simulation.navigation import Observation
+from pipeline.simulation.observation import Observation
 
 
 class ZeroAgent:

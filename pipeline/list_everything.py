@@ -1,0 +1,53 @@
+"""List the robots, scenes, stages, commands and presets that exist."""
+
+from dataclasses import dataclass
+
+import embodiments.registry
+from pipeline import presets, stages
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Nothing to choose."""
+
+
+def main(config: Config) -> None:
+    """Print what exists, without importing a simulator or torch."""
+    _section("Stages (python -m pipeline STAGE --run runs/NAME --preset PRESET)")
+    for entry in stages.stages().values():
+        needs = f" ← {', '.join(entry.needs)}" if entry.needs else ""
+        _row(entry.name, f"{entry.summary}{' One folder per robot.' if entry.per_robot else ''}{needs}")
+    _section("Commands (python -m pipeline COMMAND)")
+    _row("list", "This list.")
+    for entry in stages.commands().values():
+        if entry.name != "list_everything":
+            _row(entry.name, entry.summary)
+    _section("Robots (--embodiments a,b)")
+    for name in embodiments.registry.names():
+        _row(name, _robot(name) + ("" if name in presets.DEFAULT_ROBOTS else " Not part of `make all`."))
+    _section("Scenes (--scenes a,b, or the path of a Nav2 map's .yaml)")
+    for name in _scenes():
+        _row(name, "")
+    _section("Presets (--preset)")
+    for name, preset in presets.PRESETS.items():
+        _row(name, (preset.__doc__ or "").partition("\n")[0])
+
+
+def _robot(name: str) -> str:
+    robot = embodiments.registry.get(name)
+    limits = robot.limits
+    return f"{robot.family}, {limits.forward_mps:.2f} m/s, {limits.yaw_rate_radps:.2f} rad/s; model: {robot.model.package}."
+
+
+def _scenes() -> tuple[str, ...]:
+    from scenes import registry
+
+    return registry.names()
+
+
+def _section(title: str) -> None:
+    print(f"\n{title}")
+
+
+def _row(name: str, text: str) -> None:
+    print(f"  {name:<24}{text}".rstrip())

@@ -1,0 +1,79 @@
+"""Commands side by side: one process per robot, as many at once as asked for, their lines told apart."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+_GRACE_S = 20.0
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> dict[str, int]:
+    """Run ``python -m pipeline ...`` once per name and wait for all; one that fails does not stop the others.
+
+    Args:
+        commands: Label shown before each line -> arguments after ``python -m pipeline``.
+        workers: How many at once; each gets its share of the cores.
+
+    Returns:
+        Exit status per label.
+    """
+    workers = max(1, min(workers, len(commands)))
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if workers > 1:
+        environment["OMP_NUM_THREADS"] = str(max(1, cores() // workers))
+    running: set[subprocess.Popen[str]] = set()
+    stopping = threading.Event()
+
+    def run(item: tuple[str, Sequence[str]]) -> tuple[str, int]:
+        name, arguments = item
+        if stopping.is_set():
+            return name, 130
+        # Its own session: a Ctrl-C reaches it once, from here, and not a second time from the terminal.
+        with subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *arguments],
+            cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        ) as process:  # fmt: skip
+            running.add(process)
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(f"[{name}] {line.rstrip()}", flush=True)
+        running.discard(process)
+        return name, process.returncode
+
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(run, item) for item in commands.items()]
+        try:
+            return dict(future.result() for future in futures)
+        except BaseException:
+            stopping.set()
+            _stop(running)
+            raise
+
+
+def _stop(processes: set[subprocess.Popen[str]]) -> None:
+    """Ask the processes to stop as by Ctrl-C, then end those that do not."""
+    for process in list(processes):
+        _signal(process, signal.SIGINT)
+    for process in list(processes):
+        try:
+            process.wait(timeout=_GRACE_S)
+        except subprocess.TimeoutExpired:
+            _signal(process, signal.SIGKILL)
+
+
+def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,359 @@
+"""Run folders: every stage reads verified folders and publishes one, all or nothing.
+
+``runs/NAME/STAGE/`` (per robot ``runs/NAME/STAGE/ROBOT/``) appears under its name only when it is complete: files are
+written into a temporary sibling, made durable, listed in a manifest, and the sibling is renamed. A stage that was killed
+leaves only ``runs/NAME/.work/STAGE/``, from which the same command resumes.
+"""
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline import lock, manifest, provenance
+from pipeline.manifest import ManifestError
+from pipeline.stages import Entry, stage
+
+TENSORBOARD = "tensorboard"
+_MARKER = "resume.json"
+
+
+class StageRun:
+    """One stage's view of its run: what it reads, where it writes. Picklable, so that workers can have it.
+
+    Attributes:
+        name: The stage.
+        robot: The robot, for a stage with one folder per robot.
+        directory: Temporary folder to write the final outputs into; published when the stage is done.
+        work: Folder that survives a kill: checkpoints to resume from, shards, ``work/tensorboard``. Moving a finished
+            file from here into ``directory`` is a rename. Cleared when the stage is published or its
+            configuration or inputs change; ``work/tensorboard`` is published with the outputs.
+        metrics: Figures for the manifest.
+    """
+
+    def __init__(self, *, name: str, robot: str | None, target: Path, inputs: Mapping[str, Path], key: str) -> None:
+        self.name = name
+        self.robot = robot
+        self.target = target
+        self.directory = _sibling(target, "new")
+        self.work = _work(target, robot)
+        self.metrics: dict[str, Any] = {}
+        self.body: dict[str, Any] = {}
+        self._inputs = dict(inputs)
+        self._key = key
+        self._notes: list[str] = []
+        self._started_s = time.monotonic()
+        self.published = False
+
+    def input(self, name: str, robot: str | None = None) -> Path:
+        """Return the published, verified folder of a stage that this one needs.
+
+        Args:
+            name: A stage named in ``NEEDS``.
+            robot: Whose folder, for a stage with one folder per robot; this run's own robot by default.
+
+        Raises:
+            ValueError: If the stage has no finished folder in this run.
+        """
+        where = f"{name}/{robot or self.robot}" if stage(name).per_robot else name
+        if where not in self._inputs:
+            raise ValueError(f"stage '{self.name}' has no input '{where}'. It has: {', '.join(self._inputs) or 'none'}.")
+        return self._inputs[where]
+
+    def robots(self, name: str) -> tuple[str, ...]:
+        """Return the robots that have a finished folder of a stage that this one needs, sorted."""
+        return tuple(sorted(where.partition("/")[2] for where in self._inputs if where.startswith(f"{name}/")))
+
+    def note(self, text: str) -> None:
+        """Print one line and keep it in the manifest."""
+        self._notes.append(text)
+        print(f"{label(self.name, self.robot)}: {text}", flush=True)
+
+    def publish(self) -> None:
+        """Make the outputs durable and visible. Called when ``run`` returns; ``run_many`` may call it robot by robot."""
+        if self.published:
+            return
+        events = self.work / TENSORBOARD
+        if events.is_dir():
+            shutil.copytree(events, self.directory / TENSORBOARD, dirs_exist_ok=True)
+        wall_time_s = round(time.monotonic() - self._started_s + _read_marker(self.work).get("elapsed_s", 0.0), 1)
+        body = {**self.body, "metrics": self.metrics, "notes": self._notes, "wall_time_s": wall_time_s}
+        manifest.write(self.directory, body)
+        _swap(self.directory, self.target)
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.published = True
+        print(f"{label(self.name, self.robot)}: done in {wall_time_s:,.0f} s → {self.target}", flush=True)
+
+    def open(self) -> None:
+        """Prepare the folders; keep ``work`` only if it was made with the same configuration and inputs."""
+        self._started_s = time.monotonic()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir(parents=True)
+        found = _read_marker(self.work)
+        if self.work.exists() and found.get("key") != self._key:
+            if any(path.name != _MARKER for path in self.work.iterdir()):
+                self.note("configuration or inputs changed since the interrupted run; starting afresh")
+            shutil.rmtree(self.work)
+            found = {}
+        self.work.mkdir(parents=True, exist_ok=True)
+        if found:
+            self.note("resuming the interrupted run")
+        self._mark(found.get("elapsed_s", 0.0))
+
+    def close(self) -> None:
+        """Leave an unfinished run: drop the half-written outputs, keep ``work`` and the time spent."""
+        if self.published:
+            return
+        shutil.rmtree(self.directory, ignore_errors=True)
+        if self.work.exists():
+            self._mark(_read_marker(self.work).get("elapsed_s", 0.0) + time.monotonic() - self._started_s)
+
+    def _mark(self, elapsed_s: float) -> None:
+        marker = self.work / _MARKER
+        temporary = marker.with_suffix(".tmp")
+        temporary.write_text(json.dumps({"key": self._key, "elapsed_s": elapsed_s}))
+        temporary.replace(marker)
+
+
+def execute(name: str, config: Any, run_root: Path | str | None, *, preset: str | None = None, out: Path | None = None) -> bool:
+    """Run one stage, unless its folder is already there with the same configuration and inputs.
+
+    Args:
+        name: Stage.
+        config: Its ``Config``.
+        run_root: ``runs/NAME``; None to run outside of a run, without inputs of other stages.
+        preset: Only recorded.
+        out: Folder to publish into instead of ``run_root/STAGE``.
+
+    Returns:
+        Whether the stage ran.
+
+    Raises:
+        ValueError: If an input is missing or broken, another process holds the folder, or the disk is full.
+    """
+    return bool(execute_many(name, [config], run_root, preset=preset, out=out))
+
+
+def execute_many(
+    name: str, configs: Sequence[Any], run_root: Path | str | None, *, preset: str | None = None, out: Path | None = None
+) -> list[str | None]:
+    """Run one stage for several robots in this process; ``execute`` says the rest.
+
+    Returns:
+        The robots for which it ran (None for a stage without robots).
+    """
+    entry = stage(name)
+    root = Path(run_root) if run_root is not None else None
+    targets = [out or _target(root, name, _robot(entry, config)) for config in configs]
+    with ExitStack() as stack:
+        for target, config in zip(targets, configs, strict=True):
+            _refuse_foreign(target, out=out)
+            stack.enter_context(lock.held(_lock_file(target, _robot(entry, config))))
+        runs = []
+        for target, config in zip(targets, configs, strict=True):
+            run = _prepare(entry, config, root, target, preset=preset)
+            if run is not None:
+                stack.callback(run.close)
+                runs.append((config, run))
+        if runs:
+            _run(entry, runs)
+    return [run.robot for _, run in runs]
+
+
+def _run(entry: Entry, runs: Sequence[tuple[Any, StageRun]]) -> None:
+    module = entry.load()
+    for _, run in runs:
+        run.open()
+    if entry.takes_many and len(runs) > 1:
+        module.run_many([config for config, _ in runs], [run for _, run in runs])
+        for _, run in runs:
+            run.publish()
+        return
+    for config, run in runs:
+        module.run(config, run)
+        run.publish()
+
+
+def _prepare(entry: Entry, config: Any, root: Path | None, target: Path, *, preset: str | None) -> StageRun | None:
+    """Hash what the stage will read and return its run; None if what it would make is there already."""
+    robot = _robot(entry, config)
+    _recover(target)
+    folders = input_folders(entry, root, config) if root is not None else {}
+    inputs = {where: manifest.read(folder, stage=where.partition("/")[0]).digest() for where, folder in folders.items()}
+    inputs |= {f"file:{path}": manifest.hash_file(path) for path in _files_in(config)}
+    settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    key = manifest.hash_of({"stage": entry.name, "config": settings, "inputs": inputs})
+    if _up_to_date(target, entry.name, robot, key):
+        return None
+    _check_disk(target, entry.disk_gb)
+    for where, folder in folders.items():
+        _verify_input(where, folder)
+    run = StageRun(name=entry.name, robot=robot, target=target, inputs=folders, key=key)
+    run.body = {
+        "stage": entry.name,
+        "robot": robot,
+        "preset": preset,
+        "key": key,
+        "config": settings,
+        "seed": getattr(config, "seed", None),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "inputs": inputs,
+        **provenance.describe(),
+    }
+    return run
+
+
+def input_folders(entry: Entry, root: Path, config: Any) -> dict[str, Path]:
+    """Return where a stage's inputs lie, "STAGE" or "STAGE/ROBOT" -> folder with a readable manifest.
+
+    A stage with one folder per robot reads its own robot's folder of other such stages. Any other stage reads those of
+    the robots in its ``Config.embodiments`` where it has this field, else all that are finished.
+
+    Raises:
+        ValueError: If a needed stage has no finished folder.
+    """
+    folders: dict[str, Path] = {}
+    for name in entry.needs:
+        if not stage(name).per_robot:
+            folders[name] = _published(root / name, name, root, None)
+            continue
+        for robot in _robots_to_read(entry, root / name, config):
+            folders[f"{name}/{robot}"] = _published(root / name / robot, name, root, robot)
+    return folders
+
+
+def _robots_to_read(entry: Entry, folder: Path, config: Any) -> Sequence[str]:
+    if entry.per_robot:
+        return [str(config.embodiment)]
+    if getattr(config, "embodiments", ()):
+        return tuple(config.embodiments)
+    found = [path.name for path in sorted(folder.glob("[!.]*")) if (path / manifest.NAME).exists()]
+    if not found:
+        raise ValueError(_missing(folder.name, folder.parent, None, f"{folder} has no finished robot"))
+    return found
+
+
+def label(name: str, robot: str | None) -> str:
+    """Return how a stage of one robot is called in messages."""
+    return f"{name} {robot}" if robot else name
+
+
+def _published(folder: Path, name: str, root: Path, robot: str | None) -> Path:
+    try:
+        manifest.read(folder, stage=name)
+    except ManifestError as error:
+        raise ValueError(_missing(name, root, robot, str(error))) from None
+    return folder
+
+
+def _verify_input(where: str, folder: Path) -> None:
+    name, _, robot = where.partition("/")
+    try:
+        manifest.verify(folder, stage=name)
+    except ManifestError as error:
+        root = folder.parents[1] if robot else folder.parent
+        raise ValueError(_missing(name, root, robot or None, str(error))) from None
+
+
+def _missing(name: str, root: Path, robot: str | None, problem: str) -> str:
+    robots = f" --embodiments {robot}" if robot else ""
+    return f"{problem}. Make it with: python -m pipeline {name} --run {root}{robots} (same --preset)."
+
+
+def _up_to_date(target: Path, name: str, robot: str | None, key: str) -> bool:
+    if not target.exists():
+        return False
+    try:
+        if manifest.read(target, stage=name).key != key:
+            return False
+        manifest.verify(target, stage=name)
+    except ManifestError as error:
+        print(f"{label(name, robot)}: {error}; making it again", flush=True)
+        return False
+    print(f"{label(name, robot)}: up to date, skipped ({target})", flush=True)
+    return True
+
+
+def _refuse_foreign(target: Path, *, out: Path | None) -> None:
+    """Never replace a folder that a person chose and that holds something else."""
+    if out is None or not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not (target / manifest.NAME).exists():
+        raise ValueError(f"--out {target} exists and is not the output of a stage; choose a new folder or delete it.")
+
+
+def _check_disk(target: Path, needed_gb: float) -> None:
+    existing = next(parent for parent in target.absolute().parents if parent.exists())
+    free_gb = shutil.disk_usage(existing).free / 1e9
+    if free_gb < needed_gb:
+        raise ValueError(f"{existing} has {free_gb:.1f} GB free, this stage asks for {needed_gb:.1f} GB; make room.")
+
+
+def _files_in(config: Any) -> list[Path]:
+    """Return the existing files that a configuration names: their content counts as an input."""
+    values = [v for value in dataclasses.asdict(config).values() for v in (value if isinstance(value, tuple) else (value,))]
+    paths = [Path(value) for value in values if isinstance(value, str | Path) and 0 < len(str(value)) < 1000]
+    return [path for path in paths if path.is_file()]
+
+
+def _swap(new: Path, target: Path) -> None:
+    """Put a durable folder in its place; the old one stays until the new one is there."""
+    old = _sibling(target, "old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    new.rename(target)
+    manifest.sync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _recover(target: Path) -> None:
+    """Finish or undo a swap that a kill cut in two."""
+    new, old = _sibling(target, "new"), _sibling(target, "old")
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    if not old.exists():
+        return
+    try:
+        manifest.verify(new)
+        new.rename(target)
+    except ManifestError:
+        old.rename(target)
+
+
+def _sibling(target: Path, suffix: str) -> Path:
+    return target.parent / f".{target.name}.{suffix}"
+
+
+def _robot(entry: Entry, config: Any) -> str | None:
+    return str(config.embodiment) if entry.per_robot else None
+
+
+def _target(root: Path | None, name: str, robot: str | None) -> Path:
+    if root is None:
+        raise ValueError(f"say where stage '{name}' should write: --run runs/NAME.")
+    return root / name / robot if robot else root / name
+
+
+def _work(target: Path, robot: str | None) -> Path:
+    base = target.parents[1] / ".work" / target.parent.name if robot else target.parent / ".work"
+    return base / target.name
+
+
+def _lock_file(target: Path, robot: str | None) -> Path:
+    work = _work(target, robot)
+    return work.with_name(f"{work.name}.lock")
+
+
+def _read_marker(work: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((work / _MARKER).read_text())
+        return found
+    except (OSError, ValueError):
+        return {}
+

@@ -1,0 +1,117 @@
+"""The stages and commands that exist: one file each in this folder, discovered, never listed.
+
+A **stage** file defines at its top level ``NEEDS`` (names of the stages it reads), ``Config`` (frozen keyword-only dataclass)
+and ``run(config, run)``; with ``PER_ROBOT = True`` it has one folder per robot and ``Config`` has a field ``embodiment``.
+Optional are ``run_many(configs, runs)`` (several robots in one process) and ``NEEDS_DISK_GB`` (free space to ask for).
+A **command** file defines ``Config`` and ``main(config)`` and has no ``NEEDS``.
+
+Files are read, not imported, so that listing them costs no torch and no simulator.
+"""
+
+import ast
+import difflib
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One stage or command, as read from its file without importing it."""
+
+    name: str
+    summary: str
+    """First line of the file's docstring."""
+    is_stage: bool
+    needs: tuple[str, ...] = ()
+    per_robot: bool = False
+    takes_many: bool = False
+    """Whether it has ``run_many``, which runs several robots in one process."""
+    disk_gb: float = 1.0
+
+    def load(self) -> ModuleType:
+        """Import the file."""
+        return importlib.import_module(f"pipeline.{self.name}")
+
+
+@cache
+def stages() -> dict[str, Entry]:
+    """Return every stage, in an order in which each comes after the stages it needs."""
+    found = {entry.name: entry for entry in _entries() if entry.is_stage}
+    ordered: dict[str, Entry] = {}
+    while len(ordered) < len(found):
+        # A need without a file cannot be waited for; the conformance test names it.
+        ready = [e for n, e in found.items() if n not in ordered and all(x in ordered or x not in found for x in e.needs)]
+        if not ready:
+            raise RuntimeError(f"stages need each other in a circle: {', '.join(sorted(set(found) - set(ordered)))}")
+        ordered.update((entry.name, entry) for entry in ready)
+    return ordered
+
+
+@cache
+def commands() -> dict[str, Entry]:
+    """Return every command."""
+    return {entry.name: entry for entry in _entries() if not entry.is_stage}
+
+
+def stage(name: str) -> Entry:
+    """Return one stage.
+
+    Raises:
+        ValueError: If there is no such stage.
+    """
+    if name not in stages():
+        raise ValueError(unknown("stage", name, tuple(stages())))
+    return stages()[name]
+
+
+def unknown(kind: str, name: str, known: Sequence[str]) -> str:
+    """Return one line that says what was asked for, what is close to it and what exists."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else "."
+    return f"no {kind} '{name}'{hint} Known: {', '.join(known) or 'none'}."
+
+
+@cache
+def _entries() -> tuple[Entry, ...]:
+    entries = (_read(file) for file in sorted(FOLDER.glob("*.py")))
+    return tuple(entry for entry in entries if entry is not None)
+
+
+def _read(file: Path) -> Entry | None:
+    """Read what a file defines at its top level; None if it is neither a stage nor a command."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    has_config = any(isinstance(node, ast.ClassDef) and node.name == "Config" for node in tree.body)
+    constants = _constants(tree)
+    is_stage = "NEEDS" in constants
+    if not is_stage and not (has_config and "main" in functions):
+        return None
+    needs, disk_gb = constants.get("NEEDS", ()), constants.get("NEEDS_DISK_GB", 1.0)
+    assert isinstance(needs, tuple) and isinstance(disk_gb, int | float)
+    return Entry(
+        name=file.stem,
+        summary=(ast.get_docstring(tree) or "").partition("\n")[0],
+        is_stage=is_stage,
+        needs=needs,
+        per_robot=constants.get("PER_ROBOT", False) is True,
+        takes_many="run_many" in functions,
+        disk_gb=float(disk_gb),
+    )
+
+
+def _constants(tree: ast.Module) -> dict[str, object]:
+    """Return the literal values assigned at the top level to the names of the contract."""
+    values: dict[str, object] = {}
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        for target in targets:
+            if isinstance(target, ast.Name) and target.id in ("NEEDS", "PER_ROBOT", "NEEDS_DISK_GB"):
+                assert isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
+                values[target.id] = ast.literal_eval(node.value)
+    return values
