@@ -1,0 +1,53 @@
+"""The generalist: one network for all bodies, told by the descriptor which body it has."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from embodiments.spaces import COMMAND_SIZE, DESCRIPTOR_SIZE
+from world_model.descriptor import gaussian_log_std_bounds, normalise_descriptor
+from world_model.residual_head import mlp, zero_last_layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneralistConfig:
+    """Sizes of the generalist."""
+
+    feature_size: int
+    """Length F of ``world_model.base_head.policy_features``; their last three entries are the base share."""
+    hidden: tuple[int, ...] = (384, 384, 256)
+    """Wider than one residual head: it holds as many of them as there are bodies."""
+    correction_scale: float = 1.0
+    """Bound of the correction of the base share; that of the residual heads."""
+    initial_log_std: float = -1.2
+
+
+class Generalist(nn.Module):
+    """``policy_features`` and descriptor -> Gaussian over the full share; equal to the base policy at first."""
+
+    Config = GeneralistConfig
+
+    def __init__(self, config: GeneralistConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = mlp(config.feature_size + DESCRIPTOR_SIZE, config.hidden, COMMAND_SIZE)
+        zero_last_layer(self.layers)
+        self.log_std_layer = nn.Linear(DESCRIPTOR_SIZE, COMMAND_SIZE)
+        nn.init.zeros_(self.log_std_layer.weight)
+        nn.init.constant_(self.log_std_layer.bias, config.initial_log_std)
+
+    def forward(self, features: Tensor, embodiment: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the Gaussian over shares.
+
+        Args:
+            features: (B, F).
+            embodiment: (B, E) descriptor, SI units.
+
+        Returns:
+            mean (B, 3) = base share + bounded correction, not clipped, and log_std (B, 3), which follows the body alone.
+        """
+        body = normalise_descriptor(embodiment)
+        correction = torch.tanh(self.layers(torch.cat([features, body], dim=-1))) * self.config.correction_scale
+        log_std = gaussian_log_std_bounds(self.log_std_layer(body))
+        return features[..., -COMMAND_SIZE:] + correction, log_std

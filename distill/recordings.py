@@ -1,0 +1,170 @@
+"""Recordings on disk: HDF5 shards of sequences, (T, B, ...), checked when written and when read."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from embodiments.spaces import COMMAND_SIZE, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX, DESCRIPTOR_SIZE, GOAL_SIZE, ROUTE_POINTS
+
+FORMAT = "crossbody-recording"
+VERSION = 1
+SUFFIX = ".h5"
+
+_IMAGE = (DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX)
+_OBSERVATION: dict[str, tuple[str, tuple[int | None, ...]]] = {
+    "velocity_b": ("float32", (COMMAND_SIZE,)),
+    "previous_command": ("float32", (COMMAND_SIZE,)),
+    "route_xy_b_m": ("float32", (ROUTE_POINTS, 2)),
+    "goal_b": ("float32", (GOAL_SIZE,)),
+    "embodiment": ("float32", (DESCRIPTOR_SIZE,)),
+    "first": ("bool", ()),
+    "outcome": ("uint8", ()),
+}
+OUTCOMES = ("running", "success", "collision", "fall", "timeout", "broken")
+"""Index = value of ``outcome``; other than 0 only at the last step of an episode."""
+
+FIELDS: dict[str, dict[str, tuple[str, tuple[int | None, ...]]]] = {
+    "teacher": {
+        "depth_mm": ("uint16", _IMAGE),
+        "semantic": ("uint8", _IMAGE),
+        **_OBSERVATION,
+        "teacher_share": ("float32", (COMMAND_SIZE,)),
+        "labelled": ("bool", ()),
+        "command": ("float32", (COMMAND_SIZE,)),
+    },
+    "specialist": {
+        "features": ("float32", (None,)),
+        **_OBSERVATION,
+        "mean": ("float32", (COMMAND_SIZE,)),
+        "log_std": ("float32", (COMMAND_SIZE,)),
+        "command": ("float32", (COMMAND_SIZE,)),
+    },
+}
+"""Kind -> field -> dtype and shape after (T, B); None = any length.
+
+``embodiment`` is the descriptor at that step (cameras and jittered bodies differ between sequences). ``teacher_share`` is what
+the teacher would do, valid where ``labelled``; ``command`` is what was executed after this observation. ``features`` are
+``world_model.base_head.policy_features`` (base share last); ``mean`` is that of the specialist's full share, base + residual.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One recording in memory."""
+
+    kind: str
+    arrays: dict[str, np.ndarray]
+    """Field -> (T, B, ...)."""
+    attributes: dict[str, Any]
+
+
+def depth_to_mm(depth_m: np.ndarray) -> np.ndarray:
+    """Return depth [m] as uint16 millimetres; 0 = invalid stays 0."""
+    return np.rint(np.clip(depth_m, 0.0, 65.0) * 1000.0).astype(np.uint16)
+
+
+def depth_from_mm(depth_mm: np.ndarray) -> np.ndarray:
+    """Return uint16 millimetres as float32 metres."""
+    return depth_mm.astype(np.float32) * np.float32(1e-3)
+
+
+def write_shard(
+    path: Path, arrays: Mapping[str, np.ndarray], *, kind: str, attributes: Mapping[str, Any] | None = None
+) -> None:
+    """Write one shard atomically, compressed, with a checksum over every chunk.
+
+    Args:
+        path: Ends in ``.h5``.
+        arrays: Every field of ``FIELDS[kind]``, (T, B, ...).
+        attributes: JSON-able facts about the shard (robot, scenes, seed, mounts).
+
+    Raises:
+        ValueError: If a field is missing, unknown, of another dtype or shape, or not finite.
+    """
+    _check_fields(str(path), arrays, kind=kind)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        with h5py.File(temporary, "w") as file:
+            file.attrs["format"] = FORMAT
+            file.attrs["version"] = VERSION
+            file.attrs["kind"] = kind
+            file.attrs["attributes"] = json.dumps(dict(attributes or {}))
+            for name, array in arrays.items():
+                chunks = (min(64, array.shape[0]), 1, *array.shape[2:])
+                file.create_dataset(name, data=array, chunks=chunks, compression="lzf", shuffle=True, fletcher32=True)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_shard(path: Path, *, kind: str, fields: tuple[str, ...] | None = None) -> Shard:
+    """Return a shard.
+
+    Args:
+        fields: Those to read; all by default.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is truncated, damaged, not a recording or of another kind.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no recording {path}")
+    try:
+        with h5py.File(path, "r") as file:
+            _check_header(path, file, kind=kind)
+            names = tuple(FIELDS[kind]) if fields is None else fields
+            arrays = {name: file[name][()] for name in names}
+            attributes = json.loads(file.attrs["attributes"])
+    except (OSError, RuntimeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is truncated or damaged; delete it and record again") from error
+    _check_fields(str(path), arrays, kind=kind, partial=fields is not None)
+    return Shard(kind=kind, arrays=arrays, attributes=attributes)
+
+
+def shard_paths(directory: Path) -> tuple[Path, ...]:
+    """Return the shards of a folder, sorted.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    paths = tuple(sorted(p for p in directory.rglob(f"*{SUFFIX}") if not p.name.startswith(".")))
+    if not paths:
+        raise FileNotFoundError(f"no recordings (*{SUFFIX}) in {directory}; run the stage that records them first")
+    return paths
+
+
+def _check_header(path: Path, file: h5py.File, *, kind: str) -> None:
+    if file.attrs.get("format") != FORMAT or file.attrs.get("version") != VERSION:
+        raise ValueError(f"{path} is an HDF5 file but not a {FORMAT} of version {VERSION}")
+    if file.attrs.get("kind") != kind:
+        raise ValueError(f"{path} is a '{file.attrs.get('kind')}' recording, expected '{kind}'")
+
+
+def _check_fields(where: str, arrays: Mapping[str, np.ndarray], *, kind: str, partial: bool = False) -> None:
+    if kind not in FIELDS:
+        raise ValueError(f"no recordings of kind '{kind}'; there are: {', '.join(FIELDS)}")
+    expected = FIELDS[kind]
+    unknown = sorted(arrays.keys() - expected.keys())
+    missing = [] if partial else sorted(expected.keys() - arrays.keys())
+    if unknown or missing:
+        raise ValueError(f"{where}: fields missing: {missing or 'none'}, unknown: {unknown or 'none'}")
+    leading = next(iter(arrays.values())).shape[:2]
+    for name, array in arrays.items():
+        dtype, shape = expected[name]
+        fits = len(array.shape) == 2 + len(shape) and all(
+            want in (None, got) for want, got in zip(shape, array.shape[2:], strict=True)
+        )
+        if array.dtype != np.dtype(dtype) or not fits or array.shape[:2] != leading:
+            wanted = f"{dtype} {(*leading, *shape)}"
+            raise ValueError(f"{where}: field '{name}' is {array.dtype} {array.shape}, expected {wanted}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{where}: field '{name}' holds NaN or Inf")

@@ -1,0 +1,140 @@
+"""The base policy's command head, and the features that every head sees."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from embodiments.limits import command_to_shares
+from embodiments.spaces import COMMAND_SIZE, ROUTE_POINTS
+from world_model.descriptor import gaussian_log_std_bounds
+
+_ROUTE_SCALE_M = 5.0
+_NEAR_M = 1.0
+_NEAR_HEADING = 5.0
+_GOAL_FEATURES = 10
+_NAVIGATION_SIZE = ROUTE_POINTS * 2 + _GOAL_FEATURES + 2 * COMMAND_SIZE
+
+
+def base_feature_size(latent_size: int) -> int:
+    """Return the length of ``base_features``."""
+    return latent_size + _NAVIGATION_SIZE
+
+
+def policy_feature_size(latent_size: int) -> int:
+    """Return the length F of ``policy_features``."""
+    return base_feature_size(latent_size) + COMMAND_SIZE
+
+
+def base_features(
+    latent: Tensor,
+    *,
+    velocity_b: Tensor,
+    previous_command: Tensor,
+    route_xy_b_m: Tensor,
+    goal_b: Tensor,
+    embodiment: Tensor,
+) -> Tensor:
+    """Return what the base head sees, (B, base_feature_size): no trace of the body but its limits as units of speed.
+
+    Args:
+        latent: (B, L); the others as in ``spaces.OBSERVATION_SHAPES``.
+    """
+    position, heading = goal_b[..., :2], goal_b[..., 2:]
+    distance = (position.square().sum(dim=-1, keepdim=True) + 1e-6).sqrt()
+    goal = [
+        position / _ROUTE_SCALE_M,
+        (position / _NEAR_M).clip(-1.0, 1.0),  # centimetres count when the goal is near
+        torch.log1p(distance),
+        position / (distance + 0.1),  # bearing; fades out where it means nothing
+        heading,
+    ]
+    # sin of the heading error, magnified: 0.1 rad decides on success
+    fine_heading = (heading[..., 1:] * _NEAR_HEADING).clip(-1.0, 1.0) * (heading[..., :1] > 0.0)
+    speed = [command_to_shares(velocity_b, embodiment), command_to_shares(previous_command, embodiment)]
+    route = route_xy_b_m.flatten(-2) / _ROUTE_SCALE_M
+    return torch.cat([latent, route, *goal, fine_heading, *speed], dim=-1)
+
+
+def policy_features(
+    latent: Tensor,
+    *,
+    velocity_b: Tensor,
+    previous_command: Tensor,
+    route_xy_b_m: Tensor,
+    goal_b: Tensor,
+    embodiment: Tensor,
+    base_share: Tensor,
+) -> Tensor:
+    """Return what residual policies and the generalist see, (B, F): the base head's features and its answer."""
+    features = base_features(
+        latent,
+        velocity_b=velocity_b,
+        previous_command=previous_command,
+        route_xy_b_m=route_xy_b_m,
+        goal_b=goal_b,
+        embodiment=embodiment,
+    )
+    return torch.cat([features, base_share], dim=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseHeadConfig:
+    """Sizes of the base head."""
+
+    latent_size: int
+    hidden: tuple[int, ...] = (256, 256)
+    modes: int = 3
+    """Left of it, right of it, stop: a single Gaussian would answer with the average and hit the obstacle."""
+    sharpness: float = 6.0
+    """Inverse temperature of the mode choice at inference; finite, so that the answer stays continuous."""
+
+
+class Mixture(NamedTuple):
+    """Mixture of Gaussians over shares."""
+
+    logits: Tensor
+    """(..., K)"""
+    means: Tensor
+    """(..., K, 3) in (-1, 1)"""
+    log_std: Tensor
+    """(3,)"""
+
+    def log_prob(self, share: Tensor) -> Tensor:
+        """Return the log density (...) of shares (..., 3)."""
+        normalised = (share.unsqueeze(-2) - self.means) / self.log_std.exp()
+        each = -0.5 * (normalised.square() + math.log(2.0 * math.pi)) - self.log_std
+        return torch.logsumexp(each.sum(dim=-1) + self.logits.log_softmax(dim=-1), dim=-1)
+
+
+class BaseHead(nn.Module):
+    """Features -> Gaussian over shares of the robot's limits."""
+
+    Config = BaseHeadConfig
+
+    def __init__(self, config: BaseHeadConfig) -> None:
+        super().__init__()
+        self.config = config
+        layers: list[nn.Module] = []
+        size = base_feature_size(config.latent_size)
+        for width in config.hidden:
+            layers += [nn.Linear(size, width), nn.SiLU()]
+            size = width
+        layers.append(nn.Linear(size, config.modes * (COMMAND_SIZE + 1)))
+        self.layers = nn.Sequential(*layers)
+        self.log_std = nn.Parameter(torch.full((COMMAND_SIZE,), -1.0))
+
+    def mixture(self, features: Tensor) -> Mixture:
+        """Return the mixture over shares for ``base_features`` (..., D)."""
+        output = self.layers(features).float()
+        logits, means = output.split([self.config.modes, self.config.modes * COMMAND_SIZE], dim=-1)
+        means = torch.tanh(means.unflatten(-1, (self.config.modes, COMMAND_SIZE)))
+        return Mixture(logits, means, gaussian_log_std_bounds(self.log_std, low=-3.0))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean (..., 3), that of the most likely mode, and log_std (3,) for ``base_features`` (..., D)."""
+        mixture = self.mixture(features)
+        weights = torch.softmax(mixture.logits * self.config.sharpness, dim=-1)
+        return (weights.unsqueeze(-1) * mixture.means).sum(dim=-2), mixture.log_std

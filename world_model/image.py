@@ -1,0 +1,82 @@
+"""Depth image in, depth and semantic class out."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from embodiments.spaces import DEPTH_HEIGHT_PX, DEPTH_RANGE_M, DEPTH_WIDTH_PX
+
+SEMANTIC_CLASS_COUNT = 7
+"""Length of ``scenes.scene.SEMANTIC_CLASSES``; this layer may not import that one, a test compares the two."""
+_GRID_PX = (DEPTH_HEIGHT_PX // 8, DEPTH_WIDTH_PX // 8)
+_LOG_RANGE = math.log1p(DEPTH_RANGE_M)
+
+
+def log_depth(depth_m: Tensor) -> Tensor:
+    """Return log(1 + depth) scaled to [0, 1], so that one centimetre counts more near the robot than far from it."""
+    return torch.log1p(depth_m) / _LOG_RANGE
+
+
+def depth_from_log(value: Tensor) -> Tensor:
+    """Invert ``log_depth``; the result lies in [0, range] metres."""
+    return torch.expm1(value.clip(0.0, 1.0) * _LOG_RANGE)
+
+
+class ImageEncoder(nn.Module):
+    """Three stride-2 convolutions, 40x64 -> 5x8, and one linear layer."""
+
+    def __init__(self, *, channels: tuple[int, int, int], output_size: int) -> None:
+        super().__init__()
+        first, second, third = channels
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(3, first, 5, stride=2, padding=2),
+            nn.SiLU(),
+            nn.Conv2d(first, second, 3, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(second, third, 3, stride=2, padding=1),
+            nn.SiLU(),
+        )
+        self.linear = nn.Linear(third * _GRID_PX[0] * _GRID_PX[1], output_size)
+        self.norm = nn.LayerNorm(output_size)
+
+    def forward(self, depth_m: Tensor) -> Tensor:
+        """Encode images (N, 1, 40, 64) [m], 0 = invalid, to (N, output_size)."""
+        depth = depth_m.clip(0.0, DEPTH_RANGE_M)
+        invalid = (depth <= 0.0).to(depth.dtype)
+        image = torch.cat([depth / DEPTH_RANGE_M, log_depth(depth), invalid], dim=1)  # (N, 3, 40, 64)
+        features = self.convolutions(image).flatten(1)
+        return F.silu(self.norm(self.linear(features)))
+
+
+class ImageDecoder(nn.Module):
+    """Linear layer to 5x8, then three convolutions that double the resolution by pixel shuffle."""
+
+    def __init__(self, *, input_size: int, channels: tuple[int, int, int]) -> None:
+        super().__init__()
+        first, second, third = channels
+        self.grid_channels = first
+        self.linear = nn.Linear(input_size, first * _GRID_PX[0] * _GRID_PX[1])
+        outputs = 2 + SEMANTIC_CLASS_COUNT
+        self.convolutions = nn.Sequential(
+            nn.SiLU(),
+            nn.Conv2d(first, second * 4, 3, padding=1),
+            nn.PixelShuffle(2),
+            nn.SiLU(),
+            nn.Conv2d(second, third * 4, 3, padding=1),
+            nn.PixelShuffle(2),
+            nn.SiLU(),
+            nn.Conv2d(third, outputs * 4, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Decode (N, input_size).
+
+        Returns:
+            log depth (N, 40, 64) as ``log_depth``, logit that the pixel is invalid (N, 40, 64), class logits (N, 7, 40, 64).
+        """
+        grid = self.linear(latent).unflatten(1, (self.grid_channels, *_GRID_PX))
+        image = self.convolutions(grid)  # (N, 9, 40, 64)
+        return image[:, 0], image[:, 1], image[:, 2:]
