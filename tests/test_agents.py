@@ -10,7 +10,7 @@ from embodiments.limits import project, shares_to_command
 from embodiments.spaces import CONTROL_DT_S, DESCRIPTOR_SIZE, LIMIT_FIELDS, OBSERVATION_SHAPES
 from pipeline.agents import go_straight, random, zero
 from pipeline.agents.agent import Agent
-from pipeline.simulation.navigation import Observation
+from pipeline.simulation.observation import Observation
 
 LIMITS = {
     # forward, lateral, yaw rate, reverse, acceleration, yaw acceleration, wheel speed, half track; lag of the drive [s]

@@ -1,0 +1,200 @@
+"""From one row per episode to the table: cells, pooled rows and paired differences between agents."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.evaluation import metrics, statistics
+
+EPISODE_COLUMNS = (
+    "embodiment",
+    "scene",
+    "agent",
+    "protocol",
+    "route",
+    "episode",
+    "scene_seed",
+    "success",
+    "success_settled",
+    "collision",
+    "fall",
+    "timeout",
+    "time_s",
+    "time_limit_s",
+    "fastest_time_s",
+    "path_m",
+    "geodesic_m",
+    "initial_geodesic_m",
+    "distance_to_goal_m",
+    "min_clearance_m",
+    "jerk_mps3",
+)
+"""Columns of ``episodes.parquet``. ``geodesic_m`` is measured where the episode ended, ``initial_geodesic_m`` at its start;
+``scene_seed`` is the scene's index within its kind and split; rows of one embodiment, scene, route and episode number are
+the same episode for every agent."""
+
+ALL = "all"
+"""In place of a scene or an embodiment: pooled over all of them."""
+PAIRS = (("generalist", "go_straight"), ("generalist", "base"), ("specialist", "base"), ("generalist", "specialist"))
+"""Differences that the recipe promises something about, first minus second."""
+CELL_PAIRS = (("generalist", "specialist"),)
+"""Differences that are also given scene by scene: distillation may lose nowhere much."""
+
+Cell = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What produced the episodes; written into every cell."""
+
+    split: str
+    seed: int
+    training_seed: int | None
+    policy_sha256: Mapping[tuple[str, str], str]
+    """(agent, embodiment) -> SHA-256 of the exported file; absent for agents without weights."""
+
+    def sha256_of(self, agent: str, embodiment: str) -> str | None:
+        """Return the hash of the one file behind these rows; None if there is none or, pooled, more than one."""
+        found = {h for (a, e), h in self.policy_sha256.items() if a == agent and embodiment in (e, ALL)}
+        return found.pop() if len(found) == 1 else None
+
+
+def summarise(episodes: pd.DataFrame, provenance: Provenance) -> dict[str, list[Cell]]:
+    """Return everything that ``summary.json`` holds.
+
+    Args:
+        episodes: Rows with ``EPISODE_COLUMNS``.
+        provenance: What produced them.
+    """
+    by_cell = ["embodiment", "scene", "agent", "protocol", "route"]
+    by_robot = ["embodiment", "agent", "protocol", "route"]
+    cells = [_cell(group, provenance) for _, group in episodes.groupby(by_cell, sort=False)]
+    pooled = [_cell(group, provenance, scene=ALL) for _, group in episodes.groupby(by_robot, sort=False)]
+    for _, group in episodes.groupby(by_robot[1:], sort=False):
+        pooled.append(_cell(group, provenance, scene=ALL, embodiment=ALL))
+    for cell, group in zip(pooled, _pooled_groups(episodes, by_robot), strict=True):
+        cell |= _mean_intervals(group)
+    return {"cells": cells, "pooled": pooled, "comparisons": compare(episodes)}
+
+
+def compare(episodes: pd.DataFrame) -> list[Cell]:
+    """Return the paired differences of ``PAIRS`` per robot and over all robots, and of ``CELL_PAIRS`` per cell.
+
+    Args:
+        episodes: Rows with ``EPISODE_COLUMNS``.
+
+    Returns:
+        One entry per pair and metric: first − second, mean over episodes, with a scene-clustered 95 % interval.
+    """
+    rows = []
+    for (protocol, route), part in episodes.groupby(["protocol", "route"], sort=False):
+        groups = [(ALL, ALL, PAIRS, part)]
+        groups += [(str(robot), ALL, PAIRS, group) for robot, group in part.groupby("embodiment", sort=False)]
+        for (robot, scene), group in part.groupby(["embodiment", "scene"], sort=False):
+            groups.append((str(robot), str(scene), CELL_PAIRS, group))
+        for robot, scene, pairs, group in groups:
+            where = {"embodiment": robot, "scene": scene, "protocol": protocol, "route": route}
+            rows += [where | entry for pair in pairs for entry in _pair(group, pair)]
+    return rows
+
+
+def episode_values(episodes: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the columns ``spl``, ``soft_spl`` and ``sct`` added."""
+    success = episodes["success"].to_numpy(dtype=bool)
+    path_m, initial_m = episodes["path_m"].to_numpy(), episodes["initial_geodesic_m"].to_numpy()
+    fastest_s, time_s = episodes["fastest_time_s"].to_numpy(), episodes["time_s"].to_numpy()
+    end_m = episodes["geodesic_m"].to_numpy()
+    return episodes.assign(
+        spl=metrics.spl(success, geodesic_m=initial_m, path_m=path_m),
+        soft_spl=metrics.soft_spl(end_geodesic_m=end_m, initial_geodesic_m=initial_m, path_m=path_m),
+        sct=metrics.sct(success, fastest_time_s=fastest_s, time_s=time_s),
+    )
+
+
+def scene_clusters(episodes: pd.DataFrame) -> np.ndarray:
+    """Return (N,) labels, equal for episodes in the same scene, of whatever robot."""
+    return (episodes["scene"].astype(str) + "/" + episodes["scene_seed"].astype(str)).to_numpy()
+
+
+def sha256_of(file: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _cell(group: pd.DataFrame, provenance: Provenance, *, scene: str = "", embodiment: str = "") -> Cell:
+    group = episode_values(group)
+    first = group.iloc[0]
+    success = group["success"].to_numpy(dtype=bool)
+    interval = statistics.wilson(int(success.sum()), total=len(success))
+    robot = embodiment or str(first["embodiment"])
+    return {
+        "embodiment": robot,
+        "scene": scene or str(first["scene"]),
+        "split": provenance.split,
+        "agent": str(first["agent"]),
+        "protocol": str(first["protocol"]),
+        "route": str(first["route"]),
+        "seed": provenance.seed,
+        "training_seed": provenance.training_seed,
+        "policy_sha256": provenance.sha256_of(str(first["agent"]), robot),
+        "episodes": len(group),
+        "success": _mean(success),
+        "success_ci95": None if interval is None else list(interval),
+        "success_settled": _mean(group["success_settled"]),
+        "spl": _mean(group["spl"]),
+        "soft_spl": _mean(group["soft_spl"]),
+        "sct": _mean(group["sct"]),
+        "collision": _mean(group["collision"]),
+        "fall": _mean(group["fall"]),
+        "timeout": _mean(group["timeout"]),
+        "time_s": _mean(group["time_s"][success]),
+        "wtt_s": metrics.wtt_s(success, time_s=group["time_s"].to_numpy()),
+        "min_clearance_m": _mean(group["min_clearance_m"]),
+        "jerk_mps3": _mean(group["jerk_mps3"]),
+    }
+
+
+def _pooled_groups(episodes: pd.DataFrame, by_robot: Sequence[str]) -> list[pd.DataFrame]:
+    groups = [group for _, group in episodes.groupby(list(by_robot), sort=False)]
+    return groups + [group for _, group in episodes.groupby(list(by_robot[1:]), sort=False)]
+
+
+def _mean_intervals(group: pd.DataFrame) -> Cell:
+    """Return the scene-clustered intervals of the pooled row; success's own is Wilson's, as in the cells."""
+    values, clusters = episode_values(group), scene_clusters(group)
+    names = ("success", "spl", "soft_spl", "sct", "collision")
+    intervals = {n: statistics.mean_interval(values[n].to_numpy(dtype=float), clusters=clusters) for n in names}
+    return {f"{name}_ci95_scenes": None if i is None else list(i) for name, i in intervals.items()}
+
+
+def _pair(group: pd.DataFrame, pair: tuple[str, str]) -> list[Cell]:
+    keys = ["embodiment", "scene", "scene_seed", "episode"]
+    sides = [episode_values(group[group["agent"] == agent]).set_index(keys) for agent in pair]
+    if any(side.empty for side in sides):
+        return []
+    common = sides[0].index.intersection(sides[1].index)
+    first, second = (side.loc[common] for side in sides)
+    clusters = scene_clusters(first.reset_index())
+    rows = []
+    for metric in ("success", "spl", "collision"):
+        values = [side[metric].to_numpy(dtype=float) for side in (first, second)]
+        result = statistics.paired_difference(*values, clusters=clusters)
+        if result is not None:
+            difference, interval = result
+            ci95 = None if interval is None else list(interval)
+            entry = {"first": pair[0], "second": pair[1], "metric": metric, "episodes": len(common)}
+            rows.append(entry | {"difference": difference, "ci95": ci95})
+    return rows
+
+
+def _mean(values: "pd.Series[Any] | np.ndarray") -> float | None:
+    """Return the mean of the finite values; None if there is none."""
+    array = np.asarray(values, dtype=float)
+    array = array[np.isfinite(array)]
+    return float(array.mean()) if array.size else None
