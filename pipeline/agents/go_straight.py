@@ -3,89 +3,31 @@
 It shows how many episodes need no perception at all, and whether a body and its drive can finish an episode.
 """
 
-import math
 from typing import Literal
 
 import torch
 
-from embodiments.limits import command_to_shares
-from embodiments.spaces import LIMIT_FIELDS, STAND_SPEED_MPS
 from pipeline.agents.agent import Privileged
+from pipeline.agents.driving import DrivingLaw
 from pipeline.simulation.observation import Observation
-
-ARRIVE_M = 0.15
-"""Stop driving within this distance: inside both protocols' tolerance (0.25 and 0.5 m) with room for coasting."""
-LEAVE_M = 0.24
-"""Drive again beyond this distance: a walking body sways and drifts while it turns on the spot."""
-AIM_RAD = 0.5
-"""Turn on the spot while the goal is further aside than this: a curve around it would be a detour."""
-HEADING_RAD = 0.04
-"""Stop turning within this angle of the goal's heading: well inside the 0.1 rad asked for."""
-BRAKING = 0.5
-"""Share of the acceleration limit that slowing down counts on; the rest covers the drive's delay."""
-SPEED_GAIN_HZ = 1.0
-YAW_GAIN_HZ = 1.5
-CREEP_MPS = 2.0 * STAND_SPEED_MPS
-CREEP_RADPS = 0.15
-"""Slowest commands, above the stand thresholds and above what a gait does not follow."""
 
 
 class GoStraightAgent:
-    """Turn toward the goal, drive, slow down, stop, turn to the heading, stand."""
+    """Aims the driving law at the goal itself."""
 
     output: Literal["share"] = "share"
 
     def __init__(self, *, num_envs: int, device: str) -> None:
-        self._arrived = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        self._law = DrivingLaw(num_envs=num_envs, device=device)
 
     def reset(self, mask: torch.Tensor) -> None:
-        """Forget for the environments in ``mask`` (B,) that the goal was reached."""
-        self._arrived = self._arrived & ~mask
+        """Forget what was remembered for the environments in ``mask`` (B,)."""
+        self._law.reset(mask)
 
     def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
         """Return shares (B, 3) from the goal in the body frame alone."""
-        goal_b, descriptor = observation.goal_b, observation.embodiment
-        distance_m = torch.linalg.vector_norm(goal_b[:, :2], dim=1)
-        self._arrived = distance_m < torch.where(self._arrived, LEAVE_M, ARRIVE_M)
-        bearing_rad = torch.atan2(goal_b[:, 1], goal_b[:, 0])
-        heading_rad = torch.atan2(goal_b[:, 3], goal_b[:, 2])
-        speed_mps = _drive_speed_mps(distance_m, bearing_rad, descriptor)
-        settled = self._arrived & (heading_rad.abs() < HEADING_RAD)
-        turn_rad = torch.where(self._arrived, heading_rad, bearing_rad)
-        yaw_rate_radps = _yaw_rate_radps(turn_rad, descriptor, creep=self._arrived | (bearing_rad.abs() > AIM_RAD))
-        command = torch.stack(
-            [
-                speed_mps.masked_fill(self._arrived, 0.0),
-                torch.zeros_like(speed_mps),
-                yaw_rate_radps.masked_fill(settled, 0.0),
-            ],
-            dim=1,
-        )
-        return command_to_shares(command, descriptor)
-
-
-def _drive_speed_mps(distance_m: torch.Tensor, bearing_rad: torch.Tensor, descriptor: torch.Tensor) -> torch.Tensor:
-    limit, acceleration = _limit(descriptor, "forward_mps"), _limit(descriptor, "acceleration_mps2")
-    braking = (2.0 * BRAKING * acceleration * distance_m).sqrt()
-    speed = torch.minimum(torch.minimum(braking, SPEED_GAIN_HZ * distance_m), limit).clip(min=CREEP_MPS)
-    aimed = (1.0 - bearing_rad.abs() / AIM_RAD).clip(min=0.0)
-    return speed * aimed.sqrt()
-
-
-def _yaw_rate_radps(angle_rad: torch.Tensor, descriptor: torch.Tensor, *, creep: torch.Tensor) -> torch.Tensor:
-    """Return the rate that turns by ``angle_rad``; ``creep`` (B,) where the body turns on the spot."""
-    limit, acceleration = _limit(descriptor, "yaw_rate_radps"), _limit(descriptor, "yaw_acceleration_radps2")
-    size = angle_rad.abs()
-    braking = (2.0 * BRAKING * acceleration * size).sqrt()
-    rate = torch.minimum(torch.minimum(braking, YAW_GAIN_HZ * size), limit)
-    rate = torch.where(creep, rate.clip(min=CREEP_RADPS), rate)
-    # Exactly behind, atan2 flips its sign with the noise: always turn left there.
-    left = (angle_rad >= 0.0) | (size > math.pi - 0.1)
-    return torch.where(left, rate, -rate)
-
-
-def _limit(descriptor: torch.Tensor, name: str) -> torch.Tensor:
-    return descriptor[:, LIMIT_FIELDS.index(name)]
+        goal_b = observation.goal_b
+        return self._law.shares(goal_b, goal_b[:, :2], observation.embodiment, care=torch.ones_like(goal_b[:, 0]))
 
 
 def make(*, num_envs: int, device: str, seed: int) -> GoStraightAgent:

@@ -1,0 +1,45 @@
+"""The privileged teacher: follows the clearance-weighted shortest path on the true map, stops, turns to the heading.
+
+It descends the goal's cost field from wherever it is, so it also shows the way back after a disturbance.
+"""
+
+from typing import Literal
+
+import torch
+
+from pipeline.agents.agent import Privileged
+from pipeline.agents.driving import DrivingLaw
+from pipeline.simulation.observation import Observation, goal_in_body
+
+DIRECT_M = 0.7
+"""Nearer than this it aims at the goal itself: a descent would overshoot the field's minimum and turn back."""
+CAREFUL_M = 0.25
+"""Below this clearance it slows down in proportion."""
+LEAST_CARE = 0.35
+
+
+class TeacherAgent:
+    """Aims the driving law along the descent of the privileged cost field."""
+
+    output: Literal["share"] = "share"
+
+    def __init__(self, *, num_envs: int, device: str) -> None:
+        self._law = DrivingLaw(num_envs=num_envs, device=device)
+
+    def reset(self, mask: torch.Tensor) -> None:
+        """Forget what was remembered for the environments in ``mask`` (B,)."""
+        self._law.reset(mask)
+
+    def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
+        """Return shares (B, 3); uses the true pose and map, not the observation."""
+        truth = privileged()
+        goal_b = goal_in_body(truth["goal_w"], truth["pose_w"])
+        near = torch.linalg.vector_norm(goal_b[:, :2], dim=1, keepdim=True) < DIRECT_M
+        target_b = torch.where(near, goal_b[:, :2], truth["descent_xy_b_m"])
+        care = (truth["clearance_m"] / CAREFUL_M).clamp(LEAST_CARE, 1.0)
+        return self._law.shares(goal_b, target_b, truth["descriptor"], care=care)
+
+
+def make(*, num_envs: int, device: str, seed: int) -> TeacherAgent:
+    """Return the privileged teacher."""
+    return TeacherAgent(num_envs=num_envs, device=device)

@@ -1,0 +1,226 @@
+"""Stage: record the privileged teacher on the demonstration robot, seen through its own camera and through others.
+
+Part of the environments follow the teacher, part are pushed off its path by noise (so that the way back is in the data),
+part act at random (for the world model's dynamics). Every step is labelled with what the teacher would do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from distill.recordings import OUTCOMES, depth_to_mm, read_shard, shard_paths, write_shard
+from embodiments import registry
+from embodiments.limits import active_dimensions
+from embodiments.spaces import CAMERA_FIELDS, CAMERA_SLICE, COMMAND_SIZE
+from pipeline.agents import teacher
+from pipeline.progress import progress
+from pipeline.run_folder import StageRun
+from pipeline.simulation.navigation import NavigationConfig, NavigationEnvironment, Step
+from pipeline.simulation.randomisation import training
+from pipeline.simulation.task import Task, build_task, make_environment
+from scenes.storage import load_scenes
+
+NEEDS = ("make_scenes",)
+PER_ROBOT = False
+LABEL_OUTCOMES = ("success", "collision", "fall", "timeout", "broken")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How much to record and how."""
+
+    embodiment: str = "tiago"
+    """The demonstration robot; all others learn from its data"""
+    num_envs: int = 64
+    """What one core steps efficiently"""
+    steps: int = 832
+    """Control steps per environment; with the mounts about 150 k frames"""
+    shard_steps: int = 64
+    """Length of one recorded sequence; also how long a camera mount stays"""
+    mounts: int = 2
+    """Random camera mounts that every trajectory is rendered from, beside the robot's own"""
+    noisy_share: float = 0.5
+    """Share of environments whose commands are disturbed, for recoveries"""
+    random_share: float = 0.1
+    """Share of environments that act at random"""
+    val_share: float = 0.125
+    """Share of environments in scenes that training never sees"""
+    goals_per_scene: int = 6
+    """Goals are what costs time to prepare; several starts share one"""
+    starts_per_goal: int = 3
+    noise_share: float = 0.5
+    """Standard deviation of the disturbance, in shares of the limits"""
+    noise_correlation: float = 0.9
+    """Of the disturbance from one control step to the next: a second long, so that it leads somewhere"""
+    seed: int = 0
+
+
+def run(config: Config, run: StageRun) -> None:
+    """Record shards ``train_NNN.h5`` and ``val_NNN.h5``."""
+    if config.steps % config.shard_steps:
+        raise ValueError(f"steps ({config.steps}) must be a multiple of shard_steps ({config.shard_steps})")
+    task = _task(config, run.input("make_scenes"))
+    environment = make_environment(
+        task, config=NavigationConfig(randomisation=training()), num_envs=config.num_envs, seed=config.seed
+    )
+    shards = config.steps // config.shard_steps
+    with progress(config.steps * config.num_envs, "collect_teacher") as bar:
+        for shard in range(shards):
+            names = {part: run.work / f"{part}_{shard:03d}.h5" for part in ("train", "val")}
+            if not all(path.exists() for path in names.values()):
+                _assign(environment, config, task, seed=config.seed + shard)
+                _write(names, _record(environment, config, seed=config.seed + shard), config, environment)
+            bar.advance(config.shard_steps * config.num_envs)
+    for path in sorted(run.work.glob("*.h5")):
+        path.rename(run.directory / path.name)
+    frames = config.steps * config.num_envs * (1 + config.mounts)
+    run.metrics.update({"frames": frames, **_outcomes(run.directory, config)})
+
+
+def _task(config: Config, scenes_folder: Path) -> Task:
+    """Draw episodes; the validation scenes come last."""
+    scenes = [scene for split in ("train", "val") for scene in load_scenes(scenes_folder / f"scenes_{split}.npz")]
+    return build_task(
+        registry.get(config.embodiment),
+        scenes,
+        protocol="compass",
+        per_scene=config.goals_per_scene * config.starts_per_goal,
+        starts_per_goal=config.starts_per_goal,
+        route="mixed",
+        seed=config.seed,
+    )
+
+
+def _val_envs(config: Config) -> int:
+    return max(1, round(config.val_share * config.num_envs))
+
+
+def _assign(environment: NavigationEnvironment, config: Config, task: Task, *, seed: int) -> None:
+    """Give the last environments episodes in validation scenes only, the others in training scenes only."""
+    rng = np.random.default_rng([seed, 1])
+    is_val = np.asarray([scene.name.split("/")[1] == "val" for scene in task.scenes])[task.episodes.scene_index]
+    envs = np.arange(config.num_envs)
+    queue = np.stack(
+        [
+            rng.choice(np.flatnonzero(is_val == (env >= config.num_envs - _val_envs(config))), size=config.shard_steps)
+            for env in envs
+        ]
+    )
+    environment.assign(torch.as_tensor(queue))
+
+
+def _record(environment: NavigationEnvironment, config: Config, *, seed: int) -> dict[str, list[torch.Tensor]]:
+    """Run one shard and return its rows, each (views, B, ...)."""
+    generator = torch.Generator().manual_seed(seed)
+    agent = teacher.make(num_envs=config.num_envs, device=environment.device, seed=seed)
+    mounts = [_random_mounts(config.num_envs, generator) for _ in range(config.mounts)]
+    noise = torch.zeros(config.num_envs, COMMAND_SIZE)
+    rows: dict[str, list[torch.Tensor]] = {}
+    step = environment.reset()
+    for _ in range(config.shard_steps):
+        agent.reset(step.first)
+        share = agent.act(step.observation, environment.privileged)
+        row = _row(environment, step, share, mounts)
+        noise = _disturb(noise, config, generator)
+        step = environment.step(_mix(share, noise, config) * active_dimensions(environment.body.descriptor))
+        row["command"] = environment.previous_command.expand(len(mounts) + 1, -1, -1)
+        for name, value in row.items():
+            rows.setdefault(name, []).append(value.clone())
+    return rows
+
+
+def _row(
+    environment: NavigationEnvironment, step: Step, share: torch.Tensor, mounts: list[torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return one time step as every camera sees it, (views, B, ...)."""
+    observation, views = step.observation, len(mounts) + 1
+    pictures = [(observation.depth_m, environment.semantic), *(environment.render(mount) for mount in mounts)]
+    descriptors = [observation.embodiment]
+    for mount in mounts:
+        descriptor = observation.embodiment.clone()
+        descriptor[:, CAMERA_SLICE] = mount
+        descriptors.append(descriptor)
+    ended = step.terminated | step.truncated
+    same = {
+        "velocity_b": observation.velocity_b,
+        "previous_command": observation.previous_command,
+        "route_xy_b_m": observation.route_xy_b_m,
+        "goal_b": observation.goal_b,
+        "first": step.first,
+        "outcome": _outcome_code(step),
+        "teacher_share": share,
+        "labelled": ~ended,
+    }
+    return {
+        "depth_m": torch.stack([depth[:, 0] for depth, _ in pictures]),
+        "semantic": torch.stack([semantic for _, semantic in pictures]),
+        "embodiment": torch.stack(descriptors),
+        **{name: value.expand(views, *value.shape) for name, value in same.items()},
+    }
+
+
+def _outcome_code(step: Step) -> torch.Tensor:
+    code = torch.zeros(len(step.first), dtype=torch.uint8)
+    ended = step.terminated | step.truncated
+    for name in LABEL_OUTCOMES:
+        code[ended & getattr(step.outcome, name)] = OUTCOMES.index(name)
+    return code
+
+
+def _random_mounts(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw (count, 7) camera mounts: 0.25-1.5 m high, pitched 0-50 degrees down, landscape or portrait."""
+    uniform = torch.rand(count, len(CAMERA_FIELDS), generator=generator)
+    portrait = torch.rand(count, generator=generator) < 0.25
+    wide, narrow, tall = (float(np.deg2rad(angle)) for angle in (87.0, 58.0, 87.0))
+    columns = {
+        "camera_x_m": -0.1 + 0.4 * uniform[:, 0],
+        "camera_z_m": 0.25 + 1.25 * uniform[:, 1],
+        "camera_pitch_rad": float(np.deg2rad(50.0)) * uniform[:, 2],
+        "camera_hfov_rad": torch.where(portrait, narrow, wide),
+        "camera_vfov_rad": torch.where(portrait, tall, narrow),
+        "camera_min_range_m": 0.1 + 0.3 * uniform[:, 5],
+        "camera_max_range_m": torch.full((count,), 10.0),
+    }
+    return torch.stack([columns[name] for name in CAMERA_FIELDS], dim=1)
+
+
+def _disturb(noise: torch.Tensor, config: Config, generator: torch.Generator) -> torch.Tensor:
+    keep = config.noise_correlation
+    fresh = torch.randn(noise.shape, generator=generator) * config.noise_share
+    return keep * noise + (1.0 - keep**2) ** 0.5 * fresh
+
+
+def _mix(share: torch.Tensor, noise: torch.Tensor, config: Config) -> torch.Tensor:
+    """Return what is executed: spread over the environments so that every split of them holds all three sorts."""
+    place = (torch.arange(len(share)) * 0.6180339887) % 1.0
+    random = (place < config.random_share)[:, None]
+    noisy = (place < config.random_share + config.noisy_share)[:, None]
+    wild = (2.0 * noise / config.noise_share).clamp(-1.0, 1.0)
+    return torch.where(random, wild, torch.where(noisy, share + noise, share)).clamp(-1.0, 1.0)
+
+
+def _write(
+    names: Mapping[str, Path],
+    rows: dict[str, list[torch.Tensor]],
+    config: Config,
+    environment: NavigationEnvironment,
+) -> None:
+    """Write the sequences of one shard, training and validation environments apart."""
+    arrays = {name: torch.stack(values).numpy() for name, values in rows.items()}  # (T, views, B, ...)
+    arrays["depth_mm"] = depth_to_mm(arrays.pop("depth_m"))
+    border = config.num_envs - _val_envs(config)
+    for part, columns in (("train", slice(0, border)), ("val", slice(border, None))):
+        chosen = {name: value[:, :, columns] for name, value in arrays.items()}
+        flat = {name: v.reshape(v.shape[0], -1, *v.shape[3:]) for name, v in chosen.items()}  # (T, views * b, ...)
+        attributes = {"embodiment": environment.embodiment.name, "views": 1 + config.mounts, "seed": config.seed}
+        write_shard(names[part], flat, kind="teacher", attributes=attributes)
+
+
+def _outcomes(folder: Path, config: Config) -> dict[str, int]:
+    """Count how episodes ended, once per trajectory."""
+    codes = [read_shard(path, kind="teacher", fields=("outcome",)).arrays["outcome"] for path in shard_paths(folder)]
+    views = 1 + config.mounts
+    return {name: int(sum((c == OUTCOMES.index(name)).sum() for c in codes)) // views for name in LABEL_OUTCOMES}

@@ -1,0 +1,78 @@
+"""A body per environment: its descriptor, its outline against the distance field, its real camera mount."""
+
+import torch
+
+from embodiments.embodiment import Embodiment
+from embodiments.spaces import CAMERA_SLICE, DESCRIPTOR_SIZE, LIMIT_FIELDS
+from pipeline.simulation.fields import FieldBank
+from pipeline.simulation.randomisation import Randomisation, draw_camera_error, draw_descriptor
+
+PATCH_SIDE = 8
+PATCH_REACH_M = 1.6
+"""The privileged critic sees clearances on a square of this half width around the body."""
+
+
+class BodyBatch:
+    """Descriptors and outlines of ``num_envs`` bodies of one type, redrawn at every reset."""
+
+    def __init__(
+        self, embodiment: Embodiment, *, num_envs: int, block: Randomisation, generator: torch.Generator, device: str
+    ) -> None:
+        """Start every body at its nominal quantities."""
+        self._block = block
+        self._generator = generator
+        self._nominal = torch.as_tensor(embodiment.descriptor(), device=device)
+        self.descriptor = self._nominal.repeat(num_envs, 1)  # (B, E)
+        assert self.descriptor.shape[1] == DESCRIPTOR_SIZE
+        self.camera = self.descriptor[:, CAMERA_SLICE].clone()
+        """(B, 7) the real mount; the descriptor's differs by an unknown error"""
+        self._outline_factor = torch.ones(num_envs, device=device)
+        discs = [(d.x_m, d.y_m, d.radius_m, k) for k, slab in enumerate(embodiment.outline) for d in slab]
+        table = torch.tensor(discs, device=device)  # (D, 4)
+        self._centre_b, self._radius_m, self._slab = table[:, :2], table[:, 2], table[:, 3].long()
+        self._top_slab = int(self._slab.max())
+        axis = torch.linspace(-PATCH_REACH_M, PATCH_REACH_M, PATCH_SIDE, device=device)
+        self._patch_b = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1).view(-1, 2)
+
+    @property
+    def forward_mps(self) -> torch.Tensor:
+        """(B,) top speed."""
+        return self.descriptor[:, LIMIT_FIELDS.index("forward_mps")]
+
+    def redraw(self, mask: torch.Tensor) -> None:
+        """Draw new bodies for the masked environments."""
+        count = len(mask)
+        drawn, factor = draw_descriptor(self._nominal, self._block, count=count, generator=self._generator)
+        error = draw_camera_error(self._block, count=count, generator=self._generator, device=mask.device)
+        self.descriptor = torch.where(mask[:, None], drawn, self.descriptor)
+        self._outline_factor = torch.where(mask, factor, self._outline_factor)
+        self.camera = torch.where(mask[:, None], drawn[:, CAMERA_SLICE] + error, self.camera)
+
+    def clearance_m(self, distance: FieldBank, scene_index: torch.Tensor, pose_w: torch.Tensor) -> torch.Tensor:
+        """Return (B,) room between the outline and the nearest obstacle of its slab [m]; negative: touching.
+
+        Args:
+            scene_index: (B,) int64
+            pose_w: (B, 3) x [m], y [m], yaw [rad]
+        """
+        factor = self._outline_factor[:, None]
+        centre_w = _to_world(self._centre_b * factor[..., None], pose_w)  # (B, D, 2)
+        wide = scene_index[:, None].expand(centre_w.shape[:2])
+        slab = self._slab.expand(centre_w.shape[:2])
+        return (distance.sample(wide, slab, centre_w) - self._radius_m * factor).amin(dim=1)
+
+    def clearance_patch_m(self, distance: FieldBank, scene_index: torch.Tensor, pose_w: torch.Tensor) -> torch.Tensor:
+        """Return (B, 64) distances to the nearest obstacle in the body's slabs, on a square around the body."""
+        points_w = _to_world(self._patch_b.expand(len(pose_w), -1, 2), pose_w)
+        wide = scene_index[:, None].expand(points_w.shape[:2])
+        per_slab = [
+            distance.sample(wide, torch.full_like(wide, slab), points_w) for slab in range(self._top_slab + 1)
+        ]
+        return torch.stack(per_slab).amin(dim=0)
+
+
+def _to_world(points_b: torch.Tensor, pose_w: torch.Tensor) -> torch.Tensor:
+    """Rotate and shift (B, D, 2) body points by (B, 3) poses."""
+    cos, sin = pose_w[:, 2].cos()[:, None], pose_w[:, 2].sin()[:, None]
+    x, y = points_b[..., 0], points_b[..., 1]
+    return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1) + pose_w[:, None, :2]

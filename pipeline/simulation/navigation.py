@@ -1,0 +1,330 @@
+"""The navigation environment: one robot type, many scenes, one batch.
+
+A control step is 0.1 s: five drive steps of 20 ms, after each of which the outline is checked against the scene. Episodes
+end by success, collision, fall, broken physics (terminated) or the time limit (truncated). Autoreset follows gymnasium's
+NEXT_STEP: the step after an end ignores its action and returns the first observation of the next episode.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from embodiments.embodiment import Embodiment
+from embodiments.limits import project, shares_to_command
+from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ
+from pipeline.simulation.body import BodyBatch
+from pipeline.simulation.depth_camera import DepthCamera
+from pipeline.simulation.drives import make_drive
+from pipeline.simulation.episodes import SUCCESS_RADIUS_M, EpisodeSet, SceneFields
+from pipeline.simulation.fields import FieldBank
+from pipeline.simulation.observation import (
+    Observation,
+    goal_in_body,
+    planned_route,
+    project_on_route,
+    straight_route,
+    to_body,
+    wrap_angle,
+)
+from pipeline.simulation.physics import RobotPhysics
+from pipeline.simulation.randomisation import Randomisation, nominal
+from pipeline.simulation.reward import RewardConfig, RewardTerms, reward
+from pipeline.simulation.tracker import EpisodeTracker, Outcome, StepFacts
+from scenes.raycasting import SceneRaycaster
+from scenes.scene import Scene
+
+DRIVE_STEPS = round(CONTROL_DT_S * DRIVE_HZ)
+LOOK_AHEAD_M = 0.6
+"""How far along the shortest path the teacher's target lies."""
+IDLE = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class NavigationConfig:
+    """How episodes are run."""
+
+    randomisation: Randomisation = field(default_factory=nominal)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    settle_s: float = 0.0
+    """How long an episode goes on after its first success to see whether it settles; 0 in training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Result of one control step."""
+
+    observation: Observation
+    reward: torch.Tensor
+    terminated: torch.Tensor
+    truncated: torch.Tensor
+    first: torch.Tensor
+    """(B,) bool: the observation is the first of an episode; recurrent state must be reset before it is used"""
+    outcome: Outcome
+    """Valid where ``terminated | truncated``"""
+
+
+class NavigationEnvironment:
+    """Batched environment of one robot type; every environment may hold another scene."""
+
+    def __init__(
+        self,
+        embodiment: Embodiment,
+        *,
+        scenes: Sequence[Scene],
+        fields: Sequence[SceneFields],
+        episodes: EpisodeSet,
+        config: NavigationConfig,
+        num_envs: int,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        """Build physics, ray caster and fields; call ``reset`` before the first step."""
+        self.embodiment, self.config, self.num_envs, self.device = embodiment, config, num_envs, device
+        self.episodes = episodes
+        self._generator = torch.Generator(device=device).manual_seed(seed)
+        block = config.randomisation
+        self.physics = RobotPhysics(
+            embodiment, num_envs=num_envs, device=device, seed=seed, randomisable=block.physical
+        )
+        self._drive = make_drive(embodiment, self.physics)
+        self.body = BodyBatch(embodiment, num_envs=num_envs, block=block, generator=self._generator, device=device)
+        self.camera = DepthCamera(SceneRaycaster(scenes), self.physics, noise_scale=block.depth_noise, seed=seed)
+        self._distance = FieldBank([f.distance for f in fields], device=device, dtype=torch.float16)
+        self._tracker = EpisodeTracker(
+            num_envs,
+            radius_m=SUCCESS_RADIUS_M[episodes.protocol],
+            needs_heading=episodes.protocol == "compass",
+            settle_s=config.settle_s,
+            device=device,
+        )
+        self._weights = torch.ones(len(episodes), device=device)
+        self._queue: torch.Tensor | None = None
+        self._load_episodes()
+        self._allocate()
+
+    # -- which episodes run ---------------------------------------------------------------------------------------
+
+    def assign(self, queue: torch.Tensor) -> None:
+        """Give every environment its own list of episodes instead of random ones.
+
+        Args:
+            queue: (B, K) int64 indices into the episode set, padded with -1; an environment whose list is done idles.
+        """
+        self._queue = queue.to(self.device)
+        self._next = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
+
+    def weigh_episodes(self, weights: torch.Tensor) -> None:
+        """Set the relative chance (N,) of every episode when they are drawn at random (curriculum)."""
+        self._weights = weights.to(self.device)
+
+    @property
+    def idle(self) -> torch.Tensor:
+        """(B,) bool: no episode left for this environment."""
+        return self.episode == IDLE
+
+    # -- stepping -------------------------------------------------------------------------------------------------
+
+    def reset(self) -> Step:
+        """Begin a new episode everywhere and return its first observation."""
+        self._ended = torch.ones_like(self._ended)
+        return self.step_command(torch.zeros(self.num_envs, COMMAND_SIZE, device=self.device))
+
+    def step(self, share: torch.Tensor) -> Step:
+        """Run one control step with shares (B, 3) of the limits."""
+        return self.step_command(shares_to_command(share, self.body.descriptor))
+
+    def step_command(self, command: torch.Tensor) -> Step:
+        """Run one control step with a command (B, 3); it is projected here, which leaves an admissible one as it is."""
+        first = self._ended
+        self._begin(first)
+        running = ~first & ~self.idle
+        executed = project(command, self.previous_command, self.body.descriptor) * running[:, None]
+        last_command = self.previous_command
+        facts = self._advance(executed, last_command, running)
+        self.previous_command = executed
+        verdict = self._tracker.update(facts, running, self._time_limit_s)
+        step_reward = self._reward(facts, verdict["succeeded"], executed - last_command) * running
+        self._ended = verdict["ended"]
+        return Step(
+            observation=self.observe(),
+            reward=torch.nan_to_num(step_reward),
+            terminated=verdict["ended"] & ~verdict["timeout"],
+            truncated=verdict["timeout"],
+            first=first,
+            outcome=self._tracker.outcome(facts, self.episode, verdict["timeout"]),
+        )
+
+    def observe(self) -> Observation:
+        """Return what the policy sees now; everything privileged stays out."""
+        seen_w = self.pose_w + self._drift  # odometry, not the truth
+        along = project_on_route(self._route_w, self._route_spacing_m, seen_w[:, :2], self._along_m)
+        self._along_m = along
+        planned = planned_route(self._route_w, self._route_spacing_m, along)
+        route_w = torch.where(self._planned[:, None, None], planned, straight_route(self._goal_w, seen_w))
+        depth_m, self._semantic = self.render()
+        return Observation(
+            depth_m=depth_m,
+            velocity_b=self._velocity_b,
+            previous_command=self.previous_command,
+            route_xy_b_m=to_body(route_w, seen_w),
+            goal_b=goal_in_body(self._goal_w, seen_w),
+            embodiment=self.body.descriptor,
+        )
+
+    def render(self, camera: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return depth (B, 1, H, W) [m] and semantic class (B, H, W) from the robot's camera or other mounts (B, 7)."""
+        mount = self.body.camera if camera is None else camera
+        return self.camera.render(mount, self.scene_index, own_body=camera is None)
+
+    @property
+    def semantic(self) -> torch.Tensor:
+        """(B, H, W) uint8 classes of the last observation's pixels; privileged."""
+        return self._semantic
+
+    def privileged(self) -> dict[str, torch.Tensor]:
+        """Return what only the teacher and a privileged critic may see."""
+        position = self.pose_w[:, :2]
+        target = self._cost.descend(self._goal_index, position, length_m=LOOK_AHEAD_M, step_m=0.1)
+        return {
+            "pose_w": self.pose_w,
+            "goal_w": self._goal_w,
+            "descent_xy_b_m": to_body(target, self.pose_w),
+            "clearance_m": self.body.clearance_m(self._distance, self.scene_index, self.pose_w),
+            "geodesic_m": self._at_goal_field(self._geodesic, position),
+            "clearance_patch": self.body.clearance_patch_m(self._distance, self.scene_index, self.pose_w),
+            "velocity_b": self._velocity_b,
+            "descriptor": self.body.descriptor,
+        }
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _load_episodes(self) -> None:
+        episodes, device = self.episodes, self.device
+        self._table = {
+            name: torch.as_tensor(getattr(episodes, name), device=device)
+            for name in ("scene_index", "goal_index", "start_w", "goal_w", "planned", "route_w_m", "time_limit_s")
+        }
+        steps = self._table["route_w_m"].diff(dim=1).norm(dim=-1)  # (N, P - 1)
+        self._table["spacing_m"] = steps.mean(dim=1)
+        self._cost = FieldBank(episodes.cost_to_go, device=device)
+        self._geodesic = FieldBank(episodes.geodesic, device=device)
+
+    def _allocate(self) -> None:
+        count, device = self.num_envs, self.device
+        self.episode = torch.zeros(count, dtype=torch.long, device=device)
+        self._ended = torch.ones(count, dtype=torch.bool, device=device)
+        self.pose_w = torch.zeros(count, 3, device=device)
+        self.previous_command = torch.zeros(count, COMMAND_SIZE, device=device)
+        self._velocity_b = torch.zeros(count, COMMAND_SIZE, device=device)
+        self._drift = torch.zeros(count, 3, device=device)
+        self._along_m = torch.zeros(count, device=device)
+        self._latency_steps = torch.zeros(count, device=device)
+        self._last_terms = torch.zeros(count, 3, device=device)  # cost to go, distance, heading error
+        self._take_rows()
+
+    def _take_rows(self) -> None:
+        row = self.episode.clamp(min=0)
+        table = self._table
+        self.scene_index, self._goal_index = table["scene_index"][row], table["goal_index"][row]
+        self._goal_w, self._planned = table["goal_w"][row], table["planned"][row]
+        self._route_w, self._route_spacing_m = table["route_w_m"][row], table["spacing_m"][row]
+        self._time_limit_s = table["time_limit_s"][row]
+
+    def _begin(self, mask: torch.Tensor) -> None:
+        if not bool(mask.any()):
+            return
+        self.episode = torch.where(mask, self._next_episodes(mask), self.episode)
+        self._take_rows()
+        start_w = self._table["start_w"][self.episode.clamp(min=0)]
+        self.physics.reset(mask, start_w[:, :2], start_w[:, 2])
+        self._drive.reset(mask)
+        self.body.redraw(mask)
+        block = self.config.randomisation
+        if block.physical:
+            self.physics.randomise(
+                mask,
+                friction=block.friction,
+                mass_scale=block.mass,
+                motor_strength=block.motor_strength,
+                generator=self._generator,
+            )
+        low, high = block.latency_s
+        drawn = low + (high - low) * torch.rand(self.num_envs, generator=self._generator, device=self.device)
+        self._latency_steps = torch.where(mask, (drawn * DRIVE_HZ).round(), self._latency_steps)
+        for state in (self.previous_command, self._drift, self._along_m):
+            state[mask] = 0.0
+        self.pose_w = torch.where(mask[:, None], start_w, self.pose_w)
+        self._tracker.begin(mask, self.pose_w[:, :2])
+
+    def _next_episodes(self, mask: torch.Tensor) -> torch.Tensor:
+        if self._queue is None:
+            return torch.multinomial(self._weights, self.num_envs, replacement=True, generator=self._generator)
+        column = self._next.clamp(max=self._queue.shape[1] - 1)
+        chosen = self._queue.gather(1, column[:, None])[:, 0]
+        chosen = torch.where(self._next < self._queue.shape[1], chosen, IDLE)
+        self._next = self._next + mask.long()
+        return chosen
+
+    def _advance(self, executed: torch.Tensor, last: torch.Tensor, running: torch.Tensor) -> StepFacts:
+        """Run the drive steps; return what happened. A latent command arrives some drive steps late."""
+        count = self.num_envs
+        clearance = torch.full((count,), torch.inf, device=self.device)
+        velocity_b, start_xy = torch.zeros(count, 3, device=self.device), self.pose_w[:, :2]
+        for drive_step in range(DRIVE_STEPS):
+            late = (self._latency_steps > drive_step)[:, None]
+            self._drive.step(torch.where(late, last, executed) * running[:, None])
+            position_w = torch.nan_to_num(self.physics.position_w)
+            pose_w = torch.cat([position_w[:, :2], torch.nan_to_num(self.physics.yaw_w)[:, None]], dim=1)
+            clearance = torch.minimum(clearance, self.body.clearance_m(self._distance, self.scene_index, pose_w))
+            velocity_b += torch.nan_to_num(self.physics.velocity_b) / DRIVE_STEPS
+        self._velocity_b, self.pose_w = velocity_b, pose_w
+        self._wander(start_xy)
+        offset = self._goal_w[:, :2] - pose_w[:, :2]
+        return StepFacts(
+            position_w=pose_w[:, :2],
+            velocity_b=velocity_b,
+            velocity_w=(pose_w[:, :2] - start_xy) / CONTROL_DT_S,
+            distance_m=offset.norm(dim=1),
+            heading_error_rad=wrap_angle(self._goal_w[:, 2] - pose_w[:, 2]),
+            geodesic_m=self._at_goal_field(self._geodesic, pose_w[:, :2]),
+            clearance_m=clearance,
+            collision=(clearance < 0.0) & running,
+            fall=self.physics.fallen() & running,
+            broken=self.physics.broken() & running,
+        )
+
+    def _wander(self, start_xy: torch.Tensor) -> None:
+        """Let the odometry drift with the way travelled."""
+        block = self.config.randomisation
+        if block.drift_xy_per_m == 0.0 and block.drift_yaw_per_m == 0.0:
+            return
+        travelled = (self.pose_w[:, :2] - start_xy).norm(dim=1, keepdim=True).clamp(max=1.0).sqrt()
+        noise = torch.randn(self.num_envs, 3, generator=self._generator, device=self.device)
+        scale = torch.tensor([block.drift_xy_per_m, block.drift_xy_per_m, block.drift_yaw_per_m], device=self.device)
+        self._drift = self._drift + travelled * noise * scale
+
+    def _at_goal_field(self, bank: FieldBank, xy_w_m: torch.Tensor) -> torch.Tensor:
+        return bank.sample(self._goal_index, torch.zeros_like(self._goal_index), xy_w_m)
+
+    def _reward(self, facts: StepFacts, succeeded: torch.Tensor, command_change: torch.Tensor) -> torch.Tensor:
+        cost = self._at_goal_field(self._cost, facts.position_w)
+        last = self._last_terms
+        self._last_terms = torch.stack([cost, facts.distance_m, facts.heading_error_rad], dim=1)
+        return reward(
+            RewardTerms(
+                cost_to_go_m=cost,
+                last_cost_to_go_m=last[:, 0],
+                distance_m=facts.distance_m,
+                last_distance_m=last[:, 1],
+                heading_error_rad=facts.heading_error_rad,
+                last_heading_error_rad=last[:, 2],
+                clearance_m=facts.clearance_m,
+                share_change=command_change / self.body.forward_mps[:, None],
+                success=succeeded,
+                collision=facts.collision,
+                fall=facts.fall,
+                forward_mps=self.body.forward_mps,
+            ),
+            self.config.reward,
+        )
