@@ -36,7 +36,8 @@ def main(config: Config) -> None:
 def _robot(name: str) -> str:
     robot = embodiments.registry.get(name)
     limits = robot.limits
-    return f"{robot.family}, {limits.forward_mps:.2f} m/s, {limits.yaw_rate_radps:.2f} rad/s; model: {robot.model.package}."
+    speeds = f"{limits.forward_mps:.2f} m/s, {limits.yaw_rate_radps:.2f} rad/s"
+    return f"{robot.family}, {speeds}; model: {robot.model.package}."
 
 
 def _scenes() -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The manifest of a finished folder: what made it, from what, and the SHA-256 of every file in it.
 
-A folder without a valid manifest does not exist. The manifest is written last, so a valid one means that all else is there.
+A folder without a valid manifest does not exist. The manifest is written last: where it is valid, all else is there.
 """
 
 import hashlib

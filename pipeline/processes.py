@@ -42,8 +42,13 @@ def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> 
         # Its own session: a Ctrl-C reaches it once, from here, and not a second time from the terminal.
         with subprocess.Popen(
             [sys.executable, "-m", "pipeline", *arguments],
-            cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        ) as process:  # fmt: skip
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process:
             running.add(process)
             assert process.stdout is not None
             for line in process.stdout:

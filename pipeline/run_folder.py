@@ -62,7 +62,9 @@ class StageRun:
         """
         where = f"{name}/{robot or self.robot}" if stage(name).per_robot else name
         if where not in self._inputs:
-            raise ValueError(f"stage '{self.name}' has no input '{where}'. It has: {', '.join(self._inputs) or 'none'}.")
+            raise ValueError(
+                f"stage '{self.name}' has no input '{where}'. It has: {', '.join(self._inputs) or 'none'}."
+            )
         return self._inputs[where]
 
     def robots(self, name: str) -> tuple[str, ...]:
@@ -120,7 +122,9 @@ class StageRun:
         temporary.replace(marker)
 
 
-def execute(name: str, config: Any, run_root: Path | str | None, *, preset: str | None = None, out: Path | None = None) -> bool:
+def execute(
+    name: str, config: Any, run_root: Path | str | None, *, preset: str | None = None, out: Path | None = None
+) -> bool:
     """Run one stage, unless its folder is already there with the same configuration and inputs.
 
     Args:
@@ -140,7 +144,12 @@ def execute(name: str, config: Any, run_root: Path | str | None, *, preset: str 
 
 
 def execute_many(
-    name: str, configs: Sequence[Any], run_root: Path | str | None, *, preset: str | None = None, out: Path | None = None
+    name: str,
+    configs: Sequence[Any],
+    run_root: Path | str | None,
+    *,
+    preset: str | None = None,
+    out: Path | None = None,
 ) -> list[str | None]:
     """Run one stage for several robots in this process; ``execute`` says the rest.
 
@@ -296,7 +305,9 @@ def _check_disk(target: Path, needed_gb: float) -> None:
 
 def _files_in(config: Any) -> list[Path]:
     """Return the existing files that a configuration names: their content counts as an input."""
-    values = [v for value in dataclasses.asdict(config).values() for v in (value if isinstance(value, tuple) else (value,))]
+    values = [
+        v for value in dataclasses.asdict(config).values() for v in (value if isinstance(value, tuple) else (value,))
+    ]
     paths = [Path(value) for value in values if isinstance(value, str | Path) and 0 < len(str(value)) < 1000]
     return [path for path in paths if path.is_file()]
 
@@ -315,15 +326,13 @@ def _swap(new: Path, target: Path) -> None:
 def _recover(target: Path) -> None:
     """Finish or undo a swap that a kill cut in two."""
     new, old = _sibling(target, "new"), _sibling(target, "old")
-    if target.exists():
-        shutil.rmtree(old, ignore_errors=True)
-    if not old.exists():
-        return
-    try:
-        manifest.verify(new)
-        new.rename(target)
-    except ManifestError:
-        old.rename(target)
+    if not target.exists() and old.exists():
+        try:
+            manifest.verify(new)
+            new.rename(target)
+        except ManifestError:
+            old.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _sibling(target: Path, suffix: str) -> Path:
@@ -356,4 +365,3 @@ def _read_marker(work: Path) -> dict[str, Any]:
         return found
     except (OSError, ValueError):
         return {}
-

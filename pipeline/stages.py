@@ -46,7 +46,9 @@ def stages() -> dict[str, Entry]:
     ordered: dict[str, Entry] = {}
     while len(ordered) < len(found):
         # A need without a file cannot be waited for; the conformance test names it.
-        ready = [e for n, e in found.items() if n not in ordered and all(x in ordered or x not in found for x in e.needs)]
+        ready = [
+            e for n, e in found.items() if n not in ordered and all(x in ordered or x not in found for x in e.needs)
+        ]
         if not ready:
             raise RuntimeError(f"stages need each other in a circle: {', '.join(sorted(set(found) - set(ordered)))}")
         ordered.update((entry.name, entry) for entry in ready)
@@ -109,7 +111,9 @@ def _constants(tree: ast.Module) -> dict[str, object]:
     """Return the literal values assigned at the top level to the names of the contract."""
     values: dict[str, object] = {}
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         for target in targets:
             if isinstance(target, ast.Name) and target.id in ("NEEDS", "PER_ROBOT", "NEEDS_DISK_GB"):
                 assert isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None

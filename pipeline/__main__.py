@@ -1,0 +1,73 @@
+"""The command line: ``python -m pipeline STAGE --run runs/NAME --preset laptop [--field value ...]``."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+
+from pipeline import command_line, list_everything, stages
+
+USAGE = """\
+usage: python -m pipeline STAGE [--run runs/NAME] [--preset smoke|laptop|workstation] [--FIELD VALUE ...]
+       python -m pipeline STAGE --help     what a stage's fields mean
+       python -m pipeline list             robots, scenes, stages, commands, presets
+
+options of every stage
+  --run runs/NAME       run folder (default: runs/PRESET)
+  --preset PRESET       sizes (default: laptop)
+  --out DIR             write into DIR instead of the run folder
+  --embodiments a,b     robots, for stages with one folder per robot
+  --workers N           how many of them at once (default: one per core)
+  --traceback           show where an error comes from"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one stage or command and return the exit status: 0, 2 for a mistake, 130 when interrupted."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _dispatch(list(arguments))
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError) as error:
+        if "--traceback" in arguments:
+            traceback.print_exc()
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; same command resumes", file=sys.stderr)
+        return 130
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE)
+        return 0
+    name, rest = arguments[0], [argument for argument in arguments[1:] if argument != "--traceback"]
+    if name == "list":
+        list_everything.main(command_line.parse(list_everything.Config, rest, prog="python -m pipeline list"))
+        return 0
+    if name in stages.stages():
+        return command_line.run_stage(stages.stage(name), rest)
+    if name in stages.commands():
+        module = stages.commands()[name].load()
+        module.main(command_line.parse(module.Config, rest, prog=f"python -m pipeline {name}"))
+        return 0
+    known = ("list", *stages.stages(), *(command for command in stages.commands() if command != "list_everything"))
+    raise ValueError(stages.unknown("stage or command", name, known))
+
+
+def _one_line(error: Exception) -> str:
+    """Return an error's message in one line; of an error that a worker process raised, the worker's message."""
+    cause = getattr(error, "cause", None) or error
+    return " ".join(str(cause).split()) or type(cause).__name__
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,338 @@
+"""Run folders are all or nothing: what a kill, a second start, a changed input or a flipped bit may not do."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline import lock, manifest, run_folder, stages
+from pipeline.run_folder import StageRun
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    seed: int = 0
+    text: str = "hello"
+    embodiment: str = "go2"
+    policy: str = ""
+
+
+def make(config: Config, run: StageRun) -> None:
+    """Write one file and a figure."""
+    (run.directory / "sub").mkdir()
+    (run.directory / "sub" / "data.txt").write_text(f"{config.text} {config.embodiment}")
+    run.metrics["length"] = len(config.text)
+
+
+def use(config: Config, run: StageRun) -> None:
+    """Read what ``make`` wrote."""
+    text = (run.input("make") / "sub" / "data.txt").read_text()
+    (run.directory / "copy.txt").write_text(text)
+
+
+@pytest.fixture
+def functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, SimpleNamespace]]:
+    """Three stages that exist only here: make -> use, and one with a folder per robot."""
+    modules = {name: SimpleNamespace(run=function, Config=Config) for name, function in (("make", make), ("use", use))}
+    modules["each"] = SimpleNamespace(run=make, Config=Config)
+    modules["gather"] = SimpleNamespace(run=lambda config, run: None, Config=Config)
+    entries = {
+        "make": stages.Entry(name="make", summary="", is_stage=True),
+        "use": stages.Entry(name="use", summary="", is_stage=True, needs=("make",)),
+        "each": stages.Entry(name="each", summary="", is_stage=True, needs=("make",), per_robot=True),
+        "gather": stages.Entry(name="gather", summary="", is_stage=True, needs=("each",)),
+    }
+    monkeypatch.setattr(stages, "stages", lambda: entries)
+    monkeypatch.setattr(stages.Entry, "load", lambda self: modules[self.name])
+    yield modules
+
+
+@pytest.fixture
+def root(tmp_path: Path, functions: dict[str, SimpleNamespace]) -> Path:
+    return tmp_path / "runs" / "test"
+
+
+def test_manifest_says_what_made_the_folder(root: Path) -> None:
+    assert run_folder.execute("make", Config(seed=3), root, preset="smoke")
+    body = manifest.verify(root / "make", stage="make").body
+    digest = hashlib.sha256(b"hello go2").hexdigest()
+    assert body["outputs"] == {"sub/data.txt": {"sha256": digest, "bytes": 9}}
+    assert body["config"]["seed"] == body["seed"] == 3
+    assert body["metrics"] == {"length": 5}
+    assert body["preset"] == "smoke"
+    assert "numpy" in body["packages"]
+    assert sorted(path.name for path in (root / "make").iterdir()) == ["manifest.json", "sub"]
+    assert not list(root.glob(".make.*"))
+    assert not (root / ".work" / "make").exists()
+
+
+def test_skips_while_configuration_and_inputs_are_the_same(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_folder.execute("make", Config(), root)
+    assert run_folder.execute("use", Config(), root)
+    assert not run_folder.execute("make", Config(), root)
+    assert not run_folder.execute("use", Config(), root)
+    assert "use: up to date, skipped" in capsys.readouterr().out
+    assert run_folder.execute("make", Config(text="other"), root)
+    assert run_folder.execute("use", Config(), root)
+    assert (root / "use" / "copy.txt").read_text() == "other go2"
+
+
+def test_remaking_an_input_bit_for_bit_does_not_remake_what_follows(root: Path) -> None:
+    run_folder.execute("make", Config(), root)
+    run_folder.execute("use", Config(), root)
+    (root / "make" / "manifest.json").unlink()
+    assert run_folder.execute("make", Config(), root)
+    assert not run_folder.execute("use", Config(), root)
+
+
+def test_a_file_named_in_the_configuration_is_an_input(root: Path, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.onnx"
+    policy.write_bytes(b"one")
+    assert run_folder.execute("make", Config(policy=str(policy)), root)
+    assert not run_folder.execute("make", Config(policy=str(policy)), root)
+    policy.write_bytes(b"two")
+    assert run_folder.execute("make", Config(policy=str(policy)), root)
+
+
+def test_missing_input_names_the_mend(root: Path) -> None:
+    with pytest.raises(ValueError, match=r"make has no manifest.json.*python -m pipeline make --run .*test"):
+        run_folder.execute("use", Config(), root)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"format": 1}', '{"format": 9, "stage": "make"}'])
+def test_broken_manifest_is_one_clear_line(root: Path, content: str) -> None:
+    run_folder.execute("make", Config(), root)
+    (root / "make" / "manifest.json").write_text(content)
+    with pytest.raises(ValueError, match="python -m pipeline make") as error:
+        run_folder.execute("use", Config(), root)
+    assert "\n" not in str(error.value)
+
+
+def test_foreign_manifest_is_refused(root: Path) -> None:
+    run_folder.execute("make", Config(), root)
+    path = root / "make" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "stage": "other"}))
+    with pytest.raises(ValueError, match="was made by stage 'other', not by 'make'"):
+        run_folder.execute("use", Config(), root)
+
+
+@pytest.mark.parametrize("damage", [b"hellp go2", b"hello", b"", None])
+def test_damaged_input_is_refused_before_the_run(root: Path, damage: bytes | None) -> None:
+    run_folder.execute("make", Config(), root)
+    file = root / "make" / "sub" / "data.txt"
+    if damage is None:
+        file.unlink()
+    else:
+        file.write_bytes(damage)
+    with pytest.raises(ValueError, match=r"data.txt (is damaged|is missing|has \d bytes)"):
+        run_folder.execute("use", Config(), root)
+    assert not (root / "use").exists()
+
+
+def test_damaged_output_is_made_again(root: Path) -> None:
+    run_folder.execute("make", Config(), root)
+    (root / "make" / "sub" / "data.txt").write_text("hellp go2")
+    assert run_folder.execute("make", Config(), root)
+    assert (root / "make" / "sub" / "data.txt").read_text() == "hello go2"
+
+
+def test_failure_keeps_old_outputs_and_work(root: Path, functions: dict[str, SimpleNamespace]) -> None:
+    run_folder.execute("make", Config(), root)
+
+    def fail(config: Config, run: StageRun) -> None:
+        (run.directory / "half.txt").write_text("half")
+        (run.work / "checkpoint.txt").write_text("step 7")
+        raise RuntimeError("broken on purpose")
+
+    functions["make"].run = fail
+    with pytest.raises(RuntimeError, match="on purpose"):
+        run_folder.execute("make", Config(text="new"), root)
+    assert manifest.verify(root / "make").outputs.keys() == {"sub/data.txt"}
+    assert not list(root.glob(".make.*"))
+    assert (root / ".work" / "make" / "checkpoint.txt").read_text() == "step 7"
+
+
+@pytest.mark.parametrize(("text", "resumed"), [("same", True), ("changed", False)])
+def test_resumes_only_with_the_same_configuration(
+    root: Path, functions: dict[str, SimpleNamespace], text: str, resumed: bool
+) -> None:
+    seen = []
+
+    def interrupted(config: Config, run: StageRun) -> None:
+        (run.work / "tensorboard").mkdir()
+        (run.work / "tensorboard" / "events").write_text("1")
+        (run.work / "checkpoint.txt").write_text("step 7")
+        raise KeyboardInterrupt
+
+    def resuming(config: Config, run: StageRun) -> None:
+        seen.append((run.work / "checkpoint.txt").exists())
+
+    functions["make"].run = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        run_folder.execute("make", Config(text="same"), root)
+    functions["make"].run = resuming
+    run_folder.execute("make", Config(text=text), root)
+    assert seen == [resumed]
+    assert (root / "make" / "tensorboard" / "events").exists() == resumed
+
+
+def test_one_folder_per_robot_reads_its_own_inputs(root: Path) -> None:
+    run_folder.execute("make", Config(), root)
+    ran = run_folder.execute_many("each", [Config(embodiment="go2"), Config(embodiment="g1")], root)
+    assert ran == ["go2", "g1"]
+    assert (root / "each" / "g1" / "sub" / "data.txt").read_text() == "hello g1"
+    assert run_folder.execute_many("each", [Config(embodiment="go2"), Config(embodiment="tiago")], root) == ["tiago"]
+
+
+def test_a_stage_of_all_robots_reads_every_finished_robot(root: Path, functions: dict[str, SimpleNamespace]) -> None:
+    seen: list[tuple[str, ...]] = []
+    functions["gather"].run = lambda config, run: seen.append(run.robots("each"))
+    with pytest.raises(ValueError, match="has no finished robot"):
+        run_folder.execute("gather", Config(), root)
+    run_folder.execute("make", Config(), root)
+    run_folder.execute_many("each", [Config(embodiment="go2"), Config(embodiment="g1")], root)
+    run_folder.execute("gather", Config(), root)
+    run_folder.execute("each", Config(embodiment="tiago"), root)
+    run_folder.execute("gather", Config(), root)
+    assert seen == [("g1", "go2"), ("g1", "go2", "tiago")]
+
+
+def test_second_start_is_refused_and_a_dead_owner_is_not(tmp_path: Path) -> None:
+    path = tmp_path / ".work" / "make.lock"
+    code = f"import time; from pathlib import Path; from pipeline import lock\nwith lock.held(Path({str(path)!r})): print('x', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "x\n"
+        with pytest.raises(ValueError, match=f"in use by process {owner.pid}"), lock.held(path):
+            pass
+        owner.send_signal(signal.SIGKILL)
+    with lock.held(path):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+    assert path.read_text() == ""
+
+
+def test_a_lock_of_an_earlier_boot_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / ".work" / "make.lock"
+    with lock.held(path):
+        record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "boot": "earlier"}))
+    with lock.held(path):
+        pass
+    path.write_text(json.dumps({**record, "boot": "other", "host": "elsewhere"}))
+    with pytest.raises(ValueError, match="on elsewhere"), lock.held(path):
+        pass
+
+
+def test_full_disk_is_said_before_the_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=5e8))
+    with pytest.raises(ValueError, match=r"0\.5 GB free, this stage asks for 1\.0 GB"):
+        run_folder.execute("make", Config(), root)
+
+
+def test_out_folder_of_somebody_else_is_not_replaced(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="is not the output of a stage"):
+        run_folder.execute("make", Config(), None, out=out)
+    assert run_folder.execute("make", Config(), None, out=tmp_path / "new")
+    assert manifest.verify(tmp_path / "new").stage == "make"
+    assert run_folder.execute("make", Config(text="again"), None, out=tmp_path / "new")
+
+
+KILLED_AT = """
+import os, sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from pipeline import manifest, provenance, run_folder, stages
+
+limit, count = int(sys.argv[2]), 0
+
+def killing(module, name):
+    original = getattr(module, name)
+    def wrapped(*arguments, **named):
+        global count
+        count += 1
+        if count == limit:
+            os.kill(os.getpid(), 9)
+        return original(*arguments, **named)
+    setattr(module, name, wrapped)
+
+for name in ("rename", "replace", "fsync", "unlink", "mkdir", "rmdir", "open"):
+    killing(os, name)
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    text: str
+
+def run(config, run):
+    (run.directory / "data.txt").write_text(config.text)
+
+provenance.describe = dict
+entry = stages.Entry(name="make", summary="", is_stage=True)
+stages.stages = lambda: {"make": entry}
+stages.Entry.load = lambda self: SimpleNamespace(run=run)
+run_folder.execute("make", Config(text=sys.argv[3]), sys.argv[1])
+"""
+
+
+def test_kill_at_every_file_operation_leaves_old_or_new(tmp_path: Path) -> None:
+    """Kill a second run over finished outputs at its first, second, ... file operation until one run is through."""
+    script = tmp_path / "killed.py"
+    script.write_text(textwrap.dedent(KILLED_AT))
+    root = tmp_path / "run"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def start(limit: int, text: str) -> int:
+        command = [sys.executable, str(script), str(root), str(limit), text]
+        return subprocess.run(command, env=environment, capture_output=True, timeout=60).returncode
+
+    assert start(0, "old") == 0
+    for limit in range(1, 200):
+        text = f"new {limit}"
+        before = (root / "make" / "data.txt").read_text()
+        status = start(limit, text)
+        if (root / "make").exists():  # between two renames it stands beside its place; the next start puts it back
+            assert manifest.verify(root / "make").outputs.keys() == {"data.txt"}
+            assert (root / "make" / "data.txt").read_text() in (before, text)
+        assert start(0, text) == 0
+        assert (root / "make" / "data.txt").read_text() == text
+        assert sorted(path.name for path in root.iterdir()) == [".work", "make"]
+        if status == 0:
+            assert limit > 20
+            return
+    pytest.fail("no run got through")
+
+
+def test_interrupting_the_command_line_exits_130(tmp_path: Path) -> None:
+    """SIGINT to a stage prints one line, releases the lock and exits 130."""
+    script = tmp_path / "interrupted.py"
+    script.write_text(
+        "import sys, time\nfrom pipeline import __main__ as cli\n"
+        "def hang(arguments):\n    print('ready', flush=True)\n    time.sleep(60)\n"
+        "cli._dispatch = hang\nsys.exit(cli.main([]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, str(script)], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors == "interrupted; same command resumes\n"
