@@ -1,8 +1,8 @@
 """Run folders: every stage reads verified folders and publishes one, all or nothing.
 
 ``runs/NAME/STAGE/`` (per robot ``runs/NAME/STAGE/ROBOT/``) appears under its name only when it is complete: files are
-written into a temporary sibling, made durable, listed in a manifest, and the sibling is renamed. A stage that was killed
-leaves only ``runs/NAME/.work/STAGE/``, from which the same command resumes.
+written into a temporary sibling, made durable, listed in a manifest, and the sibling is renamed. A stage that was
+killed leaves only ``runs/NAME/.work/STAGE/``, from which the same command resumes.
 """
 
 import dataclasses
@@ -77,7 +77,10 @@ class StageRun:
         print(f"{label(self.name, self.robot)}: {text}", flush=True)
 
     def publish(self) -> None:
-        """Make the outputs durable and visible. Called when ``run`` returns; ``run_many`` may call it robot by robot."""
+        """Make the outputs durable and visible.
+
+        Called for a stage when its ``run`` returns; ``run_many`` may call it robot by robot, as each is done.
+        """
         if self.published:
             return
         events = self.work / TENSORBOARD

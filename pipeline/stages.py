@@ -1,7 +1,7 @@
 """The stages and commands that exist: one file each in this folder, discovered, never listed.
 
-A **stage** file defines at its top level ``NEEDS`` (names of the stages it reads), ``Config`` (frozen keyword-only dataclass)
-and ``run(config, run)``; with ``PER_ROBOT = True`` it has one folder per robot and ``Config`` has a field ``embodiment``.
+A **stage** file defines at its top level ``NEEDS`` (names of the stages it reads), ``Config`` (frozen keyword-only
+dataclass) and ``run(config, run)``; with ``PER_ROBOT = True`` it has one folder per robot and a field ``embodiment``.
 Optional are ``run_many(configs, runs)`` (several robots in one process) and ``NEEDS_DISK_GB`` (free space to ask for).
 A **command** file defines ``Config`` and ``main(config)`` and has no ``NEEDS``.
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,7 +42,7 @@ def use(config: Config, run: StageRun) -> None:
 
 
 @pytest.fixture
-def functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, SimpleNamespace]]:
+def functions(monkeypatch: pytest.MonkeyPatch) -> dict[str, SimpleNamespace]:
     """Three stages that exist only here: make -> use, and one with a folder per robot."""
     modules = {name: SimpleNamespace(run=function, Config=Config) for name, function in (("make", make), ("use", use))}
     modules["each"] = SimpleNamespace(run=make, Config=Config)
@@ -56,7 +55,7 @@ def functions(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, SimpleNames
     }
     monkeypatch.setattr(stages, "stages", lambda: entries)
     monkeypatch.setattr(stages.Entry, "load", lambda self: modules[self.name])
-    yield modules
+    return modules
 
 
 @pytest.fixture
@@ -211,8 +210,12 @@ def test_a_stage_of_all_robots_reads_every_finished_robot(root: Path, functions:
 
 def test_second_start_is_refused_and_a_dead_owner_is_not(tmp_path: Path) -> None:
     path = tmp_path / ".work" / "make.lock"
-    code = f"import time; from pathlib import Path; from pipeline import lock\nwith lock.held(Path({str(path)!r})): print('x', flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
+    code = (
+        "import sys, time; from pathlib import Path; from pipeline import lock\n"
+        "with lock.held(Path(sys.argv[1])): print('x', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == "x\n"
         with pytest.raises(ValueError, match=f"in use by process {owner.pid}"), lock.held(path):
