@@ -32,11 +32,11 @@ class ImageEncoder(nn.Module):
         first, second, third = channels
         self.convolutions = nn.Sequential(
             nn.Conv2d(3, first, 5, stride=2, padding=2),
-            nn.SiLU(),
+            nn.ReLU(),
             nn.Conv2d(first, second, 3, stride=2, padding=1),
-            nn.SiLU(),
+            nn.ReLU(),
             nn.Conv2d(second, third, 3, stride=2, padding=1),
-            nn.SiLU(),
+            nn.ReLU(),
         )
         self.linear = nn.Linear(third * _GRID_PX[0] * _GRID_PX[1], output_size)
         self.norm = nn.LayerNorm(output_size)
@@ -46,7 +46,8 @@ class ImageEncoder(nn.Module):
         depth = depth_m.clip(0.0, DEPTH_RANGE_M)
         invalid = (depth <= 0.0).to(depth.dtype)
         image = torch.cat([depth / DEPTH_RANGE_M, log_depth(depth), invalid], dim=1)  # (N, 3, 40, 64)
-        features = self.convolutions(image).flatten(1)
+        # oneDNN is four times faster on few channels when they come last
+        features = self.convolutions(image.contiguous(memory_format=torch.channels_last)).flatten(1)
         return F.silu(self.norm(self.linear(features)))
 
 
@@ -60,13 +61,13 @@ class ImageDecoder(nn.Module):
         self.linear = nn.Linear(input_size, first * _GRID_PX[0] * _GRID_PX[1])
         outputs = 2 + SEMANTIC_CLASS_COUNT
         self.convolutions = nn.Sequential(
-            nn.SiLU(),
+            nn.ReLU(),
             nn.Conv2d(first, second * 4, 3, padding=1),
             nn.PixelShuffle(2),
-            nn.SiLU(),
+            nn.ReLU(),
             nn.Conv2d(second, third * 4, 3, padding=1),
             nn.PixelShuffle(2),
-            nn.SiLU(),
+            nn.ReLU(),
             nn.Conv2d(third, outputs * 4, 3, padding=1),
             nn.PixelShuffle(2),
         )

@@ -1,0 +1,114 @@
+"""What the world model and the base head learn from."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from embodiments.spaces import DEPTH_RANGE_M
+from world_model.base_head import Mixture
+from world_model.image import SEMANTIC_CLASS_COUNT, log_depth
+from world_model.network import Gaussians, Prediction
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """Weights of the loss terms."""
+
+    depth: float = 10.0
+    """The log-depth error is a few hundredths; this lifts it above the other terms."""
+    invalid: float = 0.5
+    semantic: float = 0.5
+    velocity: float = 1.0
+    kl: float = 0.1
+    """Reconstructions are means over pixels, not sums as in Dreamer, so the KL weighs less, too."""
+    kl_balance: float = 0.8
+    """Share of the KL that trains the prior; the rest keeps the posterior near it. Source: DreamerV2, section 2."""
+    free_nats: float = 1.0
+    behaviour: float = 0.5
+    semantic_classes: tuple[float, ...] = (1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 4.0)
+    """Floor and walls fill the image; what one runs into is small. X-Mobility weighs its classes 1 to 5."""
+
+
+class WorldModelLosses(NamedTuple):
+    """Unweighted terms, scalars."""
+
+    depth: Tensor
+    invalid: Tensor
+    semantic: Tensor
+    velocity: Tensor
+    kl: Tensor
+
+    def total(self, weights: LossWeights) -> Tensor:
+        """Return the weighted sum."""
+        total: Tensor = sum(  # type: ignore[assignment]
+            getattr(weights, name) * getattr(self, name) for name in self._fields
+        )
+        return total
+
+
+def reconstruction(
+    prediction: Prediction, *, depth_m: Tensor, semantic: Tensor, velocity_b: Tensor, weights: LossWeights
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the depth, invalid, semantic and velocity terms.
+
+    Args:
+        depth_m: (N, 40, 64), 0 = invalid; invalid pixels count in the second term only.
+        semantic: (N, 40, 64) uint8; a value that is no class is ignored.
+        velocity_b: (N, 3) the velocity after the command, of the same observation.
+    """
+    valid = depth_m > 0.0
+    count = valid.sum().clip(min=1)
+    error = (prediction.depth_log.float() - log_depth(depth_m)).abs()
+    depth = (error * valid).sum() / count
+    invalid = F.binary_cross_entropy_with_logits(prediction.invalid_logit.float(), (~valid).float())
+    target = torch.where(valid & (semantic < SEMANTIC_CLASS_COUNT), semantic.long(), -1)
+    class_weights = depth_m.new_tensor(weights.semantic_classes)
+    each = F.cross_entropy(
+        prediction.semantic_logits.float(), target, weight=class_weights, ignore_index=-1, reduction="none"
+    )
+    semantic_loss = each.sum() / count
+    velocity = F.smooth_l1_loss(prediction.velocity_b.float(), velocity_b, beta=0.1)
+    return depth, invalid, semantic_loss, velocity
+
+
+def balanced_kl(posterior: Gaussians, prior: Gaussians, *, balance: float, free_nats: float) -> Tensor:
+    """Return the KL of posterior from prior in nats, averaged over time and batch.
+
+    Args:
+        balance: Share whose gradient goes to the prior.
+        free_nats: KL below which nothing is learned from it.
+
+    Source: Hafner et al. 2021 (DreamerV2), section 2; closed form for diagonal Gaussians.
+    """
+    to_prior = _kl(Gaussians(posterior.mean.detach(), posterior.std.detach()), prior).mean()
+    to_posterior = _kl(posterior, Gaussians(prior.mean.detach(), prior.std.detach())).mean()
+    return balance * to_prior.clip(min=free_nats) + (1.0 - balance) * to_posterior.clip(min=free_nats)
+
+
+def _kl(left: Gaussians, right: Gaussians) -> Tensor:
+    ratio = (left.std / right.std).square()
+    shift = ((left.mean - right.mean) / right.std).square()
+    return 0.5 * (ratio + shift - 1.0 - ratio.log()).sum(dim=-1)
+
+
+def behaviour_cloning(mixture: Mixture, teacher_share: Tensor, *, labelled: Tensor) -> Tensor:
+    """Return the negative log likelihood of the teacher's share, averaged over labelled steps.
+
+    A dimension that the teacher's body lacks has share 0 and is learned as 0, so that a body that has it is not sent sideways.
+
+    Args:
+        teacher_share: (..., 3) in [-1, 1].
+        labelled: (...) bool.
+    """
+    nll = -mixture.log_prob(teacher_share)
+    return (nll * labelled).sum() / labelled.sum().clip(min=1)
+
+
+def depth_error_m(prediction: Tensor, depth_m: Tensor) -> Tensor:
+    """Return the mean absolute error [m] over pixels that are valid in truth; both (..., 40, 64), capped at the range."""
+    valid = depth_m > 0.0
+    error = (prediction.clip(0.0, DEPTH_RANGE_M) - depth_m).abs() * valid
+    return error.sum() / valid.sum().clip(min=1)
