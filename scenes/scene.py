@@ -1,7 +1,7 @@
 """A scene: solids on flat ground, each with a semantic class and whether the known map shows it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,7 +48,13 @@ class Mesh:
 
 
 def box(
-    *, centre_xy_w_m: Sequence[float], size_m: Sequence[float], yaw_rad: float, z_min_m: float, semantic: int, known: bool
+    *,
+    centre_xy_w_m: Sequence[float],
+    size_m: Sequence[float],
+    yaw_rad: float,
+    z_min_m: float,
+    semantic: int,
+    known: bool,
 ) -> Solid:
     """Return an upright box.
 
@@ -83,3 +89,11 @@ def cylinder(
         semantic=semantic,
         known=known,
     )
+
+
+def moved(solid: Solid, xy_m: Sequence[float], yaw_rad: float) -> Solid:
+    """Return a solid turned about the origin by ``yaw_rad``, then shifted by ``xy_m``."""
+    cos, sin = float(np.cos(yaw_rad)), float(np.sin(yaw_rad))
+    x, y = float(xy_m[0]), float(xy_m[1])
+    polygon = tuple((cos * px - sin * py + x, sin * px + cos * py + y) for px, py in solid.polygon_xy_w_m)
+    return replace(solid, polygon_xy_w_m=polygon)

@@ -1,0 +1,225 @@
+"""A floor plan under construction: walls with doors, and items placed so that a wide body still gets everywhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage
+
+from scenes.fields import distance_field
+from scenes.occupancy import slab_occupancy
+from scenes.scene import WALL, Scene, Solid, box, moved
+
+BODY_RADIUS_M = 0.50
+"""Every scene is connected for a disc of this radius: 0.45 m for the widest body and 0.05 m of reserve."""
+PASSAGE_M = 1.10
+"""Least width left beside a free-standing item."""
+DOOR_WIDTH_M = (1.15, 1.40)
+DOOR_HEIGHT_M = 2.10
+WALL_HEIGHT_M = 2.6
+OUTER_WALL_M = 0.20
+BODY_HEIGHT_M = (0.05, 1.80)
+_CELL_M = 0.10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """Solids around a local origin, front along +x, and the half sizes of the rectangle that they fill."""
+
+    solids: tuple[Solid, ...]
+    half_x_m: float
+    half_y_m: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """A rectangle between the inner faces of walls."""
+
+    x_min_m: float
+    y_min_m: float
+    x_max_m: float
+    y_max_m: float
+
+    @property
+    def width_m(self) -> float:
+        """Return the size along x."""
+        return self.x_max_m - self.x_min_m
+
+    @property
+    def depth_m(self) -> float:
+        """Return the size along y."""
+        return self.y_max_m - self.y_min_m
+
+    @property
+    def area_m2(self) -> float:
+        """Return the floor area."""
+        return self.width_m * self.depth_m
+
+
+class Layout:
+    """Collects solids in a rectangle [0, width] x [0, depth] and remembers which floor is taken or must stay clear."""
+
+    def __init__(self, rng: np.random.Generator, *, width_m: float, depth_m: float) -> None:
+        """Start with the outer walls."""
+        self.rng = rng
+        self.width_m, self.depth_m = width_m, depth_m
+        self.solids: list[Solid] = []
+        shape = (int(np.ceil(depth_m / _CELL_M)), int(np.ceil(width_m / _CELL_M)))
+        self._x = (np.arange(shape[1]) + 0.5) * _CELL_M
+        self._y = (np.arange(shape[0]) + 0.5) * _CELL_M
+        self._walls = np.zeros(shape, dtype=bool)
+        self._items = np.zeros(shape, dtype=bool)
+        self._reserved = np.zeros(shape, dtype=bool)
+        half = OUTER_WALL_M / 2.0
+        for y in (half, depth_m - half):
+            self.wall((half, y), (width_m - half, y), thickness_m=OUTER_WALL_M)
+        for x in (half, width_m - half):
+            self.wall((x, half), (x, depth_m - half), thickness_m=OUTER_WALL_M)
+
+    def inner(self) -> Room:
+        """Return the rectangle between the outer walls."""
+        return Room(
+            x_min_m=OUTER_WALL_M,
+            y_min_m=OUTER_WALL_M,
+            x_max_m=self.width_m - OUTER_WALL_M,
+            y_max_m=self.depth_m - OUTER_WALL_M,
+        )
+
+    def wall(
+        self,
+        start: tuple[float, float],
+        end: tuple[float, float],
+        *,
+        thickness_m: float,
+        doors_m: tuple[tuple[float, float], ...] = (),
+    ) -> None:
+        """Add a straight wall between two points on its centre line, lengthened by half its thickness at both ends.
+
+        Args:
+            doors_m: (distance of the centre from ``start``, clear width) of each opening; a lintel closes it above.
+        """
+        along = np.subtract(end, start)
+        length, yaw = float(np.hypot(*along)), float(np.arctan2(along[1], along[0]))
+        direction = along / length
+        cursor, pieces = -thickness_m / 2.0, []
+        for centre, width in sorted(doors_m):
+            pieces.append((cursor, centre - width / 2.0, 0.0))
+            pieces.append((centre - width / 2.0, centre + width / 2.0, DOOR_HEIGHT_M))
+            cursor = centre + width / 2.0
+            clear = (width / 2.0, thickness_m / 2.0 + PASSAGE_M)
+            self._mark(self._reserved, tuple(start + direction * centre), clear, yaw, 0.05)
+        pieces.append((cursor, length + thickness_m / 2.0, 0.0))
+        for first, last, z_min in pieces:
+            if last - first < 1e-3:
+                continue
+            centre_xy = tuple(start + direction * (first + last) / 2.0)
+            size = (last - first, thickness_m, WALL_HEIGHT_M - z_min)
+            self.solids.append(
+                box(centre_xy_w_m=centre_xy, size_m=size, yaw_rad=yaw, z_min_m=z_min, semantic=WALL, known=True)
+            )
+            if z_min == 0.0:
+                self._mark(self._walls, centre_xy, ((last - first) / 2.0, thickness_m / 2.0), yaw, 0.0)
+
+    def reserve(self, room: Room) -> None:
+        """Keep a rectangle clear of items."""
+        centre = ((room.x_min_m + room.x_max_m) / 2.0, (room.y_min_m + room.y_max_m) / 2.0)
+        self._mark(self._reserved, centre, (room.width_m / 2.0, room.depth_m / 2.0), 0.0, 0.0)
+
+    def stand(self, item: Item, xy: tuple[float, float], yaw_rad: float, *, gap_m: float = PASSAGE_M) -> bool:
+        """Place an item free-standing if it fits with ``gap_m`` all around; tell whether it did."""
+        half = (item.half_x_m, item.half_y_m)
+        taken = self._touches(self._walls, xy, half, yaw_rad, gap_m) or self._touches(
+            self._items, xy, half, yaw_rad, gap_m
+        )
+        if taken or self._touches(self._reserved, xy, half, yaw_rad, 0.0):
+            return False
+        self._put(item, xy, yaw_rad)
+        return True
+
+    def lean(
+        self, item: Item, room: Room, *, side: int, along: float, off_m: float = 0.02, turn_rad: float = 0.0
+    ) -> bool:
+        """Place an item with its back to a room's wall if it fits and its front stays passable; tell whether it did.
+
+        Args:
+            side: 0 to 3, the wall at x_min, y_min, x_max, y_max; the item's front (+x) looks away from it.
+            along: 0 to 1, where along that wall.
+            off_m: gap behind the item.
+            turn_rad: turn away from the wall's direction.
+        """
+        yaw = side * np.pi / 2.0
+        reach = abs(np.cos(turn_rad)) * item.half_x_m + abs(np.sin(turn_rad)) * item.half_y_m
+        spread = abs(np.sin(turn_rad)) * item.half_x_m + abs(np.cos(turn_rad)) * item.half_y_m
+        length = room.depth_m if side % 2 == 0 else room.width_m
+        if length < 2.0 * spread + 0.1:
+            return False
+        offset = spread + 0.05 + along * (length - 2.0 * spread - 0.1)
+        deep = off_m + reach
+        x = (room.x_min_m + deep, room.x_min_m + offset, room.x_max_m - deep, room.x_min_m + offset)[side]
+        y = (room.y_min_m + offset, room.y_min_m + deep, room.y_min_m + offset, room.y_max_m - deep)[side]
+        front = (x + np.cos(yaw) * (reach + PASSAGE_M / 2.0), y + np.sin(yaw) * (reach + PASSAGE_M / 2.0))
+        half = (item.half_x_m, item.half_y_m)
+        clear = (PASSAGE_M / 2.0, spread)
+        blocked = (
+            self._touches(self._walls, (x, y), half, yaw + turn_rad, -0.08)
+            or self._touches(self._items, (x, y), half, yaw + turn_rad, 0.02)
+            or self._touches(self._reserved, (x, y), half, yaw + turn_rad, 0.0)
+            or self._touches(self._walls, front, clear, yaw, 0.0)
+            or self._touches(self._items, front, clear, yaw, 0.0)
+        )
+        if blocked:
+            return False
+        self._put(item, (x, y), yaw + turn_rad)
+        return True
+
+    def scene(self, *, name: str, kind: str) -> Scene:
+        """Return the finished scene, centred on the origin and turned by a random multiple of 90 degrees."""
+        quarter = int(self.rng.integers(4))
+        centre = (self.width_m / 2.0, self.depth_m / 2.0)
+        solids = tuple(
+            moved(moved(solid, (-centre[0], -centre[1]), 0.0), (0.0, 0.0), quarter * np.pi / 2.0)
+            for solid in self.solids
+        )
+        half_x, half_y = centre if quarter % 2 == 0 else centre[::-1]
+        extent = (-half_x, -half_y, half_x, half_y)
+        return Scene(name=name, kind=kind, solids=solids, extent_w_m=extent)
+
+    def _put(self, item: Item, xy: tuple[float, float], yaw_rad: float) -> None:
+        self.solids += [moved(solid, xy, yaw_rad) for solid in item.solids]
+        self._mark(self._items, xy, (item.half_x_m, item.half_y_m), yaw_rad, 0.0)
+
+    def _near(
+        self, xy: Sequence[float], half: Sequence[float], yaw_rad: float, gap_m: float
+    ) -> tuple[tuple[slice, slice], np.ndarray]:
+        """Return a window of the floor raster and which of its cells lie within ``gap_m`` of a turned rectangle."""
+        radius = float(np.hypot(*half)) + max(gap_m, 0.0) + _CELL_M
+        columns = slice(*np.searchsorted(self._x, (xy[0] - radius, xy[0] + radius)))
+        rows = slice(*np.searchsorted(self._y, (xy[1] - radius, xy[1] + radius)))
+        dx, dy = self._x[columns][None, :] - xy[0], self._y[rows][:, None] - xy[1]
+        cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
+        over_x, over_y = np.abs(dx * cos + dy * sin) - half[0], np.abs(dy * cos - dx * sin) - half[1]
+        if gap_m <= 0.0:
+            return (rows, columns), np.maximum(over_x, over_y) <= gap_m
+        return (rows, columns), np.hypot(over_x.clip(min=0.0), over_y.clip(min=0.0)) <= gap_m
+
+    def _mark(
+        self, raster: np.ndarray, xy: Sequence[float], half: Sequence[float], yaw_rad: float, gap_m: float
+    ) -> None:
+        window, near = self._near(xy, half, yaw_rad, gap_m)
+        raster[window] |= near
+
+    def _touches(
+        self, raster: np.ndarray, xy: Sequence[float], half: Sequence[float], yaw_rad: float, gap_m: float
+    ) -> bool:
+        window, near = self._near(xy, half, yaw_rad, gap_m)
+        return bool((raster[window] & near).any())
+
+
+def connected_share(scene: Scene, *, radius_m: float = BODY_RADIUS_M) -> float:
+    """Return the largest share of a disc's free space that is in one piece; 0 where that space is under 12 % of all."""
+    distance = distance_field(slab_occupancy(scene, slabs_m=(BODY_HEIGHT_M,)))
+    free = distance.values[0] > radius_m
+    pieces, count = scipy.ndimage.label(free)
+    if count == 0 or free.mean() < 0.12:
+        return 0.0
+    return float(np.bincount(pieces.ravel())[1:].max() / free.sum())

@@ -1,0 +1,67 @@
+"""Which cells the solids of a scene fill, per height slab."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from scenes.grid import Grid
+from scenes.scene import Scene, Solid
+
+BORDER_CELLS = 2
+"""Occupied rim around the extent: outside of it nothing can be reached."""
+
+
+def slab_occupancy(
+    scene: Scene, *, slabs_m: Sequence[tuple[float, float]], resolution_m: float = 0.05, known_only: bool = False
+) -> Grid:
+    """Rasterise the solids: a cell is occupied where its centre lies inside one that overlaps the slab.
+
+    Args:
+        slabs_m: (z_min, z_max) per slab above the ground; touching at a face is no overlap.
+        resolution_m: edge of a cell.
+        known_only: leave out what the known map does not show.
+
+    Returns:
+        (S, H, W) bool; cells outside the scene's extent are occupied. A solid too thin to hold any centre fills the
+        cell of its own centre, so nothing vanishes.
+    """
+    if not slabs_m:
+        raise ValueError("slab_occupancy needs at least one (z_min, z_max) slab.")
+    x_min, y_min, x_max, y_max = scene.extent_w_m
+    columns = int(np.ceil((x_max - x_min) / resolution_m - 1e-6)) + 2 * BORDER_CELLS
+    rows = int(np.ceil((y_max - y_min) / resolution_m - 1e-6)) + 2 * BORDER_CELLS
+    origin = (x_min - BORDER_CELLS * resolution_m, y_min - BORDER_CELLS * resolution_m)
+    x_w = origin[0] + (np.arange(columns) + 0.5) * resolution_m
+    y_w = origin[1] + (np.arange(rows) + 0.5) * resolution_m
+    inside = ((y_w > y_min) & (y_w < y_max))[:, None] & ((x_w > x_min) & (x_w < x_max))[None, :]
+    values = np.repeat(~inside[None], len(slabs_m), axis=0)  # (S, H, W)
+    for solid in scene.solids:
+        slabs = [i for i, (low, high) in enumerate(slabs_m) if solid.z_min_m < high and solid.z_max_m > low]
+        if slabs and (solid.known or not known_only):
+            _fill(values, slabs, solid, x_w, y_w)
+    return Grid(values=values, origin_xy_w_m=origin, resolution_m=resolution_m)
+
+
+def _fill(values: np.ndarray, slabs: list[int], solid: Solid, x_w: np.ndarray, y_w: np.ndarray) -> None:
+    polygon = np.asarray(solid.polygon_xy_w_m)
+    (x_low, y_low), (x_high, y_high) = polygon.min(axis=0), polygon.max(axis=0)
+    first_column, last_column = np.searchsorted(x_w, (x_low, x_high))
+    first_row, last_row = np.searchsorted(y_w, (y_low, y_high))
+    window = (slice(first_row, last_row), slice(first_column, last_column))
+    covered = _inside(polygon, x_w[window[1]], y_w[window[0]])
+    if covered.any():
+        for slab in slabs:
+            values[slab][window] |= covered
+        return
+    centre = polygon.mean(axis=0)
+    column = int(np.argmin(np.abs(x_w - centre[0])))
+    row = int(np.argmin(np.abs(y_w - centre[1])))
+    values[slabs, row, column] = True
+
+
+def _inside(polygon: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return (len(y), len(x)) booleans: which points lie in a convex, counter-clockwise polygon."""
+    inside = np.ones((len(y), len(x)), dtype=bool)
+    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        inside &= ((x1 - x0) * (y - y0))[:, None] - ((y1 - y0) * (x - x0))[None, :] >= -1e-9
+    return inside

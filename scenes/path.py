@@ -1,0 +1,148 @@
+"""Ways down a geodesic field; numpy only, because the robot's runtime uses it too."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from scenes.grid import Grid
+
+
+def descend(
+    field: Grid,
+    start_xy_w_m: Sequence[float],
+    *,
+    step_m: float,
+    max_points: int,
+    goal_xy_w_m: Sequence[float] | None = None,
+) -> np.ndarray:
+    """Follow a geodesic field from a start to its goal.
+
+    Args:
+        field: (H, W) from ``fields.geodesic_field``; inf where not free.
+        start_xy_w_m: x, y; where it is not free the way begins with a straight leg to the nearest free cell.
+        step_m: distance between the points returned.
+        max_points: the way is cut after this many.
+        goal_xy_w_m: the last point; by default the centre of the cell with the lowest value.
+
+    Returns:
+        (P, 2) metres, world frame, ``step_m`` apart (the last leg may be shorter), start and goal included.
+
+    Raises:
+        ValueError: If no cell of the field is finite.
+    """
+    values = field.values
+    if not np.isfinite(values).any():
+        raise ValueError("no way to descend: the goal is not in free space, so the field is infinite everywhere.")
+    start = np.asarray(start_xy_w_m, dtype=float)
+    goal_cell = np.unravel_index(int(np.argmin(values)), values.shape)
+    goal = field.centre(np.asarray(goal_cell)) if goal_xy_w_m is None else np.asarray(goal_xy_w_m, dtype=float)
+    points, point = [start], start
+    cell = _nearest_finite(field, start)
+    if values[tuple(field.cell(start))] == np.inf:
+        point = field.centre(np.asarray(cell))
+        points.append(point)
+    waited = 0
+    # Every change of cell lowers the value, and a cell is kept at most twice, so this ends.
+    while values[cell] > values[goal_cell] + 1.5 * field.resolution_m * _pace(values, goal_cell, field.resolution_m):
+        proposed = point - field.resolution_m * _downhill(values, field, point, cell)
+        next_cell = _cell(field, proposed)
+        waited = waited + 1 if next_cell == cell else 0
+        if waited > 2 or not _may_move(values, cell, next_cell):
+            next_cell, waited = _lowest_neighbour(values, cell), 0
+            if next_cell == cell:
+                break
+            proposed = field.centre(np.asarray(next_cell))
+        point, cell = proposed, next_cell
+        points.append(point)
+    points.append(goal)
+    return _space(np.asarray(points), step_m)[:max_points]
+
+
+def resample(path_xy: np.ndarray, n: int) -> np.ndarray:
+    """Return (n, 2) points equally spaced along a polyline (P, 2), ends included."""
+    along = _arc_length(path_xy)
+    return _interpolate(path_xy, along, np.linspace(0.0, along[-1], n))
+
+
+def _arc_length(path_xy: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path_xy, axis=0), axis=1))])
+
+
+def _interpolate(path_xy: np.ndarray, along: np.ndarray, at: np.ndarray) -> np.ndarray:
+    return np.stack([np.interp(at, along, path_xy[:, 0]), np.interp(at, along, path_xy[:, 1])], axis=1)
+
+
+def _space(path_xy: np.ndarray, step_m: float) -> np.ndarray:
+    along = _arc_length(path_xy)
+    at = np.append(np.arange(0.0, along[-1] - 1e-6, step_m), along[-1])
+    return _interpolate(path_xy, along, at)
+
+
+def _cell(field: Grid, xy_w_m: np.ndarray) -> tuple[int, int]:
+    row, column = field.cell(xy_w_m)
+    return int(row), int(column)
+
+
+def _nearest_finite(field: Grid, xy_w_m: np.ndarray) -> tuple[int, int]:
+    cell = _cell(field, xy_w_m)
+    if np.isfinite(field.values[cell]):
+        return cell
+    cells = np.argwhere(np.isfinite(field.values))
+    distance = np.linalg.norm(field.centre(cells) - xy_w_m, axis=1)
+    row, column = cells[int(np.argmin(distance))]
+    return int(row), int(column)
+
+
+def _pace(values: np.ndarray, goal_cell: tuple, resolution_m: float) -> float:  # type: ignore[type-arg]
+    """Return the field's slope around the goal: 1 for metres, 1 / speed for a cost."""
+    row, column = goal_cell
+    around = values[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
+    rise = around[np.isfinite(around)].max() - values[goal_cell]
+    return float(rise) / (2.0 * np.sqrt(2.0) * resolution_m)
+
+
+def _upwind(values: np.ndarray, row: int, column: int) -> np.ndarray:
+    """Return the (x, y) gradient towards each axis's lower neighbour; it never points into what is not free."""
+    height, width = values.shape
+    value = values[row, column]
+    left = values[row, column - 1] if column > 0 else np.inf
+    right = values[row, column + 1] if column + 1 < width else np.inf
+    below = values[row - 1, column] if row > 0 else np.inf
+    above = values[row + 1, column] if row + 1 < height else np.inf
+    gradient_x = max(value - min(left, right), 0.0) * (1.0 if left <= right else -1.0)
+    gradient_y = max(value - min(below, above), 0.0) * (1.0 if below <= above else -1.0)
+    return np.asarray([gradient_x, gradient_y])
+
+
+def _downhill(values: np.ndarray, field: Grid, point: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
+    """Return the unit uphill direction at a point: upwind gradients of the four cells around it, blended bilinearly."""
+    height, width = values.shape
+    offset = (point - np.asarray(field.origin_xy_w_m)) / field.resolution_m - 0.5
+    column, row = int(np.floor(offset[0])), int(np.floor(offset[1]))
+    share_x, share_y = offset[0] - column, offset[1] - row
+    gradient = np.zeros(2)
+    for r, weight_y in ((row, 1.0 - share_y), (row + 1, share_y)):
+        for c, weight_x in ((column, 1.0 - share_x), (column + 1, share_x)):
+            if 0 <= r < height and 0 <= c < width and np.isfinite(values[r, c]):
+                gradient += weight_x * weight_y * _upwind(values, r, c)
+    if not gradient.any():
+        gradient = _upwind(values, *cell)
+    return gradient / max(float(np.linalg.norm(gradient)), 1e-12)
+
+
+def _may_move(values: np.ndarray, cell: tuple[int, int], next_cell: tuple[int, int]) -> bool:
+    """Tell whether a step keeps to free cells, cuts no corner and goes down (or stays in its cell)."""
+    if next_cell == cell:
+        return True
+    corners_free = np.isfinite(values[cell[0], next_cell[1]]) and np.isfinite(values[next_cell[0], cell[1]])
+    return bool(corners_free and values[next_cell] < values[cell])
+
+
+def _lowest_neighbour(values: np.ndarray, cell: tuple[int, int]) -> tuple[int, int]:
+    height, width = values.shape
+    best = cell
+    for row in range(max(cell[0] - 1, 0), min(cell[0] + 2, height)):
+        for column in range(max(cell[1] - 1, 0), min(cell[1] + 2, width)):
+            if values[row, column] < values[best] and _may_move(values, cell, (row, column)):
+                best = (row, column)
+    return best

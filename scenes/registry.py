@@ -1,0 +1,90 @@
+"""The kinds of scenes that exist: one file per kind in this folder, discovered, never listed."""
+
+import difflib
+import hashlib
+import importlib
+import pkgutil
+from pathlib import Path
+
+import numpy as np
+
+from scenes.scene import Scene
+
+SPLITS = ("train", "val", "test")
+_NOT_KINDS = {
+    "fields",
+    "furniture",
+    "grid",
+    "layout",
+    "mesh",
+    "nav2_map",
+    "occupancy",
+    "path",
+    "raycasting",
+    "registry",
+    "rooms",
+    "scene",
+    "shelving",
+    "storage",
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return every scene kind that has a file in this folder, sorted."""
+    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
+    return tuple(sorted(m.name for m in modules if not m.ispkg and m.name not in _NOT_KINDS))
+
+
+def random_key(*words: str | int) -> np.random.Generator:
+    """Return the random generator that belongs to a key, the same on every machine.
+
+    The split is part of every key, so that no scene or episode is shared between train, val and test.
+    """
+    digest = hashlib.blake2b("/".join(str(word) for word in words).encode(), digest_size=16).digest()
+    return np.random.default_rng(int.from_bytes(digest, "big"))
+
+
+def generate(kind: str, *, split: str, index: int) -> Scene:
+    """Return one scene; the same arguments give the same scene.
+
+    Raises:
+        ValueError: If no file ``scenes/<kind>.py`` exists, the split is unknown or the index negative.
+    """
+    if kind not in names():
+        raise ValueError(f"no scene kind '{kind}'{_hint(kind, names())} Known kinds: {', '.join(names())}.")
+    if split not in SPLITS:
+        raise ValueError(f"no split '{split}'{_hint(split, SPLITS)} Splits: {', '.join(SPLITS)}.")
+    if index < 0:
+        raise ValueError(f"scene index {index} is negative; use 0, 1, 2, ...")
+    module = importlib.import_module(f"scenes.{kind}")
+    scene: Scene = module.generate(random_key(kind, split, index), name=f"{kind}/{split}/{index}")
+    return scene
+
+
+def load(name_or_path: str | Path, *, split: str = "test", index: int = 0) -> Scene:
+    """Return a scene by the name of its kind, or the scene of a Nav2 map by the path of its yaml.
+
+    Raises:
+        ValueError: If it is neither a known kind nor a readable map.
+        FileNotFoundError: If the map does not exist.
+    """
+    text = str(name_or_path)
+    if text in names():
+        return generate(text, split=split, index=index)
+    if not is_map(text):
+        raise ValueError(
+            f"no scene kind '{text}'{_hint(text, names())} Known kinds: {', '.join(names())}; or give a map's yaml."
+        )
+    import scenes.nav2_map as nav2_map  # needs PyYAML and Pillow, which generated scenes do not
+
+    return nav2_map.load_scene(Path(text))
+
+
+def is_map(name_or_path: str | Path) -> bool:
+    """Tell whether a scene's name means a map file rather than a kind."""
+    return Path(name_or_path).suffix in {".yaml", ".yml"} or "/" in str(name_or_path)
+
+
+def _hint(word: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else "."
