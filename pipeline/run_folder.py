@@ -54,7 +54,7 @@ class StageRun:
         """Return the published, verified folder of a stage that this one needs.
 
         Args:
-            name: A stage named in ``NEEDS``.
+            name: A stage named in ``NEEDS`` or ``READS_IF_THERE``.
             robot: Whose folder, for a stage with one folder per robot; this run's own robot by default.
 
         Raises:
@@ -236,7 +236,20 @@ def input_folders(entry: Entry, root: Path, config: Any) -> dict[str, Path]:
             continue
         for robot in _robots_to_read(entry, root / name, config):
             folders[f"{name}/{robot}"] = _published(root / name / robot, name, root, robot)
+    for name in entry.reads_if_there:
+        found = _finished_robots(root / name) if stage(name).per_robot else [""]
+        folders |= {
+            f"{name}/{robot}".rstrip("/"): root / name / robot for robot in found if _is_there(root, name, robot)
+        }
     return folders
+
+
+def _is_there(root: Path, name: str, robot: str) -> bool:
+    try:
+        manifest.verify(root / name / robot, stage=name)
+    except ManifestError:
+        return False
+    return True
 
 
 def _robots_to_read(entry: Entry, folder: Path, config: Any) -> Sequence[str]:
@@ -244,10 +257,14 @@ def _robots_to_read(entry: Entry, folder: Path, config: Any) -> Sequence[str]:
         return [str(config.embodiment)]
     if getattr(config, "embodiments", ()):
         return tuple(config.embodiments)
-    found = [path.name for path in sorted(folder.glob("[!.]*")) if (path / manifest.NAME).exists()]
+    found = _finished_robots(folder)
     if not found:
         raise ValueError(_missing(folder.name, folder.parent, None, f"{folder} has no finished robot"))
     return found
+
+
+def _finished_robots(folder: Path) -> list[str]:
+    return [path.name for path in sorted(folder.glob("[!.]*")) if (path / manifest.NAME).exists()]
 
 
 def label(name: str, robot: str | None) -> str:

@@ -2,7 +2,8 @@
 
 A **stage** file defines at its top level ``NEEDS`` (names of the stages it reads), ``Config`` (frozen keyword-only
 dataclass) and ``run(config, run)``; with ``PER_ROBOT = True`` it has one folder per robot and a field ``embodiment``.
-Optional are ``run_many(configs, runs)`` (several robots in one process) and ``NEEDS_DISK_GB`` (free space to ask for).
+Optional are ``run_many(configs, runs)`` (several robots in one process), ``NEEDS_DISK_GB`` (free space to ask for) and
+``READS_IF_THERE`` (stages whose finished folders it reads, and that it can do without).
 A **command** file defines ``Config`` and ``main(config)`` and has no ``NEEDS``.
 
 Files are read, not imported, so that listing them costs no torch and no simulator.
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 FOLDER = Path(__file__).parent
+_CONSTANTS = ("NEEDS", "READS_IF_THERE", "PER_ROBOT", "NEEDS_DISK_GB")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +31,16 @@ class Entry:
     """First line of the file's docstring."""
     is_stage: bool
     needs: tuple[str, ...] = ()
+    reads_if_there: tuple[str, ...] = ()
     per_robot: bool = False
     takes_many: bool = False
     """Whether it has ``run_many``, which runs several robots in one process."""
     disk_gb: float = 1.0
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """Stages that come before this one in a run."""
+        return self.needs + self.reads_if_there
 
     def load(self) -> ModuleType:
         """Import the file."""
@@ -47,7 +55,7 @@ def stages() -> dict[str, Entry]:
     while len(ordered) < len(found):
         # A need without a file cannot be waited for; the conformance test names it.
         ready = [
-            e for n, e in found.items() if n not in ordered and all(x in ordered or x not in found for x in e.needs)
+            e for n, e in found.items() if n not in ordered and all(x in ordered or x not in found for x in e.after)
         ]
         if not ready:
             raise RuntimeError(f"stages need each other in a circle: {', '.join(sorted(set(found) - set(ordered)))}")
@@ -95,12 +103,14 @@ def _read(file: Path) -> Entry | None:
     if not is_stage and not (has_config and "main" in functions):
         return None
     needs, disk_gb = constants.get("NEEDS", ()), constants.get("NEEDS_DISK_GB", 1.0)
-    assert isinstance(needs, tuple) and isinstance(disk_gb, int | float)
+    reads_if_there = constants.get("READS_IF_THERE", ())
+    assert isinstance(needs, tuple) and isinstance(reads_if_there, tuple) and isinstance(disk_gb, int | float)
     return Entry(
         name=file.stem,
         summary=(ast.get_docstring(tree) or "").partition("\n")[0],
         is_stage=is_stage,
         needs=needs,
+        reads_if_there=reads_if_there,
         per_robot=constants.get("PER_ROBOT", False) is True,
         takes_many="run_many" in functions,
         disk_gb=float(disk_gb),
@@ -115,7 +125,7 @@ def _constants(tree: ast.Module) -> dict[str, object]:
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         )
         for target in targets:
-            if isinstance(target, ast.Name) and target.id in ("NEEDS", "PER_ROBOT", "NEEDS_DISK_GB"):
+            if isinstance(target, ast.Name) and target.id in _CONSTANTS:
                 assert isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
                 values[target.id] = ast.literal_eval(node.value)
     return values
