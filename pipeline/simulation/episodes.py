@@ -200,7 +200,7 @@ def _draw_scene(
 
 def _ground(embodiment: Embodiment, scene: Scene, fields: SceneFields) -> _Ground:
     circumscribed = [embodiment.circumscribed_radius_m(k) for k in range(len(SLABS_M))]
-    inscribed = [embodiment.inscribed_radius_m(k) for k in range(len(SLABS_M))]
+    inscribed = [_inscribed_m(embodiment, k) for k in range(len(SLABS_M))]
     wide = _coarsen(clearance(fields.distance, circumscribed))
     free = wide.values > GOAL_CLEARANCE_M
     regions, found = ndimage.label(free)
@@ -214,6 +214,11 @@ def _ground(embodiment: Embodiment, scene: Scene, fields: SceneFields) -> _Groun
         known=_coarsen(clearance(fields.known_distance, circumscribed)),
         reachable=regions == largest,
     )
+
+
+def _inscribed_m(embodiment: Embodiment, slab: int) -> float:
+    """Return the inscribed radius; a body that lies wholly beside its origin in this slab still blocks a little."""
+    return max(embodiment.inscribed_radius_m(slab), RESOLUTION_M / 2.0) if embodiment.outline[slab] else 0.0
 
 
 def _coarsen(grid: Grid) -> Grid:
