@@ -45,7 +45,7 @@ class Generalist(nn.Module):
             embodiment: (B, E) descriptor, SI units.
 
         Returns:
-            mean (B, 3) = base share + bounded correction, not clipped, and log_std (B, 3), which follows the body alone.
+            mean (B, 3) = base share + bounded correction, not clipped; log_std (B, 3), which follows the body alone.
         """
         body = normalise_descriptor(embodiment)
         correction = torch.tanh(self.layers(torch.cat([features, body], dim=-1))) * self.config.correction_scale

@@ -48,9 +48,10 @@ FIELDS: dict[str, dict[str, tuple[str, tuple[int | None, ...]]]] = {
 }
 """Kind -> field -> dtype and shape after (T, B); None = any length.
 
-``embodiment`` is the descriptor at that step (cameras and jittered bodies differ between sequences). ``teacher_share`` is what
-the teacher would do, valid where ``labelled``; ``command`` is what was executed after this observation. ``features`` are
-``world_model.base_head.policy_features`` (base share last); ``mean`` is that of the specialist's full share, base + residual.
+``embodiment`` is the descriptor at that step (cameras and jittered bodies differ between sequences). ``teacher_share``
+is what the teacher would do, valid where ``labelled``; ``command`` is what was executed after this observation.
+``features`` are ``world_model.base_head.policy_features`` (base share last); ``mean`` is that of the specialist's full
+share, base + residual.
 """
 
 
@@ -101,7 +102,7 @@ def write_shard(
                 file.create_dataset(name, data=array, chunks=chunks, compression="lzf", shuffle=True, fletcher32=True)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from embodiments.spaces import CAMERA_FIELDS, CAMERA_SLICE, DESCRIPTOR_FIELDS
 
-# Centre and scale per quantity [SI units]. Chosen from what bodies and depth cameras can be, so that an unseen body stays
-# within about one unit; learned statistics of four robots would put it anywhere.
+# Centre and scale per quantity [SI units], chosen from what bodies and depth cameras can be, so that an unseen body
+# stays within about one unit; learned statistics of four robots would put it anywhere.
 _CENTRE_AND_SCALE: dict[str, tuple[float, float]] = {
     "forward_mps": (0.6, 0.4),
     "lateral_mps": (0.15, 0.15),

@@ -3,8 +3,8 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from embodiments.spaces import DEPTH_HEIGHT_PX, DEPTH_RANGE_M, DEPTH_WIDTH_PX
 
@@ -48,7 +48,7 @@ class ImageEncoder(nn.Module):
         image = torch.cat([depth / DEPTH_RANGE_M, log_depth(depth), invalid], dim=1)  # (N, 3, 40, 64)
         # oneDNN is four times faster on few channels when they come last
         features = self.convolutions(image.contiguous(memory_format=torch.channels_last)).flatten(1)
-        return F.silu(self.norm(self.linear(features)))
+        return functional.silu(self.norm(self.linear(features)))
 
 
 class ImageDecoder(nn.Module):
@@ -76,7 +76,7 @@ class ImageDecoder(nn.Module):
         """Decode (N, input_size).
 
         Returns:
-            log depth (N, 40, 64) as ``log_depth``, logit that the pixel is invalid (N, 40, 64), class logits (N, 7, 40, 64).
+            ``log_depth`` (N, 40, 64), logit that the pixel is invalid (N, 40, 64), class logits (N, 7, 40, 64).
         """
         grid = self.linear(latent).unflatten(1, (self.grid_channels, *_GRID_PX))
         image = self.convolutions(grid)  # (N, 9, 40, 64)

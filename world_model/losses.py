@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from embodiments.spaces import DEPTH_RANGE_M
 from world_model.base_head import Mixture
@@ -63,14 +63,14 @@ def reconstruction(
     count = valid.sum().clip(min=1)
     error = (prediction.depth_log.float() - log_depth(depth_m)).abs()
     depth = (error * valid).sum() / count
-    invalid = F.binary_cross_entropy_with_logits(prediction.invalid_logit.float(), (~valid).float())
+    invalid = functional.binary_cross_entropy_with_logits(prediction.invalid_logit.float(), (~valid).float())
     target = torch.where(valid & (semantic < SEMANTIC_CLASS_COUNT), semantic.long(), -1)
     class_weights = depth_m.new_tensor(weights.semantic_classes)
-    each = F.cross_entropy(
+    each = functional.cross_entropy(
         prediction.semantic_logits.float(), target, weight=class_weights, ignore_index=-1, reduction="none"
     )
     semantic_loss = each.sum() / count
-    velocity = F.smooth_l1_loss(prediction.velocity_b.float(), velocity_b, beta=0.1)
+    velocity = functional.smooth_l1_loss(prediction.velocity_b.float(), velocity_b, beta=0.1)
     return depth, invalid, semantic_loss, velocity
 
 
@@ -97,7 +97,7 @@ def _kl(left: Gaussians, right: Gaussians) -> Tensor:
 def behaviour_cloning(mixture: Mixture, teacher_share: Tensor, *, labelled: Tensor) -> Tensor:
     """Return the negative log likelihood of the teacher's share, averaged over labelled steps.
 
-    A dimension that the teacher's body lacks has share 0 and is learned as 0, so that a body that has it is not sent sideways.
+    A dimension that the teacher's body lacks has share 0 and is learned as 0: a body that has it is not sent sideways.
 
     Args:
         teacher_share: (..., 3) in [-1, 1].
@@ -108,7 +108,7 @@ def behaviour_cloning(mixture: Mixture, teacher_share: Tensor, *, labelled: Tens
 
 
 def depth_error_m(prediction: Tensor, depth_m: Tensor) -> Tensor:
-    """Return the mean absolute error [m] over pixels that are valid in truth; both (..., 40, 64), capped at the range."""
+    """Return the mean absolute error [m] of depth (..., 40, 64) over pixels that are valid in truth."""
     valid = depth_m > 0.0
     error = (prediction.clip(0.0, DEPTH_RANGE_M) - depth_m).abs() * valid
     return error.sum() / valid.sum().clip(min=1)

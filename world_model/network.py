@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from embodiments.spaces import COMMAND_SIZE
 from world_model.descriptor import CAMERA_SIZE, normalise_camera
@@ -66,7 +66,7 @@ class Prediction(NamedTuple):
 
 
 class WorldModel(nn.Module):
-    """Recurrent state-space model; its state is one flat (B, S) tensor, all zeros after a reset, and is also the latent."""
+    """Recurrent state-space model; its state, all zeros after a reset, is one flat (B, S) tensor and also the latent."""
 
     Config = WorldModelConfig
 
@@ -135,22 +135,23 @@ class WorldModel(nn.Module):
         steps, batch = first.shape
         camera = normalise_camera(embodiment)
         image = self.image_encoder(depth_m.flatten(0, 1)).unflatten(0, (steps, batch))
-        embedding = torch.cat([image.float(), velocity_b, camera], dim=-1)  # (T, B, ...)
-        keep = (~first).to(embedding.dtype).unsqueeze(-1)  # (T, B, 1)
-        state, latents, posteriors = self.initial_state(batch), [], []
-        for t in range(steps):
-            history = self._advance(state * keep[t], previous_command[t], camera[t])
-            posterior = self._gaussian(self.posterior_head(torch.cat([history, embedding[t]], dim=-1)))
-            state = torch.cat([history, self._sample(posterior)], dim=-1)
-            latents.append(state)
-            posteriors.append(posterior)
-        latent = torch.stack(latents)
-        prior = self._gaussian(self.prior_head(latent[..., : self.config.deterministic]))
+        with torch.autocast(depth_m.device.type, enabled=False):  # only images are worth a lower precision
+            embedding = torch.cat([image.float(), velocity_b, camera], dim=-1)  # (T, B, ...)
+            keep = (~first).to(embedding.dtype).unsqueeze(-1)  # (T, B, 1)
+            state, latents, posteriors = self.initial_state(batch), [], []
+            for t in range(steps):
+                history = self._advance(state * keep[t], previous_command[t], camera[t])
+                posterior = self._gaussian(self.posterior_head(torch.cat([history, embedding[t]], dim=-1)))
+                state = torch.cat([history, self._sample(posterior)], dim=-1)
+                latents.append(state)
+                posteriors.append(posterior)
+            latent = torch.stack(latents)
+            prior = self._gaussian(self.prior_head(latent[..., : self.config.deterministic]))
         stacked = Gaussians(torch.stack([p.mean for p in posteriors]), torch.stack([p.std for p in posteriors]))
         return Sequence(latent, stacked, prior)
 
     def imagine(self, state: Tensor, commands: Tensor, embodiment: Tensor) -> Tensor:
-        """Predict the latents (K, B, L) that follow ``state`` (B, S) under ``commands`` (K, B, 3), without observations."""
+        """Predict the latents (K, B, L) that follow ``state`` (B, S) under ``commands`` (K, B, 3), unseen."""
         camera, latents = normalise_camera(embodiment), []
         for command in commands:
             history = self._advance(state, command, camera)
@@ -166,13 +167,13 @@ class WorldModel(nn.Module):
 
     def _advance(self, state: Tensor, command: Tensor, camera: Tensor) -> Tensor:
         history, sample = state.split([self.config.deterministic, self.config.stochastic], dim=-1)
-        moved = F.silu(self.recurrent_input(torch.cat([sample, command, camera], dim=-1)))
+        moved = functional.silu(self.recurrent_input(torch.cat([sample, command, camera], dim=-1)))
         advanced: Tensor = self.recurrent(moved, history)
         return advanced
 
     def _gaussian(self, raw: Tensor) -> Gaussians:
         mean, spread = raw.float().chunk(2, dim=-1)
-        return Gaussians(mean, F.softplus(spread) + self.config.min_std)
+        return Gaussians(mean, functional.softplus(spread) + self.config.min_std)
 
     def _sample(self, gaussian: Gaussians) -> Tensor:
         if not self.training:
