@@ -48,8 +48,8 @@ EMBODIMENT = Embodiment(
         yaw_acceleration_radps2=0.30 / (_TRACK_M / 2.0),
         wheel_speed_mps=_MAX_WHEEL_MPS,
         half_track_m=_TRACK_M / 2.0,
-        source="stretch_body robot_params_SE3 base.motion.max: 0.30 m/s per wheel, 0.30 m/s2 (without an explicit a the "
-        "driver takes 0.12); wheel_diameter_m 0.1016, wheel_separation_m 0.3153; reverse: spaces.py",
+        source="stretch_body robot_params_SE3 base.motion.max: 0.30 m/s per wheel, 0.30 m/s2 (the driver's own "
+        "default is 0.12); wheel_diameter_m 0.1016, wheel_separation_m 0.3153; reverse: spaces.py",
     ),
     # Fitted to the URDF's visual meshes in the posture below: covers them, at most 25 mm outside their convex hull.
     outline=(

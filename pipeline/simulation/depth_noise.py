@@ -1,0 +1,57 @@
+"""Noise of a stereo or structured-light depth sensor: error that grows with range, lost edges, holes."""
+
+from dataclasses import dataclass
+
+import torch
+
+from embodiments.spaces import DEPTH_RANGE_M
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthNoise:
+    """Nominal noise; evaluation uses these values whatever the preset."""
+
+    sigma_per_m: float = 0.0025
+    """Standard deviation at 1 m; it grows with the square of the range (RealSense D435: below 2 % at 2 m is specified,
+    0.5 % is what a well lit, textured wall gives)."""
+    sigma_limit_m: float = 0.15
+    """Cap of the standard deviation: beyond 7.7 m the sensor's own filters drop worse pixels."""
+    edge_step_share: float = 0.1
+    """Two neighbours whose depths differ by more than this share lie across an edge."""
+    edge_dropout: float = 0.25
+    """Chance that a pixel at such an edge is lost (flying pixels are filtered by the driver)."""
+    hole_rate: float = 0.003
+    """Chance that any pixel is lost."""
+
+
+def add_noise(
+    depth_m: torch.Tensor, *, noise: DepthNoise, generator: torch.Generator, scale: float = 1.0
+) -> torch.Tensor:
+    """Return a noisy copy of depth images.
+
+    Args:
+        depth_m: (..., H, W) planar depth [m]; 0 = invalid, ``DEPTH_RANGE_M`` = nothing within range. Both stay as they
+            are, except that a far pixel can be lost too.
+        generator: On the device of ``depth_m``.
+        scale: Factor on every standard deviation and chance; 0 returns the image unchanged.
+    """
+    sigma = scale * (noise.sigma_per_m * depth_m**2).clamp(max=noise.sigma_limit_m)
+    normal = torch.randn(depth_m.shape, generator=generator, device=depth_m.device)
+    noisy = (depth_m + sigma * normal).clamp(1e-3, DEPTH_RANGE_M)
+    chance = torch.where(_edges(depth_m, noise.edge_step_share), noise.edge_dropout, noise.hole_rate)
+    lost = torch.rand(depth_m.shape, generator=generator, device=depth_m.device) < scale * chance
+    measured = torch.where(depth_m < DEPTH_RANGE_M, noisy, depth_m)
+    return torch.where(lost | (depth_m == 0.0), 0.0, measured)
+
+
+def _edges(depth_m: torch.Tensor, step_share: float) -> torch.Tensor:
+    """Return (..., H, W) bool: both pixels of every neighbouring pair that lies across a depth step."""
+    edge = torch.zeros_like(depth_m, dtype=torch.bool)
+    for axis in (-2, -1):
+        count = depth_m.shape[axis] - 1
+        first, second = depth_m.narrow(axis, 0, count), depth_m.narrow(axis, 1, count)
+        step = (first - second).abs() > step_share * torch.minimum(first, second)
+        step &= (first > 0.0) & (second > 0.0)
+        edge.narrow(axis, 0, count).logical_or_(step)
+        edge.narrow(axis, 1, count).logical_or_(step)
+    return edge
