@@ -11,6 +11,18 @@ Family = Literal["wheeled", "legged", "humanoid"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContactShape:
+    """A simple shape that stands for a link's collision meshes in the simulation; pose in the link's frame."""
+
+    link: str
+    kind: Literal["sphere", "cylinder", "box"]
+    size_m: tuple[float, ...]
+    """Radius | radius, length along z | x, y, z."""
+    xyz_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    rpy_rad: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RobotModel:
     """Where the robot's real model comes from: a file inside an installed PyPI package."""
 
@@ -21,6 +33,10 @@ class RobotModel:
     licence: str
     keep_links: tuple[str, ...] = ()
     """Links that must survive the merging of fixed joints (feet, camera)."""
+    contact_shapes: tuple[ContactShape, ...] = ()
+    """Shapes that replace the collision meshes of their links (Stretch's wheel meshes do not grip)."""
+    ground_links: tuple[str, ...] = ()
+    """Links that may touch the ground. The others cannot collide while the ground is all there is; empty = all can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +68,8 @@ class DifferentialDrive:
     """Velocity gain of the wheel joints [N m s/rad]."""
     wheel_force_nm: float = 40.0
     armature_kgm2: float = 0.01
-    caster_links: tuple[str, ...] = ()
-    """Links that touch the ground with low friction."""
+    wheel_friction: float = 1.0
+    """Of the two wheels; everything else that touches the ground (casters) slides with 0.01."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +84,17 @@ class GaitDrive:
     kd: tuple[float, ...]
     torque_nm: tuple[float, ...]
     """Torque limits of the real motors."""
+    armature_kgm2: tuple[float, ...]
+    """Rotor inertia of the motors as seen at the joints."""
     action_scale_rad: float
     base_height_m: float
     """Height of the base link above the ground when standing."""
     feet: tuple[str, ...]
     """Foot links, left before right, front before rear."""
+    foot_phases: tuple[float, ...]
+    """Phase offset of each foot in the gait cycle, in [0, 1); left-right mirroring shifts it by one half."""
+    foot_clearance_m: float
+    """Height that a foot link's origin rises above its standing height in the middle of a swing."""
     mirror_joints: tuple[int, ...]
     """For each joint the index of its left-right mirror image."""
     mirror_signs: tuple[float, ...]
@@ -126,8 +148,11 @@ class Embodiment:
     """Angles (or metres) of the locked joints in the stowed posture; joints not named are locked at 0."""
 
     def inscribed_radius_m(self, slab: int) -> float:
-        """Return the radius around the base origin that the body fills at least in every direction; 0 where empty."""
-        return _support_m(self.outline[slab], reduce=np.min)
+        """Return the radius around the base origin that the body fills at least in every direction.
+
+        0 where the slab is empty or the body stands beside the origin (Stretch's mast).
+        """
+        return max(0.0, _support_m(self.outline[slab], reduce=np.min))
 
     def circumscribed_radius_m(self, slab: int) -> float:
         """Return the radius around the base origin that covers the body in this slab; 0 where empty."""

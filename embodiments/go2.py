@@ -1,0 +1,77 @@
+"""Unitree Go2: a quadruped of 16 kg that trots."""
+
+import math
+
+from embodiments.embodiment import ContactShape, DepthCamera, Disc, Embodiment, GaitDrive, Limits, RobotModel
+
+_LEGS = ("FL", "FR", "RL", "RR")
+_JOINTS = tuple(f"{leg}_{part}_joint" for leg in _LEGS for part in ("hip", "thigh", "calf"))
+_DEFAULT_RAD = (0.1, 0.85, -1.6, -0.1, 0.85, -1.6) * 2
+
+EMBODIMENT = Embodiment(
+    name="go2",
+    family="legged",
+    model=RobotModel(
+        package="example-robot-data",
+        path="robots/go2_description/urdf/go2.urdf",
+        licence="BSD-3-Clause (Unitree go2_description)",
+        keep_links=tuple(f"{leg}_foot" for leg in _LEGS),
+        # The rubber feet are balls of 22 mm; a ball touches the ground in one point, which is cheaper than its mesh.
+        contact_shapes=tuple(
+            ContactShape(link=f"{leg}_foot", kind="sphere", size_m=(0.022,), xyz_m=(-0.002, 0.0, 0.0)) for leg in _LEGS
+        ),
+        ground_links=("base", *(f"{leg}_foot" for leg in _LEGS)),
+    ),
+    drive=GaitDrive(
+        joints=_JOINTS,
+        default_rad=_DEFAULT_RAD,
+        kp=(25.0,) * 12,
+        kd=(0.6,) * 12,
+        torque_nm=(23.7, 23.7, 45.43) * 4,
+        armature_kgm2=(0.01,) * 12,
+        action_scale_rad=0.25,
+        base_height_m=0.315,
+        feet=tuple(f"{leg}_foot" for leg in _LEGS),
+        foot_phases=(0.0, 0.5, 0.5, 0.0),
+        foot_clearance_m=0.07,
+        mirror_joints=(3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8),
+        mirror_signs=(-1.0, 1.0, 1.0) * 4,
+        cycle_s=0.5,
+        weights="go2.safetensors",
+        source="torque limits: go2.urdf <limit effort>; gains and pose: close to unitree_rl_gym and Isaac Lab's Go2 "
+        "(kp 20-25, kd 0.5); armature: MuJoCo Menagerie unitree_go2 (0.01)",
+    ),
+    limits=Limits(
+        forward_mps=1.0,
+        reverse_mps=0.2,
+        lateral_mps=0.3,
+        yaw_rate_radps=1.0,
+        acceleration_mps2=1.5,
+        yaw_acceleration_radps2=3.0,
+        wheel_speed_mps=1.0,
+        half_track_m=0.0,
+        source="a brisk indoor walk, well inside what the gait was trained for (Unitree states up to 3.7 m/s); reverse "
+        "and lateral: spaces.py",
+    ),
+    # Trunk 0.76 x 0.19 m; the feet stand at x = +-0.19, y = +-0.14 and swing about 0.12 m fore and aft, 0.05 m sideways.
+    # Nothing reaches above 0.45 m.
+    outline=(
+        (Disc(x_m=0.22, y_m=0.0, radius_m=0.24), Disc(x_m=0.0, y_m=0.0, radius_m=0.22),
+         Disc(x_m=-0.22, y_m=0.0, radius_m=0.24)),
+        (Disc(x_m=0.24, y_m=0.0, radius_m=0.17), Disc(x_m=0.0, y_m=0.0, radius_m=0.19),
+         Disc(x_m=-0.20, y_m=0.0, radius_m=0.19)),
+        (),
+        (),
+    ),
+    camera=DepthCamera(
+        x_m=0.33,
+        z_m=0.36,
+        pitch_rad=math.radians(8.0),
+        hfov_rad=math.radians(87.0),
+        vfov_rad=math.radians(58.0),
+        min_range_m=0.28,
+        max_range_m=10.0,
+        source="our choice: a RealSense D435i on the head plate, before everything of the body (the URDF has no camera); "
+        "8 deg down shows the ground from 0.5 m on; field of view and range: D435i data sheet",
+    ),
+)

@@ -1,0 +1,184 @@
+"""The gait policy: proprioception and a velocity command in, joint targets out. Its observation is laid out here, once.
+
+Training and the drive both go through ``GaitController``, so what was trained is what walks.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from embodiments.embodiment import GaitDrive
+from embodiments.spaces import DRIVE_HZ, STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
+from pipeline.simulation.physics import RobotPhysics
+
+HIDDEN = (256, 128, 64)
+ACTION_LIMIT = 6.0
+"""Actions are clipped here; times ``action_scale_rad`` this is the largest offset from the standing pose."""
+GAITS_FOLDER = Path(__file__).parents[2] / "embodiments" / "gaits"
+
+# Name, size (0 = one per joint) and scale of every part of the observation, in order.
+_PARTS: tuple[tuple[str, int, tuple[float, ...]], ...] = (
+    ("angular_velocity_b", 3, (0.25,) * 3),
+    ("projected_gravity_b", 3, (1.0,) * 3),
+    ("command", 3, (2.0, 2.0, 1.0)),
+    ("clock", 2, (1.0,) * 2),
+    ("joint_position", 0, (1.0,)),
+    ("joint_velocity", 0, (0.05,)),
+    ("previous_action", 0, (1.0,)),
+)
+# Left-right mirroring about the x-z plane: polar vectors flip y, the angular velocity (axial) flips x and z, and the
+# gait cycle shifts by one half.
+_MIRROR_SIGNS = {
+    "angular_velocity_b": (-1.0, 1.0, -1.0),
+    "projected_gravity_b": (1.0, -1.0, 1.0),
+    "command": (1.0, -1.0, -1.0),
+    "clock": (-1.0, -1.0),
+}
+
+
+def layout(joints: int) -> dict[str, slice]:
+    """Return name -> slice of every part of the (B, O) observation of a robot with ``joints`` driven joints."""
+    slices, start = {}, 0
+    for name, size, _ in _PARTS:
+        end = start + (size or joints)
+        slices[name] = slice(start, end)
+        start = end
+    return slices
+
+
+def observation_size(joints: int) -> int:
+    """Return O."""
+    return layout(joints)["previous_action"].stop
+
+
+def is_moving(command: torch.Tensor) -> torch.Tensor:
+    """Return (B,) bool: whether a command (B, 3) asks for more than standing."""
+    return (command[:, :2].norm(dim=-1) >= STAND_SPEED_MPS) | (command[:, 2].abs() >= STAND_YAW_RATE_RADPS)
+
+
+class Mirror:
+    """Left-right mirroring of observations and actions; applying it twice is the identity."""
+
+    def __init__(self, drive: GaitDrive, device: torch.device | str = "cpu") -> None:
+        joints = len(drive.joints)
+        self.joint_index = torch.tensor(drive.mirror_joints, device=device)
+        self.joint_sign = torch.tensor(drive.mirror_signs, device=device)
+        index = torch.arange(observation_size(joints), device=device)
+        sign = torch.ones(observation_size(joints), device=device)
+        for name, part in layout(joints).items():
+            if name in _MIRROR_SIGNS:
+                sign[part] = torch.tensor(_MIRROR_SIGNS[name], device=device)
+            else:
+                index[part] = part.start + self.joint_index
+                sign[part] = self.joint_sign
+        self._index, self._sign = index, sign
+
+    def observation(self, observation: torch.Tensor) -> torch.Tensor:
+        """Mirror (..., O)."""
+        return observation[..., self._index] * self._sign
+
+    def action(self, action: torch.Tensor) -> torch.Tensor:
+        """Mirror (..., J): an action, or joint angles relative to the standing pose."""
+        return action[..., self.joint_index] * self.joint_sign
+
+
+def make_network(joints: int) -> nn.Sequential:
+    """Return the actor: (B, O) -> (B, J)."""
+    sizes = (observation_size(joints), *HIDDEN)
+    layers: list[nn.Module] = []
+    for size, following in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [nn.Linear(size, following), nn.ELU()]
+    return nn.Sequential(*layers, nn.Linear(HIDDEN[-1], joints))
+
+
+def save_gait(network: nn.Sequential, path: Path, card: dict[str, Any]) -> None:
+    """Write weights (safetensors) and, beside them, the JSON card."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, path)
+    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def load_gait(drive: GaitDrive, path: Path | None = None) -> nn.Sequential:
+    """Load a gait's actor, frozen.
+
+    Args:
+        path: Weights; by default the ones that ship with the robot.
+
+    Raises:
+        FileNotFoundError: If there are no weights; the message says which command trains them.
+        ValueError: If the file does not hold a gait for this robot's joints.
+    """
+    path = path or GAITS_FOLDER / drive.weights
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no gait weights '{path.name}' in {path.parent}: train them with "
+            f"'python -m pipeline train_gait --embodiments {path.stem}'"
+        )
+    network = make_network(len(drive.joints))
+    try:
+        network.load_state_dict(load_file(path))
+    except Exception as error:
+        raise ValueError(f"'{path.name}' is not a gait for {len(drive.joints)} joints: {error}") from error
+    return network.requires_grad_(False).eval()
+
+
+class GaitController:
+    """Phase and previous action of every environment, and the way from them to observations and joint targets."""
+
+    def __init__(self, drive: GaitDrive, *, num_envs: int, device: torch.device | str) -> None:
+        self.drive = drive
+        joints = len(drive.joints)
+        self.phase = torch.zeros(num_envs, device=device)
+        self.previous_action = torch.zeros(num_envs, joints, device=device)
+        self.default_rad = torch.tensor(drive.default_rad, device=device)
+        self.foot_phases = torch.tensor(drive.foot_phases, device=device)
+        scales = [s for _, size, scale in _PARTS for s in (scale if size else scale * joints)]
+        self._scale = torch.tensor(scales, device=device)
+
+    def reset(self, mask: torch.Tensor, phase: torch.Tensor | float = 0.0) -> None:
+        """Forget the masked environments (B,)."""
+        self.phase = torch.where(mask, phase, self.phase)
+        self.previous_action = torch.where(mask[:, None], 0.0, self.previous_action)
+
+    def observe(
+        self, physics: RobotPhysics, command: torch.Tensor, *, noise: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the observation (B, O) for a command (B, 3); ``noise`` (B, O) is added before scaling."""
+        cycle = 2.0 * math.pi * self.phase
+        clock = torch.stack([torch.sin(cycle), torch.cos(cycle)], dim=-1) * is_moving(command)[:, None]
+        parts = {
+            "angular_velocity_b": physics.angular_velocity_b,
+            "projected_gravity_b": physics.projected_gravity_b,
+            "command": command,
+            "clock": clock,
+            "joint_position": physics.joint_position - self.default_rad,
+            "joint_velocity": physics.joint_velocity,
+            "previous_action": self.previous_action,
+        }
+        raw = torch.cat([parts[name] for name, _, _ in _PARTS], dim=-1)
+        return (raw if noise is None else raw + noise) * self._scale
+
+    def act(self, action: torch.Tensor, command: torch.Tensor) -> torch.Tensor:
+        """Take an action (B, J), advance the gait cycle by one drive step, and return joint targets (B, J) [rad]."""
+        action = action.clamp(-ACTION_LIMIT, ACTION_LIMIT)
+        self.previous_action = action
+        advanced = (self.phase + 1.0 / (DRIVE_HZ * self.drive.cycle_s)) % 1.0
+        self.phase = torch.where(is_moving(command), advanced, 0.0)
+        return self.default_rad + self.drive.action_scale_rad * action
+
+
+def noise_scale(joints: int) -> np.ndarray:
+    """Return (O,) half-widths of uniform sensor noise, in the units of the observation's parts."""
+    scale = np.zeros(observation_size(joints), dtype=np.float32)
+    parts = layout(joints)
+    scale[parts["angular_velocity_b"]] = 0.15  # gyroscope after the vendor's filter [rad/s]
+    scale[parts["projected_gravity_b"]] = 0.03  # about 2 degrees of attitude error
+    scale[parts["joint_position"]] = 0.01  # encoder and backlash [rad]
+    scale[parts["joint_velocity"]] = 0.8  # differentiated encoders [rad/s]
+    return scale

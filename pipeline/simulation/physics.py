@@ -1,0 +1,387 @@
+"""The only door to Genesis: many copies of one robot on flat ground, as batched tensors.
+
+One scene per process. An environment whose solver fails or that holds a NaN is put back on its feet at once, alone,
+and stays flagged in ``broken()`` until it is reset, so that it can never stop or poison its neighbours.
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from embodiments.embodiment import DifferentialDrive, Embodiment, GaitDrive
+from pipeline.simulation.robot_model import build_urdf, driven_joints, neutral_mesh, standing_height_m
+
+GROUND_FRICTION = 0.01
+"""Genesis takes the larger friction of a pair, so the robot's own shapes decide: the ground has the least it allows."""
+FOOT_FRICTION = 0.8
+CASTER_FRICTION = 0.01
+FALL_TILT_LEGGED_RAD = math.radians(60.0)
+FALL_TILT_WHEELED_RAD = math.radians(30.0)
+FALL_HEIGHT_SHARE = 0.55
+"""A legged base below this share of its standing height has fallen."""
+RESET_GAP_M = 0.002
+"""Height of the lowest shape above the ground after a reset, so that no contact starts in penetration [m]."""
+
+Interval = tuple[float, float]
+
+
+class RobotPhysics:
+    """A batch of one robot; every state is a float32 tensor with the environments as first axis, B."""
+
+    def __init__(
+        self,
+        embodiment: Embodiment,
+        *,
+        num_envs: int,
+        device: str = "cpu",
+        physics_hz: float = 200.0,
+        seed: int = 0,
+        randomisable: bool = False,
+        extra_meshes: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
+    ) -> None:
+        """Build the scene; the first one on a machine compiles for about a minute.
+
+        Args:
+            randomisable: Keep masses and gains per environment, which ``randomise`` needs and which costs some speed.
+            extra_meshes: Fixed meshes, each (vertices_w (V, 3) [m], triangles (F, 3)), that the whole body can touch.
+
+        Raises:
+            FileNotFoundError: If the package with the robot's model is not installed.
+            ValueError: If ``num_envs`` is not positive, or the process already holds a scene.
+        """
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, found {num_envs}")
+        self.embodiment = embodiment
+        self.num_envs = num_envs
+        self.device = torch.device(device)
+        self.dt_s = 1.0 / physics_hz
+        self.joint_names = driven_joints(embodiment)
+        self._randomisable = randomisable
+        self._stand_height_m = standing_height_m(embodiment)
+        gs = _start_genesis(self.device, seed)
+        self._scene = gs.Scene(
+            sim_options=gs.options.SimOptions(dt=self.dt_s),
+            rigid_options=gs.options.RigidOptions(
+                enable_self_collision=False, batch_links_info=randomisable, batch_dofs_info=randomisable
+            ),
+            profiling_options=gs.options.ProfilingOptions(show_FPS=False),
+            show_viewer=False,
+        )
+        rigid = gs.materials.Rigid
+        self._scene.add_entity(gs.morphs.Plane(), material=rigid(friction=GROUND_FRICTION))
+        for vertices, triangles in extra_meshes or ():
+            self._scene.add_entity(_fixed_mesh(gs, vertices, triangles), material=rigid(friction=GROUND_FRICTION))
+        wheeled = isinstance(embodiment.drive, DifferentialDrive)
+        armature = embodiment.drive.armature_kgm2
+        morph = gs.morphs.URDF(
+            file=build_urdf(embodiment, all_links_collide=bool(extra_meshes)),
+            links_to_keep=embodiment.model.keep_links,
+            default_armature=armature if isinstance(armature, float) else 0.01,
+        )
+        friction = CASTER_FRICTION if wheeled else FOOT_FRICTION
+        self._robot = self._scene.add_entity(morph, material=rigid(friction=friction))
+        self._scene.build(n_envs=num_envs)
+        self._set_up_joints()
+        self._allocate()
+        everyone = torch.ones(num_envs, dtype=torch.bool, device=self.device)
+        self.reset(everyone, torch.zeros(num_envs, 2, device=self.device), torch.zeros(num_envs, device=self.device))
+
+    # Commands and time
+
+    def set_velocity_targets(self, velocity_radps: torch.Tensor) -> None:
+        """Set the velocity targets (B, J) [rad/s] of the driven joints."""
+        self._robot.control_dofs_velocity(velocity_radps, self._dofs)
+
+    def set_position_targets(self, position_rad: torch.Tensor) -> None:
+        """Set the PD position targets (B, J) [rad] of the driven joints."""
+        self._robot.control_dofs_position(position_rad, self._dofs)
+
+    def step(self, count: int) -> None:
+        """Advance by ``count`` physics steps; a failing environment is quarantined, the others go on."""
+        failed = torch.zeros_like(self._broken)
+        for _ in range(count):
+            self._scene.step(update_visualizer=False)
+            failed |= self._take_errors()
+        self._state.clear()
+        self._quarantine(failed)
+
+    # State
+
+    @property
+    def position_w(self) -> torch.Tensor:
+        """Position of the base link (B, 3) [m]."""
+        return self._qpos()[:, :3]
+
+    @property
+    def quat_wxyz_w(self) -> torch.Tensor:
+        """Orientation of the base link (B, 4), w first."""
+        return self._qpos()[:, 3:7]
+
+    @property
+    def yaw_w(self) -> torch.Tensor:
+        """Heading of the base link (B,) [rad]."""
+        w, x, y, z = self.quat_wxyz_w.unbind(-1)
+        return torch.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+
+    @property
+    def linear_velocity_b(self) -> torch.Tensor:
+        """Linear velocity of the base link in its full 3-D frame (B, 3) [m/s]."""
+        return _rotate_inverse(self.quat_wxyz_w, self._linear_w())
+
+    @property
+    def angular_velocity_b(self) -> torch.Tensor:
+        """Angular velocity of the base link in its full 3-D frame (B, 3) [rad/s]."""
+        return _rotate_inverse(self.quat_wxyz_w, self._angular_w())
+
+    @property
+    def velocity_b(self) -> torch.Tensor:
+        """Velocity (vx [m/s], vy [m/s], yaw rate [rad/s]) in the yaw-only body frame (B, 3)."""
+        velocity, yaw = self._linear_w(), self.yaw_w
+        cos, sin = torch.cos(yaw), torch.sin(yaw)
+        vx = cos * velocity[:, 0] + sin * velocity[:, 1]
+        vy = cos * velocity[:, 1] - sin * velocity[:, 0]
+        return torch.stack([vx, vy, self._angular_w()[:, 2]], dim=-1)
+
+    @property
+    def projected_gravity_b(self) -> torch.Tensor:
+        """Unit vector of gravity in the full 3-D frame of the base link (B, 3); (0, 0, -1) when upright."""
+        return _rotate_inverse(self.quat_wxyz_w, self._gravity.expand(self.num_envs, 3))
+
+    @property
+    def joint_position(self) -> torch.Tensor:
+        """Angles of the driven joints (B, J) [rad]."""
+        return self._qpos()[:, self._qs]
+
+    @property
+    def joint_velocity(self) -> torch.Tensor:
+        """Velocities of the driven joints (B, J) [rad/s]."""
+        return self._cached("dofs", self._robot.get_dofs_velocity)[:, self._dofs]
+
+    @property
+    def joint_torque(self) -> torch.Tensor:
+        """Torques of the motors in the last physics step (B, J) [N m]."""
+        return self._robot.get_dofs_control_force(self._dofs)
+
+    @property
+    def joint_limits_rad(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Lower and upper joint limits, each (J,) or (B, J) [rad]."""
+        lower, upper = self._robot.get_dofs_limit(self._dofs)
+        return lower, upper
+
+    @property
+    def feet_contact_force(self) -> torch.Tensor:
+        """Magnitude of the contact force on each foot (B, F) [N]; F = 0 for a robot without legs."""
+        return self._robot.get_links_net_contact_force()[:, self._feet].norm(dim=-1)
+
+    @property
+    def feet_position_w(self) -> torch.Tensor:
+        """Origins of the foot links (B, F, 3) [m]."""
+        return self._robot.get_links_pos(self._feet)
+
+    @property
+    def feet_velocity_w(self) -> torch.Tensor:
+        """Velocities of the foot links' origins (B, F, 3) [m/s]."""
+        return self._robot.get_links_vel(self._feet)
+
+    # Episodes
+
+    def reset(self, mask: torch.Tensor, xy_w: torch.Tensor, yaw_w: torch.Tensor) -> None:
+        """Put the masked robots at rest into the standing or stowed posture; nobody else is touched.
+
+        Args:
+            mask: (B,) bool.
+            xy_w: (B, 2) [m]; rows outside the mask are ignored.
+            yaw_w: (B,) [rad]; rows outside the mask are ignored.
+        """
+        self._place(mask, xy_w, yaw_w)
+        self._broken &= ~mask
+
+    def broken(self) -> torch.Tensor:
+        """Return (B,) bool: environments whose solver failed or that held a NaN since their last reset."""
+        return self._broken.clone()
+
+    def fallen(self) -> torch.Tensor:
+        """Return (B,) bool: tilted beyond recovery or, for legs, too low."""
+        upright = -self.projected_gravity_b[:, 2]
+        if isinstance(self.embodiment.drive, DifferentialDrive):
+            return upright < math.cos(FALL_TILT_WHEELED_RAD)
+        low = self.position_w[:, 2] < FALL_HEIGHT_SHARE * self.embodiment.drive.base_height_m
+        return (upright < math.cos(FALL_TILT_LEGGED_RAD)) | low
+
+    def randomise(
+        self,
+        mask: torch.Tensor,
+        *,
+        generator: torch.Generator,
+        friction: Interval = (1.0, 1.0),
+        mass_scale: Interval = (1.0, 1.0),
+        com_shift_m: float = 0.0,
+        motor_strength: Interval = (1.0, 1.0),
+        kp_scale: Interval = (1.0, 1.0),
+    ) -> torch.Tensor:
+        """Draw new dynamics for the masked robots.
+
+        Args:
+            friction: Interval of the factor on the robot's nominal friction.
+            mass_scale: Interval of the factor on the mass and inertia of the base link.
+            com_shift_m: Largest shift of the base link's centre of mass along each axis.
+            motor_strength: Interval of the factor on torque limits and gains.
+            kp_scale: Interval of a further factor on the gains.
+
+        Returns:
+            (B, 6) the present factors: friction, mass, motor strength, gain, centre of mass shift x and y [m].
+
+        Raises:
+            ValueError: If the physics was not built with ``randomisable=True``.
+        """
+        if not self._randomisable:
+            raise ValueError("RobotPhysics.randomise needs RobotPhysics(..., randomisable=True)")
+        unit = torch.rand(self.num_envs, 7, generator=generator, device=self.device)
+        draws = [low + (high - low) * unit[:, i] for i, (low, high) in enumerate((friction, mass_scale))]
+        draws += [low + (high - low) * unit[:, i] for i, (low, high) in enumerate((motor_strength, kp_scale), start=2)]
+        shift = com_shift_m * (2.0 * unit[:, 4:7] - 1.0)  # (B, 3)
+        drawn = torch.cat([torch.stack(draws, dim=-1), shift], dim=-1)  # (B, 7)
+        self._factors = torch.where(mask[:, None], drawn, self._factors)
+        self._apply_factors()
+        return self._factors[:, :6].clone()
+
+    def push(self, mask: torch.Tensor, velocity_w: torch.Tensor) -> None:
+        """Add a horizontal velocity (B, 2) [m/s] to the bases of the masked robots."""
+        current = self._robot.get_dofs_velocity()[:, :2]
+        self._robot.set_dofs_velocity(torch.where(mask[:, None], current + velocity_w, current), [0, 1])
+        self._state.clear()
+
+    def neutral_mesh(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """Return vertices_b (V, 3), triangles (F, 3) and the link of each triangle, in the standing or stowed posture.
+
+        The base frame has yaw 0 and its ground is z = 0.
+        """
+        mesh = neutral_mesh(self.embodiment)
+        return mesh.vertices_b, mesh.triangles, [mesh.links[index] for index in mesh.triangle_link]
+
+    # Internals
+
+    def _set_up_joints(self) -> None:
+        robot, drive = self._robot, self.embodiment.drive
+        joints = [robot.get_joint(name) for name in self.joint_names]
+        self._dofs = [joint.dofs_idx_local[0] for joint in joints]
+        self._qs = [joint.qs_idx_local[0] for joint in joints]
+        self._feet: list[int] = []
+        count = len(self._dofs)
+        if isinstance(drive, GaitDrive):
+            self._feet = [robot.get_link(name).idx_local for name in drive.feet]
+            self._kp, self._kd, self._torque = (self._row(v) for v in (drive.kp, drive.kd, drive.torque_nm))
+            armature, default = drive.armature_kgm2, drive.default_rad
+        else:
+            for name in (drive.left_joint, drive.right_joint):
+                for geom in robot.get_joint(name).link.geoms:
+                    geom.set_friction(drive.wheel_friction)
+            self._kp, self._kd = self._row([0.0] * count), self._row([drive.wheel_gain] * count)
+            self._torque = self._row([drive.wheel_force_nm] * count)
+            armature, default = (drive.armature_kgm2,) * count, (0.0,) * count
+        robot.set_dofs_armature(self._row(armature), self._dofs)
+        robot.set_dofs_damping(self._row([0.0] * count), self._dofs)
+        robot.set_dofs_frictionloss(self._row([0.0] * count), self._dofs)
+        self._default = self._row(default)
+        self._set_gains(self._kp, self._kd, self._torque)
+
+    def _allocate(self) -> None:
+        self._state: dict[str, torch.Tensor] = {}
+        self._broken = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        self._gravity = torch.tensor([0.0, 0.0, -1.0], device=self.device)
+        self._factors = torch.ones(self.num_envs, 7, device=self.device)
+        self._factors[:, 4:] = 0.0
+        if self._randomisable:
+            base = [self._robot.base_link.idx_local]
+            self._base_mass = self._robot.get_links_mass(base).clone()
+            self._base_inertia = self._robot.get_links_inertia(base).clone()
+            self._base_com = self._robot.get_links_COM(base).clone()
+
+    def _row(self, values: Sequence[float]) -> torch.Tensor:
+        return torch.tensor(list(values), dtype=torch.float32, device=self.device)
+
+    def _set_gains(self, kp: torch.Tensor, kd: torch.Tensor, torque: torch.Tensor) -> None:
+        self._robot.set_dofs_kp(kp, self._dofs)
+        self._robot.set_dofs_kv(kd, self._dofs)
+        self._robot.set_dofs_force_range(-torque, torque, self._dofs)
+
+    def _apply_factors(self) -> None:
+        friction, mass, strength, gain = (self._factors[:, i : i + 1] for i in range(4))
+        links = list(range(self._robot.n_links))
+        self._robot.set_friction_ratio(friction.expand(-1, len(links)), links)
+        base = [self._robot.base_link.idx_local]
+        self._robot.set_links_mass(self._base_mass * mass, base)
+        self._robot.set_links_inertia(self._base_inertia * mass[:, :, None, None], base)
+        self._robot.set_links_COM(self._base_com + self._factors[:, None, 4:7], base)
+        self._set_gains(self._kp * strength * gain, self._kd * strength * gain, self._torque * strength)
+
+    def _place(self, mask: torch.Tensor, xy_w: torch.Tensor, yaw_w: torch.Tensor) -> None:
+        qpos = torch.zeros(self.num_envs, self._robot.n_qs, device=self.device)
+        qpos[:, :2] = xy_w
+        qpos[:, 2] = self._stand_height_m + RESET_GAP_M
+        qpos[:, 3], qpos[:, 6] = torch.cos(yaw_w / 2.0), torch.sin(yaw_w / 2.0)
+        qpos[:, self._qs] = self._default
+        # A row of zeros outside the mask keeps NaN in an ignored argument from spreading.
+        self._robot.set_qpos(torch.where(mask[:, None], qpos, 0.0), envs_idx=mask, zero_velocity=True)
+        self._state.clear()
+
+    def _take_errors(self) -> torch.Tensor:
+        """Read and clear the solver's error flags (B,): Genesis would otherwise stop the whole batch for one of them."""
+        failed = self._scene.rigid_solver.get_error_envs_mask()
+        if bool(failed.any()):
+            self._scene.rigid_solver._errno.fill(0)
+        return failed.to(self.device)
+
+    def _quarantine(self, failed: torch.Tensor) -> None:
+        """Put failed environments back on their feet and flag them."""
+        finite = torch.isfinite(self._qpos()).all(-1) & torch.isfinite(self._robot.get_dofs_velocity()).all(-1)
+        ill = failed | ~finite
+        if bool(ill.any()):
+            self._broken |= ill
+            xy_w = torch.nan_to_num(self._qpos()[:, :2], posinf=0.0, neginf=0.0).clamp(-1e3, 1e3)
+            self._place(ill, xy_w, torch.zeros(self.num_envs, device=self.device))
+
+    def _cached(self, name: str, read: Any) -> torch.Tensor:
+        if name not in self._state:
+            self._state[name] = read()
+        return self._state[name]
+
+    def _qpos(self) -> torch.Tensor:
+        return self._cached("qpos", self._robot.get_qpos)
+
+    def _linear_w(self) -> torch.Tensor:
+        return self._cached("linear", self._robot.get_vel)
+
+    def _angular_w(self) -> torch.Tensor:
+        return self._cached("angular", self._robot.get_ang)
+
+
+def _start_genesis(device: torch.device, seed: int) -> Any:
+    """Initialise Genesis quietly and take back what it changes in the process."""
+    import genesis as gs
+
+    if getattr(gs, "_initialized", False):
+        raise ValueError("this process already holds a Genesis scene: one robot batch per process")
+    hook = sys.excepthook
+    gs.init(backend=gs.cpu if device.type == "cpu" else gs.gpu, seed=seed, logging_level="error")
+    sys.excepthook = hook
+    torch.set_default_device(None)
+    return gs
+
+
+def _fixed_mesh(gs: Any, vertices: np.ndarray, triangles: np.ndarray) -> Any:
+    import trimesh
+
+    mesh = trimesh.Trimesh(vertices=vertices, faces=triangles, process=False)
+    return gs.morphs.MeshSet(files=(mesh,), fixed=True, convexify=False)
+
+
+def _rotate_inverse(quat_wxyz: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    """Rotate world vectors (B, 3) into the frame whose orientation is ``quat_wxyz`` (B, 4)."""
+    w, xyz = quat_wxyz[:, :1], quat_wxyz[:, 1:]
+    twice = 2.0 * torch.cross(xyz, vector, dim=-1)
+    return vector - w * twice + torch.cross(xyz, twice, dim=-1)
