@@ -92,19 +92,19 @@ def build_urdf(embodiment: Embodiment, *, all_links_collide: bool) -> ElementTre
     for tag in root.findall("gazebo") + root.findall("transmission"):
         root.remove(tag)
     for mesh in root.iter("mesh"):
-        mesh.set("filename", str(_mesh_path(mesh.get("filename", ""), path)))
+        mesh.set("filename", str(mesh_path(mesh.get("filename", ""), path)))
     return root
 
 
 def neutral_mesh(embodiment: Embodiment) -> NeutralMesh:
     """Return the collision geometry of the whole robot in its standing or stowed posture, resting on the ground."""
     root = build_urdf(embodiment, all_links_collide=True)
-    poses = _link_poses(root, neutral_angles_rad(embodiment))
+    poses = link_poses(root, neutral_angles_rad(embodiment))
     vertices, triangles, owner, names, count = [], [], [], [], 0
     for link in root.findall("link"):
         for collision in link.findall("collision"):
             mesh = _load_geometry(collision)
-            points = trimesh.transform_points(mesh.vertices, poses[link.get("name", "")] @ _origin(collision))
+            points = trimesh.transform_points(mesh.vertices, poses[link.get("name", "")] @ origin_pose(collision))
             vertices.append(points)
             triangles.append(np.asarray(mesh.faces) + count)
             owner.append(np.full(len(mesh.faces), len(names)))
@@ -123,11 +123,11 @@ def neutral_mesh(embodiment: Embodiment) -> NeutralMesh:
 def standing_height_m(embodiment: Embodiment) -> float:
     """Return the height of the root link's origin above the ground when the neutral posture rests on it."""
     root = build_urdf(embodiment, all_links_collide=False)
-    poses = _link_poses(root, neutral_angles_rad(embodiment))
+    poses = link_poses(root, neutral_angles_rad(embodiment))
     lowest = np.inf
     for link in root.findall("link"):
         for collision in link.findall("collision"):
-            pose = poses[link.get("name", "")] @ _origin(collision)
+            pose = poses[link.get("name", "")] @ origin_pose(collision)
             lowest = min(lowest, trimesh.transform_points(_load_geometry(collision).vertices, pose)[:, 2].min())
     return float(-lowest)
 
@@ -146,7 +146,7 @@ def _check_names(embodiment: Embodiment, root: ElementTree.Element, path: Path) 
 def _lock(joint: ElementTree.Element, value: float) -> None:
     """Turn a joint into a fixed one at ``value`` (rad or m)."""
     if joint.get("type") != "fixed":
-        pose = _origin(joint) @ _motion(joint, value)
+        pose = origin_pose(joint) @ _motion(joint, value)
         for tag in ("origin", "mimic", "limit", "dynamics", "safety_controller", "calibration"):
             for child in joint.findall(tag):
                 joint.remove(child)
@@ -169,7 +169,7 @@ def _collision(shape: ContactShape) -> ElementTree.Element:
     return collision
 
 
-def _mesh_path(filename: str, urdf: Path) -> Path:
+def mesh_path(filename: str, urdf: Path) -> Path:
     """Resolve ``package://NAME/rest`` against the parents of the URDF, and a relative path against its folder."""
     if not filename.startswith("package://"):
         return (urdf.parent / filename).resolve()
@@ -184,7 +184,7 @@ def _floats(text: str | None, default: tuple[float, ...]) -> np.ndarray:
     return np.asarray([float(value) for value in text.split()] if text else default)
 
 
-def _origin(element: ElementTree.Element) -> np.ndarray:
+def origin_pose(element: ElementTree.Element) -> np.ndarray:
     """Return the (4, 4) pose in an element's ``origin`` child."""
     origin = element.find("origin")
     xyz = _floats(origin.get("xyz") if origin is not None else None, (0.0, 0.0, 0.0))
@@ -209,7 +209,7 @@ def _motion(joint: ElementTree.Element, value: float) -> np.ndarray:
     return pose
 
 
-def _link_poses(root: ElementTree.Element, angles_rad: dict[str, float]) -> dict[str, np.ndarray]:
+def link_poses(root: ElementTree.Element, angles_rad: dict[str, float]) -> dict[str, np.ndarray]:
     """Return link name -> (4, 4) pose in the frame of the root link."""
     joints = {joint.find("child").get("link"): joint for joint in root.findall("joint")}  # type: ignore[union-attr]
     poses: dict[str, np.ndarray] = {}
@@ -222,7 +222,7 @@ def _link_poses(root: ElementTree.Element, angles_rad: dict[str, float]) -> dict
             else:
                 value = angles_rad.get(joint.get("name", ""), 0.0)
                 parent = joint.find("parent").get("link")  # type: ignore[union-attr]
-                poses[link] = pose(parent or "") @ _origin(joint) @ _motion(joint, value)
+                poses[link] = pose(parent or "") @ origin_pose(joint) @ _motion(joint, value)
         return poses[link]
 
     for link in root.findall("link"):
