@@ -1,0 +1,34 @@
+"""PPO's settings; importing them costs no Ray."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class PpoConfig:
+    """PPO's settings; a share is a share of the robot's limits."""
+
+    control_steps: int = 1_000_000
+    """Control steps of one specialist, all environments together; about 20 minutes on one of two cores."""
+    num_envs: int = 64
+    """Environments per simulating process: enough to fill a core's vector units, few enough to stay on-policy."""
+    horizon: int = 64
+    """Control steps per environment and iteration (6.4 s); the critic bootstraps the rest of an episode."""
+    minibatch: int = 2048
+    epochs: int = 4
+    gae_lambda: float = 0.95
+    clip: float = 0.2
+    actor_learning_rate: float = 3e-4
+    critic_learning_rate: float = 1e-3
+    """Higher than the actor's: the critic starts from nothing, the actor from the base policy."""
+    critic_warmup_steps: int = 40_000
+    """Control steps in which only the critic learns: a residual trained on noise forgets that zero was right."""
+    entropy: float = 0.001
+    """Small: the base policy already explores where the goal is."""
+    kl_target: float = 0.01
+    reward_scale: float = 0.15
+    """Brings returns (about -6 to 13) to the order of 1, where the critic learns best."""
+    gradient_norm: float = 1.0
+    env_runners: int = 0
+    """Extra simulating Ray workers for this one specialist; 0 simulates in the training process."""
+    checkpoint_s: float = 120.0
+    """Time between checkpoints: at most this much work is lost by a kill."""

@@ -1,0 +1,107 @@
+"""Specialists side by side: one Ray task per robot, as many at once as the machine or cluster holds."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import ray
+
+from pipeline.processes import ROOT, cores
+from pipeline.progress import Progress, progress
+from pipeline.residual_rl.training import PROGRESS, Job, train
+
+OBJECT_STORE_BYTES = 200 * 2**20
+"""Rollouts stay inside their process; what crosses processes are weights of a few megabytes."""
+_POLL_S = 1.0
+_SHOWN = ("success", "collision", "fall", "timeout", "return", "kl")
+
+
+def train_many(jobs: Sequence[Job], *, done: Callable[[Job, dict[str, Any]], None]) -> None:
+    """Train several specialists, each in a worker process of its own, and wait for all of them.
+
+    Args:
+        jobs: One per robot; on a cluster their folders must be shared.
+        done: Called in this process with the final figures as soon as a robot is finished.
+
+    Raises:
+        ValueError: If the machine has fewer cores than one specialist asks for.
+        RuntimeError: If one failed; the others are finished first.
+    """
+    failed: dict[str, BaseException] = {}
+    with _ray(), ExitStack() as stack:
+        bars = {job.name: _Bar(job, stack.enter_context(progress(job.ppo.control_steps, job.name))) for job in jobs}
+        for job, result in _results(jobs, watch=lambda: [bar.update() for bar in bars.values()]):
+            bars[job.name].update()
+            if isinstance(result, BaseException):
+                failed[job.name] = result
+            else:
+                done(job, result)
+    for name, error in failed.items():
+        raise RuntimeError(f"training of '{name}' failed; what it had learned is kept, the same command resumes") from error
+
+
+def _results(jobs: Sequence[Job], *, watch: Callable[[], Any]) -> Iterator[tuple[Job, dict[str, Any] | BaseException]]:
+    """Run the jobs, never more at once than there are cores for, and yield each when it is finished."""
+    available = int(ray.cluster_resources().get("CPU", 1))
+    asked = max(1 + job.ppo.env_runners for job in jobs)
+    if asked > available:
+        raise ValueError(f"one specialist asks for {asked} cores and there are {available}; lower --ppo.env-runners")
+    waiting, running = list(jobs), {}
+    while waiting or running:
+        while waiting and len(running) < available // asked:
+            job = waiting.pop(0)
+            # max_calls=1: a fresh process per specialist, as the simulator wants; the runners ask for their own cores
+            task = ray.remote(num_cpus=1, num_gpus=_gpus(job, jobs), max_calls=1, max_retries=0)(train)
+            running[task.remote(job)] = job
+        ready, _ = ray.wait(list(running), timeout=_POLL_S)
+        watch()
+        for reference in ready:
+            job = running.pop(reference)
+            try:
+                yield job, ray.get(reference)
+            except ray.exceptions.RayError as error:
+                yield job, error
+
+
+def _gpus(job: Job, jobs: Sequence[Job]) -> float:
+    """Return this job's share of a GPU: all robots of one machine fit side by side on it."""
+    if not job.device.startswith("cuda"):
+        return 0.0
+    return min(1.0, ray.cluster_resources().get("GPU", 0.0) / len(jobs))
+
+
+class _Bar:
+    """Shows what a worker wrote into its progress file."""
+
+    def __init__(self, job: Job, bar: Progress) -> None:
+        self._file, self._bar, self._shown = job.work / PROGRESS, bar, 0
+
+    def update(self) -> None:
+        """Show the newest figures, if there are any."""
+        try:
+            figures = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # not there yet
+            return
+        steps = int(figures["control_steps"])
+        if steps != self._shown:
+            shown = {name: float(figures[name]) for name in _SHOWN if name in figures}
+            self._bar.advance(steps - self._shown, **shown)
+            self._shown = steps
+
+
+@contextmanager
+def _ray() -> Iterator[None]:
+    """Join the cluster that RAY_ADDRESS names, or start Ray on this machine alone; shut it down in the end."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    local: dict[str, Any] = {}
+    if "RAY_ADDRESS" not in os.environ:
+        local = {"include_dashboard": False, "num_cpus": cores(), "object_store_memory": OBJECT_STORE_BYTES}
+    environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
+    ray.init(logging_level="ERROR", log_to_driver=False, runtime_env=environment, **local)
+    try:
+        yield
+    finally:
+        ray.shutdown()

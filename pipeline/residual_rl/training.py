@@ -1,0 +1,184 @@
+"""The training loop of one specialist: RLlib's iterations, figures, checkpoints, resume."""
+
+import contextlib
+import json
+import math
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.rllib.algorithms.ppo import PPO
+from ray.rllib.core import DEFAULT_MODULE_ID
+from torch.utils.tensorboard import SummaryWriter
+
+from pipeline.residual_rl import algorithm, checkpoints
+from pipeline.residual_rl.config import PpoConfig
+from pipeline.residual_rl.module import ResidualModule
+from pipeline.residual_rl.vector_environment import OUTCOMES, ResidualVectorEnvironment
+from pipeline.run_folder import TENSORBOARD
+from world_model.checkpoint import save_module, write_atomically
+
+PROGRESS = "progress.json"
+"""In the work folder, rewritten every iteration: the figures of the last one, for whoever watches."""
+CURVE = "curve.json"
+SMOOTHING_EPISODES = 200
+"""Rates are over about this many last episodes."""
+
+Make = Callable[[dict[str, Any]], ResidualVectorEnvironment]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Everything that the training of one specialist needs; plain values and picklable."""
+
+    name: str
+    """Shown beside its progress: the robot."""
+    ppo: PpoConfig
+    gamma: float
+    seed: int
+    environment: Make
+    """Makes the batch from ``environment_config``, ``num_envs`` and ``worker_index``."""
+    environment_config: dict[str, Any]
+    module_config: dict[str, Any]
+    work: Path
+    """Survives a kill: checkpoints, progress, TensorBoard."""
+    output: Path
+    """Where residual head, critic and curve go in the end."""
+    threads: int = 1
+    device: str = "cpu"
+
+
+def train(job: Job) -> dict[str, Any]:
+    """Train one specialist, or what is left of it after a kill; return its final figures.
+
+    Writes ``residual_head`` and ``critic`` (safetensors and JSON) and ``curve.json`` into ``job.output``. The weights are
+    those of the last iteration.
+    """
+    torch.set_num_threads(job.threads)
+    job.work.mkdir(parents=True, exist_ok=True)
+    learner = algorithm.build(
+        job.ppo,
+        gamma=job.gamma,
+        seed=job.seed,
+        environment=job.environment,
+        environment_config={**job.environment_config, "seed": job.seed},
+        module_config=job.module_config,
+        device=job.device,
+    )
+    try:
+        curve = _loop(learner, job)
+        module = learner.get_module(DEFAULT_MODULE_ID)
+        assert isinstance(module, ResidualModule)
+        notes = {**curve[-1], "robot": job.name, "gamma": job.gamma, "active": module.active}
+        save_module(module.actor, job.output, "residual_head", notes=notes)
+        save_module(module.critic, job.output, "critic", notes=notes)
+        write_atomically(job.output / CURVE, json.dumps(curve).encode())
+        return curve[-1]
+    finally:
+        _dispose(learner)
+
+
+def _loop(learner: PPO, job: Job) -> list[dict[str, Any]]:
+    directory = job.work / "checkpoints"
+    curve = _restore(learner, directory)
+    steps, before_s = (int(curve[-1]["control_steps"]), float(curve[-1]["wall_s"])) if curve else (0, 0.0)
+    began_s = saved_s = time.monotonic()
+    window: deque[dict[str, int]] = deque()
+    with SummaryWriter(str(job.work / TENSORBOARD), purge_step=steps + 1) as board:
+        while steps < job.ppo.control_steps or not curve:
+            result = learner.train()
+            tally = _pop_tally(learner)
+            steps += tally["control_steps"]
+            figures = {
+                "iteration": len(curve) + 1,
+                "control_steps": steps,
+                "wall_s": round(before_s + time.monotonic() - began_s, 2),
+                **_rates(window, tally),
+                **_learning(result, job.ppo),
+            }
+            curve.append(figures)
+            _publish(board, job, figures)
+            if time.monotonic() - saved_s >= job.ppo.checkpoint_s:
+                _save(learner, directory, curve)
+                saved_s = time.monotonic()
+    _save(learner, directory, curve)
+    return curve
+
+
+def _restore(learner: PPO, directory: Path) -> list[dict[str, Any]]:
+    """Load the newest whole checkpoint, if there is one, and return the curve so far."""
+    found = checkpoints.newest(directory)
+    if found is None:
+        return []
+    learner.restore_from_path(str(found[0].absolute()))
+    return list(found[1]["curve"])
+
+
+def _save(learner: PPO, directory: Path, curve: list[dict[str, Any]]) -> None:
+    checkpoints.save(
+        directory,
+        control_steps=int(curve[-1]["control_steps"]),
+        state={"curve": curve},
+        write=lambda path: learner.save_to_path(str(path.absolute())),
+    )
+
+
+def _publish(board: SummaryWriter, job: Job, figures: dict[str, Any]) -> None:
+    for name, value in figures.items():
+        board.add_scalar(f"train/{name}", value, figures["control_steps"])
+    progress = {**figures, "total_control_steps": job.ppo.control_steps}
+    write_atomically(job.work / PROGRESS, json.dumps(progress).encode())
+
+
+def _pop_tally(learner: PPO) -> dict[str, int]:
+    """Return what ended in all simulating workers since the last call."""
+    tallies = learner.env_runner_group.foreach_env_runner(_tally_of, local_env_runner=True)
+    found = [tally for tally in tallies if tally]
+    if not found:
+        raise RuntimeError("no simulating worker answers; what happened to them stands above")
+    return {name: sum(tally[name] for tally in found) for name in found[0]}
+
+
+def _tally_of(runner: Any) -> dict[str, int]:
+    # The training process has a runner without environments when other workers simulate.
+    return {} if runner.env is None else runner.env.unwrapped.pop_tally()
+
+
+def _rates(window: deque[dict[str, int]], tally: dict[str, int]) -> dict[str, float]:
+    """Return the share of each outcome among the last ``SMOOTHING_EPISODES`` or a few more."""
+    window.append(tally)
+    while sum(each["episodes"] for each in window) - window[0]["episodes"] >= SMOOTHING_EPISODES:
+        window.popleft()
+    episodes = max(1, sum(each["episodes"] for each in window))
+    return {name: round(sum(each[name] for each in window) / episodes, 4) for name in OUTCOMES}
+
+
+def _learning(result: dict[str, Any], ppo: PpoConfig) -> dict[str, float]:
+    """Return RLlib's figures of one iteration that say whether it learns."""
+    learner, runners, timers = result["learners"][DEFAULT_MODULE_ID], result["env_runners"], result["timers"]
+    values = {
+        "return": runners.get("episode_return_mean", math.nan) / ppo.reward_scale,
+        "episode_steps": runners.get("episode_len_mean", math.nan),
+        "kl": learner["mean_kl_loss"],
+        "kl_coefficient": learner.get("curr_kl_coeff", math.nan),
+        "entropy": learner["entropy"],
+        "value_loss": learner["vf_loss"],
+        "explained_variance": learner["vf_explained_var"],
+        "sampling_s": timers["env_runner_sampling_timer"],
+        "learning_s": timers["learner_update_timer"],
+    }
+    return {name: round(float(value), 5) for name, value in values.items() if math.isfinite(float(value))}
+
+
+def _dispose(learner: PPO) -> None:
+    """Stop RLlib and remove the empty folder that it makes in the home directory."""
+    logs = Path(learner.logdir)
+    learner.stop()
+    shutil.rmtree(logs, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        logs.parent.rmdir()  # only if nobody else uses it

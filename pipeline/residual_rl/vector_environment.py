@@ -1,0 +1,91 @@
+"""RLlib's view of a batch of environments: one natively batched gymnasium ``VectorEnv`` over latent features."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from embodiments.spaces import COMMAND_SIZE
+from pipeline.simulation.latent import LatentStep
+
+OUTCOMES = ("success", "collision", "fall", "timeout", "broken")
+
+
+class BatchedEnvironment(Protocol):
+    """What the vector environment drives; ``simulation.latent.LatentEnvironment`` is one."""
+
+    num_envs: int
+    device: str
+    feature_size: int
+    active: tuple[int, ...]
+
+    @property
+    def privileged_size(self) -> int:
+        """Length P of the privileged inputs."""
+        ...
+
+    def reset(self) -> LatentStep:
+        """Begin a new episode everywhere."""
+        ...
+
+    def step(self, residual_share: torch.Tensor) -> LatentStep:
+        """Add the residual shares (B, 3) to the base policy's, execute, observe; NEXT_STEP autoreset."""
+        ...
+
+
+class ResidualVectorEnvironment(VectorEnv):
+    """Batch of environments whose action is the residual share of the robot's active dimensions.
+
+    An observation is the features with the privileged inputs behind them, (B, F + P) float32. An action is
+    (B, A) in shares of the limits; it may leave [-1, 1] (a Gaussian) and is clipped here.
+    """
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+
+    def __init__(self, environment: BatchedEnvironment, *, reward_scale: float) -> None:
+        self.environment = environment
+        self.num_envs = environment.num_envs
+        self.active = list(environment.active)
+        self.reward_scale = reward_scale
+        width = environment.feature_size + environment.privileged_size
+        self.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (width,), np.float32)
+        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(self.active),), np.float32)
+        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
+        self._tally = {name: 0 for name in ("episodes", "control_steps", *OUTCOMES)}
+
+    def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None) -> Any:
+        """Return the first observations; the environment was seeded when it was built."""
+        del seed, options
+        return _observation(self.environment.reset()), {}
+
+    def step(self, actions: np.ndarray) -> Any:
+        """Step every environment with residual shares (B, A)."""
+        residual = torch.zeros(self.num_envs, COMMAND_SIZE)
+        residual[:, self.active] = torch.from_numpy(np.asarray(actions, dtype=np.float32)).clamp(-1.0, 1.0)
+        step = self.environment.step(residual.to(self.environment.device))
+        self._count(step)
+        reward = (step.reward * self.reward_scale).cpu().numpy()
+        return _observation(step), reward, step.terminated.cpu().numpy(), step.truncated.cpu().numpy(), {}
+
+    def pop_tally(self) -> dict[str, int]:
+        """Return how many episodes ended, how, and how many control steps ran since the last call."""
+        tally = dict(self._tally)
+        self._tally = dict.fromkeys(tally, 0)
+        return tally
+
+    def _count(self, step: LatentStep) -> None:
+        ended = step.terminated | step.truncated
+        self._tally["control_steps"] += int((~step.first).sum())
+        if bool(ended.any()):
+            self._tally["episodes"] += int(ended.sum())
+            for name in OUTCOMES:
+                self._tally[name] += int((getattr(step.outcome, name) & ended).sum())
+
+
+def _observation(step: LatentStep) -> np.ndarray:
+    joined = torch.cat([step.features, step.privileged], dim=1)
+    return joined.to(torch.float32).cpu().numpy()

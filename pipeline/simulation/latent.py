@@ -1,0 +1,189 @@
+"""The navigation environment behind the frozen base policy: features in, residual shares out.
+
+The encoder and the base head run once per control step, here; whoever learns on top sees and stores only features.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from embodiments.embodiment import Embodiment
+from embodiments.limits import active_dimensions
+from embodiments.spaces import COMMAND_SIZE
+from pipeline.simulation.body import PATCH_SIDE
+from pipeline.simulation.observation import Observation
+from world_model.base_head import BaseHead, base_features, policy_feature_size, policy_features
+from world_model.checkpoint import load_module
+from world_model.network import WorldModel
+
+CLEARANCE_SCALE_M = 1.0
+GEODESIC_SCALE_M = 5.0
+PRIVILEGED_SIZE = PATCH_SIDE**2 + 4
+"""Clearances around the body, the way down the shortest path, geodesic distance and clearance."""
+
+
+class OutcomeLike(Protocol):
+    """How episodes ended; (B,) booleans, valid where one has just ended."""
+
+    success: torch.Tensor
+    collision: torch.Tensor
+    fall: torch.Tensor
+    timeout: torch.Tensor
+    broken: torch.Tensor
+
+
+class StepLike(Protocol):
+    """What a control step of the navigation environment gives; see ``navigation.Step``."""
+
+    observation: Observation
+    reward: torch.Tensor
+    terminated: torch.Tensor
+    truncated: torch.Tensor
+    first: torch.Tensor
+
+    @property
+    def outcome(self) -> OutcomeLike:
+        """How episodes ended."""
+        ...
+
+
+class Navigation(Protocol):
+    """What is needed of ``navigation.NavigationEnvironment``."""
+
+    num_envs: int
+    device: str
+    embodiment: Embodiment
+    previous_command: torch.Tensor
+
+    def reset(self) -> StepLike:
+        """Begin a new episode everywhere."""
+        ...
+
+    def step(self, share: torch.Tensor) -> StepLike:
+        """Run one control step with shares (B, 3) of the limits."""
+        ...
+
+    def privileged(self) -> dict[str, torch.Tensor]:
+        """Return what only a privileged critic may see."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """The frozen base policy: world model and base head."""
+
+    world_model: WorldModel
+    head: BaseHead
+
+    @property
+    def feature_size(self) -> int:
+        """Length F of the features."""
+        return policy_feature_size(self.world_model.latent_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentStep:
+    """What one control step of every environment gives; all (B, ...) on the environment's device."""
+
+    observation: Observation
+    features: torch.Tensor
+    """(B, F) ``base_head.policy_features``: what residuals, critics and the generalist see; base share last."""
+    privileged: torch.Tensor
+    """(B, P) what only a privileged critic sees; P may be 0."""
+    reward: torch.Tensor
+    terminated: torch.Tensor
+    truncated: torch.Tensor
+    first: torch.Tensor
+    """(B,) bool: this observation opens an episode; the action was ignored and the reward is 0."""
+    outcome: OutcomeLike
+
+    @property
+    def base_share(self) -> torch.Tensor:
+        """(B, 3) the base policy's answer to this observation."""
+        return self.features[:, -COMMAND_SIZE:]
+
+
+def load_base(directory: Path, *, device: str = "cpu") -> Base:
+    """Load the folder that ``pretrain_world_model`` published, frozen and in evaluation mode."""
+    world_model = load_module(WorldModel, directory, "world_model").to(device).requires_grad_(False)
+    head = load_module(BaseHead, directory, "base_head").to(device).requires_grad_(False)
+    return Base(world_model=world_model, head=head)
+
+
+class LatentEnvironment:
+    """A batch of navigation environments seen through the frozen base policy; NEXT_STEP autoreset."""
+
+    def __init__(self, environment: Navigation, base: Base, *, privileged: bool = False) -> None:
+        """Wrap an environment.
+
+        Args:
+            privileged: Whether steps carry privileged inputs for the critic.
+        """
+        self.environment, self.base = environment, base
+        self.num_envs, self.device = environment.num_envs, environment.device
+        self.feature_size = base.feature_size
+        self._privileged = privileged
+        descriptor = torch.from_numpy(environment.embodiment.descriptor())
+        self.active = tuple(int(index) for index in active_dimensions(descriptor).nonzero()[:, 0])
+        self._state = base.world_model.initial_state(self.num_envs)
+
+    def reset(self) -> LatentStep:
+        """Begin a new episode everywhere."""
+        return self._see(self.environment.reset())
+
+    def step(self, residual_share: torch.Tensor) -> LatentStep:
+        """Execute clip(base + residual) with residual shares (B, 3)."""
+        return self.step_share(self._last.base_share + residual_share.clamp(-1.0, 1.0))
+
+    def step_share(self, share: torch.Tensor) -> LatentStep:
+        """Execute full shares (B, 3), clipped to [-1, 1]."""
+        return self._see(self.environment.step(share.clamp(-1.0, 1.0)))
+
+    @property
+    def last(self) -> LatentStep:
+        """The step returned last."""
+        return self._last
+
+    @property
+    def privileged_size(self) -> int:
+        """Length P of the privileged inputs."""
+        return PRIVILEGED_SIZE if self._privileged else 0
+
+    def _see(self, step: StepLike) -> LatentStep:
+        self._last = LatentStep(
+            observation=step.observation,
+            features=self._features(step.observation, step.first),
+            privileged=self._privileged_inputs(),
+            reward=step.reward,
+            terminated=step.terminated,
+            truncated=step.truncated,
+            first=step.first,
+            outcome=step.outcome,
+        )
+        return self._last
+
+    @torch.no_grad()
+    def _features(self, seen: Observation, first: torch.Tensor) -> torch.Tensor:
+        state = self._state.masked_fill(first[:, None], 0.0)
+        self._state, latent = self.base.world_model.observe_step(
+            seen.depth_m, seen.velocity_b, seen.previous_command, seen.embodiment, state
+        )
+        navigation = {name: value for name, value in seen.policy_inputs().items() if name != "depth_m"}
+        base_share, _ = self.base.head(base_features(latent, **navigation))
+        return policy_features(latent, **navigation, base_share=base_share)
+
+    def _privileged_inputs(self) -> torch.Tensor:
+        if not self._privileged:
+            return torch.zeros(self.num_envs, 0, device=self.device)
+        known = self.environment.privileged()
+        return torch.cat(
+            [
+                (known["clearance_patch"] / CLEARANCE_SCALE_M).clamp(-1.0, 2.0),
+                known["descent_xy_b_m"] / CLEARANCE_SCALE_M,
+                (known["geodesic_m"] / GEODESIC_SCALE_M).clamp(max=4.0)[:, None],
+                (known["clearance_m"] / CLEARANCE_SCALE_M).clamp(max=2.0)[:, None],
+            ],
+            dim=1,
+        )

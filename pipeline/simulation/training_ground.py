@@ -1,0 +1,57 @@
+"""Where specialists and the generalist practise: training scenes, mixed routes, randomised bodies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from embodiments.embodiment import Embodiment
+from pipeline.simulation.latent import Base, LatentEnvironment
+from pipeline.simulation.navigation import NavigationConfig
+from pipeline.simulation.randomisation import Randomisation, training
+from pipeline.simulation.reward import RewardConfig
+from pipeline.simulation.task import build_task, make_environment
+from scenes.scene import Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingGround:
+    """What episodes are practised and under which randomisation."""
+
+    goals_per_scene: int = 4
+    """Goals are what costs time to prepare; several starts share one"""
+    starts_per_goal: int = 4
+    randomisation: Randomisation = field(default_factory=training)
+    """Moderate, so that gaits stay inside what they were trained for"""
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    episode_seed: int = 0
+    """Of the set of episodes; which of them run when follows the seed of the stage"""
+
+
+def build(
+    ground: TrainingGround,
+    embodiment: Embodiment,
+    *,
+    scenes: Sequence[Scene],
+    base: Base,
+    num_envs: int,
+    seed: int,
+    privileged: bool = False,
+    device: str = "cpu",
+) -> LatentEnvironment:
+    """Draw the episodes and build the environments, one per process.
+
+    Args:
+        seed: Of what is drawn while running.
+        privileged: Whether steps carry what only a privileged critic may see.
+    """
+    task = build_task(
+        embodiment,
+        scenes,
+        protocol="compass",
+        per_scene=ground.goals_per_scene * ground.starts_per_goal,
+        starts_per_goal=ground.starts_per_goal,
+        route="mixed",
+        seed=ground.episode_seed,
+    )
+    config = NavigationConfig(randomisation=ground.randomisation, reward=ground.reward)
+    navigation = make_environment(task, config=config, num_envs=num_envs, seed=seed, device=device)
+    return LatentEnvironment(navigation, base, privileged=privileged)
