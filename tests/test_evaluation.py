@@ -8,9 +8,11 @@ import pytest
 
 from pipeline.evaluation.summary import ALL, EPISODE_COLUMNS, Provenance, compare, summarise
 
-CELL_KEYS = """embodiment scene split agent protocol route seed training_seed policy_sha256 episodes success success_ci95
-success_settled spl soft_spl sct collision fall timeout time_s wtt_s min_clearance_m jerk_mps3""".split()
-
+CELL_KEYS = [
+    *("embodiment", "scene", "split", "agent", "protocol", "route", "seed", "training_seed", "policy_sha256"),
+    *("episodes", "success", "success_ci95", "success_settled", "spl", "soft_spl", "sct", "collision", "fall"),
+    *("timeout", "time_s", "wtt_s", "min_clearance_m", "jerk_mps3"),
+]
 PROVENANCE = Provenance(split="test", seed=7, training_seed=3, policy_sha256={("generalist", "go2"): "ab" * 32})
 
 

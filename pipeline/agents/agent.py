@@ -14,8 +14,9 @@ Privileged = Callable[[], dict[str, torch.Tensor]]
 class Agent(Protocol):
     """A batched policy; ``act`` is called once per control step."""
 
-    output: Literal["share", "command"]
-    """What ``act`` returns: shares of the robot's limits, or a command in m/s and rad/s (exported policies)."""
+    @property
+    def output(self) -> Literal["share", "command"]:
+        """What ``act`` returns: shares of the robot's limits, or a command in m/s and rad/s (exported policies)."""
 
     def reset(self, mask: torch.Tensor) -> None:
         """Forget what was remembered for the environments in ``mask`` (B,) bool: a new episode begins there."""

@@ -1,9 +1,7 @@
 """From one row per episode to the table: cells, pooled rows and paired differences between agents."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,18 +32,24 @@ EPISODE_COLUMNS = (
     "min_clearance_m",
     "jerk_mps3",
 )
-"""Columns of ``episodes.parquet``. ``geodesic_m`` is measured where the episode ended, ``initial_geodesic_m`` at its start;
-``scene_seed`` is the scene's index within its kind and split; rows of one embodiment, scene, route and episode number are
-the same episode for every agent."""
+"""Columns of ``episodes.parquet``. ``geodesic_m`` is measured where the episode ended, ``initial_geodesic_m`` at its
+start; ``scene_seed`` is the scene's index within its kind and split; rows of one embodiment, scene, route and episode
+number are the same episode for every agent."""
+
+Pairs = tuple[tuple[str, str], ...]
+Cell = dict[str, Any]
 
 ALL = "all"
 """In place of a scene or an embodiment: pooled over all of them."""
-PAIRS = (("generalist", "go_straight"), ("generalist", "base"), ("specialist", "base"), ("generalist", "specialist"))
+PAIRS: Pairs = (
+    ("generalist", "go_straight"),
+    ("generalist", "base"),
+    ("specialist", "base"),
+    ("generalist", "specialist"),
+)
 """Differences that the recipe promises something about, first minus second."""
-CELL_PAIRS = (("generalist", "specialist"),)
+CELL_PAIRS: Pairs = (("generalist", "specialist"),)
 """Differences that are also given scene by scene: distillation may lose nowhere much."""
-
-Cell = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +123,6 @@ def episode_values(episodes: pd.DataFrame) -> pd.DataFrame:
 def scene_clusters(episodes: pd.DataFrame) -> np.ndarray:
     """Return (N,) labels, equal for episodes in the same scene, of whatever robot."""
     return (episodes["scene"].astype(str) + "/" + episodes["scene_seed"].astype(str)).to_numpy()
-
-
-def sha256_of(file: Path) -> str:
-    """Return a file's SHA-256 in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _cell(group: pd.DataFrame, provenance: Provenance, *, scene: str = "", embodiment: str = "") -> Cell:

@@ -1,0 +1,190 @@
+"""Stage: run exported policies and reference agents through the same episodes, in scenes never seen before.
+
+Also by itself: ``python -m pipeline evaluate_policy --policy FILE.onnx --out DIR``. One process per robot; finished
+parts are kept, so that the same command goes on where it was interrupted.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from export.runtime import policy as runtime
+from pipeline import manifest, processes
+from pipeline.agents import registry as agents
+from pipeline.evaluation.plan import Job
+from pipeline.evaluation.runner import Part, evaluate, parts
+from pipeline.evaluation.summary import EPISODE_COLUMNS, Cell, Provenance, summarise
+from pipeline.presets import DEFAULT_ROBOTS
+from pipeline.run_folder import StageRun
+from pipeline.simulation.episodes import Protocol
+
+NEEDS = ("export_policy",)
+PER_ROBOT = False
+SUMMARY, EPISODES, TRACES = "summary.json", "episodes.parquet", "traces.npz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is evaluated, and in which episodes."""
+
+    policy: Path | None = None
+    """Exported file; only its agent runs unless ``agents`` asks for more, whose files lie beside it"""
+    embodiments: tuple[str, ...] = DEFAULT_ROBOTS
+    scenes: tuple[str, ...] = ("office", "warehouse_single", "warehouse_multi", "combined")
+    """Scene kinds, COMPASS's four by default, or paths of Nav2 maps (.yaml)"""
+    episodes: int = 64
+    """Per robot and scene kind or map, each in another scene: ± 12 points at a rate of 50 %. COMPASS: 640"""
+    route: tuple[Literal["straight", "planned"], ...] = ("straight", "planned")
+    """What the policy is told of the way; the first is the one that headlines show. COMPASS: straight"""
+    protocol: Protocol = "compass"
+    agents: tuple[str, ...] = ()
+    """Agent ids; none: all that have no file or whose file is there"""
+    split: Literal["val", "test"] = "test"
+    """Tune on val; test is for the table"""
+    num_envs: int = 64
+    """What one core steps efficiently"""
+    device: str = "cpu"
+    workers: int = 0
+    """Robots at once; 0: one per core"""
+    seed: int = 0
+
+
+def run(config: Config, run: StageRun) -> None:
+    """Write ``summary.json``, ``episodes.parquet`` and ``traces.npz``."""
+    folder = config.policy.parent if config.policy else run.input("export_policy")
+    jobs = _jobs(config, folder, run)
+    _evaluate(jobs, run.work, workers=config.workers or processes.cores())
+    finished = [part for job in jobs for part in parts(job)]
+    episodes = pd.concat([pd.read_parquet(part.rows) for part in finished], ignore_index=True)
+    summary = summarise(episodes, _provenance(config, jobs, folder))
+    (run.directory / SUMMARY).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    episodes[list(EPISODE_COLUMNS)].to_parquet(run.directory / EPISODES, index=False)
+    np.savez_compressed(run.directory / TRACES, **_join_traces(finished))  # type: ignore[arg-type]
+    run.metrics.update(_headline(summary), episodes=len(episodes), broken_episodes=int(episodes["broken"].sum()))
+    _print_table(summary)
+
+
+def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
+    """Return one job per robot.
+
+    Raises:
+        ValueError: If something asked for does not exist.
+        FileNotFoundError: If a policy asked for does not exist.
+    """
+    if config.episodes < 1 or not (config.embodiments and config.scenes and config.route):
+        raise ValueError("evaluate_policy needs a robot, a scene, a route and at least one episode.")
+    chosen = config.agents or _default_agents(config.policy)
+    for agent in chosen:
+        agents.check(agent)
+    jobs = []
+    for robot in config.embodiments:
+        policies = _policies(chosen, config, folder, robot)
+        left_out = [a for a in chosen if a not in agents.SCRIPTED and a not in policies]
+        if left_out:
+            run.note(f"{robot}: no file for {', '.join(left_out)} in {folder}; left out")
+        jobs.append(
+            Job(
+                embodiment=robot,
+                agents=tuple(agent for agent in dict.fromkeys(chosen) if agent not in left_out),
+                policies=policies,
+                scenes=tuple(dict.fromkeys(config.scenes)),
+                split=config.split,
+                episodes=config.episodes,
+                routes=tuple(dict.fromkeys(config.route)),
+                protocol=config.protocol,
+                seed=config.seed,
+                num_envs=config.num_envs,
+                device=config.device,
+                parts=str(run.work / "parts"),
+            )
+        )
+    return jobs
+
+
+def _default_agents(policy: Path | None) -> tuple[str, ...]:
+    """Return the agent of a single file; without one all that say something new at the price of one run."""
+    if policy is None:
+        return tuple(agent for agent in agents.IDS if agent != "random")
+    return (runtime.load(policy).agent,)
+
+
+def _policies(chosen: Sequence[str], config: Config, folder: Path, robot: str) -> dict[str, str]:
+    """Return agent -> file of the learned agents that can run.
+
+    Raises:
+        FileNotFoundError: If the user asked for an agent whose file does not exist.
+    """
+    found = {}
+    for agent in chosen:
+        path = agents.policy_file(agent, folder=folder, embodiment=robot)
+        if config.policy is not None and chosen == _default_agents(config.policy):
+            path = config.policy  # whatever it is called
+        if path is not None and path.is_file():
+            found[agent] = str(path)
+        elif path is not None and config.agents:
+            raise FileNotFoundError(f"agent '{agent}' of robot '{robot}' needs {path}; make it or leave the agent out")
+    return found
+
+
+def _evaluate(jobs: Sequence[Job], work: Path, *, workers: int) -> None:
+    """Run the jobs; a process holds one simulation, so several robots need as many processes.
+
+    Raises:
+        ValueError: If a robot's evaluation failed; it has said why.
+    """
+    if len(jobs) == 1:
+        evaluate(jobs[0])
+        return
+    commands = {}
+    for job in jobs:
+        path = work / f"{job.embodiment}.json"
+        job.save(path)
+        commands[job.embodiment] = ["evaluate_robot", "--job", str(path)]
+    failed = [robot for robot, status in processes.run_side_by_side(commands, workers=workers).items() if status]
+    if failed:
+        raise ValueError(f"evaluation failed for {', '.join(failed)}; see the lines marked so above")
+
+
+def _provenance(config: Config, jobs: Sequence[Job], folder: Path) -> Provenance:
+    files = {(agent, job.embodiment): Path(path) for job in jobs for agent, path in job.policies.items()}
+    hashes = {path: manifest.hash_file(path) for path in set(files.values())}
+    try:
+        training_seed = manifest.read(folder).body.get("seed")
+    except manifest.ManifestError:  # a policy that came without its folder
+        training_seed = None
+    return Provenance(
+        split=config.split,
+        seed=config.seed,
+        training_seed=training_seed if files else None,
+        policy_sha256={key: hashes[path] for key, path in files.items()},
+    )
+
+
+def _join_traces(finished: Sequence[Part]) -> dict[str, np.ndarray]:
+    columns = [dict(np.load(part.traces)) for part in finished]
+    return {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
+
+
+def _headline(summary: Mapping[str, list[Cell]]) -> dict[str, float]:
+    """Return ROBOT/AGENT/ROUTE -> success rate, for the manifest."""
+    return {f"{c['embodiment']}/{c['agent']}/{c['route']}": c["success"] for c in summary["pooled"]}
+
+
+def _print_table(summary: Mapping[str, list[Cell]]) -> None:
+    """Print success per robot and agent."""
+    rows = summary["pooled"]
+    robots, columns = (list(dict.fromkeys(c[key] for c in rows)) for key in ("embodiment", "agent"))
+    for route in dict.fromkeys(c["route"] for c in rows):
+        table = Table("robot", *columns, title=f"success in % ({route} route)")
+        found = {(c["embodiment"], c["agent"]): c["success"] for c in rows if c["route"] == route}
+        for robot in robots:
+            rates = [found.get((robot, agent)) for agent in columns]
+            table.add_row(robot, *("–" if rate is None else f"{100.0 * rate:.1f}" for rate in rates))
+        Console().print(table)
