@@ -1,6 +1,6 @@
 """Items that stand in rooms, each around its own origin with its front along +x, in the sizes of real ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +10,7 @@ from scenes.scene import BOX, FURNITURE, OTHER, PERSON, Solid, box, cylinder, mo
 
 Part = tuple[float, float, float, float, float, float]
 """x, y of the centre, length, width, z_min, z_max [m]"""
+Make = Callable[[np.random.Generator], Item]
 
 
 def boxes(parts: Sequence[Part], *, semantic: int, known: bool) -> list[Solid]:
@@ -161,6 +162,32 @@ def pallet(rng: np.random.Generator) -> Item:
         goods = (0.0, 0.0, rng.uniform(0.6, 0.8), rng.uniform(0.8, 1.2), 0.144, rng.uniform(0.5, 1.6))
         solids += boxes([goods], semantic=BOX, known=False)
     return item(solids)
+
+
+def forklift(rng: np.random.Generator) -> Item:
+    """Return a parked forklift: a body, a mast and forks close to the ground."""
+    length = rng.uniform(1.6, 2.1)
+    forks: list[Part] = [(length / 2.0 + 0.5, side * 0.3, 1.0, 0.14, 0.05, 0.14) for side in (-1, 1)]
+    mast: Part = (length / 2.0 - 0.05, 0.0, 0.15, 0.9, 0.0, 2.1)
+    cabin: Part = (-0.1, 0.0, 0.9, 0.9, 0.9, 2.0)
+    return item(boxes([(0.0, 0.0, length, 1.1, 0.12, 0.9), mast, cabin, *forks], semantic=OTHER, known=False))
+
+
+def wedge(rng: np.random.Generator) -> Item:
+    """Return an upright prism with three to six unequal sides."""
+    sides = int(rng.integers(3, 7))
+    angles = 2.0 * np.pi * (np.arange(sides) + rng.uniform(-0.25, 0.25, sides)) / sides
+    radius = rng.uniform(0.3, 0.8)
+    polygon = tuple((float(radius * np.cos(angle)), float(radius * np.sin(angle))) for angle in angles)
+    height = rng.uniform(0.25, 1.9)
+    return item([Solid(polygon_xy_w_m=polygon, z_min_m=0.0, z_max_m=height, semantic=OTHER, known=False)])
+
+
+def bench(rng: np.random.Generator) -> Item:
+    """Return a bench whose board lies in the second height slab, so that nothing passes under it."""
+    width = rng.uniform(1.0, 1.8)
+    legs: list[Part] = [(0.0, side * (width / 2.0 - 0.1), 0.36, 0.08, 0.0, 0.42) for side in (-1, 1)]
+    return item(boxes([(0.0, 0.0, 0.4, width, 0.42, 0.47), *legs], semantic=FURNITURE, known=True))
 
 
 def _round(radius_m: float, z_min_m: float, z_max_m: float, *, semantic: int) -> Solid:

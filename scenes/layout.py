@@ -1,6 +1,6 @@
 """A floor plan under construction: walls with doors, and items placed so that a wide body still gets everywhere."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,10 @@ DOOR_HEIGHT_M = 2.10
 WALL_HEIGHT_M = 2.6
 OUTER_WALL_M = 0.20
 BODY_HEIGHT_M = (0.05, 1.80)
+MIN_CONNECTED_SHARE = 0.93
+"""Share of a wide body's free space that must be in one piece; the rest are niches behind furniture."""
 _CELL_M = 0.10
+_DRAWS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +136,7 @@ class Layout:
         )
         if taken or self._touches(self._reserved, xy, half, yaw_rad, 0.0):
             return False
-        self._put(item, xy, yaw_rad)
+        self.put(item, xy, yaw_rad)
         return True
 
     def lean(
@@ -169,27 +172,26 @@ class Layout:
         )
         if blocked:
             return False
-        self._put(item, (x, y), yaw + turn_rad)
+        self.put(item, (x, y), yaw + turn_rad)
         return True
 
     def scene(self, *, name: str, kind: str) -> Scene:
         """Return the finished scene, centred on the origin and turned by a random multiple of 90 degrees."""
         quarter = int(self.rng.integers(4))
-        centre = (self.width_m / 2.0, self.depth_m / 2.0)
-        solids = tuple(
-            moved(moved(solid, (-centre[0], -centre[1]), 0.0), (0.0, 0.0), quarter * np.pi / 2.0)
-            for solid in self.solids
-        )
-        half_x, half_y = centre if quarter % 2 == 0 else centre[::-1]
+        x, y = self.width_m / 2.0, self.depth_m / 2.0
+        shift = ((-x, -y), (y, -x), (x, y), (-y, x))[quarter]
+        solids = tuple(moved(solid, shift, quarter * np.pi / 2.0) for solid in self.solids)
+        half_x, half_y = (x, y) if quarter % 2 == 0 else (y, x)
         extent = (-half_x, -half_y, half_x, half_y)
         return Scene(name=name, kind=kind, solids=solids, extent_w_m=extent)
 
-    def _put(self, item: Item, xy: tuple[float, float], yaw_rad: float) -> None:
+    def put(self, item: Item, xy: tuple[float, float], yaw_rad: float) -> None:
+        """Place an item without asking whether it fits: the structure of a hall."""
         self.solids += [moved(solid, xy, yaw_rad) for solid in item.solids]
         self._mark(self._items, xy, (item.half_x_m, item.half_y_m), yaw_rad, 0.0)
 
     def _near(
-        self, xy: Sequence[float], half: Sequence[float], yaw_rad: float, gap_m: float
+        self, xy: Sequence[float], half: tuple[float, float], yaw_rad: float, gap_m: float
     ) -> tuple[tuple[slice, slice], np.ndarray]:
         """Return a window of the floor raster and which of its cells lie within ``gap_m`` of a turned rectangle."""
         radius = float(np.hypot(*half)) + max(gap_m, 0.0) + _CELL_M
@@ -203,16 +205,29 @@ class Layout:
         return (rows, columns), np.hypot(over_x.clip(min=0.0), over_y.clip(min=0.0)) <= gap_m
 
     def _mark(
-        self, raster: np.ndarray, xy: Sequence[float], half: Sequence[float], yaw_rad: float, gap_m: float
+        self, raster: np.ndarray, xy: Sequence[float], half: tuple[float, float], yaw_rad: float, gap_m: float
     ) -> None:
         window, near = self._near(xy, half, yaw_rad, gap_m)
         raster[window] |= near
 
     def _touches(
-        self, raster: np.ndarray, xy: Sequence[float], half: Sequence[float], yaw_rad: float, gap_m: float
+        self, raster: np.ndarray, xy: Sequence[float], half: tuple[float, float], yaw_rad: float, gap_m: float
     ) -> bool:
         window, near = self._near(xy, half, yaw_rad, gap_m)
         return bool((raster[window] & near).any())
+
+
+def draw_connected(draw: Callable[[], Scene]) -> Scene:
+    """Draw scenes until one is connected for a wide body.
+
+    Raises:
+        RuntimeError: If none of many draws is, which would be a fault of the generator.
+    """
+    for _ in range(_DRAWS):
+        scene = draw()
+        if connected_share(scene) >= MIN_CONNECTED_SHARE:
+            return scene
+    raise RuntimeError(f"none of {_DRAWS} drawn scenes of kind '{scene.kind}' is connected.")
 
 
 def connected_share(scene: Scene, *, radius_m: float = BODY_RADIUS_M) -> float:

@@ -76,7 +76,8 @@ def cast_mesh(
         directions: (..., 3), any length.
 
     Returns:
-        distance (...) float32 in units of each direction's own length, inf on a miss; triangle (...) int64, -1 on a miss.
+        distance (...) float32 in units of each direction's own length, inf on a miss; triangle (...) int64, -1 on a
+        miss.
     """
     scene = open3d.t.geometry.RaycastingScene()
     scene.add_triangles(

@@ -1,19 +1,17 @@
 """Rooms: a rectangle cut into rooms with doors, and what stands in them."""
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from scenes import furniture
-from scenes.layout import DOOR_WIDTH_M, Item, Layout, Room
+from scenes.furniture import Make
+from scenes.layout import DOOR_WIDTH_M, Layout, Room
 
 INNER_WALL_M = 0.14
 MIN_ROOM_M = 3.0
 _DOOR_MARGIN_M = 0.15
-
-Make = Callable[[np.random.Generator], Item]
 
 
 @dataclass(frozen=True, kw_only=True)
