@@ -66,7 +66,7 @@ class Prediction(NamedTuple):
 
 
 class WorldModel(nn.Module):
-    """Recurrent state-space model; its state, all zeros after a reset, is one flat (B, S) tensor and also the latent."""
+    """Recurrent state-space model; its state is one flat (B, S) tensor, zero after a reset, and also the latent."""
 
     Config = WorldModelConfig
 

@@ -1,0 +1,64 @@
+"""Proof that the exported file computes what the torch network computes, over a recurrent roll-out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+import torch
+
+from export.graph import COMMAND, STATE_INPUT, STATE_OUTPUT, PolicyGraph, example_inputs
+
+STEPS = 200
+BATCHES = (1, 3, 64)
+TOLERANCE = 1e-4
+"""Largest allowed difference of a command [m/s, rad/s]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """Largest absolute differences over all steps and batch sizes."""
+
+    command: float
+    state: float
+
+
+def compare(graph: PolicyGraph, model: bytes, *, steps: int = STEPS, batches: tuple[int, ...] = BATCHES) -> Parity:
+    """Roll out both, each with its own state and its own command fed back, on the same observations."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    results = [_compare_batch(graph, session, steps=steps, batch=batch) for batch in batches]
+    return Parity(command=max(r.command for r in results), state=max(r.state for r in results))
+
+
+def require(parity: Parity, *, name: str) -> None:
+    """Refuse a file that answers something else.
+
+    Raises:
+        ValueError: If commands differ by more than ``TOLERANCE``.
+    """
+    if not parity.command <= TOLERANCE:  # also catches NaN
+        raise ValueError(
+            f"{name}: exported and original commands differ by {parity.command:.2e}, allowed are {TOLERANCE:.0e}"
+        )
+
+
+@torch.no_grad()
+def _compare_batch(graph: PolicyGraph, session: onnxruntime.InferenceSession, *, steps: int, batch: int) -> Parity:
+    names = [output.name for output in session.get_outputs()]
+    body = example_inputs(graph.state_size, batch=batch)["embodiment"]
+    torch_state = torch.zeros(batch, graph.state_size)
+    torch_command = torch.zeros(batch, 3)
+    state, command = torch_state.numpy().copy(), torch_command.numpy().copy()
+    worst_command = worst_state = 0.0
+    for step in range(steps):
+        seen = example_inputs(graph.state_size, batch=batch, seed=1 + step // 5) | {"embodiment": body}
+        torch_command, torch_state, *_ = graph(**(seen | {"previous_command": torch_command, STATE_INPUT: torch_state}))
+        feed = {name: value.numpy() for name, value in seen.items()}
+        answer = session.run(names, feed | {"previous_command": command, STATE_INPUT: state})
+        results = dict(zip(names, answer, strict=True))
+        command, state = results[COMMAND], results[STATE_OUTPUT]
+        worst_command = float(np.fmax(worst_command, np.abs(command - torch_command.numpy()).max()))
+        worst_state = float(np.fmax(worst_state, np.abs(state - torch_state.numpy()).max()))
+        if not np.isfinite(command).all():
+            worst_command = float("nan")
+            break
+    return Parity(command=worst_command, state=worst_state)

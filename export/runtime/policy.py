@@ -1,0 +1,130 @@
+"""An exported policy on the robot: verified file, checked inputs, carried state. Needs numpy and onnxruntime only."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from embodiments.embodiment import Embodiment
+from embodiments.spaces import COMMAND_SIZE, DEPTH_RANGE_M, OBSERVATION_SHAPES
+from export.runtime import contract as contracts
+
+
+class Policy:
+    """A loaded policy for a batch of robots of one type; carries the recurrent state."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, *, contract: Mapping[str, Any], sha256: str) -> None:
+        """Take a verified session; use ``load``."""
+        self.contract = contract
+        self.sha256 = sha256
+        self.agent: str = contract["agent"]
+        self._session = session
+        self._outputs = [output["name"] for output in contract["outputs"]]
+        self._state_size = int(contract["inputs"][-1]["shape"][1])
+        self._state: np.ndarray | None = None
+        self.value: np.ndarray | None = None
+        """(B,) of the last step, where the policy has one."""
+
+    def reset(self, mask: np.ndarray | None = None) -> None:
+        """Forget the past: new goal, gap in the images, odometry jump, arming.
+
+        Args:
+            mask: (B,) bool, which of the batch; all by default.
+        """
+        if mask is None or self._state is None:
+            self._state = None
+        else:
+            self._state[np.asarray(mask, dtype=bool)] = 0.0
+
+    def step(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the command for one control step.
+
+        Args:
+            observation: Name -> (B, ...) as ``spaces.OBSERVATION_SHAPES``.
+
+        Returns:
+            (B, 3) vx [m/s], vy [m/s], yaw rate [rad/s], body frame, admissible.
+
+        Raises:
+            ValueError: If an input is missing, misshapen, not finite or out of range, or the answer is not finite.
+        """
+        feed = _checked(observation)
+        batch = len(feed["depth_m"])
+        if self._state is None:
+            self._state = np.zeros((batch, self._state_size), dtype=np.float32)
+        if len(self._state) != batch:
+            raise ValueError(f"batch changed from {len(self._state)} to {batch}; call reset() first")
+        results = self._run(feed | {"state_input": self._state})
+        if not all(np.isfinite(result).all() for result in results.values()):
+            self._state = None
+            raise ValueError("the policy answered NaN or Inf; its state has been reset, stop the robot")
+        self._state = results["state_output"]
+        self.value = results["value"][:, 0] if "value" in results else None
+        command: np.ndarray = results["command"]
+        return command
+
+    def _run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        answer = self._session.run(self._outputs, dict(feed))
+        return dict(zip(self._outputs, answer, strict=True))
+
+
+def load(path: Path, *, robot: Embodiment | None = None, allow_unseen: bool = False, threads: int = 1) -> Policy:
+    """Load an exported policy, after checking its hash, its contract and the robot.
+
+    Args:
+        path: An ``.onnx`` file.
+        robot: Whom it shall drive; None skips that check (for a batch of descriptors in an evaluation).
+        allow_unseen: Accept a robot that the policy was not trained on.
+        threads: onnxruntime's; one is fastest for a single robot.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, foreign, or does not fit this version or the robot.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no policy {path}; make it with the stage export_policy")
+    where = str(path)
+    data = path.read_bytes()  # what is hashed is what is run
+    sha256 = contracts.verify_hash(data, where=where)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    contract = contracts.parse(session.get_modelmeta().custom_metadata_map, where=where)
+    _check_session(session, contract, where=where)
+    if robot is not None:
+        contracts.check_robot(contract, robot, where=where, allow_unseen=allow_unseen)
+    return Policy(session, contract=contract, sha256=sha256)
+
+
+def _checked(observation: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the inputs as contiguous float32 after checking them."""
+    if missing := [name for name in OBSERVATION_SHAPES if name not in observation]:
+        raise ValueError(f"observation lacks {', '.join(missing)}")
+    feed = {name: np.ascontiguousarray(observation[name], dtype=np.float32) for name in OBSERVATION_SHAPES}
+    batch = feed["depth_m"].shape[0] if feed["depth_m"].ndim else 0
+    for name, shape in OBSERVATION_SHAPES.items():
+        array = feed[name]
+        if array.shape != (batch, *shape):
+            raise ValueError(f"{name} has shape {array.shape}, expected {(batch, *shape)}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds NaN or Inf")
+    low, high = float(feed["depth_m"].min(initial=0.0)), float(feed["depth_m"].max(initial=0.0))
+    if low < 0.0 or high > DEPTH_RANGE_M * 1.001:
+        raise ValueError(f"depth_m lies in {low:g} to {high:g}, expected metres in 0 to {DEPTH_RANGE_M:g}")
+    return feed
+
+
+def _check_session(session: onnxruntime.InferenceSession, contract: Mapping[str, Any], *, where: str) -> None:
+    """Refuse a graph that is not what its own contract says."""
+    for kind, tensors in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
+        found = {tensor.name: tuple(tensor.shape[1:]) for tensor in tensors}
+        promised = {entry["name"]: tuple(entry["shape"][1:]) for entry in contract[kind]}
+        if found != promised or any(tensor.type != "tensor(float)" for tensor in tensors):
+            raise ValueError(f"{where}: its {kind} are {found}, its contract promises {promised}; export it again")
+    if next(o for o in contract["outputs"] if o["name"] == "command")["shape"][1] != COMMAND_SIZE:
+        raise ValueError(f"{where}: command has another size than {COMMAND_SIZE}")
