@@ -1,0 +1,153 @@
+"""Fit the generalist to recordings: rows in memory, batches balanced over robots, analytic KL or MSE."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.generalist import Generalist
+from distill.losses import gaussian_kl, mean_squared_error
+from distill.recordings import OUTCOMES, read_shard
+from embodiments.limits import active_dimensions
+
+_FIELDS = ("features", "embodiment", "mean", "log_std", "outcome")
+_FAILED = [OUTCOMES.index(name) for name in ("collision", "fall", "broken")]
+_EVALUATION_ROWS = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Labelled rows of one robot; N rows."""
+
+    features: Tensor
+    """(N, F)"""
+    embodiment: Tensor
+    """(N, E) descriptors, SI units"""
+    mean: Tensor
+    """(N, 3) of the specialist's full share"""
+    log_std: Tensor
+    """(N, 3)"""
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.features)
+
+    def take(self, index: Tensor) -> "Rows":
+        """Return the rows at ``index``."""
+        return Rows(**{name: value[index] for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """How the generalist is fitted."""
+
+    loss: Literal["kl", "mse"] = "kl"
+    """KL of the whole Gaussian was slightly better than MSE of the means in COMPASS (arXiv 2502.16372)"""
+    batch: int = 1024
+    """Rows per update, the same number of every robot"""
+    learning_rate: float = 1e-3
+    """Peak; falls to nothing along a cosine"""
+    warmup_updates: int = 100
+    weight_decay: float = 1e-4
+    gradient_norm: float = 1.0
+
+
+def load_rows(paths: Iterable[Path], *, drop_failures: bool = False) -> Rows:
+    """Read recordings into rows, without the last observations of episodes (nothing is decided there).
+
+    Args:
+        drop_failures: Leave out everything of episodes that failed. COMPASS found that this helps little or not at all:
+            failed episodes hold the corner cases.
+    """
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in _FIELDS[:-1]}
+    for path in paths:
+        arrays = read_shard(path, kind="specialist", fields=_FIELDS).arrays
+        keep = arrays["outcome"] == 0
+        if drop_failures:
+            keep &= ~leads_to_failure(arrays["outcome"])
+        for name, rows in parts.items():
+            rows.append(arrays[name][keep])
+    return Rows(**{name: torch.from_numpy(np.concatenate(rows)) for name, rows in parts.items()})
+
+
+def leads_to_failure(outcome: np.ndarray) -> np.ndarray:
+    """Return (T, B) booleans: rows of episodes that end in a collision or a fall inside this recording.
+
+    Args:
+        outcome: (T, B), indices into ``OUTCOMES``; other than 0 at the last row of an episode only.
+    """
+    failing = np.zeros(outcome.shape, dtype=bool)
+    ahead = np.zeros(outcome.shape[1], dtype=bool)
+    for t in reversed(range(len(outcome))):
+        ahead = np.where(outcome[t] != 0, np.isin(outcome[t], _FAILED), ahead)
+        failing[t] = ahead
+    return failing
+
+
+def fit(
+    student: Generalist,
+    robots: Mapping[str, Rows],
+    config: FitConfig,
+    *,
+    updates: int,
+    seed: int,
+    report: Callable[[int, float], None],
+) -> None:
+    """Train ``student`` in place; the same seed and rows give the same weights.
+
+    Args:
+        robots: Rows by robot; every batch holds as many of each.
+        report: Called after every update with its number and loss.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.AdamW(student.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda done: _rate(done, updates=updates, config=config))
+    device = next(student.parameters()).device
+    each = max(1, config.batch // len(robots))
+    student.train()
+    for update in range(updates):
+        taken = [rows.take(torch.randint(len(rows), (each,), generator=generator)) for rows in robots.values()]
+        batch = Rows(**{name: torch.cat([vars(part)[name] for part in taken]).to(device) for name in vars(taken[0])})
+        loss = _loss(student, batch, config.loss)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(student.parameters(), config.gradient_norm)
+        optimiser.step()
+        schedule.step()
+        report(update, float(loss.detach()))
+    student.eval()
+
+
+@torch.no_grad()
+def distance(student: Generalist, rows: Rows) -> dict[str, float]:
+    """Return how far the generalist is from the specialist: KL, and mean absolute error of the clipped mean share."""
+    device = next(student.parameters()).device
+    kl, error, dimensions = 0.0, 0.0, 0.0
+    for start in range(0, len(rows), _EVALUATION_ROWS):
+        part = Rows(**{name: value[start : start + _EVALUATION_ROWS].to(device) for name, value in vars(rows).items()})
+        active = active_dimensions(part.embodiment)
+        mean, log_std = student(part.features, part.embodiment)
+        kl += len(part) * float(gaussian_kl(part.mean, part.log_std, mean, log_std, active=active))
+        error += float(((part.mean.clamp(-1.0, 1.0) - mean.clamp(-1.0, 1.0)).abs() * active).sum())
+        dimensions += float(active.sum())
+    return {"kl": round(kl / len(rows), 6), "share_error": round(error / dimensions, 6)}
+
+
+def _loss(student: Generalist, batch: Rows, kind: str) -> Tensor:
+    mean, log_std = student(batch.features, batch.embodiment)
+    active = active_dimensions(batch.embodiment)
+    if kind == "mse":
+        return mean_squared_error(batch.mean, mean, active=active)
+    return gaussian_kl(batch.mean, batch.log_std, mean, log_std, active=active)
+
+
+def _rate(done: int, *, updates: int, config: FitConfig) -> float:
+    """Return the factor on the learning rate: up along a line, down along a cosine."""
+    warmup = min(config.warmup_updates, max(1, updates // 10))
+    if done < warmup:
+        return (done + 1) / warmup
+    return 0.5 * (1.0 + float(np.cos(np.pi * (done - warmup) / max(1, updates - warmup))))

@@ -1,0 +1,190 @@
+"""Stage: distil the specialists into one generalist, first on their recordings, then along its own way (DAgger).
+
+In a DAgger round every robot runs the generalist of the round before, with jittered descriptors; each step is labelled by
+that robot's specialist on the same latent, which the executed commands drive.
+"""
+
+import json
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distill.fitting import FitConfig, Rows, distance, fit, load_rows
+from distill.generalist import Generalist, GeneralistConfig
+from distill.recordings import read_shard, shard_paths, write_shard
+from embodiments import registry
+from pipeline.processes import cores
+from pipeline.progress import progress
+from pipeline.run_folder import StageRun
+from pipeline.simulation import training_ground
+from pipeline.simulation.latent import LatentStep, load_base
+from pipeline.simulation.recording import Disturbance, Noise, outcome_rates, record
+from pipeline.simulation.training_ground import TrainingGround
+from scenes.storage import load_scenes
+from world_model.checkpoint import load_module, save_module, write_atomically
+from world_model.residual_head import ResidualHead
+
+NEEDS = ("make_scenes", "pretrain_world_model", "train_specialist", "record_specialist")
+PER_ROBOT = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How the generalist is made."""
+
+    embodiments: tuple[str, ...] = ()
+    """Robots to distil; by default all that are recorded"""
+    hidden: tuple[int, ...] = (384, 384, 256)
+    fit: FitConfig = field(default_factory=FitConfig)
+    offline_updates: int = 3000
+    """About 60 looks at every recorded row"""
+    rounds: int = 3
+    """DAgger rounds; 0 distils from the recordings alone"""
+    round_updates: int = 1500
+    round_steps: int = 256
+    """Control steps per environment and round: 16 k rows per robot"""
+    num_envs: int = 64
+    disturbance: Disturbance = field(default_factory=lambda: Disturbance(envs=0.25, deviation=0.2))
+    """Less than in the recordings: most rows shall be where the generalist itself goes"""
+    drop_failures: bool = False
+    ground: TrainingGround = field(default_factory=lambda: TrainingGround(goals_per_scene=2, episode_seed=2))
+    workers: int = 0
+    """Robots that run at once; 0 = one per core"""
+    device: str = "cpu"
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outing:
+    """One robot's part of a DAgger round; picklable."""
+
+    robot: str
+    round: int
+    config: Config
+    scenes: Path
+    base: Path
+    specialist: Path
+    student: Path
+    output: Path
+    threads: int
+
+
+def run(config: Config, run: StageRun) -> None:
+    """Write ``generalist`` (safetensors and JSON) and ``rounds.json``."""
+    robots = config.embodiments or run.robots("record_specialist")
+    history: list[dict[str, Any]] = []
+    updates = config.offline_updates + config.rounds * config.round_updates
+    with progress(updates, "distil") as bar:
+        for number in range(config.rounds + 1):
+            folder = run.work / f"round_{number}"
+            planned = config.round_updates if number else config.offline_updates
+            if (folder / "figures.json").is_file():
+                bar.advance(planned)
+            else:
+                if number:
+                    _collect(config, run, robots, number)
+                _fit_round(config, run, robots, number, report=lambda loss: bar.advance(1, loss=loss))  # noqa: B023
+            history.append(json.loads((folder / "figures.json").read_text(encoding="utf-8")))
+    student = load_module(Generalist, run.work / f"round_{config.rounds}", "generalist")
+    notes = {"robots": list(robots), **history[-1]}
+    save_module(student, run.directory, "generalist", notes=notes)
+    write_atomically(run.directory / "rounds.json", json.dumps(history, indent=2).encode())
+    run.metrics.update(notes)
+
+
+def _fit_round(config: Config, run: StageRun, robots: Sequence[str], number: int, *, report: Any) -> None:
+    """Train on everything recorded so far, from the last round's weights; the figures, written last, finish the round."""
+    folder = run.work / f"round_{number}"
+    train, val = ({robot: _rows(config, run, robot, part, number) for robot in robots} for part in ("train", "val"))
+    student = _student(config, run, number, feature_size=train[robots[0]].features.shape[1]).to(config.device)
+    updates = config.round_updates if number else config.offline_updates
+    fit(student, train, config.fit, updates=updates, seed=config.seed + number, report=lambda _, loss: report(loss))
+    figures = {
+        "round": number,
+        "rows": {robot: len(rows) for robot, rows in train.items()},
+        "val": {robot: distance(student, rows) for robot, rows in val.items()},
+        "student": {robot: outcome_rates(_outcome(run, robot, number)) for robot in robots if number},
+    }
+    save_module(student, folder, "generalist", notes=figures)
+    write_atomically(folder / "figures.json", json.dumps(figures).encode())
+
+
+def _student(config: Config, run: StageRun, number: int, *, feature_size: int) -> Generalist:
+    if number:
+        return load_module(Generalist, run.work / f"round_{number - 1}", "generalist")
+    torch.manual_seed(config.seed)
+    return Generalist(GeneralistConfig(feature_size=feature_size, hidden=config.hidden))
+
+
+def _rows(config: Config, run: StageRun, robot: str, part: str, number: int) -> Rows:
+    recorded = [p for p in shard_paths(run.input("record_specialist", robot)) if p.name.startswith(f"{part}_")]
+    outings = [_outing_file(run, robot, done) for done in range(1, number + 1)] if part == "train" else []
+    return load_rows([*recorded, *outings], drop_failures=config.drop_failures)
+
+
+def _outing_file(run: StageRun, robot: str, number: int) -> Path:
+    return run.work / f"round_{number}" / f"{robot}.h5"
+
+
+def _outcome(run: StageRun, robot: str, number: int) -> Any:
+    return read_shard(_outing_file(run, robot, number), kind="specialist", fields=("outcome",)).arrays["outcome"]
+
+
+def _collect(config: Config, run: StageRun, robots: Sequence[str], number: int) -> None:
+    """Let every robot run the last round's student, one process per robot, as many at once as there are cores."""
+    workers = min(config.workers or cores(), len(robots))
+    outings = [
+        Outing(
+            robot=robot,
+            round=number,
+            config=config,
+            scenes=run.input("make_scenes").absolute(),
+            base=run.input("pretrain_world_model").absolute(),
+            specialist=run.input("train_specialist", robot).absolute(),
+            student=(run.work / f"round_{number - 1}").absolute(),
+            output=_outing_file(run, robot, number).absolute(),
+            threads=max(1, cores() // workers),
+        )
+        for robot in robots
+        if not _outing_file(run, robot, number).exists()
+    ]
+    if not outings:
+        return
+    # spawned, and only one outing each: a process holds one simulated scene
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
+        list(pool.map(go_out, outings))
+
+
+def go_out(outing: Outing) -> None:
+    """Run the student on one robot and write its rows, labelled by the specialist."""
+    torch.set_num_threads(outing.threads)
+    config = outing.config
+    seed = config.seed + 100 * outing.round
+    environment = training_ground.build(
+        config.ground,
+        registry.get(outing.robot),
+        scenes=load_scenes(outing.scenes / "scenes_train.npz"),
+        base=load_base(outing.base, device=config.device),
+        num_envs=config.num_envs,
+        seed=seed,
+        device=config.device,
+    )
+    specialist = load_module(ResidualHead, outing.specialist, "residual_head").to(config.device)
+    student = load_module(Generalist, outing.student, "generalist").to(config.device)
+    noise = Noise(config.disturbance, num_envs=config.num_envs, seed=seed, device=config.device)
+
+    def act(step: LatentStep) -> torch.Tensor:
+        mean, _ = student(step.features, step.observation.embodiment)
+        return mean.clamp(-1.0, 1.0) + noise.next()
+
+    environment.reset()
+    rows = record(environment, specialist, act, steps=config.round_steps)
+    write_shard(
+        outing.output, rows, kind="specialist", attributes={"embodiment": outing.robot, "round": outing.round, "seed": seed}
+    )

@@ -1,0 +1,109 @@
+"""Stage: record what a specialist does, with jittered descriptors and disturbed commands, for distillation."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from distill.recordings import read_shard, shard_paths, write_shard
+from embodiments import registry
+from pipeline.progress import progress
+from pipeline.run_folder import StageRun
+from pipeline.simulation import training_ground
+from pipeline.simulation.latent import LatentEnvironment, LatentStep, load_base
+from pipeline.simulation.navigation import NavigationEnvironment
+from pipeline.simulation.recording import Disturbance, Noise, outcome_rates, record, specialist_share
+from pipeline.simulation.training_ground import TrainingGround
+from scenes.storage import load_scenes
+from world_model.checkpoint import load_module
+from world_model.residual_head import ResidualHead
+
+NEEDS = ("make_scenes", "pretrain_world_model", "train_specialist")
+PER_ROBOT = True
+NEEDS_DISK_GB = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How much is recorded and how."""
+
+    embodiment: str = "tiago"
+    num_envs: int = 64
+    shards: int = 3
+    shard_steps: int = 256
+    """Control steps per environment and shard: 25.6 s, a whole episode of most bodies; 49 k rows in all"""
+    val_share: float = 0.125
+    """Share of the environments that run in scenes which training never sees"""
+    disturbance: Disturbance = field(default_factory=Disturbance)
+    ground: TrainingGround = field(default_factory=lambda: TrainingGround(episode_seed=1))
+    device: str = "cpu"
+    seed: int = 0
+
+
+def run(config: Config, run: StageRun) -> None:
+    """Write shards ``train_NNN.h5`` and ``val_NNN.h5``; failed episodes stay in, they hold the corner cases."""
+    specialist = load_module(ResidualHead, run.input("train_specialist"), "residual_head").to(config.device)
+    noise = Noise(config.disturbance, num_envs=config.num_envs, seed=config.seed, device=config.device)
+    environment: LatentEnvironment | None = None
+
+    def act(step: LatentStep) -> torch.Tensor:
+        mean, _ = specialist_share(specialist, step)
+        return mean.clamp(-1.0, 1.0) + noise.next()
+
+    with progress(config.shards * config.shard_steps * config.num_envs, f"record {config.embodiment}") as bar:
+        for shard in range(config.shards):
+            paths = {part: run.work / f"{part}_{shard:03d}.h5" for part in ("train", "val")}
+            if not all(path.exists() for path in paths.values()):
+                environment = environment or _begin(config, run)
+                rows = record(environment, specialist, act, steps=config.shard_steps)
+                for part, columns in _columns(config).items():
+                    attributes = {"embodiment": config.embodiment, "seed": config.seed, "shard": shard}
+                    chosen = {name: value[:, columns] for name, value in rows.items()}
+                    write_shard(paths[part], chosen, kind="specialist", attributes=attributes)
+            bar.advance(config.shard_steps * config.num_envs)
+    for path in sorted(run.work.glob("*.h5")):
+        path.rename(run.directory / path.name)
+    outcomes = [read_shard(p, kind="specialist", fields=("outcome",)).arrays["outcome"] for p in shard_paths(run.directory)]
+    rows_written = sum(outcome.size for outcome in outcomes)
+    run.metrics.update({"rows": rows_written, **outcome_rates(np.concatenate([o.ravel() for o in outcomes]))})
+
+
+def _columns(config: Config) -> dict[str, slice]:
+    """Return which environments are for training and which, the last ones, for validation."""
+    border = config.num_envs - max(1, round(config.val_share * config.num_envs))
+    return {"train": slice(0, border), "val": slice(border, config.num_envs)}
+
+
+def _begin(config: Config, run: StageRun) -> LatentEnvironment:
+    """Build the environments, the last ones in validation scenes, and begin their first episodes."""
+    folder = run.input("make_scenes")
+    scenes = {part: load_scenes(folder / f"scenes_{part}.npz") for part in ("train", "val")}
+    environment = training_ground.build(
+        config.ground,
+        registry.get(config.embodiment),
+        scenes=[*scenes["train"], *scenes["val"]],
+        base=load_base(run.input("pretrain_world_model"), device=config.device),
+        num_envs=config.num_envs,
+        seed=config.seed,
+        device=config.device,
+    )
+    navigation = environment.environment
+    assert isinstance(navigation, NavigationEnvironment)
+    navigation.assign(_queue(navigation.episodes.scene_index >= len(scenes["train"]), config))
+    environment.reset()
+    return environment
+
+
+def _queue(is_val: np.ndarray, config: Config) -> torch.Tensor:
+    """Return (B, K) episodes: validation scenes for the last environments, training scenes for the others.
+
+    Args:
+        is_val: (N,) bool per episode.
+    """
+    rng = np.random.default_rng([config.seed, 2])
+    length = config.shards * config.shard_steps + 1  # an episode takes at least one step
+    parts = []
+    for part, columns in _columns(config).items():
+        candidates = np.flatnonzero(is_val == (part == "val"))
+        parts.append(rng.choice(candidates, size=(columns.stop - columns.start, length)))
+    return torch.as_tensor(np.concatenate(parts))

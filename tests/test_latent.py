@@ -1,0 +1,117 @@
+"""The latent environment: features, the composition of base and residual, recurrent state across episodes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.simulation.latent import PRIVILEGED_SIZE, load_base
+from pipeline.simulation.recording import Disturbance, Noise, outcome_rates, record
+from tests.navigation_dummy import PlaneNavigation, plane, small_base
+from world_model.base_head import base_features, policy_features
+from world_model.checkpoint import save_module
+from world_model.residual_head import ResidualHead, ResidualHeadConfig
+
+
+def specialist(feature_size: int) -> ResidualHead:
+    """Return a residual that has learned something."""
+    torch.manual_seed(5)
+    head = ResidualHead(ResidualHeadConfig(feature_size=feature_size, hidden=(16,)))
+    torch.nn.init.normal_(head.layers[-1].weight, std=0.5)  # type: ignore[arg-type]
+    return head
+
+
+def test_features_are_those_that_the_heads_define() -> None:
+    environment = plane()
+    step = environment.reset()
+    base, seen = environment.base, step.observation
+    state = base.world_model.initial_state(environment.num_envs)
+    _, latent = base.world_model.observe_step(
+        seen.depth_m, seen.velocity_b, seen.previous_command, seen.embodiment, state
+    )
+    rest = {name: value for name, value in seen.policy_inputs().items() if name != "depth_m"}
+    share, _ = base.head(base_features(latent, **rest))
+    expected = policy_features(latent, **rest, base_share=share)
+    assert expected.shape == (environment.num_envs, environment.feature_size)
+    torch.testing.assert_close(step.features, expected)
+    torch.testing.assert_close(step.base_share, share)
+
+
+def test_a_zero_residual_is_the_base_policy_and_sums_are_clipped() -> None:
+    environment = plane()
+    navigation = environment.environment
+    assert isinstance(navigation, PlaneNavigation)
+    base_share = environment.reset().base_share
+    environment.step(torch.zeros(environment.num_envs, 3))
+    torch.testing.assert_close(navigation.shares[-1], base_share)
+    base_share = environment.last.base_share
+    environment.step(torch.full((environment.num_envs, 3), 5.0))
+    torch.testing.assert_close(navigation.shares[-1], (base_share + 1.0).clamp(-1.0, 1.0))
+
+
+def test_the_recurrent_state_starts_from_zero_with_every_episode() -> None:
+    environment, replay = plane(seed=1), None
+    environment.reset()
+    for _ in range(40):
+        step = environment.step(torch.zeros(environment.num_envs, 3))
+        if not step.first.any():
+            continue
+        base, seen = environment.base, step.observation
+        zeros = base.world_model.initial_state(environment.num_envs)
+        _, replay = base.world_model.observe_step(
+            seen.depth_m, seen.velocity_b, seen.previous_command, seen.embodiment, zeros
+        )
+        size = base.world_model.latent_size
+        torch.testing.assert_close(step.features[step.first][:, :size], replay[step.first])
+    assert replay is not None
+
+
+def test_active_dimensions_follow_the_body_and_privileged_inputs_the_setting() -> None:
+    assert plane(robot="tiago").active == (0, 2)
+    assert plane().reset().privileged.shape == (6, 0)
+    seen = plane(privileged=True)
+    assert seen.privileged_size == PRIVILEGED_SIZE
+    assert seen.reset().privileged.shape == (6, PRIVILEGED_SIZE)
+
+
+def test_the_base_policy_loads_frozen(tmp_path: Path) -> None:
+    base = small_base(seed=3)
+    save_module(base.world_model, tmp_path, "world_model")
+    save_module(base.head, tmp_path, "base_head")
+    loaded = load_base(tmp_path)
+    assert loaded.feature_size == base.feature_size
+    assert not any(p.requires_grad for part in (loaded.world_model, loaded.head) for p in part.parameters())
+    with pytest.raises(FileNotFoundError):
+        load_base(tmp_path / "nowhere")
+
+
+def test_recordings_hold_the_label_for_what_was_seen_and_the_command_that_followed() -> None:
+    environment = plane(num_envs=8)
+    head = specialist(environment.feature_size)
+    environment.reset()
+    rows = record(environment, head, lambda step: torch.full((8, 3), 0.5), steps=30)
+    assert {name: value.shape[:2] for name, value in rows.items()} == dict.fromkeys(rows, (30, 8))
+    features = torch.from_numpy(rows["features"])
+    with torch.no_grad():
+        expected = features[..., -3:] + head(features)[0]
+    torch.testing.assert_close(torch.from_numpy(rows["mean"]), expected)
+    assert rows["first"][0].all()
+    ended = rows["outcome"][:-1] != 0
+    assert ended.any()
+    assert (rows["first"][1:] == ended).all()
+    follows = ~ended  # the command executed after row t is the previous command of row t + 1
+    assert (rows["command"][:-1][follows] == rows["previous_command"][1:][follows]).all()
+    assert (rows["command"][:-1][ended] == 0.0).all()
+    assert outcome_rates(rows["outcome"])["episodes"] == (rows["outcome"] != 0).sum()
+
+
+def test_noise_is_correlated_bounded_to_its_environments_and_repeatable() -> None:
+    disturbance = Disturbance(envs=0.5, deviation=0.3, correlation=0.9)
+    noise, again = (Noise(disturbance, num_envs=1000, seed=1, device="cpu") for _ in range(2))
+    values = torch.stack([noise.next() for _ in range(60)])
+    torch.testing.assert_close(values[0], again.next())
+    disturbed = (values != 0.0).any(dim=0).all(dim=1)
+    assert disturbed.float().mean() == pytest.approx(0.5, abs=0.01)
+    late = values[40:, disturbed]
+    assert late.std() == pytest.approx(0.3, rel=0.05)
+    assert (late[1:] * late[:-1]).mean() / late.square().mean() == pytest.approx(0.9, abs=0.03)
