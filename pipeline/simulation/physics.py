@@ -60,7 +60,7 @@ class RobotPhysics:
         self.device = torch.device(device)
         self.dt_s = 1.0 / physics_hz
         self.joint_names = driven_joints(embodiment)
-        self._randomisable = randomisable
+        self.is_randomisable = randomisable
         self._stand_height_m = standing_height_m(embodiment)
         gs = _start_genesis(self.device, seed)
         self._scene = gs.Scene(
@@ -238,7 +238,7 @@ class RobotPhysics:
         Raises:
             ValueError: If the physics was not built with ``randomisable=True``.
         """
-        if not self._randomisable:
+        if not self.is_randomisable:
             raise ValueError("RobotPhysics.randomise needs RobotPhysics(..., randomisable=True)")
         unit = torch.rand(self.num_envs, 7, generator=generator, device=self.device)
         draws = [low + (high - low) * unit[:, i] for i, (low, high) in enumerate((friction, mass_scale))]
@@ -295,7 +295,7 @@ class RobotPhysics:
         self._gravity = torch.tensor([0.0, 0.0, -1.0], device=self.device)
         self._factors = torch.ones(self.num_envs, 7, device=self.device)
         self._factors[:, 4:] = 0.0
-        if self._randomisable:
+        if self.is_randomisable:
             base = [self._robot.base_link.idx_local]
             self._base_mass = self._robot.get_links_mass(base).clone()
             self._base_inertia = self._robot.get_links_inertia(base).clone()

@@ -1,0 +1,228 @@
+"""Velocity tracking as an rsl_rl environment: command and proprioception in, joint targets out, at 50 Hz."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rsl_rl.env import VecEnv
+from tensordict import TensorDict
+
+from embodiments.embodiment import Embodiment, GaitDrive
+from embodiments.spaces import DRIVE_HZ
+from pipeline.simulation.gait_policy import GaitController, Mirror, is_moving, noise_scale, observation_size
+from pipeline.simulation.gait_rewards import CONTACT_N, WEIGHTS, GaitRewards, GaitStep
+from pipeline.simulation.physics import RobotPhysics
+
+LINEAR_ERROR_TIME_S = 0.25
+"""Time constant of the running mean of the velocity error: a walking body sways within half a cycle [s]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaitTask:
+    """Commands, episodes and randomisation of gait training."""
+
+    episode_s: float = 20.0
+    command_s: tuple[float, float] = (2.0, 6.0)
+    """A command is held for a time drawn from this interval."""
+    reverse_mps: float = 0.4
+    """The range goes a little beyond the robot's limits, so that the limits are not its edge."""
+    forward_margin: float = 1.1
+    lateral_mps: float = 0.4
+    yaw_rate_radps: float = 1.2
+    stand_share: float = 0.18
+    turn_share: float = 0.17
+    slow_share: float = 0.20
+    friction: tuple[float, float] = (0.5, 1.5)
+    mass_scale: tuple[float, float] = (0.85, 1.2)
+    com_shift_m: float = 0.02
+    motor_strength: tuple[float, float] = (0.9, 1.1)
+    randomise_every_steps: int = 1500
+    """All environments draw new dynamics at once: writing masses is slow, and they differ among environments anyway."""
+    push_mps: float = 0.4
+    push_every_s: float = 6.0
+    noise: float = 1.0
+    """Factor on the sensor noise of ``gait_policy.noise_scale``."""
+    fall_penalty: float = 2.0
+
+
+class GaitEnvironment(VecEnv):
+    """rsl_rl's contract over ``RobotPhysics``; observation groups ``policy`` (B, O) and ``critic`` (B, C)."""
+
+    def __init__(self, embodiment: Embodiment, *, num_envs: int, task: GaitTask, device: str, seed: int) -> None:
+        assert isinstance(embodiment.drive, GaitDrive)
+        self.embodiment, self.drive, self.task = embodiment, embodiment.drive, task
+        self.num_envs, self.num_actions, self.device = num_envs, len(embodiment.drive.joints), device
+        self.max_episode_length = round(task.episode_s * DRIVE_HZ)
+        self.cfg = dataclasses.asdict(task)
+        self.physics = RobotPhysics(embodiment, num_envs=num_envs, device=device, seed=seed, randomisable=True)
+        self.controller = GaitController(self.drive, num_envs=num_envs, device=device)
+        self.mirror = Mirror(self.drive, device)
+        self._generator = torch.Generator(device=device).manual_seed(seed)
+        self._rewards = GaitRewards(self.drive, self.physics)
+        self._noise = torch.as_tensor(noise_scale(self.num_actions), device=device) * task.noise
+        self._substeps = round(1.0 / (DRIVE_HZ * self.physics.dt_s))
+        self._steps = 0
+        self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long, device=device)
+        self.command = torch.zeros(num_envs, 3, device=device)
+        self._command_left = torch.zeros(num_envs, device=device)
+        self._mean_error = torch.zeros(num_envs, 3, device=device)
+        self._factors = torch.zeros(num_envs, 6, device=device)
+        self._sums = {name: torch.zeros(num_envs, device=device) for name in WEIGHTS}
+        self.last_log: dict[str, torch.Tensor] = {}
+        self._everyone = torch.ones(num_envs, dtype=torch.bool, device=device)
+        self._reset(self._everyone)
+
+    def get_observations(self) -> TensorDict:
+        """Return noisy proprioception for the actor and clean, privileged state for the critic."""
+        noise = self._noise * (2.0 * self._rand(self._noise.shape[0]) - 1.0)
+        policy = self.controller.observe(self.physics, self.command, noise=noise)
+        clean = self.controller.observe(self.physics, self.command)
+        return TensorDict({"policy": policy, "critic": self._privileged(clean)}, batch_size=[self.num_envs])
+
+    def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
+        """Advance by one drive step (20 ms)."""
+        previous_action, previous_velocity = self.controller.previous_action, self.physics.joint_velocity
+        foot_phase = (self.controller.phase[:, None] + self.controller.foot_phases) % 1.0
+        self.physics.set_position_targets(self.controller.act(actions, self.command))
+        self.physics.step(self._substeps)
+        self._steps += 1
+        self.episode_length_buf = self.episode_length_buf + 1
+        self._disturb()
+        blend = 1.0 / (LINEAR_ERROR_TIME_S * DRIVE_HZ)
+        self._mean_error = self._mean_error + blend * (self.command - self.physics.velocity_b - self._mean_error)
+        fallen = self.physics.fallen() | self.physics.broken()
+        reward = self._reward(
+            GaitStep(
+                command=self.command,
+                moving=is_moving(self.command),
+                mean_error=self._mean_error,
+                foot_phase=foot_phase,
+                action=self.controller.previous_action,
+                previous_action=previous_action,
+                previous_joint_velocity=previous_velocity,
+                dt_s=1.0 / DRIVE_HZ,
+            )
+        )
+        reward = reward - self.task.fall_penalty * fallen
+        timed_out = (self.episode_length_buf >= self.max_episode_length) & ~fallen
+        done = fallen | timed_out
+        self.last_log = self._log(done, fallen)
+        extras = {"time_outs": timed_out, "log": self.last_log}
+        self._reset(done)
+        self._resample(self._command_left <= 0.0)
+        self._command_left = self._command_left - 1.0 / DRIVE_HZ
+        return self.get_observations(), reward, done, extras
+
+    def mirrored(
+        self, observations: TensorDict | None, actions: torch.Tensor | None
+    ) -> tuple[TensorDict | None, torch.Tensor | None]:
+        """Append the left-right mirror image of every sample (rsl_rl's symmetry extension)."""
+        if observations is not None:
+            mirror = {
+                "policy": self.mirror.observation(observations["policy"]),
+                "critic": self._mirror_privileged(observations["critic"]),
+            }
+            both = {name: torch.cat([observations[name], mirror[name]]) for name in mirror}
+            observations = TensorDict(both, batch_size=[2 * observations.batch_size[0]])
+        if actions is not None:
+            actions = torch.cat([actions, self.mirror.action(actions)])
+        return observations, actions
+
+    def _privileged(self, clean: torch.Tensor) -> torch.Tensor:
+        physics = self.physics
+        contact = (physics.feet_contact_force > CONTACT_N).float()
+        return torch.cat(
+            [
+                clean,
+                contact,
+                physics.feet_position_w[..., 2] * 10.0,
+                physics.linear_velocity_b * 2.0,
+                self._mean_error * 4.0,
+                physics.position_w[:, 2:3] * 5.0,
+                self._factors,
+            ],
+            dim=-1,
+        )
+
+    def _mirror_privileged(self, critic: torch.Tensor) -> torch.Tensor:
+        size, feet = observation_size(self.num_actions), len(self.drive.feet)
+        clean, contact, height, rest = critic.split([size, feet, feet, critic.shape[-1] - size - 2 * feet], dim=-1)
+        swap = [index + 1 if index % 2 == 0 else index - 1 for index in range(feet)]
+        sign = torch.ones(rest.shape[-1], device=rest.device)
+        sign[[1, 4, 5, 12]] = -1.0  # vy; mean errors in vy and yaw rate; centre of mass shift in y
+        return torch.cat([self.mirror.observation(clean), contact[:, swap], height[:, swap], rest * sign], dim=-1)
+
+    def _reward(self, step: GaitStep) -> torch.Tensor:
+        total = torch.zeros(self.num_envs, device=self.device)
+        for name, term in self._rewards.terms(step).items():
+            weighted = WEIGHTS[name] * step.dt_s * torch.nan_to_num(term, posinf=0.0, neginf=0.0)
+            self._sums[name] = self._sums[name] + weighted
+            total = total + weighted
+        return total.clamp(min=0.0)  # a beginner that only collects penalties would learn to fall at once
+
+    def _log(self, done: torch.Tensor, fallen: torch.Tensor) -> dict[str, torch.Tensor]:
+        ended = done.float().sum().clamp(min=1.0)
+        log = {f"reward/{name}": (value * done).sum() / ended / self.task.episode_s for name, value in self._sums.items()}
+        log["falls"] = fallen.float().mean() * DRIVE_HZ
+        error, moving = self._mean_error.abs(), is_moving(self.command)
+        log["error/linear_mps"] = self._mean_error[:, :2].norm(dim=-1).mean()
+        log["error/yaw_radps"] = error[:, 2].mean()
+        still = (~moving).float()
+        log["error/stand_mps"] = (self.physics.velocity_b[:, :2].norm(dim=-1) * still).sum() / still.sum().clamp(min=1.0)
+        return log
+
+    def _reset(self, mask: torch.Tensor) -> None:
+        if bool(mask.any()):
+            zeros = torch.zeros(self.num_envs, 2, device=self.device)
+            self.physics.reset(mask, zeros, zeros[:, 0])
+            self.controller.reset(mask, self._rand())
+            self.episode_length_buf = torch.where(mask, 0, self.episode_length_buf)
+            self._sums = {name: torch.where(mask, 0.0, value) for name, value in self._sums.items()}
+            self._mean_error = torch.where(mask[:, None], 0.0, self._mean_error)
+            self._resample(mask)
+
+    def _resample(self, mask: torch.Tensor) -> None:
+        """Draw new commands (B, 3): stand, turn on the spot, slow, or anywhere in the range."""
+        task, limits = self.task, self.embodiment.limits
+        kind, unit = self._rand(), self._rand(3)
+        low = torch.tensor([-task.reverse_mps, -task.lateral_mps, -task.yaw_rate_radps], device=self.device)
+        high = torch.tensor(
+            [limits.forward_mps * task.forward_margin, task.lateral_mps, task.yaw_rate_radps], device=self.device
+        )
+        command = low + (high - low) * unit
+        stand = kind < task.stand_share
+        turn = ~stand & (kind < task.stand_share + task.turn_share)
+        slow = ~stand & ~turn & (kind < task.stand_share + task.turn_share + task.slow_share)
+        command = torch.where(slow[:, None], command * 0.35, command)
+        command = torch.where((self._rand() < 0.3)[:, None], command * command.new_tensor([1.0, 0.0, 1.0]), command)
+        command[:, :2] *= ~turn[:, None]
+        command = command * (~stand & is_moving(command))[:, None]
+        self.command = torch.where(mask[:, None], command, self.command)
+        first, last = task.command_s
+        self._command_left = torch.where(mask, first + (last - first) * self._rand(), self._command_left)
+
+    def _disturb(self) -> None:
+        task = self.task
+        if self._steps % task.randomise_every_steps == 1:
+            self._factors = self.physics.randomise(
+                self._everyone,
+                friction=task.friction,
+                mass_scale=task.mass_scale,
+                com_shift_m=task.com_shift_m,
+                motor_strength=task.motor_strength,
+                generator=self._generator,
+            )
+        if self._steps % 25 == 0 and task.push_mps > 0.0:
+            pushed = self._rand() < 25.0 / (DRIVE_HZ * task.push_every_s)
+            self.physics.push(pushed, task.push_mps * (2.0 * self._rand(2) - 1.0))
+
+    def _rand(self, *columns: int) -> torch.Tensor:
+        return torch.rand(self.num_envs, *columns, generator=self._generator, device=self.device)
+
+
+def augment(
+    env: GaitEnvironment, obs: TensorDict | None, actions: torch.Tensor | None
+) -> tuple[TensorDict | None, torch.Tensor | None]:
+    """Mirror a batch; the signature is rsl_rl's."""
+    return env.mirrored(obs, actions)

@@ -1,0 +1,214 @@
+"""Train velocity-tracking gaits for legged robots (rsl_rl PPO); the weights ship with the repository.
+
+Not a stage of the line: it runs once per robot, and its result is ``embodiments/gaits/NAME.safetensors``.
+"""
+
+import contextlib
+import dataclasses
+import json
+import multiprocessing
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embodiments import registry
+from embodiments.embodiment import Embodiment, GaitDrive
+from embodiments.spaces import DRIVE_HZ
+
+if TYPE_CHECKING:
+    from rsl_rl.runners import OnPolicyRunner
+
+    from pipeline.simulation.gait_environment import GaitEnvironment
+
+ROLLOUT_STEPS = 24
+CHUNK_ITERATIONS = 20
+"""Iterations between checkpoints; a killed run loses at most this."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Gait training of one or more robots, one process each."""
+
+    embodiments: str = "go2,g1"
+    """Comma-separated robot names."""
+    steps: int = 25_000_000
+    """Drive steps (20 ms) per robot; about an hour on one laptop core."""
+    num_envs: int = 384
+    """Best throughput per core measured with Genesis on CPU."""
+    max_minutes: float = 60.0
+    """Stop training here even if ``steps`` are not done."""
+    device: str = "cpu"
+    seed: int = 0
+    ship: bool = False
+    """Also write the weights into ``embodiments/gaits/``."""
+
+
+def train(config: Config, directory: Path) -> None:
+    """Train every robot named in the config, resuming where a killed run stopped.
+
+    Writes ``directory/NAME/`` with checkpoints, TensorBoard events, ``NAME.safetensors`` and its JSON card.
+
+    Raises:
+        ValueError: If a robot does not exist or does not walk.
+    """
+    names = [name.strip() for name in config.embodiments.split(",") if name.strip()]
+    for name in names:
+        if not isinstance(registry.get(name).drive, GaitDrive):
+            raise ValueError(f"robot '{name}' has no legs to train: its drive is not a gait")
+    if len(names) == 1:
+        train_one(config, names[0], directory / names[0])
+        return
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=train_one, args=(config, name, directory / name)) for name in names]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    failed = [name for name, worker in zip(names, workers, strict=True) if worker.exitcode != 0]
+    if failed:
+        raise ValueError(f"gait training failed for {', '.join(failed)}; see its output above")
+
+
+def train_one(config: Config, name: str, directory: Path) -> None:
+    """Train one robot in this process (a process holds one Genesis scene)."""
+    import torch
+
+    from pipeline.simulation.gait_environment import GaitEnvironment, GaitTask
+
+    torch.set_num_threads(1)
+    torch.manual_seed(config.seed)
+    embodiment = registry.get(name)
+    directory.mkdir(parents=True, exist_ok=True)
+    env = GaitEnvironment(
+        embodiment, num_envs=config.num_envs, task=GaitTask(), device=config.device, seed=config.seed
+    )
+    runner = _make_runner(env, config, directory)
+    progress = _resume(runner, directory)
+    per_iteration = config.num_envs * ROLLOUT_STEPS
+    while progress["steps"] < config.steps and progress["seconds"] < 60.0 * config.max_minutes:
+        start = time.monotonic()
+        with (directory / "rsl_rl.log").open("a") as log, contextlib.redirect_stdout(log):
+            runner.learn(CHUNK_ITERATIONS)
+        runner.current_learning_iteration += 1
+        progress["steps"] += CHUNK_ITERATIONS * per_iteration
+        progress["seconds"] += time.monotonic() - start
+        _checkpoint(runner, directory, progress)
+        _report(name, env, progress, config.steps)
+        _export(runner, embodiment, config, progress, directory / f"{name}.safetensors", measured=None)
+    measured = _measure(env, runner)
+    _export(runner, embodiment, config, progress, directory / f"{name}.safetensors", measured=measured)
+    print(f"{name}: {json.dumps(measured)}", flush=True)
+    if config.ship:
+        from pipeline.simulation.gait_policy import GAITS_FOLDER
+
+        _export(runner, embodiment, config, progress, GAITS_FOLDER / f"{name}.safetensors", measured=measured)
+
+
+def _make_runner(env: "GaitEnvironment", config: Config, directory: Path) -> "OnPolicyRunner":
+    from rsl_rl.runners import OnPolicyRunner
+
+    from pipeline.simulation.gait_environment import augment
+    from pipeline.simulation.gait_policy import HIDDEN
+
+    settings: dict[str, Any] = {
+        "seed": config.seed,
+        "num_steps_per_env": ROLLOUT_STEPS,
+        "save_interval": 1_000_000,  # _checkpoint keeps one file instead of many
+        "logger": "tensorboard",
+        "obs_groups": {"actor": ["policy"], "critic": ["critic"]},
+        "actor": {
+            "class_name": "MLPModel",
+            "hidden_dims": list(HIDDEN),
+            "activation": "elu",
+            "distribution_cfg": {"class_name": "GaussianDistribution", "init_std": 0.8},
+        },
+        "critic": {"class_name": "MLPModel", "hidden_dims": list(HIDDEN), "activation": "elu"},
+        "algorithm": {
+            "class_name": "PPO",
+            "num_learning_epochs": 4,
+            "num_mini_batches": 4,
+            "entropy_coef": 0.003,
+            "learning_rate": 1e-3,
+            "gamma": 0.99,
+            "lam": 0.95,
+            "desired_kl": 0.01,
+            "symmetry_cfg": {"data_augmentation_func": augment, "use_data_augmentation": True},
+        },
+    }
+    with (directory / "rsl_rl.log").open("a") as log, contextlib.redirect_stdout(log):
+        return OnPolicyRunner(env, settings, log_dir=str(directory / "tensorboard"), device=config.device)
+
+
+def _resume(runner: "OnPolicyRunner", directory: Path) -> dict[str, float]:
+    """Load the newest checkpoint if there is one; return steps and seconds done."""
+    path = directory / "checkpoint.pt"
+    if not path.is_file():
+        return {"steps": 0, "seconds": 0.0}
+    progress = dict(runner.load(str(path)))
+    print(f"resuming {directory.name} at {progress['steps'] / 1e6:.1f} M steps", flush=True)
+    return progress
+
+
+def _checkpoint(runner: "OnPolicyRunner", directory: Path, progress: dict[str, float]) -> None:
+    partial = directory / "checkpoint.partial"
+    runner.save(str(partial), infos=dict(progress))
+    partial.replace(directory / "checkpoint.pt")
+    for model in (directory / "tensorboard").glob("model_*.pt"):  # learn() leaves one per call
+        model.unlink()
+
+
+def _report(name: str, env: "GaitEnvironment", progress: dict[str, float], total: int) -> None:
+    log = env.last_log
+    figures = "  ".join(f"{key} {log[key]:.3f}" for key in ("falls", "error/linear_mps", "error/yaw_radps", "error/stand_mps"))
+    rate = progress["steps"] / max(progress["seconds"], 1e-9)
+    print(f"{name}: {progress['steps'] / 1e6:6.2f} / {total / 1e6:.1f} M steps  {rate:5.0f}/s  {figures}", flush=True)
+
+
+def _measure(env: "GaitEnvironment", runner: "OnPolicyRunner") -> dict[str, Any]:
+    from pipeline.simulation.gait_measurement import measure_gait
+
+    return measure_gait(env.embodiment, env.physics, _actor(runner, env.embodiment))
+
+
+def _actor(runner: "OnPolicyRunner", embodiment: Embodiment) -> Any:
+    """Copy rsl_rl's actor into our network."""
+    from pipeline.simulation.gait_policy import make_network
+
+    assert isinstance(embodiment.drive, GaitDrive)
+    network = make_network(len(embodiment.drive.joints))
+    source = [value for key, value in runner.alg.get_policy().state_dict().items() if key.startswith("mlp.")]
+    network.load_state_dict(dict(zip(network.state_dict(), source, strict=True)))
+    return network.requires_grad_(False).eval().to(runner.device)
+
+
+def _export(
+    runner: "OnPolicyRunner",
+    embodiment: Embodiment,
+    config: Config,
+    progress: dict[str, float],
+    path: Path,
+    *,
+    measured: dict[str, Any] | None,
+) -> None:
+    from pipeline.simulation.gait_environment import GaitTask
+    from pipeline.simulation.gait_policy import save_gait
+
+    task = GaitTask()
+    card = {
+        "embodiment": embodiment.name,
+        "command_ranges": {
+            "vx_mps": [-task.reverse_mps, embodiment.limits.forward_mps * task.forward_margin],
+            "vy_mps": [-task.lateral_mps, task.lateral_mps],
+            "yaw_rate_radps": [-task.yaw_rate_radps, task.yaw_rate_radps],
+        },
+        "rate_hz": DRIVE_HZ,
+        "steps": int(progress["steps"]),
+        "training_minutes": round(progress["seconds"] / 60.0, 1),
+        "seed": config.seed,
+        "num_envs": config.num_envs,
+        "task": dataclasses.asdict(task),
+        "measured": measured,
+        "licence": "same as the repository",
+    }
+    save_gait(_actor(runner, embodiment), path, card)
