@@ -20,6 +20,8 @@ EMBODIMENT = Embodiment(
             *(ContactShape(link=link, kind="cylinder", size_m=(_WHEEL_RADIUS_M, 0.04)) for link in _WHEELS),
             # Half a millimetre less than the URDF's 25 mm: the real wheels are sprung and always carry their share.
             *(ContactShape(link=link, kind="sphere", size_m=(0.0245,)) for link in _CASTERS),
+            # The URDF's collision geometry leaves out the cover, which is what touches a wall first.
+            ContactShape(link="base_cover_link", kind="cylinder", size_m=(0.266, 0.085), xyz_m=(0.0, 0.0, -0.056)),
         ),
         ground_links=(*_WHEELS, *_CASTERS),
     ),
