@@ -78,7 +78,7 @@ class PolicyGraph(nn.Module):
             "goal_b": goal_b,
             "embodiment": embodiment,
         }
-        base_share, _ = self.base_head(base_features(latent, **navigation))
+        base_share, _ = self.base_head(base_features(latent, route_xy_b_m=route_xy_b_m, goal_b=goal_b))
         features = policy_features(latent, **navigation, base_share=base_share)
         share = self._share(features, base_share, embodiment)
         command = limits.project(limits.shares_to_command(share, embodiment), previous_command, embodiment)

@@ -30,7 +30,7 @@ def test_features_are_those_that_the_heads_define() -> None:
         seen.depth_m, seen.velocity_b, seen.previous_command, seen.embodiment, state
     )
     rest = {name: value for name, value in seen.policy_inputs().items() if name != "depth_m"}
-    share, _ = base.head(base_features(latent, **rest))
+    share, _ = base.head(base_features(latent, route_xy_b_m=seen.route_xy_b_m, goal_b=seen.goal_b))
     expected = policy_features(latent, **rest, base_share=share)
     assert expected.shape == (environment.num_envs, environment.feature_size)
     torch.testing.assert_close(step.features, expected)

@@ -15,32 +15,28 @@ _ROUTE_SCALE_M = 5.0
 _NEAR_M = 1.0
 _NEAR_HEADING = 5.0
 _GOAL_FEATURES = 10
-_NAVIGATION_SIZE = ROUTE_POINTS * 2 + _GOAL_FEATURES + 2 * COMMAND_SIZE
 
 
 def base_feature_size(latent_size: int) -> int:
     """Return the length of ``base_features``."""
-    return latent_size + _NAVIGATION_SIZE
+    return latent_size + ROUTE_POINTS * 2 + _GOAL_FEATURES
 
 
 def policy_feature_size(latent_size: int) -> int:
     """Return the length F of ``policy_features``."""
-    return base_feature_size(latent_size) + COMMAND_SIZE
+    return base_feature_size(latent_size) + 3 * COMMAND_SIZE
 
 
-def base_features(
-    latent: Tensor,
-    *,
-    velocity_b: Tensor,
-    previous_command: Tensor,
-    route_xy_b_m: Tensor,
-    goal_b: Tensor,
-    embodiment: Tensor,
-) -> Tensor:
-    """Return what the base head sees, (B, base_feature_size): no trace of the body but its limits as units of speed.
+def base_features(latent: Tensor, *, route_xy_b_m: Tensor, goal_b: Tensor) -> Tensor:
+    """Return what the base head sees, (B, base_feature_size).
+
+    Neither the body nor the speed: a head that is shown its last command learns to repeat it instead of looking
+    (de Haan et al. 2019, "Causal Confusion in Imitation Learning").
 
     Args:
-        latent: (B, L); the others as in ``spaces.OBSERVATION_SHAPES``.
+        latent: (B, L).
+        route_xy_b_m: (B, 10, 2).
+        goal_b: (B, 4).
     """
     position, heading = goal_b[..., :2], goal_b[..., 2:]
     distance = (position.square().sum(dim=-1, keepdim=True) + 1e-6).sqrt()
@@ -53,9 +49,7 @@ def base_features(
     ]
     # sin of the heading error, magnified: 0.1 rad decides on success
     fine_heading = (heading[..., 1:] * _NEAR_HEADING).clip(-1.0, 1.0) * (heading[..., :1] > 0.0)
-    speed = [command_to_shares(velocity_b, embodiment), command_to_shares(previous_command, embodiment)]
-    route = route_xy_b_m.flatten(-2) / _ROUTE_SCALE_M
-    return torch.cat([latent, route, *goal, fine_heading, *speed], dim=-1)
+    return torch.cat([latent, route_xy_b_m.flatten(-2) / _ROUTE_SCALE_M, *goal, fine_heading], dim=-1)
 
 
 def policy_features(
@@ -68,16 +62,17 @@ def policy_features(
     embodiment: Tensor,
     base_share: Tensor,
 ) -> Tensor:
-    """Return what residual policies and the generalist see, (B, F): the base head's features and its answer."""
-    features = base_features(
-        latent,
-        velocity_b=velocity_b,
-        previous_command=previous_command,
-        route_xy_b_m=route_xy_b_m,
-        goal_b=goal_b,
-        embodiment=embodiment,
-    )
-    return torch.cat([features, base_share], dim=-1)
+    """Return what residual policies and the generalist see, (B, F).
+
+    They are the base head's features, velocity and last command in shares of the robot's limits, the base head's answer.
+
+    Args:
+        latent: (B, L).
+        base_share: (B, 3) mean of the base head; the others as ``spaces.OBSERVATION_SHAPES``.
+    """
+    features = base_features(latent, route_xy_b_m=route_xy_b_m, goal_b=goal_b)
+    speeds = [command_to_shares(velocity_b, embodiment), command_to_shares(previous_command, embodiment)]
+    return torch.cat([features, *speeds, base_share], dim=-1)
 
 
 @dataclass(frozen=True, kw_only=True)

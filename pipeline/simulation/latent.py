@@ -171,7 +171,7 @@ class LatentEnvironment:
             seen.depth_m, seen.velocity_b, seen.previous_command, seen.embodiment, state
         )
         navigation = {name: value for name, value in seen.policy_inputs().items() if name != "depth_m"}
-        base_share, _ = self.base.head(base_features(latent, **navigation))
+        base_share, _ = self.base.head(base_features(latent, route_xy_b_m=seen.route_xy_b_m, goal_b=seen.goal_b))
         return policy_features(latent, **navigation, base_share=base_share)
 
     def _privileged_inputs(self) -> torch.Tensor:
