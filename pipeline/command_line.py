@@ -178,7 +178,7 @@ def _condense(text: str) -> str:
 def _check_names(config: Any) -> None:
     """Refuse unknown robots and scenes before anything heavy starts."""
     robots = getattr(config, "embodiments", ())
-    for robot in (robots,) if isinstance(robots, str) else robots or ():
+    for robot in robots.split(",") if isinstance(robots, str) else robots or ():
         _check_robot(robot)
     if isinstance(getattr(config, "embodiment", None), str):
         _check_robot(config.embodiment)

@@ -179,14 +179,15 @@ def execute_many(
 
 def _run(entry: Entry, runs: Sequence[tuple[Any, StageRun]]) -> None:
     module = entry.load()
-    for _, run in runs:
-        run.open()
     if entry.takes_many and len(runs) > 1:
+        for _, run in runs:
+            run.open()
         module.run_many([config for config, _ in runs], [run for _, run in runs])
         for _, run in runs:
             run.publish()
         return
     for config, run in runs:
+        run.open()
         module.run(config, run)
         run.publish()
 

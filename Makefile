@@ -1,0 +1,85 @@
+# The line from nothing to a policy for all robots. `make` or `make help` says what there is.
+#   PRESET=smoke|laptop|workstation   sizes (default laptop)      RUN=runs/NAME   run folder (default runs/PRESET)
+#   ROBOT=a,b   only these robots                                 ARGS="..."      more options for the stage
+# A finished stage is skipped while its inputs and configuration are the same, so every target may be repeated.
+
+PRESET ?= laptop
+RUN ?= runs/$(PRESET)
+ROBOT ?=
+ARGS ?=
+PYTEST_ARGS ?=
+
+PYTHON_BIN := .venv/bin/python
+STAGE = $(PYTHON_BIN) -m pipeline $(1) --run $(RUN) --preset $(PRESET)
+ROBOTS = $(if $(ROBOT),--embodiments $(ROBOT))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup all smoke test check gaits specialist scenes data pretrain specialists record distill export evaluate \
+	report bench play hardness list clean
+
+help:
+	@echo 'make all          the whole line, PRESET=laptop: about 2 h on two cores, no GPU; results in runs/laptop/report'
+	@echo 'make smoke        the whole line at its smallest size, minutes'
+	@echo 'make test         style, types, tests, and make smoke'
+	@echo 'make specialist ROBOT=g1    one robot, reusing what is there'
+	@echo 'Stages:           scenes data pretrain specialists record distill export evaluate report; gaits (weights are in the repository)'
+	@echo 'Also:             setup check bench play hardness list clean'
+	@sed -n 's/^#   /  /p' Makefile
+
+setup: .venv/.setup-stamp
+.venv/.setup-stamp: requirements.txt requirements-dev.txt .ci/setup
+	@PYTHON='$(PYTHON)' TORCH='$(TORCH)' .ci/setup
+	@touch $@
+
+all: report
+
+# --- stages, each after the one it reads -----------------------------------------------------------------------------
+scenes: setup
+	$(call STAGE,make_scenes) $(if $(filter scenes,$(MAKECMDGOALS)),$(ARGS))
+data: scenes
+	$(call STAGE,collect_teacher) $(if $(filter data,$(MAKECMDGOALS)),$(ARGS))
+pretrain: data
+	$(call STAGE,pretrain_world_model) $(if $(filter pretrain,$(MAKECMDGOALS)),$(ARGS))
+specialists: pretrain
+	$(call STAGE,train_specialist) $(ROBOTS) $(if $(filter specialists specialist,$(MAKECMDGOALS)),$(ARGS))
+record: specialists
+	$(call STAGE,record_specialist) $(ROBOTS) $(if $(filter record,$(MAKECMDGOALS)),$(ARGS))
+distill: record
+	$(call STAGE,distill_generalist) $(if $(filter distill,$(MAKECMDGOALS)),$(ARGS))
+export: distill
+	$(call STAGE,export_policy) $(if $(filter export,$(MAKECMDGOALS)),$(ARGS))
+evaluate: export
+	$(call STAGE,evaluate_policy) $(if $(filter evaluate,$(MAKECMDGOALS)),$(ARGS))
+report: evaluate
+	$(call STAGE,report) $(if $(filter report,$(MAKECMDGOALS)),$(ARGS))
+
+specialist:
+	@test -n '$(ROBOT)' || { echo 'error: say which robot: make specialist ROBOT=g1' >&2; exit 2; }
+	@$(MAKE) --no-print-directory specialists PRESET='$(PRESET)' RUN='$(RUN)' ROBOT='$(ROBOT)' ARGS='$(ARGS)'
+
+gaits: setup
+	$(call STAGE,train_gait) $(ROBOTS) $(ARGS)
+
+# --- checks ------------------------------------------------------------------------------------------------------------
+# Always from nothing: it tests the code, which the run folder's keys do not cover.
+smoke: setup
+	rm -rf runs/smoke
+	@$(MAKE) --no-print-directory all PRESET=smoke RUN=runs/smoke ROBOT= ARGS=
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+test: check
+	$(PYTHON_BIN) -m pytest -q $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory smoke
+
+# --- to look at things ---------------------------------------------------------------------------------------------------
+bench play hardness list: setup
+	@$(PYTHON_BIN) -m pipeline $@ $(ARGS)
+
+clean:
+	rm -rf runs/smoke .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

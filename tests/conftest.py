@@ -1,0 +1,8 @@
+"""What all tests share: one thread per process, nothing sent anywhere."""
+
+import os
+
+# Before torch and numpy are imported anywhere: on small tensors threads cost more than they give, and two test
+# processes with all cores each are slower than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

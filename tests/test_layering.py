@@ -1,0 +1,146 @@
+"""The import graph is a straight line, each heavy package has one door, and our names collide with nobody's."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAYERS = (("scenes", "embodiments"), ("world_model",), ("distill",), ("export",), ("pipeline",))
+RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
+FILES = sorted(file for package in RANK for file in (ROOT / package).rglob("*.py"))
+
+# Heavy or replaceable package -> where alone it may be imported (files, or folders ending in "/").
+DOORS = {
+    "open3d": ("scenes/raycasting.py",),
+    "onnx": ("export/",),
+    "onnxruntime": ("export/",),
+    "onnxscript": ("export/",),
+    "genesis": ("pipeline/simulation/",),
+    "ray": ("pipeline/residual_rl/",),
+    "rsl_rl": ("pipeline/train_gait.py", "pipeline/simulation/gait_"),
+    "tensordict": ("pipeline/train_gait.py", "pipeline/simulation/gait_"),
+    "h5py": ("distill/", "pipeline/"),
+    "torch": ("world_model/", "distill/", "export/", "pipeline/"),
+}
+
+# The robot's computer has only these, besides the standard library.
+RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime", "embodiments", "scenes", "export"}
+RUNTIME_LAZY = {"yaml", "PIL", "stretch_body", "stretch4_body", "rclpy"}
+"""Only inside a function: the extra of ``--map``, and the robot's own driver."""
+
+
+def imports(file: Path) -> Iterator[tuple[str, bool]]:
+    """Yield (dotted name, whether at the top level) of everything that a file imports."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file.relative_to(ROOT)}: relative import"
+            yield from ((f"{node.module}.{alias.name}", id(node) in top) for alias in node.names)
+
+
+def packages(file: Path) -> set[str]:
+    return {name.partition(".")[0] for name, _ in imports(file)}
+
+
+def relative(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_imports_point_down(file: Path) -> None:
+    package = file.relative_to(ROOT).parts[0]
+    upward = {name for name in packages(file) if name != package and RANK.get(name, -1) >= RANK[package]}
+    assert not upward, f"{package} must not import {sorted(upward)}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_heavy_packages_have_one_door(file: Path) -> None:
+    name = relative(file)
+    astray = {package for package in packages(file) & DOORS.keys() if not name.startswith(DOORS[package])}
+    assert not astray, f"{name} must not import {sorted(astray)}"
+
+
+def test_scenes_and_embodiments_need_only_numpy_and_light_packages() -> None:
+    """Scenes know nothing of embodiments; embodiments need numpy alone."""
+    allowed = set(sys.stdlib_module_names) | {"numpy", "embodiments"}
+    for file in sorted((ROOT / "embodiments").glob("*.py")):
+        assert packages(file) <= allowed, relative(file)
+    for file in sorted((ROOT / "scenes").glob("*.py")):
+        assert "embodiments" not in packages(file), relative(file)
+
+
+def runtime_files() -> list[Path]:
+    """Return the files of the robot's side and the files of ours that they import, followed to the end."""
+    found: list[Path] = []
+    waiting = sorted((ROOT / "export" / "runtime").rglob("*.py"))
+    while waiting:
+        file = waiting.pop()
+        if file in found:
+            continue
+        found.append(file)
+        for name, _ in imports(file):
+            if name.partition(".")[0] in RANK:
+                waiting += [path for path in module_files(name) if path not in found]
+    return sorted(found)
+
+
+def module_files(name: str) -> list[Path]:
+    """Return the file of ``package.module`` or of ``package.module.attribute``."""
+    for parts in (name.split("."), name.split(".")[:-1]):
+        path = ROOT.joinpath(*parts)
+        if path.with_suffix(".py").is_file():
+            return [path.with_suffix(".py")]
+        if (path / "__init__.py").is_file():
+            return [path / "__init__.py"]
+    return []
+
+
+def test_the_robots_side_needs_numpy_and_onnxruntime_only() -> None:
+    """Neither ``export/runtime`` nor anything it imports, however far down, imports more."""
+    for file in runtime_files():
+        for name, at_top in imports(file):
+            package = name.partition(".")[0]
+            allowed = set(sys.stdlib_module_names) | RUNTIME_MAY_IMPORT | (set() if at_top else RUNTIME_LAZY)
+            assert package in allowed, f"{relative(file)} imports {name}"
+        assert relative(file).partition("/")[0] != "export" or relative(file).startswith(
+            ("export/runtime/", "export/__")
+        )
+        ast.parse(file.read_text(encoding="utf-8"), feature_version=(3, 10))  # the Python of a Stretch 3
+
+
+def test_init_files_are_empty() -> None:
+    filled = [relative(file) for file in FILES if file.name == "__init__.py" and file.read_text().strip()]
+    assert not filled
+
+
+def test_no_top_level_name_collides_with_an_installed_package() -> None:
+    """Our packages are called as the folders are; none of the names exists elsewhere on the path."""
+    elsewhere = [path for path in sys.path if path and Path(path).resolve() != ROOT]
+    for package in (*RANK, "tests"):
+        found = PathFinder.find_spec(package, elsewhere)
+        assert found is None, f"'{package}' is also at {found.origin}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_no_module_is_called_like_a_package_it_could_shadow(file: Path) -> None:
+    """Run as a script, ``export/onnx.py`` would hide ``onnx`` from itself."""
+    assert file.stem not in DOORS
+    assert file.stem not in ("utils", "common", "misc", "helpers")
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_nothing_loads_code_from_data(file: Path) -> None:
+    """No pickle between stages: a checkpoint or a shard must not be able to run code."""
+    assert not {"pickle", "cloudpickle", "joblib", "dill"} & packages(file)
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            named = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert named.get("allow_pickle", "False") == "False"
+            assert ast.unparse(node.func) != "torch.load" or named.get("weights_only") == "True"
