@@ -10,11 +10,12 @@ from scenes.fields import distance_field
 from scenes.occupancy import slab_occupancy
 from scenes.scene import WALL, Scene, Solid, box, moved
 
-BODY_RADIUS_M = 0.50
-"""Every scene is connected for a disc of this radius: 0.45 m for the widest body and 0.05 m of reserve."""
-PASSAGE_M = 1.10
+BODY_RADIUS_M = 0.55
+"""Every scene is connected for a disc of this radius: 0.46 m reaches the longest body, 0.05 m is the reserve of a goal,
+the rest is lost to the cells of a planner."""
+PASSAGE_M = 1.20
 """Least width left beside a free-standing item."""
-DOOR_WIDTH_M = (1.15, 1.40)
+DOOR_WIDTH_M = (1.20, 1.40)
 DOOR_HEIGHT_M = 2.10
 WALL_HEIGHT_M = 2.6
 OUTER_WALL_M = 0.20

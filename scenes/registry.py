@@ -20,6 +20,7 @@ _NOT_KINDS = {
     "nav2_map",
     "occupancy",
     "path",
+    "preview",
     "raycasting",
     "registry",
     "rooms",

@@ -96,7 +96,7 @@ def _row_pieces(rng: np.random.Generator, length_m: float) -> list[tuple[float, 
         gaps[int(rng.integers(3))] = True
     first = rng.uniform(1.6, 2.4) if gaps[0] else 0.03
     last = length_m - (rng.uniform(1.6, 2.4) if gaps[2] else 0.03)
-    if not gaps[1] or last - first < 5.0:
+    if not gaps[1] or last - first < 5.6:
         return [((first + last) / 2.0, last - first)]
     gap = rng.uniform(1.6, 2.2)
     middle = rng.uniform(first + 1.6 + gap / 2.0, last - 1.6 - gap / 2.0)
