@@ -67,6 +67,11 @@ class StageRun:
             )
         return self._inputs[where]
 
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """Every folder that this run reads: "STAGE" or "STAGE/ROBOT" -> published, verified folder."""
+        return dict(self._inputs)
+
     def robots(self, name: str) -> tuple[str, ...]:
         """Return the robots that have a finished folder of a stage that this one needs, sorted."""
         return tuple(sorted(where.partition("/")[2] for where in self._inputs if where.startswith(f"{name}/")))
