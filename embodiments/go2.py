@@ -25,8 +25,8 @@ EMBODIMENT = Embodiment(
     drive=GaitDrive(
         joints=_JOINTS,
         default_rad=_DEFAULT_RAD,
-        kp=(25.0,) * 12,
-        kd=(0.6,) * 12,
+        kp=(40.0,) * 12,
+        kd=(1.0,) * 12,
         torque_nm=(23.7, 23.7, 45.43) * 4,
         armature_kgm2=(0.01,) * 12,
         action_scale_rad=0.25,
@@ -38,8 +38,8 @@ EMBODIMENT = Embodiment(
         mirror_signs=(-1.0, 1.0, 1.0) * 4,
         cycle_s=0.5,
         weights="go2.safetensors",
-        source="torque limits: go2.urdf <limit effort>; gains and pose: close to unitree_rl_gym and Isaac Lab's Go2 "
-        "(kp 20-25, kd 0.5); armature: MuJoCo Menagerie unitree_go2 (0.01)",
+        source="torque limits: go2.urdf <limit effort>; pose: close to unitree_rl_gym; gains: twice its "
+        "kp 20, kd 0.5, so that the legs hold the body without a policy; armature: MuJoCo Menagerie unitree_go2 (0.01)",
     ),
     limits=Limits(
         forward_mps=1.0,
@@ -58,7 +58,7 @@ EMBODIMENT = Embodiment(
     outline=(
         (Disc(x_m=0.22, y_m=0.0, radius_m=0.24), Disc(x_m=0.0, y_m=0.0, radius_m=0.22),
          Disc(x_m=-0.22, y_m=0.0, radius_m=0.24)),
-        (Disc(x_m=0.24, y_m=0.0, radius_m=0.17), Disc(x_m=0.0, y_m=0.0, radius_m=0.19),
+        (Disc(x_m=0.20, y_m=0.0, radius_m=0.19), Disc(x_m=0.0, y_m=0.0, radius_m=0.19),
          Disc(x_m=-0.20, y_m=0.0, radius_m=0.19)),
         (),
         (),
