@@ -38,17 +38,12 @@ def mean_interval(values: np.ndarray, *, clusters: np.ndarray, seed: int = 0) ->
         return None
     sums = np.bincount(members, weights=values[defined])  # (C,)
     counts = np.bincount(members).astype(float)  # (C,)
-    result = stats.bootstrap(
-        (sums, counts),
-        _ratio,
-        paired=True,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    # How often each cluster is drawn when C clusters are drawn with replacement, per resample.
+    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1.0 / len(names)), size=RESAMPLES)
+    means = (drawn @ sums) / (drawn @ counts)
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(means, [tail, 1.0 - tail])
+    return float(low), float(high)
 
 
 def paired_difference(
@@ -75,8 +70,3 @@ def paired_difference(
     if not np.isfinite(difference).any():
         return None
     return float(np.nanmean(difference)), mean_interval(difference, clusters=clusters, seed=seed)
-
-
-def _ratio(sums: np.ndarray, counts: np.ndarray, axis: int) -> np.ndarray:
-    ratio: np.ndarray = sums.sum(axis=axis) / counts.sum(axis=axis)
-    return ratio

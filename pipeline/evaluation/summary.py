@@ -43,6 +43,7 @@ ALL = "all"
 """In place of a scene or an embodiment: pooled over all of them."""
 PAIRS: Pairs = (
     ("generalist", "go_straight"),
+    ("generalist", "blind"),
     ("generalist", "base"),
     ("specialist", "base"),
     ("generalist", "specialist"),

@@ -1,0 +1,196 @@
+"""Figures of the report, each a small SVG that reads on a phone and prints."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+
+from pipeline.evaluation.summary import ALL, Cell
+from scenes.scene import Scene
+
+ENDING_COLOURS = {
+    "success": "#0b7a75",
+    "collision": "#d1495b",
+    "fall": "#6d3b8e",
+    "timeout": "#c78a00",
+    "broken": "#444444",
+}
+ENDING_MARKERS = {"success": "o", "collision": "X", "fall": "v", "timeout": "s", "broken": "D"}
+AGENT_COLOURS = {
+    "zero": "#b8b8b8",
+    "random": "#9a9a9a",
+    "go_straight": "#6e7f8d",
+    "blind": "#b98b5e",
+    "base": "#e0a458",
+    "specialist": "#419d78",
+    "generalist": "#2b59c3",
+    "teacher": "#3b3b3b",
+}
+KNOWN_COLOUR, UNKNOWN_COLOUR = "#9aa5b1", "#d8a657"
+LINE_STYLES = {"generalist": "-", "specialist": "-", "base": "--", "teacher": (0, (5, 1, 1, 1)), "go_straight": ":"}
+_STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "report",
+    "font.family": ["DejaVu Sans", "sans-serif"],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """The way of one agent in one episode."""
+
+    agent: str
+    ending: str
+    pose_w: np.ndarray
+    """(T, 3) x [m], y [m], yaw [rad]"""
+    start_w: np.ndarray
+    goal_w: np.ndarray
+
+
+def data_uri(figure: Figure) -> str:
+    """Return a figure as the source of an ``<img>``: isolated from the page and from other figures."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def success_by_agent(pooled: Sequence[Cell], *, robot: str) -> Figure:
+    """Return success with 95 % intervals, one bar per agent, for one robot."""
+    rows = [cell for cell in pooled if cell["embodiment"] == robot]
+    rows = sorted(rows, key=lambda cell: _order(cell["agent"]))
+    figure, axes = _figure(width=4.2, height=0.34 * len(rows) + 0.75)
+    rate = np.asarray([cell["success"] for cell in rows]) * 100.0
+    low, high = (np.asarray([cell["success_ci95"][k] for cell in rows]) * 100.0 for k in (0, 1))
+    place = np.arange(len(rows))
+    colours = [AGENT_COLOURS.get(cell["agent"], "#888888") for cell in rows]
+    axes.barh(place, rate, color=colours, height=0.68)
+    errors = np.stack([(rate - low).clip(min=0.0), (high - rate).clip(min=0.0)])
+    axes.errorbar(rate, place, xerr=errors, fmt="none", ecolor="#222222", elinewidth=1, capsize=2)
+    for y, value, top in zip(place, rate, high, strict=True):
+        axes.text(top + 1.5, y, f"{value:.0f}", va="center", fontsize=8)
+    axes.set_yticks(place, [cell["agent"] for cell in rows])
+    axes.set_xlim(0, 110)
+    axes.set_xticks([0, 25, 50, 75, 100])
+    axes.set_xlabel("success in %, with 95 % interval")
+    axes.invert_yaxis()
+    axes.set_title("all robots" if robot == ALL else robot, loc="left", fontweight="bold")
+    return figure
+
+
+def heat_map(cells: Sequence[Cell], *, agent: str) -> Figure:
+    """Return success per robot and scene for one agent."""
+    rows = [cell for cell in cells if cell["agent"] == agent]
+    robots, scenes = (list(dict.fromkeys(cell[key] for cell in rows)) for key in ("embodiment", "scene"))
+    values = np.full((len(robots), len(scenes)), np.nan)
+    for cell in rows:
+        values[robots.index(cell["embodiment"]), scenes.index(cell["scene"])] = 100.0 * cell["success"]
+    figure, axes = _figure(width=1.0 + 0.95 * len(scenes), height=0.7 + 0.45 * len(robots))
+    axes.imshow(values, cmap="viridis", vmin=0, vmax=100, aspect="auto")
+    for row, column in np.argwhere(np.isfinite(values)):
+        value = values[row, column]
+        colour = "white" if value < 60 else "black"
+        axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=10)
+    axes.set_xticks(range(len(scenes)), [_short(scene) for scene in scenes], fontsize=8)
+    axes.set_yticks(range(len(robots)), robots)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_title(f"{agent}: success in %", loc="left", fontweight="bold")
+    return figure
+
+
+def map_of_tracks(scene: Scene, tracks: Sequence[Track], *, margin_m: float = 1.5) -> Figure:
+    """Return one episode seen from above: what every agent did, coloured by how it ended."""
+    figure, axes = _figure(width=3.0, height=3.0)
+    draw_scene(axes, scene)
+    for track in tracks:
+        colour = ENDING_COLOURS[track.ending]
+        style = LINE_STYLES.get(track.agent, "-")
+        width = 2.2 if track.agent in ("generalist", "specialist") else 1.4
+        xy = track.pose_w[:, :2]
+        axes.plot(xy[:, 0], xy[:, 1], color=colour, linestyle=style, linewidth=width, solid_capstyle="round")
+        axes.plot(*xy[-1], ENDING_MARKERS[track.ending], color=colour, markersize=6, markeredgecolor="white")
+    draw_start_and_goal(axes, tracks[0].start_w, tracks[0].goal_w)
+    points = np.concatenate([track.pose_w[:, :2] for track in tracks] + [tracks[0].goal_w[None, :2]])
+    _frame(axes, points, margin_m=margin_m)
+    return figure
+
+
+def draw_scene(axes: Axes, scene: Scene) -> None:
+    """Draw a scene from above: what the known map shows in grey, what it does not in ochre."""
+    for known, colour in ((True, KNOWN_COLOUR), (False, UNKNOWN_COLOUR)):
+        polygons = [np.asarray(solid.polygon_xy_w_m) for solid in scene.solids if solid.known == known]
+        axes.add_collection(PolyCollection(polygons, facecolor=colour, edgecolor="none", alpha=0.85))
+    x_min, y_min, x_max, y_max = scene.extent_w_m
+    axes.plot([x_min, x_max, x_max, x_min, x_min], [y_min, y_min, y_max, y_max, y_min], color=KNOWN_COLOUR)
+
+
+def draw_start_and_goal(axes: Axes, start_w: np.ndarray, goal_w: np.ndarray) -> None:
+    """Draw the start as a ring, the goal as its tolerance circle with an arrow along its heading."""
+    axes.plot(*start_w[:2], "o", color="white", markeredgecolor="black", markersize=5)
+    angle = np.linspace(0.0, 2.0 * np.pi, 40)
+    axes.plot(goal_w[0] + 0.5 * np.cos(angle), goal_w[1] + 0.5 * np.sin(angle), color="black", linewidth=0.8)
+    tip = 0.6 * np.asarray([np.cos(goal_w[2]), np.sin(goal_w[2])])
+    axes.annotate("", xy=goal_w[:2] + tip, xytext=goal_w[:2], arrowprops={"arrowstyle": "-|>", "color": "black"})
+
+
+def learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, names: Sequence[str]) -> Figure:
+    """Return training rates over control steps, one panel per name, one line per robot.
+
+    Args:
+        curves: Robot -> rows with ``control_steps`` and the names.
+        names: What to show: rates in 0 to 1.
+    """
+    figure = Figure(figsize=(4.4, 1.9 * len(names)), layout="constrained")
+    with matplotlib.rc_context(_STYLE):
+        panels = np.atleast_1d(figure.subplots(len(names), 1, sharex=True))
+    for axes, name in zip(panels, names, strict=True):
+        for robot, rows in curves.items():
+            steps = [row["control_steps"] / 1e3 for row in rows if name in row]
+            axes.plot(steps, [100.0 * row[name] for row in rows if name in row], label=robot, linewidth=1.5)
+        axes.set_ylim(0, 100)
+        axes.set_ylabel(f"{name} in %")
+        axes.grid(alpha=0.25)
+    panels[-1].set_xlabel("control steps in thousands")
+    panels[0].legend(frameon=False, fontsize=8, ncols=2)
+    return figure
+
+
+def _figure(*, width: float, height: float) -> tuple[Figure, Axes]:
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots()
+
+
+def _frame(axes: Axes, points: np.ndarray, *, margin_m: float) -> None:
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2.0
+    half = float((points.max(axis=0) - points.min(axis=0)).max()) / 2.0 + margin_m
+    axes.set_xlim(centre[0] - half, centre[0] + half)
+    axes.set_ylim(centre[1] - half, centre[1] + half)
+    axes.set_aspect("equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color("#cccccc")
+
+
+def _order(agent: str) -> int:
+    names = list(AGENT_COLOURS)
+    return names.index(agent) if agent in names else len(names)
+
+
+def _short(scene: str) -> str:
+    """Break a scene's name for a narrow axis; of a map only the file's name."""
+    return scene.rsplit("/", 1)[-1].removesuffix(".yaml").replace("_", "\n")

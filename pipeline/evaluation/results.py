@@ -1,0 +1,314 @@
+"""The numbers of the report as tables of text: for the page, and as Markdown for the README."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.evaluation import published
+from pipeline.evaluation.summary import ALL, Cell
+
+Summary = dict[str, list[Cell]]
+
+AGENT_ORDER = ("zero", "random", "go_straight", "blind", "base", "specialist", "generalist", "teacher")
+ROBOT_LOSS, CELL_LOSS = 0.015, 0.04
+"""How much success the generalist may lose against the specialist: in a robot's mean, in any cell."""
+EYES_WORTH = 0.10
+"""How much success the generalist must lose without its eyes, or the scenes are too easy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """Something the recipe promises, and what was measured."""
+
+    text: str
+    measured: str
+    verdict: Literal["kept", "open", "broken"]
+    """``open``: missed, but within what this many episodes leave open"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTable:
+    """A table of text; the first column is the row's heading."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def markdown(self) -> str:
+        """Return the table in GitHub's Markdown."""
+        lines = [f"**{self.title}**", "", _line(self.head), _line(["---", *(["--:"] * (len(self.head) - 1))])]
+        lines += [_line(row) for row in self.rows]
+        return "\n".join([*lines, "", self.note] if self.note else lines) + "\n"
+
+
+def routes(summary: Summary) -> tuple[str, ...]:
+    """Return the routes in the order of the evaluation; the first one headlines."""
+    return tuple(dict.fromkeys(cell["route"] for cell in summary["cells"]))
+
+
+def success_table(summary: Summary, *, route: str) -> TextTable:
+    """Return success per robot and agent with 95 % intervals."""
+    rows = [cell for cell in summary["pooled"] if cell["route"] == route]
+    agents = _agents(rows)
+    found = {(cell["embodiment"], cell["agent"]): cell for cell in rows}
+    robots = list(dict.fromkeys(cell["embodiment"] for cell in rows))
+    body = [(_robot(robot), *(_rate_with_interval(found.get((robot, agent))) for agent in agents)) for robot in robots]
+    first = summary["cells"][0]
+    episodes = {cell["episodes"] for cell in summary["cells"]}
+    scenes = list(dict.fromkeys(cell["scene"] for cell in summary["cells"]))
+    return TextTable(
+        title=f"Success in %, {route} route",
+        head=("robot", *agents),
+        rows=tuple(body),
+        note=f"Protocol {first['protocol']}, {'/'.join(str(n) for n in sorted(episodes))} episodes in each of "
+        f"{', '.join(scenes)} ({first['split']} split), the same for every agent; Wilson 95 % intervals in brackets.",
+    )
+
+
+def quality_table(summary: Summary, *, route: str, agents: Sequence[str]) -> TextTable:
+    """Return the other figures of some agents, per robot."""
+    body = []
+    for cell in summary["pooled"]:
+        if cell["route"] != route or cell["agent"] not in agents:
+            continue
+        body.append(
+            (
+                f"{_robot(cell['embodiment'])}, {cell['agent']}",
+                _percent(cell["success"]),
+                _percent(cell["success_settled"]),
+                _number(cell["spl"]),
+                _number(cell["soft_spl"]),
+                _number(cell["sct"]),
+                _percent(cell["collision"]),
+                _percent(cell["fall"]),
+                _percent(cell["timeout"]),
+                _number(cell["time_s"], digits=1),
+                _number(cell["wtt_s"], digits=0),
+                _number(cell["min_clearance_m"]),
+                _number(cell["jerk_mps3"], digits=1),
+            )
+        )
+    head = ("success %", "settled %", "SPL", "SoftSPL", "SCT", "collision %", "fall %", "timeout %")
+    units = ("time s", "WTT s", "clearance m", "jerk m/s³")
+    note = "Time is the mean over successes, WTT COMPASS's weighted travel time (episodes × that mean)."
+    return TextTable(title=f"More figures, {route} route", head=("robot", *head, *units), rows=tuple(body), note=note)
+
+
+def difference_table(summary: Summary, *, route: str) -> TextTable:
+    """Return the paired differences in success between agents, in points."""
+    rows = [c for c in summary["comparisons"] if c["route"] == route and c["metric"] == "success" and c["scene"] == ALL]
+    robots = list(dict.fromkeys(c["embodiment"] for c in rows))
+    pairs = list(dict.fromkeys((c["first"], c["second"]) for c in rows))
+    found = {(c["embodiment"], c["first"], c["second"]): c for c in rows}
+    body = [(_robot(robot), *(_points(found.get((robot, *pair))) for pair in pairs)) for robot in robots]
+    return TextTable(
+        title=f"Paired differences in success, in points, {route} route",
+        head=("robot", *(f"{first} − {second}" for first, second in pairs)),
+        rows=tuple(body),
+        note="Over the same episodes; scene-clustered bootstrap 95 % intervals in brackets.",
+    )
+
+
+def published_table() -> TextTable:
+    """Return COMPASS's own figures."""
+    body = []
+    for robot in published.TABLE:
+        rates = [f"{100.0 * published.mean_success(robot, agent):.1f}" for agent in published.AGENTS]
+        times = f"{published.mean_time_s(robot, 'generalist'):.1f}"
+        body.append((robot, *rates, times))
+    return TextTable(
+        title="Published elsewhere: COMPASS, success in %",
+        head=("robot", *(f"{name} ({agent})" for agent, name in published.AGENTS.items()), "generalist's time s"),
+        rows=tuple(body),
+        note="From arXiv 2502.16372: other robots and limits, other scenes, another simulator (Isaac Sim), RGB and no "
+        "depth, 640 episodes per cell, straight route, means over four scenes. Not measured here, and not comparable "
+        "number by number.",
+    )
+
+
+def promises(summary: Summary) -> list[Promise]:
+    """Return what the recipe promises and whether it was kept, as far as it was measured."""
+    found = [c for c in summary["comparisons"] if c["metric"] == "success"]
+    distilled = [c for c in found if (c["first"], c["second"]) == ("generalist", "specialist")]
+    robots = [c for c in distilled if c["scene"] == ALL and c["embodiment"] != ALL]
+    cells = [c for c in distilled if c["scene"] != ALL]
+    blind = [c for c in found if (c["first"], c["second"]) == ("generalist", "blind") and c["embodiment"] == ALL]
+    return [
+        *_promise("Distillation: no robot's mean loses more than 1.5 points", robots, at_least=-ROBOT_LOSS),
+        *_promise("Distillation: no cell loses more than 4 points", cells, at_least=-CELL_LOSS),
+        *_promise("Eyes: without depth the generalist loses at least 10 points", blind, at_least=EYES_WORTH),
+    ]
+
+
+def _promise(text: str, rows: Sequence[Cell], *, at_least: float) -> list[Promise]:
+    """Judge the worst of the differences."""
+    if not rows:
+        return []
+    worst = min(rows, key=lambda c: float(c["difference"]))
+    place = [_robot(worst["embodiment"]), "" if worst["scene"] == ALL else worst["scene"], f"{worst['route']} route"]
+    measured = f"at worst {_points(worst)} ({', '.join(word for word in place if word)})"
+    if worst["difference"] >= at_least:
+        return [Promise(text=text, measured=measured, verdict="kept")]
+    is_open = worst["ci95"] is not None and worst["ci95"][1] >= at_least
+    return [Promise(text=text, measured=measured, verdict="open" if is_open else "broken")]
+
+
+def markdown(self) -> str:
+    """Return the table in GitHub's Markdown."""
+    lines = [f"**{self.title}**", "", _line(self.head), _line(["---", *(["--:"] * (len(self.head) - 1))])]
+    lines += [_line(row) for row in self.rows]
+    return "\n".join([*lines, "", self.note] if self.note else lines) + "\n"
+
+
+def routes(summary: Summary) -> tuple[str, ...]:
+    """Return the routes in the order of the evaluation; the first one headlines."""
+    return tuple(dict.fromkeys(cell["route"] for cell in summary["cells"]))
+
+
+def success_table(summary: Summary, *, route: str) -> TextTable:
+    """Return success per robot and agent with 95 % intervals."""
+    rows = [cell for cell in summary["pooled"] if cell["route"] == route]
+    agents = _agents(rows)
+    found = {(cell["embodiment"], cell["agent"]): cell for cell in rows}
+    robots = list(dict.fromkeys(cell["embodiment"] for cell in rows))
+    body = [(_robot(robot), *(_rate_with_interval(found.get((robot, agent))) for agent in agents)) for robot in robots]
+    first = summary["cells"][0]
+    episodes = {cell["episodes"] for cell in summary["cells"]}
+    scenes = list(dict.fromkeys(cell["scene"] for cell in summary["cells"]))
+    return TextTable(
+        title=f"Success in %, {route} route",
+        head=("robot", *agents),
+        rows=tuple(body),
+        note=f"Protocol {first['protocol']}, {'/'.join(str(n) for n in sorted(episodes))} episodes in each of "
+        f"{', '.join(scenes)} ({first['split']} split), the same for every agent; Wilson 95 % intervals in brackets.",
+    )
+
+
+def quality_table(summary: Summary, *, route: str, agents: Sequence[str]) -> TextTable:
+    """Return the other figures of some agents, per robot."""
+    body = []
+    for cell in summary["pooled"]:
+        if cell["route"] != route or cell["agent"] not in agents:
+            continue
+        body.append(
+            (
+                f"{_robot(cell['embodiment'])}, {cell['agent']}",
+                _percent(cell["success"]),
+                _percent(cell["success_settled"]),
+                _number(cell["spl"]),
+                _number(cell["soft_spl"]),
+                _number(cell["sct"]),
+                _percent(cell["collision"]),
+                _percent(cell["fall"]),
+                _percent(cell["timeout"]),
+                _number(cell["time_s"], digits=1),
+                _number(cell["wtt_s"], digits=0),
+                _number(cell["min_clearance_m"]),
+                _number(cell["jerk_mps3"], digits=1),
+            )
+        )
+    head = ("success %", "settled %", "SPL", "SoftSPL", "SCT", "collision %", "fall %", "timeout %")
+    units = ("time s", "WTT s", "clearance m", "jerk m/s³")
+    note = "Time is the mean over successes, WTT COMPASS's weighted travel time (episodes × that mean)."
+    return TextTable(title=f"More figures, {route} route", head=("robot", *head, *units), rows=tuple(body), note=note)
+
+
+def difference_table(summary: Summary, *, route: str) -> TextTable:
+    """Return the paired differences in success between agents, in points."""
+    rows = [c for c in summary["comparisons"] if c["route"] == route and c["metric"] == "success" and c["scene"] == ALL]
+    robots = list(dict.fromkeys(c["embodiment"] for c in rows))
+    pairs = list(dict.fromkeys((c["first"], c["second"]) for c in rows))
+    found = {(c["embodiment"], c["first"], c["second"]): c for c in rows}
+    body = [(_robot(robot), *(_points(found.get((robot, *pair))) for pair in pairs)) for robot in robots]
+    return TextTable(
+        title=f"Paired differences in success, in points, {route} route",
+        head=("robot", *(f"{first} − {second}" for first, second in pairs)),
+        rows=tuple(body),
+        note="Over the same episodes; scene-clustered bootstrap 95 % intervals in brackets.",
+    )
+
+
+def published_table() -> TextTable:
+    """Return COMPASS's own figures."""
+    body = []
+    for robot in published.TABLE:
+        rates = [f"{100.0 * published.mean_success(robot, agent):.1f}" for agent in published.AGENTS]
+        times = f"{published.mean_time_s(robot, 'generalist'):.1f}"
+        body.append((robot, *rates, times))
+    return TextTable(
+        title="Published elsewhere: COMPASS, success in %",
+        head=("robot", *(f"{name} ({agent})" for agent, name in published.AGENTS.items()), "generalist's time s"),
+        rows=tuple(body),
+        note="From arXiv 2502.16372: other robots and limits, other scenes, another simulator (Isaac Sim), RGB and no "
+        "depth, 640 episodes per cell, straight route, means over four scenes. Not measured here, and not comparable "
+        "number by number.",
+    )
+
+
+def promises(summary: Summary) -> list[Promise]:
+    """Return what the recipe promises and whether it was kept, as far as it was measured."""
+    found = [c for c in summary["comparisons"] if c["metric"] == "success"]
+    distilled = [c for c in found if (c["first"], c["second"]) == ("generalist", "specialist")]
+    robots = [c for c in distilled if c["scene"] == ALL and c["embodiment"] != ALL]
+    cells = [c for c in distilled if c["scene"] != ALL]
+    blind = [c for c in found if (c["first"], c["second"]) == ("generalist", "blind") and c["embodiment"] == ALL]
+    result = []
+    for rows, limit, text in (
+        (robots, DISTILLATION_LOSS["robot"], "Distillation: no robot's mean loses more than 1.5 points"),
+        (cells, DISTILLATION_LOSS["cell"], "Distillation: no cell loses more than 4 points"),
+    ):
+        if rows:
+            worst = min(rows, key=lambda c: float(c["difference"]))
+            where = f"{worst['embodiment']}, {worst['scene']}, {worst['route']}"
+            measured = f"worst {100.0 * worst['difference']:+.1f} ({where})"
+            result.append(Promise(text=text, measured=measured, kept=worst["difference"] >= -limit))
+    for row in blind:
+        text = f"Eyes are needed: without depth the generalist loses at least 10 points ({row['route']} route)"
+        measured = f"{100.0 * row['difference']:+.1f} with eyes"
+        result.append(Promise(text=text, measured=measured, kept=row["difference"] >= EYES_WORTH))
+    return result
+
+
+def markdown(summary: Summary) -> str:
+    """Return the tables for the README."""
+    tables = []
+    for route in routes(summary):
+        tables += [success_table(summary, route=route), difference_table(summary, route=route)]
+    tables.append(quality_table(summary, route=routes(summary)[0], agents=("specialist", "generalist")))
+    return "\n".join(table.markdown() for table in [*tables, published_table()] if table.rows)
+
+
+def _agents(rows: Sequence[Cell]) -> list[str]:
+    present = {cell["agent"] for cell in rows}
+    return [agent for agent in AGENT_ORDER if agent in present] + sorted(present - set(AGENT_ORDER))
+
+
+def _robot(name: str) -> str:
+    return "all robots" if name == ALL else name
+
+
+def _rate_with_interval(cell: Cell | None) -> str:
+    if cell is None:
+        return "–"
+    low, high = cell["success_ci95"]
+    return f"{100.0 * cell['success']:.1f} [{100.0 * low:.0f}, {100.0 * high:.0f}]"
+
+
+def _points(row: Cell | None) -> str:
+    if row is None:
+        return "–"
+    interval = "" if row["ci95"] is None else " [{:+.1f}, {:+.1f}]".format(*(100.0 * end for end in row["ci95"]))
+    return f"{100.0 * row['difference']:+.1f}{interval}".replace("-", "−")
+
+
+def _percent(rate: float | None) -> str:
+    return "–" if rate is None else f"{100.0 * rate:.1f}"
+
+
+def _number(value: float | None, *, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _line(words: Sequence[str]) -> str:
+    return "| " + " | ".join(words) + " |"
