@@ -64,7 +64,7 @@ def policy_features(
 ) -> Tensor:
     """Return what residual policies and the generalist see, (B, F).
 
-    They are the base head's features, velocity and last command in shares of the robot's limits, the base head's answer.
+    The base head's features, velocity and last command in shares of the robot's limits, and the base head's answer.
 
     Args:
         latent: (B, L).

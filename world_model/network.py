@@ -62,7 +62,11 @@ class Prediction(NamedTuple):
 
     def depth_m(self) -> Tensor:
         """Return planar depth (N, 40, 64) [m], 0 where the pixel is predicted invalid."""
-        return depth_from_log(self.depth_log) * (self.invalid_logit < 0.0)
+        return self.anywhere_m() * (self.invalid_logit < 0.0)
+
+    def anywhere_m(self) -> Tensor:
+        """Return planar depth (N, 40, 64) [m], also where the real sensor is predicted to see nothing."""
+        return depth_from_log(self.depth_log.float())
 
 
 class WorldModel(nn.Module):

@@ -1,0 +1,170 @@
+"""What pre-training minimises and how it is judged: reconstruction, dynamics and the teacher's command, jointly."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from distill.sequences import Windows
+from embodiments.limits import active_dimensions
+from world_model.base_head import BaseHead, base_features
+from world_model.losses import (
+    LossWeights,
+    WorldModelLosses,
+    balanced_kl,
+    behaviour_cloning,
+    depth_error_m,
+    reconstruction,
+)
+from world_model.network import WorldModel
+
+HORIZONS = (1, 2, 5, 10)
+"""Control steps ahead at which predictions are judged."""
+_STARTS = (15, 25, 35, 45)
+"""Steps of a sequence from which futures are imagined: after some frames to look around."""
+
+
+class PretrainingLoss(NamedTuple):
+    """Loss and its parts, scalars."""
+
+    total: Tensor
+    world_model: WorldModelLosses
+    behaviour: Tensor
+
+    def figures(self) -> dict[str, float]:
+        """Return everything as numbers for a log."""
+        parts = {name: float(value.detach()) for name, value in self.world_model._asdict().items()}
+        return {"total": float(self.total.detach()), **parts, "behaviour": float(self.behaviour.detach())}
+
+
+def pretraining_loss(
+    world_model: WorldModel,
+    base_head: BaseHead,
+    windows: Windows,
+    weights: LossWeights,
+    *,
+    decoded_share: float = 1.0,
+    bfloat16: bool = False,
+) -> PretrainingLoss:
+    """Return the loss of world model and base head on a batch of windows.
+
+    Args:
+        decoded_share: Share of the frames, chosen at random, that are decoded; decoding is most of the work.
+        bfloat16: Run convolutions and linear layers around the images in bfloat16.
+    """
+    device = windows.depth_m.device.type
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
+        sequence = world_model.observe_sequence(
+            windows.depth_m, windows.velocity_b, windows.previous_command, windows.embodiment, first=windows.first
+        )
+        latent = sequence.latent.flatten(0, 1)  # (T * B, L)
+        count = max(1, round(decoded_share * len(latent)))
+        chosen = torch.randperm(len(latent), device=latent.device)[:count]
+        prediction = world_model.decode(latent[chosen], windows.embodiment.flatten(0, 1)[chosen])
+    depth, invalid, semantic, velocity = reconstruction(
+        prediction,
+        depth_m=windows.depth_m.flatten(0, 1)[chosen, 0],
+        semantic=windows.semantic.flatten(0, 1)[chosen],
+        velocity_b=windows.velocity_b.flatten(0, 1)[chosen],
+        weights=weights,
+    )
+    kl = balanced_kl(sequence.posterior, sequence.prior, balance=weights.kl_balance, free_nats=weights.free_nats)
+    terms = WorldModelLosses(depth, invalid, semantic, velocity, kl)
+    features = base_features(sequence.latent, route_xy_b_m=windows.route_xy_b_m, goal_b=windows.goal_b)
+    mixture = base_head.mixture(features)
+    behaviour = behaviour_cloning(mixture, windows.teacher_share, labelled=windows.labelled)
+    return PretrainingLoss(terms.total(weights) + weights.behaviour * behaviour, terms, behaviour)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """How good predictions and commands are on sequences that training never saw."""
+
+    depth_error_m: dict[int, float]
+    """Horizon -> mean absolute error of the imagined depth; 0 = of the reconstruction."""
+    repeat_depth_error_m: dict[int, float]
+    """The same for repeating the last frame: what a model without dynamics achieves."""
+    semantic_accuracy: dict[int, float]
+    repeat_semantic_accuracy: dict[int, float]
+    behaviour_nll: float
+    share_error: float
+    """Mean absolute difference from the teacher's share over the dimensions that the body has."""
+    zero_share_error: float
+    """The same for never moving."""
+
+    def figures(self) -> dict[str, float]:
+        """Return everything as flat numbers for a log or a manifest."""
+        flat = {name: value for name, value in vars(self).items() if isinstance(value, float)}
+        tables = {name: table for name, table in vars(self).items() if isinstance(table, dict)}
+        return flat | {f"{name}/{step}": value for name, table in tables.items() for step, value in table.items()}
+
+
+@torch.no_grad()
+def judge(world_model: WorldModel, base_head: BaseHead, windows: Windows) -> Judgement:
+    """Judge reconstruction, imagination from several steps on, and commands; both networks in evaluation mode."""
+    latent = observe(world_model, windows)
+    mixture = base_head.mixture(base_features(latent, route_xy_b_m=windows.route_xy_b_m, goal_b=windows.goal_b))
+    mean, _ = base_head(base_features(latent, route_xy_b_m=windows.route_xy_b_m, goal_b=windows.goal_b))
+    counted = windows.labelled.unsqueeze(-1) & active_dimensions(windows.embodiment)
+    error = (mean - windows.teacher_share).abs()
+    tables = _judge_predictions(world_model, windows, latent)
+    return Judgement(
+        **tables,
+        behaviour_nll=float(behaviour_cloning(mixture, windows.teacher_share, labelled=windows.labelled)),
+        share_error=float(error[counted].mean()),
+        zero_share_error=float(windows.teacher_share.abs()[counted].mean()),
+    )
+
+
+def observe(world_model: WorldModel, windows: Windows) -> Tensor:
+    """Return the latents (T, B, L) of windows."""
+    return world_model.observe_sequence(
+        windows.depth_m, windows.velocity_b, windows.previous_command, windows.embodiment, first=windows.first
+    ).latent
+
+
+def _judge_predictions(world_model: WorldModel, windows: Windows, latent: Tensor) -> dict[str, dict[int, float]]:
+    """Return the tables of ``Judgement``, averaged over starting points."""
+    names = ("depth_error_m", "repeat_depth_error_m", "semantic_accuracy", "repeat_semantic_accuracy")
+    tables: dict[str, dict[int, float]] = {name: {} for name in names}
+    length = windows.first.shape[0]
+    starts = [start for start in _STARTS if start + max(HORIZONS) < length] or [length - max(HORIZONS) - 1]
+    rows: dict[tuple[str, int], list[float]] = {}
+    for start in starts:
+        keep = ~windows.first[start + 1 : start + max(HORIZONS) + 1].any(dim=0)  # (B,) no new episode on the way
+        if not keep.any():
+            continue
+        future = imagine_from(world_model, windows, latent, start)
+        for horizon in (0, *HORIZONS):
+            state = latent[start] if horizon == 0 else future[horizon - 1]
+            values = _judge_frame(world_model, windows, state, keep, start=start, horizon=horizon)
+            for name, value in zip(names, values, strict=True):
+                rows.setdefault((name, horizon), []).append(value)
+    for (name, horizon), found in rows.items():
+        tables[name][horizon] = round(sum(found) / len(found), 5)
+    return tables
+
+
+def imagine_from(world_model: WorldModel, windows: Windows, latent: Tensor, start: int) -> Tensor:
+    """Return the latents (10, B, L) imagined after step ``start`` under the commands that were executed."""
+    commands = windows.previous_command[start + 1 : start + max(HORIZONS) + 1]
+    return world_model.imagine(latent[start], commands, windows.embodiment[start])
+
+
+def _judge_frame(
+    world_model: WorldModel, windows: Windows, state: Tensor, keep: Tensor, *, start: int, horizon: int
+) -> tuple[float, float, float, float]:
+    """Judge one predicted frame against truth, over pixels that are valid in truth and in the last frame seen."""
+    prediction = world_model.decode(state[keep], windows.embodiment[start][keep])
+    seen, truth = windows.depth_m[start][keep, 0], windows.depth_m[start + horizon][keep, 0]
+    both = truth * (seen > 0.0)  # 0 where either is invalid
+    valid = both > 0.0
+    seen_class, true_class = windows.semantic[start][keep], windows.semantic[start + horizon][keep]
+    answered = prediction.semantic_logits.argmax(dim=1)
+    return (
+        float(depth_error_m(prediction.anywhere_m(), both)),
+        float(depth_error_m(seen, both)),
+        float((answered == true_class)[valid].float().mean()),
+        float((seen_class == true_class)[valid].float().mean()),
+    )
