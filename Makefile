@@ -16,15 +16,15 @@ ROBOTS = $(if $(ROBOT),--embodiments $(ROBOT))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup all smoke test check gaits specialist scenes data pretrain specialists record distill export evaluate \
-	report bench play hardness list clean
+	report readme bench play hardness list clean
 
 help:
-	@echo 'make all          the whole line, PRESET=laptop: about 2 h on two cores, no GPU; results in runs/laptop/report'
+	@echo 'make all          the whole line, sized for 2 h on two cores without a GPU; results in runs/laptop/report'
 	@echo 'make smoke        the whole line at its smallest size, minutes'
 	@echo 'make test         style, types, tests, and make smoke'
 	@echo 'make specialist ROBOT=g1    one robot, reusing what is there'
 	@echo 'Stages:           scenes data pretrain specialists record distill export evaluate report; gaits (weights are in the repository)'
-	@echo 'Also:             setup check bench play hardness list clean'
+	@echo 'Also:             setup check readme bench play hardness list clean'
 	@sed -n 's/^#   /  /p' Makefile
 
 setup: .venv/.setup-stamp
@@ -77,6 +77,9 @@ test: check
 	@$(MAKE) --no-print-directory smoke
 
 # --- to look at things ---------------------------------------------------------------------------------------------------
+readme: setup
+	@$(PYTHON_BIN) -m pipeline fill_readme --run $(RUN)
+
 bench play hardness list: setup
 	@$(PYTHON_BIN) -m pipeline $@ $(ARGS)
 

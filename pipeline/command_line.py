@@ -176,7 +176,10 @@ def _condense(text: str) -> str:
 
 
 def _check_names(config: Any) -> None:
-    """Refuse unknown robots and scenes before anything heavy starts."""
+    """Refuse unknown robots and scenes, and a missing GPU, before anything heavy starts."""
+    device = getattr(config, "device", "cpu")
+    if device != "cpu":
+        _check_device(device)
     robots = getattr(config, "embodiments", ())
     for robot in robots.split(",") if isinstance(robots, str) else robots or ():
         _check_robot(robot)
@@ -190,6 +193,15 @@ def _check_names(config: Any) -> None:
 def _check_robot(name: str) -> None:
     if name not in embodiments.registry.names():
         raise ValueError(unknown("robot", name, embodiments.registry.names()))
+
+
+def _check_device(device: str) -> None:
+    import torch  # only those who ask for a GPU pay for it here
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"device '{device}' is not there: no GPU, or a torch without CUDA (README); or use --device cpu."
+        )
 
 
 def _check_scenes(names: Sequence[object]) -> None:

@@ -15,8 +15,8 @@ def main(config: Config) -> None:
     """Print what exists, without importing a simulator or torch."""
     _section("Stages (python -m pipeline STAGE --run runs/NAME --preset PRESET)")
     for entry in stages.stages().values():
-        needs = f" ← {', '.join(entry.needs)}" if entry.needs else ""
-        _row(entry.name, f"{entry.summary}{' One folder per robot.' if entry.per_robot else ''}{needs}")
+        _row(f"{entry.name}{' *' if entry.per_robot else ''}", entry.summary)
+    _row("", "(*) one folder per robot")
     _section("Commands (python -m pipeline COMMAND)")
     _row("list", "This list.")
     for entry in stages.commands().values():
@@ -29,8 +29,8 @@ def main(config: Config) -> None:
     for name in _scenes():
         _row(name, "")
     _section("Presets (--preset)")
-    for name, preset in presets.PRESETS.items():
-        _row(name, (preset.__doc__ or "").partition("\n")[0])
+    for name, text in presets.SUMMARIES.items():
+        _row(name, text)
 
 
 def _robot(name: str) -> str:

@@ -83,8 +83,7 @@ def test_unknown_scene_and_missing_map() -> None:
 
 
 def test_missing_inputs_say_what_to_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    entry = next(entry for entry in stages.stages().values() if entry.needs and not entry.per_robot)
-    line = refused(capsys, entry.name, "--run", str(tmp_path / "runs" / "x"), "--preset", "smoke")
+    line = refused(capsys, "collect_teacher", "--run", str(tmp_path / "runs" / "x"), "--preset", "smoke")
     assert "Make it with: python -m pipeline" in line
 
 
