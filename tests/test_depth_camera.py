@@ -237,6 +237,13 @@ def test_noise_drops_edges():
     assert lost[:31].mean() < 0.01
 
 
+def test_noise_keeps_grazing_planes():
+    # From 0.3 m above the ground, neighbouring rows differ by up to a half: no edge is there.
+    ground = torch.tensor(0.3 / -ROWS[21:], dtype=torch.float32)[:, None].expand(100, 19, 64)
+    noisy = add_noise(ground, noise=DepthNoise(hole_rate=0.0), generator=torch.Generator().manual_seed(0))
+    assert (noisy > 0.0).all()
+
+
 def test_noise_is_reproducible_and_can_be_off():
     depth = 0.5 + 9.0 * torch.rand(4, 40, 64, generator=torch.Generator().manual_seed(0))
     first, second = (add_noise(depth, noise=DepthNoise(), generator=torch.Generator().manual_seed(3)) for _ in range(2))

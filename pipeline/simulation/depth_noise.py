@@ -16,8 +16,8 @@ class DepthNoise:
     0.5 % is what a well lit, textured wall gives)."""
     sigma_limit_m: float = 0.15
     """Cap of the standard deviation: beyond 7.7 m the sensor's own filters drop worse pixels."""
-    edge_step_share: float = 0.1
-    """Two neighbours whose depths differ by more than this share lie across an edge."""
+    edge_step_share: float = 0.25
+    """A pixel lies at an edge where the inverse depth bends by more than this share from neighbour to neighbour."""
     edge_dropout: float = 0.25
     """Chance that a pixel at such an edge is lost (flying pixels are filtered by the driver)."""
     hole_rate: float = 0.003
@@ -45,13 +45,15 @@ def add_noise(
 
 
 def _edges(depth_m: torch.Tensor, step_share: float) -> torch.Tensor:
-    """Return (..., H, W) bool: both pixels of every neighbouring pair that lies across a depth step."""
+    """Return (..., H, W) bool: pixels at a depth step to a neighbour.
+
+    The inverse depth of a plane is linear in the image, however grazing the view; its second difference shows steps.
+    """
+    inverse = torch.where(depth_m > 0.0, 1.0 / depth_m, torch.nan)  # comparisons with NaN are false
     edge = torch.zeros_like(depth_m, dtype=torch.bool)
     for axis in (-2, -1):
-        count = depth_m.shape[axis] - 1
-        first, second = depth_m.narrow(axis, 0, count), depth_m.narrow(axis, 1, count)
-        step = (first - second).abs() > step_share * torch.minimum(first, second)
-        step &= (first > 0.0) & (second > 0.0)
-        edge.narrow(axis, 0, count).logical_or_(step)
-        edge.narrow(axis, 1, count).logical_or_(step)
+        count = depth_m.shape[axis] - 2
+        before, centre, after = (inverse.narrow(axis, start, count) for start in range(3))
+        bend = (before + after - 2.0 * centre).abs()
+        edge.narrow(axis, 1, count).logical_or_(bend > step_share * centre)
     return edge
