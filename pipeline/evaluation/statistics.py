@@ -1,5 +1,7 @@
 """Confidence intervals that know that episodes in one scene are not independent."""
 
+from functools import cache
+
 import numpy as np
 from scipy import stats
 
@@ -38,8 +40,7 @@ def mean_interval(values: np.ndarray, *, clusters: np.ndarray, seed: int = 0) ->
         return None
     sums = np.bincount(members, weights=values[defined])  # (C,)
     counts = np.bincount(members).astype(float)  # (C,)
-    # How often each cluster is drawn when C clusters are drawn with replacement, per resample.
-    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1.0 / len(names)), size=RESAMPLES)
+    drawn = _resamples(len(names), seed)
     means = (drawn @ sums) / (drawn @ counts)
     tail = (1.0 - CONFIDENCE) / 2.0
     low, high = np.quantile(means, [tail, 1.0 - tail])
@@ -70,3 +71,11 @@ def paired_difference(
     if not np.isfinite(difference).any():
         return None
     return float(np.nanmean(difference)), mean_interval(difference, clusters=clusters, seed=seed)
+
+
+@cache
+def _resamples(clusters: int, seed: int) -> np.ndarray:
+    """Return (RESAMPLES, C): how often each of C clusters is drawn when C are drawn with replacement."""
+    index = np.random.default_rng(seed).integers(clusters, size=(RESAMPLES, clusters))
+    flat = index + clusters * np.arange(RESAMPLES)[:, None]
+    return np.bincount(flat.ravel(), minlength=RESAMPLES * clusters).reshape(RESAMPLES, clusters).astype(float)

@@ -49,6 +49,7 @@ PAIRS: Pairs = (
     ("generalist", "specialist"),
 )
 """Differences that the recipe promises something about, first minus second."""
+PAIR_METRICS = ("success", "spl", "collision")
 CELL_PAIRS: Pairs = (("generalist", "specialist"),)
 """Differences that are also given scene by scene: distillation may lose nowhere much."""
 
@@ -76,6 +77,7 @@ def summarise(episodes: pd.DataFrame, provenance: Provenance) -> dict[str, list[
         episodes: Rows with ``EPISODE_COLUMNS``.
         provenance: What produced them.
     """
+    episodes = _prepared(episodes)
     by_cell = ["embodiment", "scene", "agent", "protocol", "route"]
     by_robot = ["embodiment", "agent", "protocol", "route"]
     cells = [_cell(group, provenance) for _, group in episodes.groupby(by_cell, sort=False)]
@@ -84,7 +86,7 @@ def summarise(episodes: pd.DataFrame, provenance: Provenance) -> dict[str, list[
         pooled.append(_cell(group, provenance, scene=ALL, embodiment=ALL))
     for cell, group in zip(pooled, _pooled_groups(episodes, by_robot), strict=True):
         cell |= _mean_intervals(group)
-    return {"cells": cells, "pooled": pooled, "comparisons": compare(episodes)}
+    return {"cells": cells, "pooled": pooled, "comparisons": _comparisons(episodes)}
 
 
 def compare(episodes: pd.DataFrame) -> list[Cell]:
@@ -96,6 +98,10 @@ def compare(episodes: pd.DataFrame) -> list[Cell]:
     Returns:
         One entry per pair and metric: first − second, mean over episodes, with a scene-clustered 95 % interval.
     """
+    return _comparisons(_prepared(episodes))
+
+
+def _comparisons(episodes: pd.DataFrame) -> list[Cell]:
     rows = []
     for (protocol, route), part in episodes.groupby(["protocol", "route"], sort=False):
         groups = [(ALL, ALL, PAIRS, part)]
@@ -108,8 +114,12 @@ def compare(episodes: pd.DataFrame) -> list[Cell]:
     return rows
 
 
-def episode_values(episodes: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with the columns ``spl``, ``soft_spl`` and ``sct`` added."""
+def _prepared(episodes: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with what is computed per episode added.
+
+    These are the columns ``spl``, ``soft_spl``, ``sct``; ``cluster``, equal for episodes in the same scene, of whatever
+    robot; and ``key``, equal for the same episode run by different agents.
+    """
     success = episodes["success"].to_numpy(dtype=bool)
     path_m, initial_m = episodes["path_m"].to_numpy(), episodes["initial_geodesic_m"].to_numpy()
     fastest_s, time_s = episodes["fastest_time_s"].to_numpy(), episodes["time_s"].to_numpy()
@@ -118,16 +128,12 @@ def episode_values(episodes: pd.DataFrame) -> pd.DataFrame:
         spl=metrics.spl(success, geodesic_m=initial_m, path_m=path_m),
         soft_spl=metrics.soft_spl(end_geodesic_m=end_m, initial_geodesic_m=initial_m, path_m=path_m),
         sct=metrics.sct(success, fastest_time_s=fastest_s, time_s=time_s),
+        cluster=episodes.groupby(["scene", "scene_seed"], sort=False).ngroup(),
+        key=episodes.groupby(["embodiment", "scene", "scene_seed", "episode"], sort=False).ngroup(),
     )
 
 
-def scene_clusters(episodes: pd.DataFrame) -> np.ndarray:
-    """Return (N,) labels, equal for episodes in the same scene, of whatever robot."""
-    return (episodes["scene"].astype(str) + "/" + episodes["scene_seed"].astype(str)).to_numpy()
-
-
 def _cell(group: pd.DataFrame, provenance: Provenance, *, scene: str = "", embodiment: str = "") -> Cell:
-    group = episode_values(group)
     first = group.iloc[0]
     success = group["success"].to_numpy(dtype=bool)
     interval = statistics.wilson(int(success.sum()), total=len(success))
@@ -166,22 +172,22 @@ def _pooled_groups(episodes: pd.DataFrame, by_robot: Sequence[str]) -> list[pd.D
 
 def _mean_intervals(group: pd.DataFrame) -> Cell:
     """Return the scene-clustered intervals of the pooled row; success's own is Wilson's, as in the cells."""
-    values, clusters = episode_values(group), scene_clusters(group)
+    clusters = group["cluster"].to_numpy()
     names = ("success", "spl", "soft_spl", "sct", "collision")
-    intervals = {n: statistics.mean_interval(values[n].to_numpy(dtype=float), clusters=clusters) for n in names}
+    intervals = {n: statistics.mean_interval(group[n].to_numpy(dtype=float), clusters=clusters) for n in names}
     return {f"{name}_ci95_scenes": None if i is None else list(i) for name, i in intervals.items()}
 
 
 def _pair(group: pd.DataFrame, pair: tuple[str, str]) -> list[Cell]:
-    keys = ["embodiment", "scene", "scene_seed", "episode"]
-    sides = [episode_values(group[group["agent"] == agent]).set_index(keys) for agent in pair]
+    columns = ["key", "cluster", *PAIR_METRICS]
+    sides = [group.loc[group["agent"] == agent, columns].set_index("key") for agent in pair]
     if any(side.empty for side in sides):
         return []
     common = sides[0].index.intersection(sides[1].index)
     first, second = (side.loc[common] for side in sides)
-    clusters = scene_clusters(first.reset_index())
+    clusters = first["cluster"].to_numpy()
     rows = []
-    for metric in ("success", "spl", "collision"):
+    for metric in PAIR_METRICS:
         values = [side[metric].to_numpy(dtype=float) for side in (first, second)]
         result = statistics.paired_difference(*values, clusters=clusters)
         if result is not None:
