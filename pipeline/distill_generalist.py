@@ -1,7 +1,7 @@
 """Stage: distil the specialists into one generalist, first on their recordings, then along its own way (DAgger).
 
-In a DAgger round every robot runs the generalist of the round before, with jittered descriptors; each step is labelled by
-that robot's specialist on the same latent, which the executed commands drive.
+In a DAgger round every robot runs the generalist of the round before, with jittered descriptors; each step is labelled
+by that robot's specialist on the same latent, which the executed commands drive.
 """
 
 import json
@@ -52,7 +52,7 @@ class Config:
     disturbance: Disturbance = field(default_factory=lambda: Disturbance(envs=0.25, deviation=0.2))
     """Less than in the recordings: most rows shall be where the generalist itself goes"""
     drop_failures: bool = False
-    ground: TrainingGround = field(default_factory=lambda: TrainingGround(goals_per_scene=2, episode_seed=2))
+    ground: TrainingGround = field(default_factory=lambda: TrainingGround(goals_per_scene=1, episode_seed=2))
     workers: int = 0
     """Robots that run at once; 0 = one per core"""
     device: str = "cpu"
@@ -88,7 +88,7 @@ def run(config: Config, run: StageRun) -> None:
             else:
                 if number:
                     _collect(config, run, robots, number)
-                _fit_round(config, run, robots, number, report=lambda loss: bar.advance(1, loss=loss))  # noqa: B023
+                _fit_round(config, run, robots, number, report=lambda loss: bar.advance(1, loss=loss))
             history.append(json.loads((folder / "figures.json").read_text(encoding="utf-8")))
     student = load_module(Generalist, run.work / f"round_{config.rounds}", "generalist")
     notes = {"robots": list(robots), **history[-1]}
@@ -98,7 +98,7 @@ def run(config: Config, run: StageRun) -> None:
 
 
 def _fit_round(config: Config, run: StageRun, robots: Sequence[str], number: int, *, report: Any) -> None:
-    """Train on everything recorded so far, from the last round's weights; the figures, written last, finish the round."""
+    """Train on all that is recorded so far, from the last round's weights; the figures, written last, end the round."""
     folder = run.work / f"round_{number}"
     train, val = ({robot: _rows(config, run, robot, part, number) for robot in robots} for part in ("train", "val"))
     student = _student(config, run, number, feature_size=train[robots[0]].features.shape[1]).to(config.device)
@@ -185,6 +185,5 @@ def go_out(outing: Outing) -> None:
 
     environment.reset()
     rows = record(environment, specialist, act, steps=config.round_steps)
-    write_shard(
-        outing.output, rows, kind="specialist", attributes={"embodiment": outing.robot, "round": outing.round, "seed": seed}
-    )
+    attributes = {"embodiment": outing.robot, "round": outing.round, "seed": seed}
+    write_shard(outing.output, rows, kind="specialist", attributes=attributes)

@@ -11,7 +11,6 @@ from pipeline.progress import progress
 from pipeline.run_folder import StageRun
 from pipeline.simulation import training_ground
 from pipeline.simulation.latent import LatentEnvironment, LatentStep, load_base
-from pipeline.simulation.navigation import NavigationEnvironment
 from pipeline.simulation.recording import Disturbance, Noise, outcome_rates, record, specialist_share
 from pipeline.simulation.training_ground import TrainingGround
 from scenes.storage import load_scenes
@@ -63,9 +62,9 @@ def run(config: Config, run: StageRun) -> None:
             bar.advance(config.shard_steps * config.num_envs)
     for path in sorted(run.work.glob("*.h5")):
         path.rename(run.directory / path.name)
-    outcomes = [read_shard(p, kind="specialist", fields=("outcome",)).arrays["outcome"] for p in shard_paths(run.directory)]
-    rows_written = sum(outcome.size for outcome in outcomes)
-    run.metrics.update({"rows": rows_written, **outcome_rates(np.concatenate([o.ravel() for o in outcomes]))})
+    shards = [read_shard(path, kind="specialist", fields=("outcome",)) for path in shard_paths(run.directory)]
+    outcome = np.concatenate([shard.arrays["outcome"].ravel() for shard in shards])
+    run.metrics.update({"rows": outcome.size, **outcome_rates(outcome)})
 
 
 def _columns(config: Config) -> dict[str, slice]:
@@ -88,7 +87,6 @@ def _begin(config: Config, run: StageRun) -> LatentEnvironment:
         device=config.device,
     )
     navigation = environment.environment
-    assert isinstance(navigation, NavigationEnvironment)
     navigation.assign(_queue(navigation.episodes.scene_index >= len(scenes["train"]), config))
     environment.reset()
     return environment

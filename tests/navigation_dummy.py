@@ -110,4 +110,4 @@ def small_base(seed: int = 0) -> Base:
 def plane(*, robot: str = "tiago", num_envs: int = 6, seed: int = 0, privileged: bool = False) -> LatentEnvironment:
     """Return the plane behind the small base policy."""
     navigation = PlaneNavigation(robot=robot, num_envs=num_envs, seed=seed)
-    return LatentEnvironment(navigation, small_base(), privileged=privileged)
+    return LatentEnvironment(navigation, small_base(), privileged=privileged)  # type: ignore[arg-type]

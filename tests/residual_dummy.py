@@ -1,4 +1,4 @@
-"""A small batched environment with the latent environment's interface: reach a point on a plane with a wrong base policy."""
+"""A small batched environment with the latent environment's interface: reach a point with a wrong base policy."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -43,7 +43,8 @@ class PointEnvironment:
         truncated = (self._age >= self._limit) & ~success & ~collision
         self._ended = success | collision | truncated
         reward = ((last - distance) + 2.0 * success - 2.0 * collision) * ~first
-        ends = {"success": success, "collision": collision, "fall": first & False, "timeout": truncated, "broken": first & False}
+        never = torch.zeros_like(first)
+        ends = {"success": success, "collision": collision, "fall": never, "timeout": truncated, "broken": never}
         assert tuple(ends) == OUTCOMES
         features, privileged = self._features(), self._goal.repeat(1, 8)[:, : self.privileged_size]
         return LatentStep(

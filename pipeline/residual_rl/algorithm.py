@@ -1,5 +1,6 @@
 """PPO of RLlib's new API stack, configured for a residual policy over a natively batched environment."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,7 @@ def build(
         module_config: See ``ResidualModule``.
         device: Torch device of the learner.
     """
+    logging.getLogger("ray.rllib").setLevel(logging.ERROR)  # it announces its own API on every start
     register_env(ENVIRONMENT, environment)
     runners = config.env_runners
     horizon = max(8, config.horizon // max(1, runners))

@@ -1,7 +1,7 @@
 """RLlib checkpoints that survive a kill at any moment; they serve only to resume inside the stage that wrote them.
 
-RLlib writes its files straight into the directory it is given, and reading one unpickles. So a checkpoint is written to a
-temporary sibling, hashed, given its manifest last and renamed; whatever has no valid manifest does not exist.
+RLlib writes its files straight into the directory it is given, and reading one unpickles. So a checkpoint is written
+to a temporary sibling, hashed, given its manifest last and renamed; whatever has no valid manifest does not exist.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ def save(directory: Path, *, control_steps: int, state: dict[str, Any], write: C
     (temporary / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     _fsync(temporary / MANIFEST)
     shutil.rmtree(final, ignore_errors=True)
-    os.replace(temporary, final)
+    temporary.replace(final)
     _fsync(directory)
     _prune(directory)
     return final

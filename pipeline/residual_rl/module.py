@@ -13,8 +13,8 @@ from world_model.residual_head import Critic, CriticConfig, ResidualHead, Residu
 class ResidualModule(TorchRLModule, ValueFunctionAPI):
     """Gaussian over the residual shares of the robot's active dimensions, and the value.
 
-    ``model_config`` holds plain values: ``actor`` (fields of ``ResidualHeadConfig``), ``critic`` (of ``CriticConfig``) and
-    ``active`` (indices into the command). The frozen base policy runs in the environment, once per step.
+    ``model_config`` holds plain values: ``actor`` (fields of ``ResidualHeadConfig``), ``critic`` (of ``CriticConfig``)
+    and ``active`` (indices into the command). The frozen base policy runs in the environment, once per step.
     """
 
     def setup(self) -> None:

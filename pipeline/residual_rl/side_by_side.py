@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -30,25 +30,28 @@ def train_many(jobs: Sequence[Job], *, done: Callable[[Job, dict[str, Any]], Non
         RuntimeError: If one failed; the others are finished first.
     """
     failed: dict[str, BaseException] = {}
-    with _ray(), ExitStack() as stack:
+    with connected(), ExitStack() as stack:
         bars = {job.name: _Bar(job, stack.enter_context(progress(job.ppo.control_steps, job.name))) for job in jobs}
-        for job, result in _results(jobs, watch=lambda: [bar.update() for bar in bars.values()]):
+        for job, result in _results(jobs, bars=bars):
             bars[job.name].update()
             if isinstance(result, BaseException):
                 failed[job.name] = result
             else:
                 done(job, result)
     for name, error in failed.items():
-        raise RuntimeError(f"training of '{name}' failed; what it had learned is kept, the same command resumes") from error
+        raise RuntimeError(f"training of '{name}' failed; its last checkpoint is kept") from error
 
 
-def _results(jobs: Sequence[Job], *, watch: Callable[[], Any]) -> Iterator[tuple[Job, dict[str, Any] | BaseException]]:
+def _results(
+    jobs: Sequence[Job], *, bars: Mapping[str, "_Bar"]
+) -> Iterator[tuple[Job, dict[str, Any] | BaseException]]:
     """Run the jobs, never more at once than there are cores for, and yield each when it is finished."""
     available = int(ray.cluster_resources().get("CPU", 1))
     asked = max(1 + job.ppo.env_runners for job in jobs)
     if asked > available:
         raise ValueError(f"one specialist asks for {asked} cores and there are {available}; lower --ppo.env-runners")
-    waiting, running = list(jobs), {}
+    waiting = list(jobs)
+    running: dict[Any, Job] = {}
     while waiting or running:
         while waiting and len(running) < available // asked:
             job = waiting.pop(0)
@@ -56,7 +59,8 @@ def _results(jobs: Sequence[Job], *, watch: Callable[[], Any]) -> Iterator[tuple
             task = ray.remote(num_cpus=1, num_gpus=_gpus(job, jobs), max_calls=1, max_retries=0)(train)
             running[task.remote(job)] = job
         ready, _ = ray.wait(list(running), timeout=_POLL_S)
-        watch()
+        for bar in bars.values():
+            bar.update()
         for reference in ready:
             job = running.pop(reference)
             try:
@@ -92,7 +96,7 @@ class _Bar:
 
 
 @contextmanager
-def _ray() -> Iterator[None]:
+def connected() -> Iterator[None]:
     """Join the cluster that RAY_ADDRESS names, or start Ray on this machine alone; shut it down in the end."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

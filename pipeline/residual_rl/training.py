@@ -56,8 +56,8 @@ class Job:
 def train(job: Job) -> dict[str, Any]:
     """Train one specialist, or what is left of it after a kill; return its final figures.
 
-    Writes ``residual_head`` and ``critic`` (safetensors and JSON) and ``curve.json`` into ``job.output``. The weights are
-    those of the last iteration.
+    Writes ``residual_head`` and ``critic`` (safetensors and JSON) and ``curve.json`` into ``job.output``. The weights
+    are those of the last iteration.
     """
     torch.set_num_threads(job.threads)
     job.work.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def train(job: Job) -> dict[str, Any]:
         write_atomically(job.output / CURVE, json.dumps(curve).encode())
         return curve[-1]
     finally:
-        _dispose(learner)
+        dispose(learner)
 
 
 def _loop(learner: PPO, job: Job) -> list[dict[str, Any]]:
@@ -175,7 +175,7 @@ def _learning(result: dict[str, Any], ppo: PpoConfig) -> dict[str, float]:
     return {name: round(float(value), 5) for name, value in values.items() if math.isfinite(float(value))}
 
 
-def _dispose(learner: PPO) -> None:
+def dispose(learner: PPO) -> None:
     """Stop RLlib and remove the empty folder that it makes in the home directory."""
     logs = Path(learner.logdir)
     learner.stop()

@@ -1,7 +1,7 @@
 """RLlib's view of a batch of environments: one natively batched gymnasium ``VectorEnv`` over latent features."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import gymnasium
 import numpy as np
@@ -43,7 +43,7 @@ class ResidualVectorEnvironment(VectorEnv):
     (B, A) in shares of the limits; it may leave [-1, 1] (a Gaussian) and is clipped here.
     """
 
-    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
 
     def __init__(self, environment: BatchedEnvironment, *, reward_scale: float) -> None:
         self.environment = environment
@@ -55,7 +55,7 @@ class ResidualVectorEnvironment(VectorEnv):
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(self.active),), np.float32)
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, self.num_envs)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
-        self._tally = {name: 0 for name in ("episodes", "control_steps", *OUTCOMES)}
+        self._tally = dict.fromkeys(("episodes", "control_steps", *OUTCOMES), 0)
 
     def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None) -> Any:
         """Return the first observations; the environment was seeded when it was built."""

@@ -5,15 +5,15 @@ The encoder and the base head run once per control step, here; whoever learns on
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
-from embodiments.embodiment import Embodiment
 from embodiments.limits import active_dimensions
 from embodiments.spaces import COMMAND_SIZE
 from pipeline.simulation.body import PATCH_SIDE
+from pipeline.simulation.navigation import NavigationEnvironment, Step
 from pipeline.simulation.observation import Observation
+from pipeline.simulation.tracker import Outcome
 from world_model.base_head import BaseHead, base_features, policy_feature_size, policy_features
 from world_model.checkpoint import load_module
 from world_model.network import WorldModel
@@ -22,52 +22,6 @@ CLEARANCE_SCALE_M = 1.0
 GEODESIC_SCALE_M = 5.0
 PRIVILEGED_SIZE = PATCH_SIDE**2 + 4
 """Clearances around the body, the way down the shortest path, geodesic distance and clearance."""
-
-
-class OutcomeLike(Protocol):
-    """How episodes ended; (B,) booleans, valid where one has just ended."""
-
-    success: torch.Tensor
-    collision: torch.Tensor
-    fall: torch.Tensor
-    timeout: torch.Tensor
-    broken: torch.Tensor
-
-
-class StepLike(Protocol):
-    """What a control step of the navigation environment gives; see ``navigation.Step``."""
-
-    observation: Observation
-    reward: torch.Tensor
-    terminated: torch.Tensor
-    truncated: torch.Tensor
-    first: torch.Tensor
-
-    @property
-    def outcome(self) -> OutcomeLike:
-        """How episodes ended."""
-        ...
-
-
-class Navigation(Protocol):
-    """What is needed of ``navigation.NavigationEnvironment``."""
-
-    num_envs: int
-    device: str
-    embodiment: Embodiment
-    previous_command: torch.Tensor
-
-    def reset(self) -> StepLike:
-        """Begin a new episode everywhere."""
-        ...
-
-    def step(self, share: torch.Tensor) -> StepLike:
-        """Run one control step with shares (B, 3) of the limits."""
-        ...
-
-    def privileged(self) -> dict[str, torch.Tensor]:
-        """Return what only a privileged critic may see."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +51,7 @@ class LatentStep:
     truncated: torch.Tensor
     first: torch.Tensor
     """(B,) bool: this observation opens an episode; the action was ignored and the reward is 0."""
-    outcome: OutcomeLike
+    outcome: Outcome
 
     @property
     def base_share(self) -> torch.Tensor:
@@ -115,7 +69,7 @@ def load_base(directory: Path, *, device: str = "cpu") -> Base:
 class LatentEnvironment:
     """A batch of navigation environments seen through the frozen base policy; NEXT_STEP autoreset."""
 
-    def __init__(self, environment: Navigation, base: Base, *, privileged: bool = False) -> None:
+    def __init__(self, environment: NavigationEnvironment, base: Base, *, privileged: bool = False) -> None:
         """Wrap an environment.
 
         Args:
@@ -151,7 +105,7 @@ class LatentEnvironment:
         """Length P of the privileged inputs."""
         return PRIVILEGED_SIZE if self._privileged else 0
 
-    def _see(self, step: StepLike) -> LatentStep:
+    def _see(self, step: Step) -> LatentStep:
         self._last = LatentStep(
             observation=step.observation,
             features=self._features(step.observation, step.first),

@@ -50,7 +50,7 @@ class Noise:
 
 @torch.no_grad()
 def specialist_share(specialist: ResidualHead, step: LatentStep) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the specialist's Gaussian over the full share: mean (B, 3) = base + residual, not clipped, log_std (B, 3)."""
+    """Return the specialist's Gaussian over the full share: mean (B, 3), not clipped, and log_std (B, 3)."""
     mean, log_std = specialist(step.features)
     return step.base_share + mean, log_std.expand_as(mean)
 

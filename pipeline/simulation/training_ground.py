@@ -16,9 +16,9 @@ from scenes.scene import Scene
 class TrainingGround:
     """What episodes are practised and under which randomisation."""
 
-    goals_per_scene: int = 4
-    """Goals are what costs time to prepare; several starts share one"""
-    starts_per_goal: int = 4
+    goals_per_scene: int = 2
+    """Goals are what costs time to prepare (a tenth of a second each), so several starts share one"""
+    starts_per_goal: int = 6
     randomisation: Randomisation = field(default_factory=training)
     """Moderate, so that gaits stay inside what they were trained for"""
     reward: RewardConfig = field(default_factory=RewardConfig)
