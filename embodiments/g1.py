@@ -80,7 +80,7 @@ EMBODIMENT = Embodiment(
         vfov_rad=math.radians(58.0),
         min_range_m=0.28,
         max_range_m=10.0,
-        source="d435_joint of g1_29dof_rev_1_0.urdf (x 0.058, pitch 0.8308 rad) on the standing body; field of view and "
-        "range: RealSense D435i data sheet",
+        source="d435_joint of g1_29dof_rev_1_0.urdf (x 0.058, pitch 0.8308 rad) on the standing body; field of view "
+        "and range: RealSense D435i data sheet",
     ),
 )

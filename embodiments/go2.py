@@ -53,13 +53,19 @@ EMBODIMENT = Embodiment(
         source="a brisk indoor walk, well inside what the gait was trained for (Unitree states up to 3.7 m/s); reverse "
         "and lateral: spaces.py",
     ),
-    # Trunk 0.76 x 0.19 m; the feet stand at x = +-0.19, y = +-0.14 and swing about 0.12 m fore and aft, 0.05 m sideways.
+    # Trunk 0.74 x 0.19 m; the feet stand at x = +0.18 and -0.21, y = +-0.17, and swing about 0.12 m fore and aft.
     # Nothing reaches above 0.45 m.
     outline=(
-        (Disc(x_m=0.22, y_m=0.0, radius_m=0.24), Disc(x_m=0.0, y_m=0.0, radius_m=0.22),
-         Disc(x_m=-0.22, y_m=0.0, radius_m=0.24)),
-        (Disc(x_m=0.20, y_m=0.0, radius_m=0.19), Disc(x_m=0.0, y_m=0.0, radius_m=0.19),
-         Disc(x_m=-0.20, y_m=0.0, radius_m=0.19)),
+        (
+            Disc(x_m=0.22, y_m=0.0, radius_m=0.24),
+            Disc(x_m=0.0, y_m=0.0, radius_m=0.22),
+            Disc(x_m=-0.22, y_m=0.0, radius_m=0.24),
+        ),
+        (
+            Disc(x_m=0.20, y_m=0.0, radius_m=0.19),
+            Disc(x_m=0.0, y_m=0.0, radius_m=0.19),
+            Disc(x_m=-0.20, y_m=0.0, radius_m=0.19),
+        ),
         (),
         (),
     ),
@@ -71,7 +77,7 @@ EMBODIMENT = Embodiment(
         vfov_rad=math.radians(58.0),
         min_range_m=0.28,
         max_range_m=10.0,
-        source="our choice: a RealSense D435i on the head plate, before everything of the body (the URDF has no camera); "
-        "8 deg down shows the ground from 0.5 m on; field of view and range: D435i data sheet",
+        source="our choice: a RealSense D435i on the head plate, before everything of the body (the URDF has no "
+        "camera); 8 deg down shows the ground from 0.5 m on; field of view and range: D435i data sheet",
     ),
 )

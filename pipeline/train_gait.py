@@ -40,8 +40,15 @@ class Config:
     """Stop training here even if ``steps`` are not done."""
     device: str = "cpu"
     seed: int = 0
+    out: str = "runs/gaits"
+    """Folder of checkpoints, logs and weights; a run continues from what it finds there."""
     ship: bool = False
     """Also write the weights into ``embodiments/gaits/``."""
+
+
+def main(config: Config) -> None:
+    """Train into ``config.out``."""
+    train(config, Path(config.out))
 
 
 def train(config: Config, directory: Path) -> None:
@@ -80,9 +87,7 @@ def train_one(config: Config, name: str, directory: Path) -> None:
     torch.manual_seed(config.seed)
     embodiment = registry.get(name)
     directory.mkdir(parents=True, exist_ok=True)
-    env = GaitEnvironment(
-        embodiment, num_envs=config.num_envs, task=GaitTask(), device=config.device, seed=config.seed
-    )
+    env = GaitEnvironment(embodiment, num_envs=config.num_envs, task=GaitTask(), device=config.device, seed=config.seed)
     runner = _make_runner(env, config, directory)
     progress = _resume(runner, directory)
     per_iteration = config.num_envs * ROLLOUT_STEPS
@@ -106,6 +111,7 @@ def train_one(config: Config, name: str, directory: Path) -> None:
 
 
 def _make_runner(env: "GaitEnvironment", config: Config, directory: Path) -> "OnPolicyRunner":
+    import torch
     from rsl_rl.runners import OnPolicyRunner
 
     from pipeline.simulation.gait_environment import augment
@@ -126,7 +132,7 @@ def _make_runner(env: "GaitEnvironment", config: Config, directory: Path) -> "On
         "critic": {"class_name": "MLPModel", "hidden_dims": list(HIDDEN), "activation": "elu"},
         "algorithm": {
             "class_name": "PPO",
-            "num_learning_epochs": 4,
+            "num_learning_epochs": 3,
             "num_mini_batches": 4,
             "entropy_coef": 0.003,
             "learning_rate": 1e-3,
@@ -137,7 +143,10 @@ def _make_runner(env: "GaitEnvironment", config: Config, directory: Path) -> "On
         },
     }
     with (directory / "rsl_rl.log").open("a") as log, contextlib.redirect_stdout(log):
-        return OnPolicyRunner(env, settings, log_dir=str(directory / "tensorboard"), device=config.device)
+        runner = OnPolicyRunner(env, settings, log_dir=str(directory / "tensorboard"), device=config.device)
+    # Only logged where mirrored data are used, and a seventh of the update's cost.
+    runner.alg.symmetry.compute_loss = lambda *_: torch.zeros(())
+    return runner
 
 
 def _resume(runner: "OnPolicyRunner", directory: Path) -> dict[str, float]:
@@ -160,7 +169,8 @@ def _checkpoint(runner: "OnPolicyRunner", directory: Path, progress: dict[str, f
 
 def _report(name: str, env: "GaitEnvironment", progress: dict[str, float], total: int) -> None:
     log = env.last_log
-    figures = "  ".join(f"{key} {log[key]:.3f}" for key in ("falls", "error/linear_mps", "error/yaw_radps", "error/stand_mps"))
+    keys = ("falls", "error/linear_mps", "error/yaw_radps", "error/stand_mps")
+    figures = "  ".join(f"{key} {float(log[key]):.3f}" for key in keys)
     rate = progress["steps"] / max(progress["seconds"], 1e-9)
     print(f"{name}: {progress['steps'] / 1e6:6.2f} / {total / 1e6:.1f} M steps  {rate:5.0f}/s  {figures}", flush=True)
 

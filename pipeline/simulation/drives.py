@@ -40,7 +40,7 @@ def make_drive(embodiment: Embodiment, physics: RobotPhysics, *, gait_weights: P
 
 
 class WheelDrive:
-    """Two wheels: velocity targets from track and wheel radius; the command is already inside the acceleration limits."""
+    """Two wheels: velocity targets from track and wheel radius; commands are already inside the acceleration limits."""
 
     def __init__(self, drive: DifferentialDrive, physics: RobotPhysics, *, substeps: int) -> None:
         self._physics, self._substeps = physics, substeps
@@ -60,9 +60,7 @@ class WheelDrive:
 class LegDrive:
     """A learned gait on proprioception."""
 
-    def __init__(
-        self, drive: GaitDrive, physics: RobotPhysics, *, substeps: int, weights: Path | None = None
-    ) -> None:
+    def __init__(self, drive: GaitDrive, physics: RobotPhysics, *, substeps: int, weights: Path | None = None) -> None:
         self._physics, self._substeps = physics, substeps
         self._network = load_gait(drive, weights).to(physics.device)
         self._controller = GaitController(drive, num_envs=physics.num_envs, device=physics.device)

@@ -163,13 +163,14 @@ class GaitEnvironment(VecEnv):
 
     def _log(self, done: torch.Tensor, fallen: torch.Tensor) -> dict[str, torch.Tensor]:
         ended = done.float().sum().clamp(min=1.0)
-        log = {f"reward/{name}": (value * done).sum() / ended / self.task.episode_s for name, value in self._sums.items()}
+        scale = 1.0 / (ended * self.task.episode_s)
+        log = {f"reward/{name}": (value * done).sum() * scale for name, value in self._sums.items()}
         log["falls"] = fallen.float().mean() * DRIVE_HZ
-        error, moving = self._mean_error.abs(), is_moving(self.command)
         log["error/linear_mps"] = self._mean_error[:, :2].norm(dim=-1).mean()
-        log["error/yaw_radps"] = error[:, 2].mean()
-        still = (~moving).float()
-        log["error/stand_mps"] = (self.physics.velocity_b[:, :2].norm(dim=-1) * still).sum() / still.sum().clamp(min=1.0)
+        log["error/yaw_radps"] = self._mean_error[:, 2].abs().mean()
+        still = (~is_moving(self.command)).float()
+        speed = self.physics.velocity_b[:, :2].norm(dim=-1)
+        log["error/stand_mps"] = (speed * still).sum() / still.sum().clamp(min=1.0)
         return log
 
     def _reset(self, mask: torch.Tensor) -> None:
@@ -179,8 +180,9 @@ class GaitEnvironment(VecEnv):
             self.controller.reset(mask, self._rand())
             self.episode_length_buf = torch.where(mask, 0, self.episode_length_buf)
             self._sums = {name: torch.where(mask, 0.0, value) for name, value in self._sums.items()}
-            self._mean_error = torch.where(mask[:, None], 0.0, self._mean_error)
             self._resample(mask)
+            # At rest the error is the whole command; starting at zero would pay for falling again and again.
+            self._mean_error = torch.where(mask[:, None], self.command, self._mean_error)
 
     def _resample(self, mask: torch.Tensor) -> None:
         """Draw new commands (B, 3): stand, turn on the spot, slow, or anywhere in the range."""

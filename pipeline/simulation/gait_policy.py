@@ -3,6 +3,7 @@
 Training and the drive both go through ``GaitController``, so what was trained is what walks.
 """
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -17,7 +18,7 @@ from embodiments.embodiment import GaitDrive
 from embodiments.spaces import DRIVE_HZ, STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
 from pipeline.simulation.physics import RobotPhysics
 
-HIDDEN = (256, 128, 64)
+HIDDEN = (128, 128, 64)
 ACTION_LIMIT = 6.0
 """Actions are clipped here; times ``action_scale_rad`` this is the largest offset from the standing pose."""
 GAITS_FOLDER = Path(__file__).parents[2] / "embodiments" / "gaits"
@@ -92,7 +93,7 @@ def make_network(joints: int) -> nn.Sequential:
     """Return the actor: (B, O) -> (B, J)."""
     sizes = (observation_size(joints), *HIDDEN)
     layers: list[nn.Module] = []
-    for size, following in zip(sizes[:-1], sizes[1:], strict=True):
+    for size, following in itertools.pairwise(sizes):
         layers += [nn.Linear(size, following), nn.ELU()]
     return nn.Sequential(*layers, nn.Linear(HIDDEN[-1], joints))
 

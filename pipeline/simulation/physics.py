@@ -330,7 +330,7 @@ class RobotPhysics:
         self._state.clear()
 
     def _take_errors(self) -> torch.Tensor:
-        """Read and clear the solver's error flags (B,): Genesis would otherwise stop the whole batch for one of them."""
+        """Read and clear the solver's error flags (B,): for one of them Genesis would stop the whole batch."""
         failed = self._scene.rigid_solver.get_error_envs_mask()
         if bool(failed.any()):
             self._scene.rigid_solver._errno.fill(0)

@@ -1,4 +1,4 @@
-"""The robot's own URDF, made ready for the simulator: joints locked in the stowed posture, contact shapes, absolute paths."""
+"""The robot's own URDF made ready for the simulator: locked joints, contact shapes, absolute mesh paths."""
 
 import importlib.metadata
 import xml.etree.ElementTree as ElementTree

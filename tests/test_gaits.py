@@ -1,0 +1,171 @@
+"""Gaits: one observation layout, true left-right mirroring, and shipped weights that do what they are told."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from embodiments.embodiment import GaitDrive
+from embodiments.registry import get, names
+from pipeline.simulation import gait_policy, robot_model
+from tests.separate_process import call
+
+ROBOTS = [name for name in names() if isinstance(get(name).drive, GaitDrive)]
+
+
+def still_physics(count: int, joints: int) -> SimpleNamespace:
+    """A robot that stands upright and does not move."""
+    return SimpleNamespace(
+        angular_velocity_b=torch.zeros(count, 3),
+        projected_gravity_b=torch.tensor([[0.0, 0.0, -1.0]]).expand(count, 3),
+        joint_position=torch.zeros(count, joints),
+        joint_velocity=torch.full((count, joints), 2.0),
+    )
+
+
+@pytest.fixture(params=ROBOTS)
+def drive(request) -> GaitDrive:
+    return get(request.param).drive
+
+
+def test_layout_covers_every_number_once():
+    parts = gait_policy.layout(12)
+    covered = [index for part in parts.values() for index in range(part.start, part.stop)]
+    assert covered == list(range(47))
+    assert gait_policy.observation_size(12) == 47  # 3 + 3 + 3 + 2 + 3 x 12
+    assert parts["command"] == slice(6, 9)
+
+
+def test_observation_holds_what_the_layout_says(drive):
+    joints = len(drive.joints)
+    controller = gait_policy.GaitController(drive, num_envs=2, device="cpu")
+    controller.reset(torch.tensor([True, True]), torch.tensor([0.25, 0.25]))
+    command = torch.tensor([[0.5, -0.1, 0.3], [0.0, 0.0, 0.0]])
+    observation = controller.observe(still_physics(2, joints), command)
+    parts = gait_policy.layout(joints)
+    assert observation[0, parts["projected_gravity_b"]].tolist() == [0.0, 0.0, -1.0]
+    assert observation[0, parts["command"]].tolist() == pytest.approx([1.0, -0.2, 0.3])
+    assert observation[0, parts["clock"]].tolist() == pytest.approx([1.0, 0.0], abs=1e-6)
+    assert observation[1, parts["clock"]].tolist() == [0.0, 0.0]
+    assert observation[0, parts["joint_position"]].tolist() == pytest.approx([-angle for angle in drive.default_rad])
+    assert observation[0, parts["joint_velocity"]].tolist() == pytest.approx([0.1] * joints)
+
+
+def test_cycle_runs_while_moving_and_rests_while_standing(drive):
+    controller = gait_policy.GaitController(drive, num_envs=2, device="cpu")
+    command = torch.tensor([[0.5, 0.0, 0.0], [0.0, 0.0, 0.04]])
+    action = torch.full((2, len(drive.joints)), 0.5)
+    targets = controller.act(action, command)
+    assert controller.phase.tolist() == pytest.approx([0.02 / drive.cycle_s, 0.0])
+    expected = [angle + 0.5 * drive.action_scale_rad for angle in drive.default_rad]
+    assert targets[0].tolist() == pytest.approx(expected)
+    controller.reset(torch.tensor([True, False]))
+    assert controller.phase[0] == 0.0
+    assert controller.previous_action[0].abs().sum() == 0.0
+    assert controller.previous_action[1].tolist() == pytest.approx([0.5] * len(drive.joints))
+
+
+def test_mirroring_twice_changes_nothing(drive):
+    joints = len(drive.joints)
+    mirror = gait_policy.Mirror(drive)
+    generator = torch.Generator().manual_seed(0)
+    observation = torch.randn(5, gait_policy.observation_size(joints), generator=generator)
+    action = torch.randn(5, joints, generator=generator)
+    assert torch.equal(mirror.observation(mirror.observation(observation)), observation)
+    assert torch.equal(mirror.action(mirror.action(action)), action)
+
+
+def test_standing_pose_is_its_own_mirror_image(drive):
+    pose = torch.tensor([drive.default_rad])
+    assert torch.equal(gait_policy.Mirror(drive).action(pose), pose)
+
+
+@pytest.mark.parametrize("name", ROBOTS)
+def test_mirrored_joints_put_the_feet_at_mirrored_places(name):
+    embodiment = get(name)
+    drive = embodiment.drive
+    root = robot_model.build_urdf(embodiment, all_links_collide=False)
+    angles = np.random.default_rng(0).uniform(-0.4, 0.4, len(drive.joints)) + np.asarray(drive.default_rad)
+    mirrored = gait_policy.Mirror(drive).action(torch.as_tensor(angles)).numpy()
+    poses = robot_model.link_poses(root, dict(zip(drive.joints, angles, strict=True)))
+    images = robot_model.link_poses(root, dict(zip(drive.joints, mirrored, strict=True)))
+    for left, right in zip(drive.feet[0::2], drive.feet[1::2], strict=True):
+        for one, other in ((left, right), (right, left)):
+            # The model's own left and right legs differ by up to a tenth of a millimetre.
+            np.testing.assert_allclose(images[one][:3, 3], poses[other][:3, 3] * [1, -1, 1], atol=3e-4)
+
+
+def test_mirrored_observation_by_hand():
+    drive = get("go2").drive
+    parts = gait_policy.layout(12)
+    observation = torch.zeros(1, 47)
+    observation[0, parts["angular_velocity_b"]] = torch.tensor([1.0, 2.0, 3.0])
+    observation[0, parts["command"]] = torch.tensor([0.4, 0.5, 0.6])
+    observation[0, parts["clock"]] = torch.tensor([0.8, 0.6])
+    observation[0, parts["joint_position"].start] = 0.7  # front left hip
+    image = gait_policy.Mirror(drive).observation(observation)[0]
+    assert image[parts["angular_velocity_b"]].tolist() == [-1.0, 2.0, -3.0]
+    assert image[parts["command"]].tolist() == pytest.approx([0.4, -0.5, -0.6])
+    assert image[parts["clock"]].tolist() == pytest.approx([-0.8, -0.6])
+    assert image[parts["joint_position"]].tolist() == pytest.approx([0, 0, 0, -0.7] + [0] * 8)
+
+
+def test_weights_survive_saving(drive, tmp_path):
+    torch.manual_seed(0)
+    network = gait_policy.make_network(len(drive.joints))
+    gait_policy.save_gait(network, tmp_path / "a.safetensors", {"steps": 1})
+    loaded = gait_policy.load_gait(drive, tmp_path / "a.safetensors")
+    observation = torch.randn(3, gait_policy.observation_size(len(drive.joints)))
+    assert torch.equal(loaded(observation), network(observation))
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_missing_and_foreign_weights_are_named(drive, tmp_path):
+    with pytest.raises(FileNotFoundError, match="pipeline train_gait --embodiments nobody"):
+        gait_policy.load_gait(drive, tmp_path / "nobody.safetensors")
+    (tmp_path / "foreign.safetensors").write_bytes(b"not weights")
+    with pytest.raises(ValueError, match="'foreign"):
+        gait_policy.load_gait(drive, tmp_path / "foreign.safetensors")
+
+
+COMMANDS = (
+    (0.4, 0.0, 0.0), (-0.2, 0.0, 0.0), (0.0, 0.2, 0.0), (0.0, -0.2, 0.0), (0.0, 0.0, 0.6), (0.0, 0.0, -0.6),
+    (0.4, 0.0, 0.4), (0.0, 0.0, 0.15),
+)  # fmt: skip
+
+
+def walk(name: str) -> dict[str, np.ndarray]:
+    """Walk every command for 5 s, then stand for 4 s. Runs in a process of its own."""
+    from pipeline.simulation.drives import make_drive
+    from pipeline.simulation.physics import RobotPhysics
+
+    embodiment = get(name)
+    physics = RobotPhysics(embodiment, num_envs=len(COMMANDS))
+    drive = make_drive(embodiment, physics)
+    command = torch.tensor(COMMANDS)
+    velocities, fell = [], torch.zeros(len(COMMANDS), dtype=torch.bool)
+    for step in range(450):
+        drive.step(command if step < 250 else torch.zeros_like(command))
+        velocities.append(physics.velocity_b)
+        fell |= physics.fallen()
+    stacked = torch.stack(velocities).numpy()
+    return {"walk": stacked[100:250].mean(0), "stand": stacked[400:], "fell": fell.numpy()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ROBOTS)
+def test_shipped_gait_does_what_it_is_told(name):
+    drive = get(name).drive
+    if not (gait_policy.GAITS_FOLDER / drive.weights).is_file():
+        pytest.skip(f"no weights for {name} in embodiments/gaits: run 'python -m pipeline train_gait'")
+    result = call(walk, name)
+    assert not result["fell"].any()
+    error = result["walk"] - np.asarray(COMMANDS)
+    assert np.abs(error[:, :2]).max() < 0.12
+    assert np.abs(error[:, 2]).max() < 0.12
+    speed = np.hypot(result["stand"][..., 0], result["stand"][..., 1])
+    assert (speed < 0.1).mean() > 0.95
+    assert (np.abs(result["stand"][..., 2]) < 0.1).mean() > 0.95
+    assert math.isfinite(float(speed.max()))
