@@ -13,7 +13,8 @@ _THINGS: tuple[tuple[Make, float], ...] = (
     (furniture.box_pile, 0.18),
     (furniture.pallet, 0.10),
     (furniture.table, 0.12),
-    (furniture.screen, 0.10),
+    (furniture.screen, 0.06),
+    (furniture.nook, 0.10),
     (furniture.person, 0.10),
     (furniture.bench, 0.06),
     (furniture.plant, 0.04),
@@ -31,8 +32,8 @@ def _draw(rng: np.random.Generator, name: str) -> Scene:
     layout = Layout(rng, width_m=rng.uniform(12.0, 15.0), depth_m=rng.uniform(12.0, 15.0))
     hall = layout.inner()
     weights = np.asarray([weight for _, weight in _THINGS])
-    for _ in range(round(hall.area_m2 * rng.uniform(0.22, 0.30))):
+    for _ in range(round(hall.area_m2 * rng.uniform(0.26, 0.36))):
         make = _THINGS[int(rng.choice(len(_THINGS), p=weights / weights.sum()))][0]
-        scatter(layout, hall, make, count=1, tries=14)
+        scatter(layout, hall, make, count=1, tries=24)
     along_walls(layout, hall, furniture.box_pile, count=4, askew_rad=0.4)
     return layout.scene(name=name, kind="clutter")

@@ -121,6 +121,15 @@ def screen(rng: np.random.Generator) -> Item:
     return item(boxes([(0.0, 0.0, 0.12, width, 0.0, height)], semantic=FURNITURE, known=True))
 
 
+def nook(rng: np.random.Generator) -> Item:
+    """Return partitions in the shape of an L or a U, open to +x: a trap for whoever drives straight at the goal."""
+    width, depth, height = rng.uniform(1.4, 2.4), rng.uniform(0.8, 1.4), rng.uniform(1.2, 1.9)
+    sides = (-1, 1) if rng.random() < 0.5 else (1,)
+    back: Part = (-depth / 2.0 + 0.06, 0.0, 0.12, width, 0.0, height)
+    arms: list[Part] = [(0.0, side * (width / 2.0 - 0.06), depth, 0.12, 0.0, height) for side in sides]
+    return item(boxes([back, *arms], semantic=FURNITURE, known=True))
+
+
 def plant(rng: np.random.Generator) -> Item:
     """Return a potted plant: a pot and a wider crown."""
     pot, crown = rng.uniform(0.14, 0.22), rng.uniform(0.22, 0.38)

@@ -1,5 +1,6 @@
 """A floor plan under construction: walls with doors, and items placed so that a wide body still gets everywhere."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -191,31 +192,39 @@ class Layout:
         self.solids += [moved(solid, xy, yaw_rad) for solid in item.solids]
         self._mark(self._items, xy, (item.half_x_m, item.half_y_m), yaw_rad, 0.0)
 
+    def _window(self, xy: Sequence[float], reach_m: float) -> tuple[slice, slice]:
+        """Return the part of the floor raster within ``reach_m`` of a point, along both axes."""
+        rows, columns = self._walls.shape
+        first_column, last_column = (int((xy[0] + sign * reach_m) / _CELL_M + 0.5) for sign in (-1.0, 1.0))
+        first_row, last_row = (int((xy[1] + sign * reach_m) / _CELL_M + 0.5) for sign in (-1.0, 1.0))
+        return (
+            slice(min(max(first_row, 0), rows), min(max(last_row, 0), rows)),
+            slice(min(max(first_column, 0), columns), min(max(last_column, 0), columns)),
+        )
+
     def _near(
-        self, xy: Sequence[float], half: tuple[float, float], yaw_rad: float, gap_m: float
-    ) -> tuple[tuple[slice, slice], np.ndarray]:
-        """Return a window of the floor raster and which of its cells lie within ``gap_m`` of a turned rectangle."""
-        radius = float(np.hypot(*half)) + max(gap_m, 0.0) + _CELL_M
-        columns = slice(*np.searchsorted(self._x, (xy[0] - radius, xy[0] + radius)))
-        rows = slice(*np.searchsorted(self._y, (xy[1] - radius, xy[1] + radius)))
-        dx, dy = self._x[columns][None, :] - xy[0], self._y[rows][:, None] - xy[1]
-        cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
+        self, window: tuple[slice, slice], xy: Sequence[float], half: tuple[float, float], yaw_rad: float, gap_m: float
+    ) -> np.ndarray:
+        """Return which cells of a window lie within ``gap_m`` of a turned rectangle, or that deep in it if negative."""
+        dx, dy = self._x[window[1]][None, :] - xy[0], self._y[window[0]][:, None] - xy[1]
+        cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
         over_x, over_y = np.abs(dx * cos + dy * sin) - half[0], np.abs(dy * cos - dx * sin) - half[1]
         if gap_m <= 0.0:
-            return (rows, columns), np.maximum(over_x, over_y) <= gap_m
-        return (rows, columns), np.hypot(over_x.clip(min=0.0), over_y.clip(min=0.0)) <= gap_m
+            return np.maximum(over_x, over_y) <= gap_m
+        return np.maximum(over_x, 0.0) ** 2 + np.maximum(over_y, 0.0) ** 2 <= gap_m**2
 
     def _mark(
         self, raster: np.ndarray, xy: Sequence[float], half: tuple[float, float], yaw_rad: float, gap_m: float
     ) -> None:
-        window, near = self._near(xy, half, yaw_rad, gap_m)
-        raster[window] |= near
+        window = self._window(xy, math.hypot(*half) + max(gap_m, 0.0) + _CELL_M)
+        raster[window] |= self._near(window, xy, half, yaw_rad, gap_m)
 
     def _touches(
         self, raster: np.ndarray, xy: Sequence[float], half: tuple[float, float], yaw_rad: float, gap_m: float
     ) -> bool:
-        window, near = self._near(xy, half, yaw_rad, gap_m)
-        return bool((raster[window] & near).any())
+        window = self._window(xy, math.hypot(*half) + max(gap_m, 0.0) + _CELL_M)
+        part = raster[window]
+        return bool(part.any()) and bool((part & self._near(window, xy, half, yaw_rad, gap_m)).any())
 
 
 def draw_connected(draw: Callable[[], Scene]) -> Scene:

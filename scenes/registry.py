@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scenes import nav2_map
 from scenes.scene import Scene
 
 SPLITS = ("train", "val", "test")
@@ -76,8 +77,6 @@ def load(name_or_path: str | Path, *, split: str = "test", index: int = 0) -> Sc
         raise ValueError(
             f"no scene kind '{text}'{_hint(text, names())} Known kinds: {', '.join(names())}; or give a map's yaml."
         )
-    import scenes.nav2_map as nav2_map  # needs PyYAML and Pillow, which generated scenes do not
-
     return nav2_map.load_scene(Path(text))
 
 
