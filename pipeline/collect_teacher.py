@@ -66,13 +66,13 @@ def run(config: Config, run: StageRun) -> None:
     environment = make_environment(
         task, config=NavigationConfig(randomisation=training()), num_envs=config.num_envs, seed=config.seed
     )
-    shards = config.steps // config.shard_steps
+    recorder = Recorder(environment, config)
     with progress(config.steps * config.num_envs, "collect_teacher") as bar:
-        for shard in range(shards):
+        for shard in range(config.steps // config.shard_steps):
             names = {part: run.work / f"{part}_{shard:03d}.h5" for part in ("train", "val")}
             if not all(path.exists() for path in names.values()):
-                _assign(environment, config, task, seed=config.seed + shard)
-                _write(names, _record(environment, config, seed=config.seed + shard), config, environment)
+                recorder.begin(task, seed=config.seed + shard)
+                _write(names, recorder.record(), config, environment)
             bar.advance(config.shard_steps * config.num_envs)
     for path in sorted(run.work.glob("*.h5")):
         path.rename(run.directory / path.name)
@@ -98,38 +98,51 @@ def _val_envs(config: Config) -> int:
     return max(1, round(config.val_share * config.num_envs))
 
 
-def _assign(environment: NavigationEnvironment, config: Config, task: Task, *, seed: int) -> None:
-    """Give the last environments episodes in validation scenes only, the others in training scenes only."""
+class Recorder:
+    """Runs the teacher on through its episodes, from one shard into the next."""
+
+    def __init__(self, environment: NavigationEnvironment, config: Config) -> None:
+        self._environment, self._config = environment, config
+        self._agent = teacher.make(num_envs=config.num_envs, device=environment.device, seed=config.seed)
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._noise = torch.zeros(config.num_envs, COMMAND_SIZE)
+        self._step: Step | None = None
+
+    def begin(self, task: Task, *, seed: int) -> None:
+        """Draw the episodes, unless they run already; after a kill others follow, by the seed of the first new shard."""
+        if self._step is None:
+            self._generator.manual_seed(seed)
+            self._environment.assign(_queue(task, self._config, seed=seed))
+            self._step = self._environment.reset()
+
+    def record(self) -> dict[str, list[torch.Tensor]]:
+        """Run one shard and return its rows, each (views, B, ...)."""
+        config, environment, step = self._config, self._environment, self._step
+        assert step is not None
+        mounts = [_random_mounts(config.num_envs, self._generator) for _ in range(config.mounts)]
+        rows: dict[str, list[torch.Tensor]] = {}
+        for _ in range(config.shard_steps):
+            self._agent.reset(step.first)
+            share = self._agent.act(step.observation, environment.privileged)
+            row = _row(environment, step, share, mounts)
+            self._noise = _disturb(self._noise, config, self._generator)
+            executed = _mix(share, self._noise, config) * active_dimensions(environment.body.descriptor)
+            step = environment.step(executed)
+            row["command"] = environment.previous_command.expand(len(mounts) + 1, -1, -1)
+            for name, value in row.items():
+                rows.setdefault(name, []).append(value.clone())
+        self._step = step
+        return rows
+
+
+def _queue(task: Task, config: Config, *, seed: int) -> torch.Tensor:
+    """Return (B, K) episodes: validation scenes only for the last environments, training scenes only for the others."""
     rng = np.random.default_rng([seed, 1])
     is_val = np.asarray([scene.name.split("/")[1] == "val" for scene in task.scenes])[task.episodes.scene_index]
-    envs = np.arange(config.num_envs)
-    queue = np.stack(
-        [
-            rng.choice(np.flatnonzero(is_val == (env >= config.num_envs - _val_envs(config))), size=config.shard_steps)
-            for env in envs
-        ]
-    )
-    environment.assign(torch.as_tensor(queue))
-
-
-def _record(environment: NavigationEnvironment, config: Config, *, seed: int) -> dict[str, list[torch.Tensor]]:
-    """Run one shard and return its rows, each (views, B, ...)."""
-    generator = torch.Generator().manual_seed(seed)
-    agent = teacher.make(num_envs=config.num_envs, device=environment.device, seed=seed)
-    mounts = [_random_mounts(config.num_envs, generator) for _ in range(config.mounts)]
-    noise = torch.zeros(config.num_envs, COMMAND_SIZE)
-    rows: dict[str, list[torch.Tensor]] = {}
-    step = environment.reset()
-    for _ in range(config.shard_steps):
-        agent.reset(step.first)
-        share = agent.act(step.observation, environment.privileged)
-        row = _row(environment, step, share, mounts)
-        noise = _disturb(noise, config, generator)
-        step = environment.step(_mix(share, noise, config) * active_dimensions(environment.body.descriptor))
-        row["command"] = environment.previous_command.expand(len(mounts) + 1, -1, -1)
-        for name, value in row.items():
-            rows.setdefault(name, []).append(value.clone())
-    return rows
+    border = config.num_envs - _val_envs(config)
+    pools = [np.flatnonzero(is_val == (env >= border)) for env in range(config.num_envs)]
+    # No episode ends within two steps of its beginning.
+    return torch.as_tensor(np.stack([rng.choice(pool, size=config.steps // 2 + 1) for pool in pools]))
 
 
 def _row(

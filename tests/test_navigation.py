@@ -1,0 +1,133 @@
+"""The navigation environment: episodes begin, are seen, go wrong and end as they should."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from embodiments import registry
+from embodiments.limits import shares_to_command
+from embodiments.spaces import OBSERVATION_SHAPES
+from tests.separate_process import call
+
+pytestmark = pytest.mark.slow
+
+ENVS = 4
+PRIVILEGED_WORDS = ("semantic", "clearance", "cost", "geodesic", "map", "pose", "distance")
+
+
+def run_tiago() -> dict[str, Any]:
+    """Run a few episodes of TIAGo and write down what the tests look at. Runs in a process of its own."""
+    from pipeline.agents import teacher
+    from pipeline.simulation.navigation import NavigationConfig
+    from pipeline.simulation.task import build_task, make_environment
+    from scenes.registry import generate
+
+    torch.set_num_threads(1)
+    scenes = [generate("clutter", split="train", index=index) for index in range(ENVS)]
+    task = build_task(registry.get("tiago"), scenes, protocol="compass", per_scene=1, route="planned", seed=3)
+    environment = make_environment(task, config=NavigationConfig(), num_envs=ENVS, seed=0)
+    log: dict[str, Any] = {"start_w": task.episodes.start_w, "goal_w": task.episodes.goal_w}
+
+    def run_through(*, poison: bool) -> list[np.ndarray]:
+        environment.assign(torch.arange(ENVS)[:, None])
+        agent = teacher.make(num_envs=ENVS, device="cpu", seed=0)
+        step = environment.reset()
+        log.setdefault("first", step.first.numpy().copy())
+        log.setdefault("first_depth", step.observation.depth_m.numpy().copy())
+        log.setdefault("first_pose", environment.pose_w.numpy().copy())
+        log.setdefault("shapes", {name: tuple(v.shape) for name, v in step.observation.policy_inputs().items()})
+        poses = []
+        for number in range(40):
+            if poison and number == 10:
+                _break_environment(environment.physics, 0)
+            step = environment.step(agent.act(step.observation, environment.privileged))
+            poses.append(environment.pose_w.numpy().copy())
+            if poison and bool(step.outcome.broken[0] & step.terminated[0]):
+                log["broken_at"] = number
+            log["finite"] = log.get("finite", True) and all(
+                bool(torch.isfinite(v).all()) for v in step.observation.policy_inputs().values()
+            )
+        return poses
+
+    log["clean"] = run_through(poison=False)
+    log["again"] = run_through(poison=False)
+    log["poisoned"] = run_through(poison=True)
+    log["idle_outcomes"] = _run_idle(environment)
+    log["drives"] = _command_twice(environment)
+    return log
+
+
+def _break_environment(physics: Any, index: int) -> None:
+    """Write NaN into one environment's state, as a diverging solver would."""
+    robot = physics._robot
+    state = robot.get_qpos().clone()
+    state[index] = torch.nan
+    robot.set_qpos(state[index : index + 1], envs_idx=[index])
+
+
+def _run_idle(environment: Any) -> int:
+    """Return how many episodes end in environments that have none left."""
+    environment.assign(torch.full((ENVS, 1), -1))
+    environment.reset()
+    steps = [environment.step(torch.ones(ENVS, 3)) for _ in range(5)]
+    return sum(int((step.terminated | step.truncated).sum()) for step in steps)
+
+
+def _command_twice(environment: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the commands executed for shares, and for the admissible command that those shares gave."""
+    share = torch.tensor([[0.5, 0.0, 0.1]]).expand(ENVS, 3)
+    executed = []
+    for as_command in (False, True):
+        environment.assign(torch.arange(ENVS)[:, None])
+        environment.reset()
+        for _ in range(3):
+            if as_command:
+                environment.step_command(shares_to_command(share, environment.body.descriptor))
+            else:
+                environment.step(share)
+        executed.append(environment.previous_command.numpy().copy())
+    return executed[0], executed[1]
+
+
+@pytest.fixture(scope="module")
+def log() -> dict[str, Any]:
+    """Return the log of one simulation, shared by all tests here."""
+    found: dict[str, Any] = call(run_tiago)
+    return found
+
+
+def test_a_reset_gives_the_first_observation_of_the_episode(log: dict[str, Any]) -> None:
+    assert log["first"].all()
+    assert np.abs(log["first_pose"][:, :2] - log["start_w"][:, :2]).max() < 0.03
+    seen = log["first_depth"]
+    assert (seen > 0.0).mean() > 0.5, "the first image after a reset is mostly empty"
+    assert seen.std() > 0.1
+
+
+def test_observations_have_the_shapes_of_the_contract_and_nothing_else(log: dict[str, Any]) -> None:
+    assert log["shapes"] == {name: (ENVS, *shape) for name, shape in OBSERVATION_SHAPES.items()}
+    assert not [name for name in log["shapes"] if any(word in name for word in PRIVILEGED_WORDS)]
+
+
+def test_the_same_episodes_and_actions_give_the_same_trajectories(log: dict[str, Any]) -> None:
+    assert np.array_equal(np.stack(log["clean"]), np.stack(log["again"]))
+
+
+def test_one_broken_environment_ends_alone(log: dict[str, Any]) -> None:
+    assert log["broken_at"] == 10
+    assert log["finite"]
+    clean, poisoned = np.stack(log["clean"]), np.stack(log["poisoned"])
+    assert np.array_equal(clean[:, 1:], poisoned[:, 1:])
+    assert np.isfinite(poisoned).all()
+
+
+def test_an_environment_without_episodes_idles(log: dict[str, Any]) -> None:
+    assert log["idle_outcomes"] == 0
+
+
+def test_shares_and_the_command_they_stand_for_drive_alike(log: dict[str, Any]) -> None:
+    by_share, by_command = log["drives"]
+    assert np.allclose(by_share, by_command, atol=1e-6)
+    assert by_share[:, 0].min() > 0.2
