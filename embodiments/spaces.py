@@ -14,7 +14,7 @@ DRIVE_HZ = 50.0
 """Rate at which a drive turns the command into joint targets, and at which collision is checked [Hz]."""
 PHYSICS_HZ = 200.0
 COMMAND_SIZE = 3
-"""Command (vx [m/s], vy [m/s], yaw rate [rad/s]) in the body frame; also the size of an action (shares of the limits)."""
+"""Command (vx [m/s], vy [m/s], yaw rate [rad/s]) in the body frame; also an action's size (shares of the limits)."""
 STAND_SPEED_MPS = 0.05
 STAND_YAW_RATE_RADPS = 0.05
 """A target below both thresholds means: stand still."""

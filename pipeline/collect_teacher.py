@@ -1,7 +1,7 @@
 """Stage: record the privileged teacher on the demonstration robot, seen through its own camera and through others.
 
-Part of the environments follow the teacher, part are pushed off its path by noise (so that the way back is in the data),
-part act at random (for the world model's dynamics). Every step is labelled with what the teacher would do.
+Some environments follow the teacher, some are pushed off its path by noise (so that the way back is in the data),
+some act at random (for the world model's dynamics). Every step is labelled with what the teacher would do.
 """
 
 from collections.abc import Mapping
@@ -109,7 +109,7 @@ class Recorder:
         self._step: Step | None = None
 
     def begin(self, task: Task, *, seed: int) -> None:
-        """Draw the episodes, unless they run already; after a kill others follow, by the seed of the first new shard."""
+        """Draw the episodes, unless they run already; after a kill others follow, by the first new shard's seed."""
         if self._step is None:
             self._generator.manual_seed(seed)
             self._environment.assign(_queue(task, self._config, seed=seed))

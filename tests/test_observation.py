@@ -30,9 +30,7 @@ def test_a_goal_west_of_a_robot_that_faces_north_lies_to_the_left() -> None:
     assert torch.allclose(goal_in_body(goal, pose), torch.tensor([[0.0, 2.0, 1.0, 0.0]]), atol=1e-6)
 
 
-@given(
-    x=st.floats(-50, 50), y=st.floats(-50, 50), yaw=st.floats(-10, 10), turn=st.floats(-3, 3), far=st.floats(0.1, 9)
-)
+@given(x=st.floats(-50, 50), y=st.floats(-50, 50), yaw=st.floats(-10, 10), turn=st.floats(-3, 3), far=st.floats(0.1, 9))
 def test_rotating_the_world_does_not_change_what_the_body_sees(
     x: float, y: float, yaw: float, turn: float, far: float
 ) -> None:
@@ -82,4 +80,6 @@ def test_to_body_keeps_extra_axes_apart() -> None:
 
 
 def test_wrap_angle() -> None:
-    assert torch.allclose(wrap_angle(torch.tensor([3 * math.pi / 2, -3 * math.pi / 2])), torch.tensor([-1.0, 1.0]) * math.pi / 2)
+    assert torch.allclose(
+        wrap_angle(torch.tensor([3 * math.pi / 2, -3 * math.pi / 2])), torch.tensor([-1.0, 1.0]) * math.pi / 2
+    )

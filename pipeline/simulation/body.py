@@ -65,9 +65,7 @@ class BodyBatch:
         """Return (B, 64) distances to the nearest obstacle in the body's slabs, on a square around the body."""
         points_w = _to_world(self._patch_b.expand(len(pose_w), -1, 2), pose_w)
         wide = scene_index[:, None].expand(points_w.shape[:2])
-        per_slab = [
-            distance.sample(wide, torch.full_like(wide, slab), points_w) for slab in range(self._top_slab + 1)
-        ]
+        per_slab = [distance.sample(wide, torch.full_like(wide, slab), points_w) for slab in range(self._top_slab + 1)]
         return torch.stack(per_slab).amin(dim=0)
 
 

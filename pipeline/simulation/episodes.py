@@ -194,7 +194,8 @@ def _draw_scene(
             goals.append(goal)
     raise ValueError(
         f"scene '{scene.name}' has no start and goal that '{embodiment.name}' (radius "
-        f"{embodiment.circumscribed_radius_m(0):.2f} m) can connect under protocol '{protocol}'; use a larger or emptier map"
+        f"{embodiment.circumscribed_radius_m(0):.2f} m) can connect under protocol '{protocol}'; "
+        "use a larger or emptier map"
     )
 
 
@@ -232,7 +233,9 @@ def _coarsen(grid: Grid) -> Grid:
     )
 
 
-def _start_candidates(ground: _Ground, goal_xy: np.ndarray, rng: np.random.Generator, *, protocol: Protocol) -> np.ndarray:
+def _start_candidates(
+    ground: _Ground, goal_xy: np.ndarray, rng: np.random.Generator, *, protocol: Protocol
+) -> np.ndarray:
     """Return (n, 2) start positions with room around them, related to the goal as the protocol wants."""
     if protocol == "pointnav":
         cells = np.argwhere(ground.reachable)
@@ -267,33 +270,31 @@ def _solve(ground: _Ground, goal_xy: np.ndarray) -> _Goal:
         origin_xy_w_m=ground.inscribed.origin_xy_w_m,
         resolution_m=ground.inscribed.resolution_m,
     )
-    return _Goal(ground=ground, cost_to_go=cost, geodesic=_filled(geodesic_field(inside, goal_xy)))
+    return _Goal(ground=ground, cost_to_go=cost, geodesic=_filled(geodesic_field(inside, goal_xy.tolist())))
 
 
 def _cost_field(room: Grid, passable: np.ndarray, goal_xy: np.ndarray) -> Grid:
     """Return the distance to the goal where a metre costs more the nearer it is to an obstacle."""
     speed = np.clip(room.values / COMFORT_M, 0.1, 1.0) ** 2
     free = Grid(values=passable, origin_xy_w_m=room.origin_xy_w_m, resolution_m=room.resolution_m)
-    return _filled(geodesic_field(free, goal_xy, speed=np.maximum(speed, 0.05)))
+    return _filled(geodesic_field(free, goal_xy.tolist(), speed=np.maximum(speed, 0.05)))
 
 
 def _filled(field: Grid) -> Grid:
-    """Replace unreachable cells by their nearest reachable value plus the way out, so that a look-up is always finite."""
+    """Replace unreachable cells by their nearest reachable value plus the way out: every look-up is finite."""
     blocked = ~np.isfinite(field.values)
     if not blocked.any():
         return field
     way_m, (row, column) = ndimage.distance_transform_edt(blocked, sampling=field.resolution_m, return_indices=True)
     values = field.values[row, column] + 2.0 * way_m
-    return Grid(
-        values=values.astype(np.float32), origin_xy_w_m=field.origin_xy_w_m, resolution_m=field.resolution_m
-    )
+    return Grid(values=values.astype(np.float32), origin_xy_w_m=field.origin_xy_w_m, resolution_m=field.resolution_m)
 
 
 def _known_route(goal: _Goal, start_w: np.ndarray, goal_w: np.ndarray) -> np.ndarray:
     """Return (P, 2): the shortest path for this body on the known map, as a robot with a map would plan it."""
     ground = goal.ground
     field = _cost_field(ground.known, ground.known.values > 0.0, goal_w[:2])
-    path = descend(field, start_w[:2], step_m=0.1, max_points=512)
+    path = descend(field, start_w[:2].tolist(), step_m=0.1, max_points=512)
     return resample(path, ROUTE_SAMPLES)
 
 

@@ -33,7 +33,7 @@ class FieldBank:
             layer: (...,) int64, which layer of it.
             xy_w_m: (..., 2) world position [m].
         """
-        count, layers, height, width = self.values.shape
+        layers, height, width = self.values.shape[1:]
         cell = (xy_w_m - self.origin_w_m[index]) / self.resolution_m - 0.5
         column = cell[..., 0].clamp(0.0, width - 1.001)
         row = cell[..., 1].clamp(0.0, height - 1.001)

@@ -1,8 +1,8 @@
 """The navigation environment: one robot type, many scenes, one batch.
 
-A control step is 0.1 s: five drive steps of 20 ms, after each of which the outline is checked against the scene. Episodes
-end by success, collision, fall, broken physics (terminated) or the time limit (truncated). Autoreset follows gymnasium's
-NEXT_STEP: the step after an end ignores its action and returns the first observation of the next episode.
+A control step is 0.1 s: five drive steps of 20 ms, after each of which the outline is checked against the scene.
+Episodes end by success, collision, fall, broken physics (terminated) or the time limit (truncated). Autoreset follows
+gymnasium's NEXT_STEP: the step after an end ignores its action and returns the first observation of the next episode.
 """
 
 from collections.abc import Sequence
@@ -103,6 +103,38 @@ class NavigationEnvironment:
         self._load_episodes()
         self._allocate()
 
+    def _load_episodes(self) -> None:
+        episodes, device = self.episodes, self.device
+        self._table = {
+            name: torch.as_tensor(getattr(episodes, name), device=device)
+            for name in ("scene_index", "goal_index", "start_w", "goal_w", "planned", "route_w_m", "time_limit_s")
+        }
+        steps = self._table["route_w_m"].diff(dim=1).norm(dim=-1)  # (N, P - 1)
+        self._table["spacing_m"] = steps.mean(dim=1)
+        self._cost = FieldBank(episodes.cost_to_go, device=device)
+        self._geodesic = FieldBank(episodes.geodesic, device=device)
+
+    def _allocate(self) -> None:
+        count, device = self.num_envs, self.device
+        self.episode: torch.Tensor = torch.zeros(count, dtype=torch.long, device=device)
+        self._ended: torch.Tensor = torch.ones(count, dtype=torch.bool, device=device)
+        self.pose_w: torch.Tensor = torch.zeros(count, 3, device=device)
+        self.previous_command: torch.Tensor = torch.zeros(count, COMMAND_SIZE, device=device)
+        self._velocity_b: torch.Tensor = torch.zeros(count, COMMAND_SIZE, device=device)
+        self._drift: torch.Tensor = torch.zeros(count, 3, device=device)
+        self._along_m: torch.Tensor = torch.zeros(count, device=device)
+        self._latency_steps: torch.Tensor = torch.zeros(count, device=device)
+        self._last_terms: torch.Tensor = torch.zeros(count, 3, device=device)  # cost to go, distance, heading error
+        self._take_rows()
+
+    def _take_rows(self) -> None:
+        row = self.episode.clamp(min=0)
+        table = self._table
+        self.scene_index, self._goal_index = table["scene_index"][row], table["goal_index"][row]
+        self._goal_w, self._planned = table["goal_w"][row], table["planned"][row]
+        self._route_w, self._route_spacing_m = table["route_w_m"][row], table["spacing_m"][row]
+        self._time_limit_s = table["time_limit_s"][row]
+
     # -- which episodes run ---------------------------------------------------------------------------------------
 
     def assign(self, queue: torch.Tensor) -> None:
@@ -198,38 +230,6 @@ class NavigationEnvironment:
         }
 
     # -- inside ---------------------------------------------------------------------------------------------------
-
-    def _load_episodes(self) -> None:
-        episodes, device = self.episodes, self.device
-        self._table = {
-            name: torch.as_tensor(getattr(episodes, name), device=device)
-            for name in ("scene_index", "goal_index", "start_w", "goal_w", "planned", "route_w_m", "time_limit_s")
-        }
-        steps = self._table["route_w_m"].diff(dim=1).norm(dim=-1)  # (N, P - 1)
-        self._table["spacing_m"] = steps.mean(dim=1)
-        self._cost = FieldBank(episodes.cost_to_go, device=device)
-        self._geodesic = FieldBank(episodes.geodesic, device=device)
-
-    def _allocate(self) -> None:
-        count, device = self.num_envs, self.device
-        self.episode = torch.zeros(count, dtype=torch.long, device=device)
-        self._ended = torch.ones(count, dtype=torch.bool, device=device)
-        self.pose_w = torch.zeros(count, 3, device=device)
-        self.previous_command = torch.zeros(count, COMMAND_SIZE, device=device)
-        self._velocity_b = torch.zeros(count, COMMAND_SIZE, device=device)
-        self._drift = torch.zeros(count, 3, device=device)
-        self._along_m = torch.zeros(count, device=device)
-        self._latency_steps = torch.zeros(count, device=device)
-        self._last_terms = torch.zeros(count, 3, device=device)  # cost to go, distance, heading error
-        self._take_rows()
-
-    def _take_rows(self) -> None:
-        row = self.episode.clamp(min=0)
-        table = self._table
-        self.scene_index, self._goal_index = table["scene_index"][row], table["goal_index"][row]
-        self._goal_w, self._planned = table["goal_w"][row], table["planned"][row]
-        self._route_w, self._route_spacing_m = table["route_w_m"][row], table["spacing_m"][row]
-        self._time_limit_s = table["time_limit_s"][row]
 
     def _begin(self, mask: torch.Tensor) -> None:
         if not bool(mask.any()):

@@ -70,7 +70,8 @@ class EpisodeTracker:
         self._held = zeros.long()
         self._success = zeros.bool()
         self._settled = zeros.bool()
-        self._values = {name: zeros.clone() for name in ("time_s", "path_m", "distance", "geodesic", "clearance", "jerk")}
+        recorded = ("time_s", "path_m", "distance", "geodesic", "clearance", "jerk")
+        self._values = {name: zeros.clone() for name in recorded}
         self._jerk_sum = zeros.clone()
         self._anchor_w = torch.zeros(num_envs, 2, device=device)
         self._whole_path_m = zeros.clone()
