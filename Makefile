@@ -59,7 +59,7 @@ specialist:
 	@$(MAKE) --no-print-directory specialists PRESET='$(PRESET)' RUN='$(RUN)' ROBOT='$(ROBOT)' ARGS='$(ARGS)'
 
 gaits: setup
-	$(call STAGE,train_gait) $(ROBOTS) $(ARGS)
+	$(PYTHON_BIN) -m pipeline train_gait $(ROBOTS) $(ARGS)
 
 # --- checks ------------------------------------------------------------------------------------------------------------
 # Always from nothing: it tests the code, which the run folder's keys do not cover.

@@ -28,7 +28,7 @@ class Entry:
 
     name: str
     summary: str
-    """First line of the file's docstring, without "Stage: "."""
+    """First line of the file's docstring, without "Stage:"."""
     is_stage: bool
     needs: tuple[str, ...] = ()
     reads_if_there: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ def _read(file: Path) -> Entry | None:
     assert isinstance(needs, tuple) and isinstance(reads_if_there, tuple) and isinstance(disk_gb, int | float)
     return Entry(
         name=file.stem,
-        summary=(ast.get_docstring(tree) or "").partition("\n")[0].removeprefix("Stage: "),
+        summary=_summary(ast.get_docstring(tree) or ""),
         is_stage=is_stage,
         needs=needs,
         reads_if_there=reads_if_there,
@@ -115,6 +115,11 @@ def _read(file: Path) -> Entry | None:
         takes_many="run_many" in functions,
         disk_gb=float(disk_gb),
     )
+
+
+def _summary(docstring: str) -> str:
+    line = docstring.partition("\n")[0].removeprefix("Stage: ")
+    return line[:1].upper() + line[1:]
 
 
 def _constants(tree: ast.Module) -> dict[str, object]:
