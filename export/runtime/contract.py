@@ -99,7 +99,10 @@ def parse(metadata: Mapping[str, str], *, where: str) -> dict[str, Any]:
     """
     if CONTRACT_KEY not in metadata:
         raise ValueError(f"{where} has no {CONTRACT_KEY}; it was not exported by this project")
-    contract: dict[str, Any] = json.loads(metadata[CONTRACT_KEY])
+    try:
+        contract: dict[str, Any] = json.loads(metadata[CONTRACT_KEY])
+    except ValueError:
+        raise ValueError(f"{where} has a {CONTRACT_KEY} that is not JSON; export it again") from None
     if contract.get("schema_version") != SCHEMA_VERSION:
         found = contract.get("schema_version")
         raise ValueError(f"{where} has contract version {found}, expected {SCHEMA_VERSION}; export it again")

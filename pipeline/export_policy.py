@@ -1,0 +1,114 @@
+"""Stage: write the base policy, every specialist and the generalist as ONNX files that prove to compute the same.
+
+Each file is sealed with its own SHA-256 and carries its contract; a file that differs from the network by more than 1e-4
+over a recurrent roll-out fails the stage.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from distill.generalist import Generalist
+from embodiments import registry
+from export import contract, parity
+from export.graph import PolicyGraph
+from export.runtime import policy as runtime
+from export.to_onnx import to_onnx
+from pipeline.progress import progress
+from pipeline.provenance import describe
+from pipeline.run_folder import StageRun
+from world_model.base_head import BaseHead
+from world_model.checkpoint import load_module, read_card, write_atomically
+from world_model.network import WorldModel
+from world_model.residual_head import Critic, CriticConfig, ResidualHead
+
+NEEDS = ("pretrain_world_model", "train_specialist", "distill_generalist")
+PER_ROBOT = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What to export."""
+
+    embodiments: tuple[str, ...] = ()
+    """Specialists to export; by default all that are trained"""
+    licence: str = "Apache-2.0"
+    """SPDX id of the weights: this project's own, they were trained on its own data alone"""
+    parity_steps: int = parity.STEPS
+    """Length of the roll-out that both sides are compared over"""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One file to write."""
+
+    name: str
+    agent: str
+    robots: tuple[str, ...]
+    """Those that it was trained on."""
+    graph: PolicyGraph
+
+
+def run(config: Config, run: StageRun) -> None:
+    """Write ``base.onnx``, ``specialist_ROBOT.onnx`` and ``generalist.onnx``."""
+    if config.parity_steps < 1:
+        raise ValueError(f"parity_steps is {config.parity_steps}; a file is never published without the comparison")
+    commit = str((describe()["git"] or {}).get("commit", "unknown"))
+    items = _items(config, run)
+    with progress(len(items), "export") as bar:
+        for item in items:
+            data = _export(item, config, commit=commit)
+            path = run.directory / f"{item.name}.onnx"
+            write_atomically(path, data)
+            _check_on_the_robots_side(path, item)
+            found = parity.compare(item.graph, data, steps=config.parity_steps)
+            parity.require(found, name=path.name)
+            run.metrics[item.name] = {
+                "bytes": len(data),
+                "command_error": found.command,
+                "state_error": found.state,
+                "robots": list(item.robots),
+            }
+            bar.advance(1, largest_error=found.command)
+
+
+def _items(config: Config, run: StageRun) -> list[Item]:
+    base = run.input("pretrain_world_model")
+    world_model = load_module(WorldModel, base, "world_model")
+    base_head = load_module(BaseHead, base, "base_head")
+    taught = str(read_card(base, "base_head")["notes"]["embodiment"])
+    items = [Item(name="base", agent="base", robots=(taught,), graph=PolicyGraph(world_model, base_head))]
+    for robot in config.embodiments or run.robots("train_specialist"):
+        folder = run.input("train_specialist", robot)
+        head = load_module(ResidualHead, folder, "residual_head")
+        graph = PolicyGraph(world_model, base_head, head=head, critic=_critic(folder))
+        items.append(Item(name=f"specialist_{robot}", agent="specialist", robots=(robot,), graph=graph))
+    folder = run.input("distill_generalist")
+    head = load_module(Generalist, folder, "generalist")
+    robots = tuple(read_card(folder, "generalist")["notes"]["robots"])
+    graph = PolicyGraph(world_model, base_head, head=head)
+    return [*items, Item(name="generalist", agent="generalist", robots=robots, graph=graph)]
+
+
+def _critic(folder: Path) -> Critic | None:
+    """Return a specialist's critic if it sees what the policy sees and nothing else."""
+    if not (folder / "critic.json").is_file() or CriticConfig(**read_card(folder, "critic")["config"]).privileged_size:
+        return None
+    return load_module(Critic, folder, "critic")
+
+
+def _export(item: Item, config: Config, *, commit: str) -> bytes:
+    torch.manual_seed(config.seed)
+    trained = [registry.get(robot) for robot in item.robots]
+    entries = contract.metadata(
+        item.graph, agent=item.agent, trained=trained, licence=config.licence, git_commit=commit
+    )
+    return contract.sealed(to_onnx(item.graph), entries)
+
+
+def _check_on_the_robots_side(path: Path, item: Item) -> None:
+    """Load the file as every robot that it is for will load it."""
+    for robot in item.robots:
+        runtime.load(path, robot=registry.get(robot))
