@@ -101,6 +101,11 @@ class GaitDrive:
     """Sign of each joint's angle under left-right mirroring."""
     cycle_s: float
     """Duration of one gait cycle."""
+    swing_rad: tuple[float, ...] = ()
+    """What is added to the joint targets of a leg in the middle of its swing; empty = the policy lifts the feet alone.
+
+    A humanoid discovers stepping late without it. Joints belong to the feet in equal, consecutive shares.
+    """
     weights: str
     """File in ``embodiments/gaits/``."""
     source: str

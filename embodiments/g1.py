@@ -41,6 +41,7 @@ EMBODIMENT = Embodiment(
         mirror_joints=(6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5),
         mirror_signs=(1.0, -1.0, -1.0, 1.0, 1.0, -1.0) * 2,
         cycle_s=0.8,
+        swing_rad=(-0.3, 0.0, 0.0, 0.6, -0.3, 0.0) * 2,
         weights="g1.safetensors",
         source="torque limits: g1_29dof_rev_1_0.urdf <limit effort>; gains, pose, cycle: unitree_rl_gym G1; armature: "
         "rotor inertia times gear ratio squared of Unitree's 7520 and 5020 actuators as in mjlab",

@@ -38,6 +38,8 @@ class Config:
     """Best throughput per core measured with Genesis on CPU."""
     max_minutes: float = 60.0
     """Stop training here even if ``steps`` are not done."""
+    push_mps: float = 0.4
+    """Size of random pushes; a humanoid learns faster with 0 until it walks, and is then resumed with pushes."""
     device: str = "cpu"
     seed: int = 0
     out: str = "runs/gaits"
@@ -87,7 +89,13 @@ def train_one(config: Config, name: str, directory: Path) -> None:
     torch.manual_seed(config.seed)
     embodiment = registry.get(name)
     directory.mkdir(parents=True, exist_ok=True)
-    env = GaitEnvironment(embodiment, num_envs=config.num_envs, task=GaitTask(), device=config.device, seed=config.seed)
+    env = GaitEnvironment(
+        embodiment,
+        num_envs=config.num_envs,
+        task=GaitTask(push_mps=config.push_mps),
+        device=config.device,
+        seed=config.seed,
+    )
     runner = _make_runner(env, config, directory)
     progress = _resume(runner, directory)
     per_iteration = config.num_envs * ROLLOUT_STEPS
@@ -204,7 +212,7 @@ def _export(
     from pipeline.simulation.gait_environment import GaitTask
     from pipeline.simulation.gait_policy import save_gait
 
-    task = GaitTask()
+    task = GaitTask(push_mps=config.push_mps)
     card = {
         "embodiment": embodiment.name,
         "command_ranges": {

@@ -18,6 +18,8 @@ from embodiments.embodiment import GaitDrive
 from embodiments.spaces import DRIVE_HZ, STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
 from pipeline.simulation.physics import RobotPhysics
 
+STANCE_SHARE = 0.55
+"""Share of the gait cycle that a foot spends on the ground."""
 HIDDEN = (128, 128, 64)
 ACTION_LIMIT = 6.0
 """Actions are clipped here; times ``action_scale_rad`` this is the largest offset from the standing pose."""
@@ -89,6 +91,11 @@ class Mirror:
         return action[..., self.joint_index] * self.joint_sign
 
 
+def swing_progress(foot_phase: torch.Tensor) -> torch.Tensor:
+    """Return how far through its swing a foot is, in [0, 1]; 0 in stance. Phases in [0, 1): stance first, then swing."""
+    return ((foot_phase - STANCE_SHARE) / (1.0 - STANCE_SHARE)).clamp(0.0, 1.0)
+
+
 def make_network(joints: int) -> nn.Sequential:
     """Return the actor: (B, O) -> (B, J)."""
     sizes = (observation_size(joints), *HIDDEN)
@@ -141,6 +148,8 @@ class GaitController:
         self.foot_phases = torch.tensor(drive.foot_phases, device=device)
         scales = [s for _, size, scale in _PARTS for s in (scale if size else scale * joints)]
         self._scale = torch.tensor(scales, device=device)
+        self._swing_rad = torch.tensor(drive.swing_rad or (0.0,) * joints, device=device)
+        self._joint_phases = self.foot_phases.repeat_interleave(joints // len(drive.feet))
 
     def reset(self, mask: torch.Tensor, phase: torch.Tensor | float = 0.0) -> None:
         """Forget the masked environments (B,)."""
@@ -169,9 +178,11 @@ class GaitController:
         """Take an action (B, J), advance the gait cycle by one drive step, and return joint targets (B, J) [rad]."""
         action = action.clamp(-ACTION_LIMIT, ACTION_LIMIT)
         self.previous_action = action
+        lift = torch.sin(math.pi * swing_progress((self.phase[:, None] + self._joint_phases) % 1.0))
+        reference = self.default_rad + self._swing_rad * lift * is_moving(command)[:, None]
         advanced = (self.phase + 1.0 / (DRIVE_HZ * self.drive.cycle_s)) % 1.0
         self.phase = torch.where(is_moving(command), advanced, 0.0)
-        return self.default_rad + self.drive.action_scale_rad * action
+        return reference + self.drive.action_scale_rad * action
 
 
 def noise_scale(joints: int) -> np.ndarray:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 
 from embodiments.embodiment import GaitDrive
+from pipeline.simulation.gait_policy import STANCE_SHARE, swing_progress
 from pipeline.simulation.physics import RobotPhysics
 
-STANCE_SHARE = 0.55
-"""Share of the gait cycle that a foot spends on the ground."""
 CONTACT_N = 5.0
 """A foot carrying more than this touches the ground."""
 
@@ -19,7 +18,7 @@ WEIGHTS = {
     "track_yaw": 0.5,
     "track_yaw_mean": 1.0,
     "alive": 0.2,
-    "schedule": 0.4,
+    "schedule": 0.8,
     "clearance": -40.0,
     "slip": -0.15,
     "vertical": -1.0,
@@ -92,16 +91,16 @@ class GaitRewards:
         contact = physics.feet_contact_force > CONTACT_N
         position, velocity = physics.feet_position_w, physics.feet_velocity_w
         stance = (step.foot_phase < STANCE_SHARE) | ~step.moving[:, None]
-        swing = ((step.foot_phase - STANCE_SHARE) / (1.0 - STANCE_SHARE)).clamp(0.0, 1.0)
-        wanted = self._foot_rest_m + self._drive.foot_clearance_m * torch.sin(math.pi * swing)
-        lift = (position[..., 2] - wanted) ** 2 * ~stance
+        lift = torch.sin(math.pi * swing_progress(step.foot_phase))
+        wanted = self._foot_rest_m + self._drive.foot_clearance_m * lift
+        height_error = (position[..., 2] - wanted) ** 2 * ~stance
         slip = (velocity[..., :2] ** 2).sum(-1) * contact
         cos, sin = torch.cos(physics.yaw_w), torch.sin(physics.yaw_w)
         apart = position[:, 0::2, :2] - position[:, 1::2, :2]  # (B, F/2, 2)
         apart_b = cos[:, None] * apart[..., 1] - sin[:, None] * apart[..., 0]
         return {
             "schedule": 2.0 * (contact == stance).float().mean(-1) - 1.0,
-            "clearance": lift.sum(-1),
+            "clearance": height_error.sum(-1),
             "slip": slip.sum(-1),
             "crossing": (self._separation_m - apart_b).clamp(min=0.0).sum(-1),
         }
