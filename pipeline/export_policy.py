@@ -1,7 +1,7 @@
 """Stage: write the base policy, every specialist and the generalist as ONNX files that prove to compute the same.
 
-Each file is sealed with its own SHA-256 and carries its contract; a file that differs from the network by more than 1e-4
-over a recurrent roll-out fails the stage.
+Each file is sealed with its own SHA-256 and carries its contract; one that differs from the network by more than 1e-4 over
+a recurrent roll-out fails the stage.
 """
 
 from dataclasses import dataclass
@@ -86,9 +86,9 @@ def _items(config: Config, run: StageRun) -> list[Item]:
         graph = PolicyGraph(world_model, base_head, head=head, critic=_critic(folder))
         items.append(Item(name=f"specialist_{robot}", agent="specialist", robots=(robot,), graph=graph))
     folder = run.input("distill_generalist")
-    head = load_module(Generalist, folder, "generalist")
+    generalist = load_module(Generalist, folder, "generalist")
     robots = tuple(read_card(folder, "generalist")["notes"]["robots"])
-    graph = PolicyGraph(world_model, base_head, head=head)
+    graph = PolicyGraph(world_model, base_head, head=generalist)
     return [*items, Item(name="generalist", agent="generalist", robots=robots, graph=graph)]
 
 
