@@ -1,7 +1,7 @@
 """Stage: write the base policy, every specialist and the generalist as ONNX files that prove to compute the same.
 
-Each file is sealed with its own SHA-256 and carries its contract; one that differs from the network by more than 1e-4 over
-a recurrent roll-out fails the stage.
+Each file is sealed with its own SHA-256 and carries its contract; one whose commands differ from the network's by more
+than 1e-4 over a recurrent roll-out fails the stage.
 """
 
 from dataclasses import dataclass
