@@ -24,7 +24,11 @@ SEMANTIC_COLOURS = np.asarray(
 """(classes, 3) RGB of ``scenes.scene.SEMANTIC_CLASSES``."""
 SKY = np.asarray((0.97, 0.98, 1.0), dtype=np.float32)
 SUN_W = np.asarray((0.45, -0.35, 1.0), dtype=np.float32) / np.linalg.norm((0.45, -0.35, 1.0))
-AMBIENT, SKYLIGHT, SUNLIGHT = 0.45, 0.20, 0.40
+AMBIENT, SKYLIGHT, SUNLIGHT = 0.50, 0.22, 0.45
+SUN_SPREAD = 0.04
+"""Radius of the sun's disc for soft shadows, as a tangent"""
+CROWDED_M = 0.7
+"""Surfaces nearer than this keep the sky's light from each other."""
 _LIFT_M = 2e-3
 """Shadow rays start this far off the surface, so that it does not shade itself."""
 
@@ -65,12 +69,13 @@ def scene_surface(scene: Scene) -> Surface:
     )
 
 
-def render(surfaces: Sequence[Surface], view: View, *, supersample: int = 2) -> np.ndarray:
+def render(surfaces: Sequence[Surface], view: View, *, supersample: int = 2, soft: bool = False) -> np.ndarray:
     """Return a picture (H, W, 3) uint8 with sun, sky light and shadows.
 
     Args:
         surfaces: What there is to see.
         supersample: Rays per pixel along each side; more is smoother.
+        soft: Soft shadows and darker corners, from one random ray per sample; grainy below 3 rays per side.
     """
     world = _merge(surfaces)
     directions = _directions(view, supersample=supersample)  # (h, w, 3)
@@ -80,19 +85,30 @@ def render(surfaces: Sequence[Surface], view: View, *, supersample: int = 2) -> 
     distance, triangle = cast_mesh(world.vertices_w_m, world.triangles, eye, rays)
     hit = triangle >= 0
     image = np.broadcast_to(SKY, rays.shape).copy()
-    image[hit] = _shade(world, eye + distance[hit, None] * rays[hit], rays[hit], triangle[hit])
+    point_w_m = eye + distance[hit, None] * rays[hit]
+    rng = np.random.default_rng(0) if soft else None
+    image[hit] = _shade(world, point_w_m, rays[hit], triangle[hit], rng)
     return _downsample(image.reshape(*shape, 3), supersample)
 
 
-def _shade(world: Surface, point_w_m: np.ndarray, rays: np.ndarray, triangle: np.ndarray) -> np.ndarray:
+def _shade(
+    world: Surface, point_w_m: np.ndarray, rays: np.ndarray, triangle: np.ndarray, rng: np.random.Generator | None
+) -> np.ndarray:
     corners = world.vertices_w_m[world.triangles[triangle]]  # (N, 3, 3)
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal /= np.linalg.norm(normal, axis=1, keepdims=True).clip(min=1e-12)
     normal *= -np.sign((normal * rays).sum(axis=1, keepdims=True))  # face the eye, whatever the winding
+    origin = point_w_m + _LIFT_M * normal
     sun = np.broadcast_to(SUN_W, rays.shape)
-    _, blocker = cast_mesh(world.vertices_w_m, world.triangles, point_w_m + _LIFT_M * normal, sun)
+    sky = 1.0
+    if rng is not None:
+        sun = sun + SUN_SPREAD * rng.normal(size=rays.shape)
+        scattered = normal + _unit(rng.normal(size=rays.shape))  # cosine-distributed about the normal
+        nearest, _ = cast_mesh(world.vertices_w_m, world.triangles, origin, _unit(scattered))
+        sky = np.clip(nearest / CROWDED_M, 0.0, 1.0)
+    _, blocker = cast_mesh(world.vertices_w_m, world.triangles, origin, sun)
     lit = (normal @ SUN_W).clip(min=0.0) * (blocker < 0)
-    light = AMBIENT + SKYLIGHT * (0.5 + 0.5 * normal[:, 2]) + SUNLIGHT * lit
+    light = (AMBIENT + SKYLIGHT * (0.5 + 0.5 * normal[:, 2])) * (0.45 + 0.55 * sky) + SUNLIGHT * lit
     colour = world.colours[triangle].astype(np.float32)
     if world.tiled is not None:
         odd = (np.floor(point_w_m[:, 0]) + np.floor(point_w_m[:, 1])) % 2 == 1
@@ -132,3 +148,8 @@ def _downsample(image: np.ndarray, factor: int) -> np.ndarray:
     height, width, _ = image.shape
     blocks = image.reshape(height // factor, factor, width // factor, factor, 3)
     return (blocks.mean(axis=(1, 3)) * 255.0 + 0.5).astype(np.uint8)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    lengths: np.ndarray = np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-9)
+    return vectors / lengths
