@@ -14,13 +14,15 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
-from pipeline.residual_rl import checkpoints
+from pipeline.residual_rl import algorithm, checkpoints
 from pipeline.residual_rl.config import PpoConfig
+from pipeline.residual_rl.env_runner import BatchedEnvRunner, segments
 from pipeline.residual_rl.learner import actor_schedule
 from pipeline.residual_rl.module import ResidualModule
-from pipeline.residual_rl.side_by_side import train_many
-from pipeline.residual_rl.training import CURVE, PROGRESS, Job
+from pipeline.residual_rl.side_by_side import connected, train_many
+from pipeline.residual_rl.training import CURVE, PROGRESS, Job, dispose
 from tests.residual_dummy import FEATURES, PointEnvironment, make
 from world_model.checkpoint import load_module
 from world_model.residual_head import Critic, ResidualHead
@@ -210,6 +212,62 @@ def _wait_until_quiet(file: Path) -> None:
         if file.stat().st_mtime_ns == before:
             return
     raise AssertionError("a worker outlived its driver")
+
+
+def test_rollouts_are_cut_where_episodes_end() -> None:
+    rows = np.zeros((6, 2), dtype=bool)
+    first, terminated, truncated = rows.copy(), rows.copy(), rows.copy()
+    terminated[1, 0], first[2, 0], truncated[5, 0] = True, True, True  # environment 0 ends twice, the second time last
+    first[0, 1] = True  # environment 1 had ended before the rollout began
+    cuts = [(s.env, s.begin, s.end, s.terminated, s.truncated) for s in segments(first, terminated, truncated)]
+    assert cuts == [(0, 0, 2, True, False), (0, 3, 6, False, True), (1, 1, 6, False, False)]
+
+
+def sampled(runner: type[SingleAgentEnvRunner], folder: Path) -> list[list[Any]]:
+    """Return three rollouts of a runner, each a sorted list of episodes as plain values."""
+    settings = job(folder)
+    learner = algorithm.build(
+        settings.ppo,
+        gamma=0.97,
+        seed=3,
+        environment=make,
+        environment_config={**settings.environment_config, "seed": 3},
+        module_config=settings.module_config,
+        device="cpu",
+        env_runner=runner,
+    )
+    try:
+        rollouts = []
+        for seed in range(3):
+            torch.manual_seed(seed)
+            rollouts.append(sorted(_plain(episode) for episode in learner.env_runner.sample()))
+        return rollouts
+    finally:
+        dispose(learner)
+
+
+def _plain(episode: Any) -> Any:
+    outputs = episode.get_extra_model_outputs("action_dist_inputs"), episode.get_extra_model_outputs("action_logp")
+    arrays = episode.get_observations(), episode.get_actions(), episode.get_rewards(), *outputs
+    return episode.is_terminated, episode.is_truncated, [np.asarray(a, np.float32).round(5).tolist() for a in arrays]
+
+
+class OracleEnvRunner(SingleAgentEnvRunner):
+    """RLlib's own runner, with the worker's index."""
+
+    def make_env(self) -> None:
+        """Build."""
+        self.config.env_config["worker_index"] = 0
+        super().make_env()
+
+
+@pytest.mark.slow
+def test_the_batched_runner_samples_what_rllibs_own_does(tmp_path: Path) -> None:
+    with connected():
+        ours, oracle = (sampled(runner, tmp_path) for runner in (BatchedEnvRunner, OracleEnvRunner))
+    assert [len(rollout) for rollout in ours] == [len(rollout) for rollout in oracle]
+    assert len(ours[1]) > 32
+    assert ours == oracle
 
 
 def test_environments_differ_between_workers() -> None:

@@ -10,20 +10,12 @@ from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.tune.registry import register_env
 
 from pipeline.residual_rl.config import PpoConfig
+from pipeline.residual_rl.env_runner import BatchedEnvRunner
 from pipeline.residual_rl.learner import ResidualLearner, actor_schedule
 from pipeline.residual_rl.module import ResidualModule
 from pipeline.residual_rl.vector_environment import ResidualVectorEnvironment
 
 ENVIRONMENT = "crossbody-residual"
-
-
-class SeededEnvRunner(SingleAgentEnvRunner):
-    """RLlib's runner, telling the environment which worker it is (the plain dict of the vector path does not)."""
-
-    def make_env(self) -> None:
-        """Build the environment with ``worker_index`` in its config, so that workers draw different episodes."""
-        self.config.env_config["worker_index"] = self.worker_index or 0
-        super().make_env()
 
 
 def build(
@@ -35,6 +27,7 @@ def build(
     environment_config: dict[str, Any],
     module_config: dict[str, Any],
     device: str,
+    env_runner: type[SingleAgentEnvRunner] = BatchedEnvRunner,
 ) -> PPO:
     """Build the algorithm, environments included.
 
@@ -46,6 +39,7 @@ def build(
         environment_config: Plain values only.
         module_config: See ``ResidualModule``.
         device: Torch device of the learner.
+        env_runner: RLlib's own class works too, slower; it is the oracle in the tests.
     """
     logging.getLogger("ray.rllib").setLevel(logging.ERROR)  # it announces its own API on every start
     register_env(ENVIRONMENT, environment)
@@ -62,7 +56,7 @@ def build(
             clip_actions=False,
         )
         .env_runners(
-            env_runner_cls=SeededEnvRunner,
+            env_runner_cls=env_runner,
             num_env_runners=runners,
             num_envs_per_env_runner=config.num_envs,
             gym_env_vectorize_mode="vector_entry_point",

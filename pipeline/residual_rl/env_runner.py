@@ -1,0 +1,150 @@
+"""RLlib's environment runner for a natively batched environment, without Python loops over environments.
+
+RLlib's own runner unbatches every step into one episode object per environment. This one keeps a rollout as (T, B)
+arrays and cuts it into episodes once at the end, so that its cost follows the number of episodes. RLlib's own runner is
+the oracle in the tests: the same seed gives the same episodes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer
+
+from pipeline.residual_rl.vector_environment import ResidualVectorEnvironment
+
+_OUTPUTS = (Columns.ACTION_DIST_INPUTS, Columns.ACTION_LOGP)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A stretch of one environment's rollout that belongs to one episode: rows ``begin`` to ``end``, exclusive."""
+
+    env: int
+    begin: int
+    end: int
+    terminated: bool
+    truncated: bool
+
+
+def segments(first: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> Iterator[Segment]:
+    """Cut a rollout at the ends of episodes; the step after an end, which only resets, belongs to none.
+
+    Args:
+        first: (T, B) bool: the step did nothing but reset (NEXT_STEP autoreset).
+        terminated: (T, B) bool, and so is ``truncated``.
+    """
+    steps, count = first.shape
+    for env in range(count):
+        borders = np.flatnonzero(first[:, env] | terminated[:, env] | truncated[:, env])
+        begin = 0
+        for row in borders:
+            if not first[row, env]:
+                yield Segment(
+                    env=env,
+                    begin=begin,
+                    end=int(row) + 1,
+                    terminated=bool(terminated[row, env]),
+                    truncated=bool(truncated[row, env]),
+                )
+            begin = int(row) + 1
+        if begin < steps:
+            yield Segment(env=env, begin=begin, end=steps, terminated=False, truncated=False)
+
+
+class BatchedEnvRunner(SingleAgentEnvRunner):
+    """Samples a ``ResidualVectorEnvironment`` in (T, B) arrays."""
+
+    def make_env(self) -> None:
+        """Build the environment, telling it which worker it is (RLlib's plain dict does not)."""
+        self.config.env_config["worker_index"] = self.worker_index or 0
+        super().make_env()
+
+    def _sample(
+        self,
+        *,
+        num_timesteps: int | None = None,
+        num_episodes: int | None = None,
+        explore: bool,
+        random_actions: bool = False,
+        force_reset: bool = False,
+    ) -> list[SingleAgentEpisode]:
+        assert num_timesteps is not None and num_episodes is None and not random_actions, "fixed rollouts only"
+        environment: ResidualVectorEnvironment = self.env.unwrapped
+        if self._needs_initial_reset or force_reset:
+            self._observation, _ = environment.reset()
+            self._ended = np.zeros(self.num_envs, dtype=bool)
+            self._return, self._length = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=np.int64)
+            self._needs_initial_reset = False
+        rows: dict[str, list[np.ndarray]] = {Columns.OBS: [self._observation]}
+        taken = 0
+        while taken < num_timesteps:
+            row = self._act(self._observation, explore=explore)
+            row["first"] = self._ended
+            self._observation, row[Columns.REWARDS], terminated, truncated, _ = environment.step(row[Columns.ACTIONS])
+            row[Columns.TERMINATEDS], row[Columns.TRUNCATEDS] = terminated, truncated
+            self._ended = terminated | truncated
+            taken += self.num_envs - int(row["first"].sum())
+            self._count(row)
+            for name, value in row.items():
+                rows.setdefault(name, []).append(value)
+            rows[Columns.OBS].append(self._observation)
+        episodes = self._episodes({name: np.stack(values) for name, values in rows.items()})
+        self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=taken)
+        self._increase_sampled_metrics(taken, sum(episode.is_done for episode in episodes))
+        return episodes
+
+    @torch.no_grad()
+    def _act(self, observation: np.ndarray, *, explore: bool) -> dict[str, np.ndarray]:
+        batch = {Columns.OBS: torch.from_numpy(observation).to(self._device)}
+        forward = self.module.forward_exploration if explore else self.module.forward_inference
+        inputs = forward(batch)[Columns.ACTION_DIST_INPUTS]
+        distribution = self.module.get_exploration_action_dist_cls().from_logits(inputs)
+        action = (distribution if explore else distribution.to_deterministic()).sample()
+        outputs = {
+            Columns.ACTIONS: action,
+            Columns.ACTION_DIST_INPUTS: inputs,
+            Columns.ACTION_LOGP: distribution.logp(action),
+        }
+        return {name: value.cpu().numpy() for name, value in outputs.items()}
+
+    def _count(self, row: dict[str, np.ndarray]) -> None:
+        """Keep returns and lengths of the running episodes and log those that have ended."""
+        self._return = np.where(row["first"], 0.0, self._return + row[Columns.REWARDS])
+        self._length = np.where(row["first"], 0, self._length + 1)
+        for env in np.flatnonzero(self._ended):
+            self._log_episode_metrics(int(self._length[env]), float(self._return[env]), 0.0)
+
+    def _episodes(self, rollout: dict[str, np.ndarray]) -> list[SingleAgentEpisode]:
+        cuts = segments(rollout["first"], rollout[Columns.TERMINATEDS], rollout[Columns.TRUNCATEDS])
+        spaces = self.env.single_observation_space, self.env.single_action_space
+        return [_episode(rollout, segment, *spaces) for segment in cuts]
+
+
+def _episode(
+    rollout: dict[str, np.ndarray], cut: Segment, observation_space: Any, action_space: Any
+) -> SingleAgentEpisode:
+    rows = slice(cut.begin, cut.end)
+    length = cut.end - cut.begin
+
+    def buffer(values: np.ndarray, space: Any = None) -> InfiniteLookbackBuffer:
+        return InfiniteLookbackBuffer(data=values, lookback=0, space=space)
+
+    return SingleAgentEpisode(
+        observations=buffer(rollout[Columns.OBS][cut.begin : cut.end + 1, cut.env], observation_space),
+        actions=buffer(rollout[Columns.ACTIONS][rows, cut.env], action_space),
+        rewards=buffer(rollout[Columns.REWARDS][rows, cut.env]),
+        infos=[{} for _ in range(length + 1)],
+        terminated=cut.terminated,
+        truncated=cut.truncated,
+        extra_model_outputs={name: buffer(rollout[name][rows, cut.env]) for name in _OUTPUTS},
+        observation_space=observation_space,
+        action_space=action_space,
+        t_started=0,
+        len_lookback_buffer=0,
+    )
