@@ -63,6 +63,10 @@ class _Count:
         if self.first is None:
             self.first, self.started_s = self.done, time.monotonic()
 
+    def rate(self) -> str:
+        rate_hz = self.rate_hz()
+        return f"{rate_hz:,.0f}/s" if rate_hz >= 10.0 else f"{rate_hz:.2g}/s"
+
     def rate_hz(self) -> float:
         elapsed_s = time.monotonic() - self.started_s
         return (self.done - (self.first or 0)) / elapsed_s if elapsed_s > 0.0 else 0.0
@@ -81,7 +85,7 @@ class _Bar:
         self._bars.update(
             self._task,  # type: ignore[arg-type]
             advance=n,
-            rate=f"{self._count.rate_hz():,.1f}/s",
+            rate=self._count.rate(),
             figures=_text(figures),
         )
 
@@ -89,7 +93,7 @@ class _Bar:
 class _Lines:
     def __init__(self, description: str, count: _Count) -> None:
         self._description, self._count = description, count
-        self._figures, self._printed_s = "", time.monotonic()
+        self._figures, self._printed, self._printed_s = "", -1, time.monotonic()
 
     def advance(self, n: int = 1, **figures: float | int | str) -> None:
         self._count.add(n)
@@ -98,15 +102,16 @@ class _Lines:
             self._print()
 
     def close(self) -> None:
-        self._print()
+        if self._printed != self._count.done:
+            self._print()
 
     def _print(self) -> None:
-        self._printed_s = time.monotonic()
         count = self._count
+        self._printed, self._printed_s = count.done, time.monotonic()
         left_s = count.left_s()
         left = f", {left_s:.0f} s left" if 0.0 < left_s < float("inf") else ""
         figures = f"  {self._figures}" if self._figures else ""
-        print(f"{self._description}: {count.done}/{count.total} ({count.rate_hz():,.1f}/s{left}){figures}", flush=True)
+        print(f"{self._description}: {count.done}/{count.total} ({count.rate()}{left}){figures}", flush=True)
 
 
 def _text(figures: dict[str, float | int | str]) -> str:

@@ -22,8 +22,8 @@ def test_lines_are_rare_and_say_rate_and_time_left(clock_s: list[float], capsys:
     lines = capsys.readouterr().out.splitlines()
     # 150 units in 15 s; 350 left at 10/s
     assert lines == [
-        "train: 650/1000 (10.0/s, 35 s left)  loss 0.1235  success 3/4",
-        "train: 700/1000 (10.0/s, 30 s left)  loss 0.1235  success 3/4",
+        "train: 650/1000 (10/s, 35 s left)  loss 0.1235  success 3/4",
+        "train: 700/1000 (10/s, 30 s left)  loss 0.1235  success 3/4",
     ]
 
 
