@@ -106,6 +106,8 @@ class GaitDrive:
 
     A humanoid discovers stepping late without it. Joints belong to the feet in equal, consecutive shares.
     """
+    support_rad: tuple[float, ...] = ()
+    """What is added to the joint targets of a leg while its mirror image is in mid-swing: it carries twice the load."""
     weights: str
     """File in ``embodiments/gaits/``."""
     source: str

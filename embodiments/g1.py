@@ -29,8 +29,8 @@ EMBODIMENT = Embodiment(
     drive=GaitDrive(
         joints=_JOINTS,
         default_rad=(-0.1, 0.0, 0.0, 0.3, -0.2, 0.0) * 2,
-        kp=(100.0, 100.0, 100.0, 150.0, 40.0, 40.0) * 2,
-        kd=(2.0, 2.0, 2.0, 4.0, 2.0, 2.0) * 2,
+        kp=(150.0, 200.0, 100.0, 200.0, 60.0, 60.0) * 2,
+        kd=(4.0, 5.0, 3.0, 5.0, 2.5, 2.5) * 2,
         torque_nm=(88.0, 139.0, 88.0, 139.0, 35.0, 35.0) * 2,
         armature_kgm2=(0.0102, 0.0251, 0.0102, 0.0251, 0.0072, 0.0072) * 2,
         action_scale_rad=0.25,
@@ -40,11 +40,13 @@ EMBODIMENT = Embodiment(
         foot_clearance_m=0.07,
         mirror_joints=(6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5),
         mirror_signs=(1.0, -1.0, -1.0, 1.0, 1.0, -1.0) * 2,
-        cycle_s=0.8,
+        cycle_s=0.7,
         swing_rad=(-0.3, 0.0, 0.0, 0.6, -0.3, 0.0) * 2,
+        support_rad=(0.0, 0.22, 0.0, 0.0, 0.0, 0.0, 0.0, -0.22, 0.0, 0.0, 0.0, 0.0),
         weights="g1.safetensors",
-        source="torque limits: g1_29dof_rev_1_0.urdf <limit effort>; gains, pose, cycle: unitree_rl_gym G1; armature: "
-        "rotor inertia times gear ratio squared of Unitree's 7520 and 5020 actuators as in mjlab",
+        source="torque limits: g1_29dof_rev_1_0.urdf <limit effort>; pose: unitree_rl_gym G1; gains: about half as "
+        "stiff again as there, so that the hip of one leg holds the body; armature: rotor inertia times gear ratio "
+        "squared of Unitree's 7520 and 5020 actuators as in mjlab",
     ),
     limits=Limits(
         forward_mps=0.8,

@@ -32,6 +32,8 @@ class GaitTask:
     yaw_rate_radps: float = 1.2
     stand_share: float = 0.18
     turn_share: float = 0.17
+    side_share: float = 0.12
+    """Sideways only: the slowest to be learned, because its commands are the smallest."""
     slow_share: float = 0.20
     friction: tuple[float, float] = (0.5, 1.5)
     mass_scale: tuple[float, float] = (0.85, 1.2)
@@ -195,10 +197,12 @@ class GaitEnvironment(VecEnv):
         command = low + (high - low) * unit
         stand = kind < task.stand_share
         turn = ~stand & (kind < task.stand_share + task.turn_share)
+        side = kind > 1.0 - task.side_share
         slow = ~stand & ~turn & (kind < task.stand_share + task.turn_share + task.slow_share)
         command = torch.where(slow[:, None], command * 0.35, command)
         command = torch.where((self._rand() < 0.3)[:, None], command * command.new_tensor([1.0, 0.0, 1.0]), command)
         command[:, :2] *= ~turn[:, None]
+        command = torch.where(side[:, None], high * (2.0 * unit - 1.0) * command.new_tensor([0.0, 1.0, 0.0]), command)
         command = command * (~stand & is_moving(command))[:, None]
         self.command = torch.where(mask[:, None], command, self.command)
         first, last = task.command_s

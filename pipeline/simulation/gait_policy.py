@@ -92,7 +92,7 @@ class Mirror:
 
 
 def swing_progress(foot_phase: torch.Tensor) -> torch.Tensor:
-    """Return how far through its swing a foot is, in [0, 1]; 0 in stance. Phases in [0, 1): stance first, then swing."""
+    """Return how far through its swing a foot is, in [0, 1], 0 in stance, from its phase: stance first, then swing."""
     return ((foot_phase - STANCE_SHARE) / (1.0 - STANCE_SHARE)).clamp(0.0, 1.0)
 
 
@@ -149,6 +149,8 @@ class GaitController:
         scales = [s for _, size, scale in _PARTS for s in (scale if size else scale * joints)]
         self._scale = torch.tensor(scales, device=device)
         self._swing_rad = torch.tensor(drive.swing_rad or (0.0,) * joints, device=device)
+        self._support_rad = torch.tensor(drive.support_rad or (0.0,) * joints, device=device)
+        self._mirror_joints = torch.tensor(drive.mirror_joints, device=device)
         self._joint_phases = self.foot_phases.repeat_interleave(joints // len(drive.feet))
 
     def reset(self, mask: torch.Tensor, phase: torch.Tensor | float = 0.0) -> None:
@@ -179,7 +181,8 @@ class GaitController:
         action = action.clamp(-ACTION_LIMIT, ACTION_LIMIT)
         self.previous_action = action
         lift = torch.sin(math.pi * swing_progress((self.phase[:, None] + self._joint_phases) % 1.0))
-        reference = self.default_rad + self._swing_rad * lift * is_moving(command)[:, None]
+        offset = self._swing_rad * lift + self._support_rad * lift[:, self._mirror_joints]
+        reference = self.default_rad + offset * is_moving(command)[:, None]
         advanced = (self.phase + 1.0 / (DRIVE_HZ * self.drive.cycle_s)) % 1.0
         self.phase = torch.where(is_moving(command), advanced, 0.0)
         return reference + self.drive.action_scale_rad * action
