@@ -14,7 +14,7 @@ import torch
 from distill.recordings import OUTCOMES, depth_to_mm, read_shard, shard_paths, write_shard
 from embodiments import registry
 from embodiments.limits import active_dimensions
-from embodiments.spaces import CAMERA_FIELDS, CAMERA_SLICE, COMMAND_SIZE
+from embodiments.spaces import CAMERA_FIELDS, CAMERA_SLICE, COMMAND_SIZE, CONTROL_DT_S
 from pipeline.agents import teacher
 from pipeline.progress import progress
 from pipeline.run_folder import StageRun
@@ -53,6 +53,9 @@ class Config:
     starts_per_goal: int = 3
     noise_share: float = 0.5
     """Standard deviation of the disturbance, in shares of the limits"""
+    disturbed_s: float = 2.0
+    calm_s: float = 4.0
+    """Disturbances come and go: under steady ones no episode meets the goal's tolerances, and no arrival is recorded"""
     noise_correlation: float = 0.9
     """Of the disturbance from one control step to the next: a second long, so that it leads somewhere"""
     seed: int = 0
@@ -107,6 +110,7 @@ class Recorder:
         self._generator = torch.Generator().manual_seed(config.seed)
         self._noise = torch.zeros(config.num_envs, COMMAND_SIZE)
         self._step: Step | None = None
+        self._steps = 0
 
     def begin(self, task: Task, *, seed: int) -> None:
         """Draw the episodes, unless they run already; after a kill others follow, by the first new shard's seed."""
@@ -126,7 +130,9 @@ class Recorder:
             share = self._agent.act(step.observation, environment.privileged)
             row = _row(environment, step, share, mounts)
             self._noise = _disturb(self._noise, config, self._generator)
-            executed = _mix(share, self._noise, config) * active_dimensions(environment.body.descriptor)
+            executed = _mix(share, self._noise, config, step=self._steps)
+            executed = executed * active_dimensions(environment.body.descriptor)
+            self._steps += 1
             step = environment.step(executed)
             row["command"] = environment.previous_command.expand(len(mounts) + 1, -1, -1)
             for name, value in row.items():
@@ -206,11 +212,14 @@ def _disturb(noise: torch.Tensor, config: Config, generator: torch.Generator) ->
     return keep * noise + (1.0 - keep**2) ** 0.5 * fresh
 
 
-def _mix(share: torch.Tensor, noise: torch.Tensor, config: Config) -> torch.Tensor:
+def _mix(share: torch.Tensor, noise: torch.Tensor, config: Config, *, step: int) -> torch.Tensor:
     """Return what is executed: spread over the environments so that every split of them holds all three sorts."""
+    period_s = config.disturbed_s + config.calm_s
+    phase_s = (step * CONTROL_DT_S + torch.arange(len(share)) * 0.37 * period_s) % period_s
+    disturbed = (phase_s < config.disturbed_s)[:, None]
     place = (torch.arange(len(share)) * 0.6180339887) % 1.0
     random = (place < config.random_share)[:, None]
-    noisy = (place < config.random_share + config.noisy_share)[:, None]
+    noisy = (place < config.random_share + config.noisy_share)[:, None] & disturbed
     wild = (2.0 * noise / config.noise_share).clamp(-1.0, 1.0)
     return torch.where(random, wild, torch.where(noisy, share + noise, share)).clamp(-1.0, 1.0)
 
