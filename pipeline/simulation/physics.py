@@ -32,6 +32,9 @@ Interval = tuple[float, float]
 class RobotPhysics:
     """A batch of one robot; every state is a float32 tensor with the environments as first axis, B."""
 
+    _factors: torch.Tensor
+    """(B, 7) present factors of the randomisation, see ``randomise``"""
+
     def __init__(
         self,
         embodiment: Embodiment,

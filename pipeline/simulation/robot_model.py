@@ -100,7 +100,8 @@ def neutral_mesh(embodiment: Embodiment) -> NeutralMesh:
     """Return the collision geometry of the whole robot in its standing or stowed posture, resting on the ground."""
     root = build_urdf(embodiment, all_links_collide=True)
     poses = link_poses(root, neutral_angles_rad(embodiment))
-    vertices, triangles, owner, names, count = [], [], [], [], 0
+    vertices, triangles, owner, count = [], [], [], 0
+    names: list[str] = []
     for link in root.findall("link"):
         for collision in link.findall("collision"):
             mesh = _load_geometry(collision)
@@ -191,7 +192,7 @@ def origin_pose(element: ElementTree.Element) -> np.ndarray:
     rpy = _floats(origin.get("rpy") if origin is not None else None, (0.0, 0.0, 0.0))
     if len(rpy) < 3:  # G1's camera joint gives two angles only
         rpy = np.pad(rpy, (0, 3 - len(rpy)))
-    pose: np.ndarray = trimesh.transformations.euler_matrix(*rpy, axes="sxyz")
+    pose: np.ndarray = trimesh.transformations.euler_matrix(rpy[0], rpy[1], rpy[2], axes="sxyz")
     pose[:3, 3] = xyz
     return pose
 
