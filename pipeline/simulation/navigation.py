@@ -254,7 +254,7 @@ class NavigationEnvironment:
         self._tracker.begin(mask, self.pose_w[:, :2])
 
     def _draw_dynamics(self, mask: torch.Tensor) -> None:
-        """Draw new dynamics for environments that were reset, several at a time: writing them costs a fifth of a step."""
+        """Draw new dynamics for environments that were reset, several at a time: writing costs a fifth of a step."""
         block = self.config.randomisation
         self._stale |= mask
         if not block.physical or int(self._stale.sum()) < self.num_envs * STALE_SHARE:
