@@ -102,7 +102,8 @@ def test_a_reset_gives_the_first_observation_of_the_episode(log: dict[str, Any])
     assert log["first"].all()
     assert np.abs(log["first_pose"][:, :2] - log["start_w"][:, :2]).max() < 0.03
     seen = log["first_depth"]
-    assert (seen > 0.0).mean() > 0.5, "the first image after a reset is mostly empty"
+    # TIAGo's camera fills 41 % of the canonical image.
+    assert (seen > 0.0).mean() > 0.35, "the first image after a reset is mostly empty"
     assert seen.std() > 0.1
 
 
