@@ -32,7 +32,8 @@ def rollout(physics, *, reset_at: int | None = None, poison_at: int | None = Non
             where = torch.where(mask[:, None], torch.tensor([1.0, 2.0]), nan)
             physics.reset(mask, where, where[:, 0])
         if step == poison_at:
-            targets = torch.where(mask[:, None], math.nan, targets)
+            pose = torch.where(mask[:, None], math.nan, physics._robot.get_qpos())
+            physics._robot.set_qpos(pose, envs_idx=mask)
         physics.set_position_targets(targets)
         physics.step(4)
         positions.append(physics.position_w)
