@@ -30,26 +30,33 @@ def descend(
     Raises:
         ValueError: If no cell of the field is finite.
     """
-    values = field.values
-    if not np.isfinite(values).any():
+    if not np.isfinite(field.values).any():
         raise ValueError("no way to descend: the goal is not in free space, so the field is infinite everywhere.")
     start = np.asarray(start_xy_w_m, dtype=float)
-    goal_row, goal_column = np.unravel_index(int(np.argmin(values)), values.shape)
-    goal = (
-        field.centre(np.asarray([goal_row, goal_column]))
-        if goal_xy_w_m is None
-        else np.asarray(goal_xy_w_m, dtype=float)
-    )
-    points, point = [start], start
+    row, column = np.unravel_index(int(np.argmin(field.values)), field.values.shape)
+    goal_cell = (int(row), int(column))
+    goal = field.centre(np.asarray(goal_cell)) if goal_xy_w_m is None else np.asarray(goal_xy_w_m, dtype=float)
+    return _space(np.asarray([*_walk(field, start, goal_cell), goal]), step_m)[:max_points]
+
+
+def resample(path_xy: np.ndarray, n: int) -> np.ndarray:
+    """Return (n, 2) points equally spaced along a polyline (P, 2), ends included."""
+    along = _arc_length(path_xy)
+    return _interpolate(path_xy, along, np.linspace(0.0, along[-1], n))
+
+
+def _walk(field: Grid, start: np.ndarray, goal_cell: tuple[int, int]) -> list[np.ndarray]:
+    """Return points about a cell apart, from the start to a neighbour of the goal's cell."""
+    values = field.values
+    points, point, waited = [start], start, 0
     cell = _nearest_finite(field, start)
-    if values[tuple(field.cell(start))] == np.inf:
+    if cell != _cell(field, start):
         point = field.centre(np.asarray(cell))
         points.append(point)
-    waited = 0
     # Every change of cell lowers the value, and a cell is kept at most twice, so this ends. Not the value but the place
     # tells when: beside an obstacle a weighted field is as steep as it likes.
-    while max(abs(cell[0] - goal_row), abs(cell[1] - goal_column)) > 1:
-        proposed = point - field.resolution_m * _downhill(values, field, point, cell)
+    while max(abs(cell[0] - goal_cell[0]), abs(cell[1] - goal_cell[1])) > 1:
+        proposed = point - field.resolution_m * _uphill(values, field, point, cell)
         next_cell = _cell(field, proposed)
         waited = waited + 1 if next_cell == cell else 0
         if waited > 2 or not _may_move(values, cell, next_cell):
@@ -59,14 +66,7 @@ def descend(
             proposed = field.centre(np.asarray(next_cell))
         point, cell = proposed, next_cell
         points.append(point)
-    points.append(goal)
-    return _space(np.asarray(points), step_m)[:max_points]
-
-
-def resample(path_xy: np.ndarray, n: int) -> np.ndarray:
-    """Return (n, 2) points equally spaced along a polyline (P, 2), ends included."""
-    along = _arc_length(path_xy)
-    return _interpolate(path_xy, along, np.linspace(0.0, along[-1], n))
+    return points
 
 
 def _arc_length(path_xy: np.ndarray) -> np.ndarray:
@@ -111,7 +111,7 @@ def _upwind(values: np.ndarray, row: int, column: int) -> np.ndarray:
     return np.asarray([gradient_x, gradient_y])
 
 
-def _downhill(values: np.ndarray, field: Grid, point: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
+def _uphill(values: np.ndarray, field: Grid, point: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
     """Return the unit uphill direction at a point: upwind gradients of the four cells around it, blended bilinearly."""
     height, width = values.shape
     offset = (point - np.asarray(field.origin_xy_w_m)) / field.resolution_m - 0.5
