@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from pipeline.evaluation.filming import Filming
     from pipeline.simulation.navigation import NavigationEnvironment
 
+ROW_SPACING_M = 0.9
+"""Between the robots of a picture"""
+PICTURE_SCENES = 20
+"""Scenes that are searched for a place with room and a free view"""
 END_FRAMES = round(CONTROL_HZ)
 """How long the end of an episode is shown"""
 
@@ -103,12 +107,11 @@ def take_picture(config: Config) -> None:
 
     assert config.picture is not None
     names = config.embodiments if config.embodiments != Config().embodiments else DEFAULT_ROBOTS
-    scene = _scene(config.scenes[0], split=config.split, index=config.seed)
-    spot, yaw = _open_spot(scene, width_m=1.1 * len(names))
+    scene, spot, yaw = _open_spot(config, width_m=ROW_SPACING_M * len(names))
     across = np.asarray([math.cos(yaw + math.pi / 2.0), math.sin(yaw + math.pi / 2.0)])
     surfaces = [scene_surface(scene)]
     for index, name in enumerate(names):
-        x, y = spot + across * 1.1 * ((len(names) - 1) / 2.0 - index)
+        x, y = spot + across * ROW_SPACING_M * ((len(names) - 1) / 2.0 - index)
         surfaces.append(place(load_parts(robots.get(name)), xy_w_m=(float(x), float(y)), yaw_w_rad=yaw))
     eye = _eye(spot, yaw)
     view = View(
@@ -187,12 +190,23 @@ def _frames(
         step = environment.step(action) if agent.output == "share" else environment.step_command(action)
 
 
-def _open_spot(scene: Scene, *, width_m: float) -> tuple[np.ndarray, float]:
-    """Return where in a scene a row of robots has room, with a free view from the front, and its heading.
+def _open_spot(config: Config, *, width_m: float) -> tuple[Scene, np.ndarray, float]:
+    """Return a scene, where in it a row of robots has room and can be seen from the front, and its heading.
 
     Raises:
         ValueError: If there is no such place.
     """
+    name = config.scenes[0]
+    count = 1 if scene_kinds.is_map(name) else PICTURE_SCENES
+    for index in range(config.seed, config.seed + count):
+        scene = _scene(name, split=config.split, index=index)
+        found = _best_spot(scene, width_m=width_m)
+        if found is not None:
+            return scene, *found
+    raise ValueError(f"no room for {width_m:.1f} m of robots in '{name}'; try another --scenes or fewer --embodiments")
+
+
+def _best_spot(scene: Scene, *, width_m: float) -> tuple[np.ndarray, float] | None:
     from scenes.fields import distance_field
     from scenes.occupancy import slab_occupancy
 
@@ -200,18 +214,16 @@ def _open_spot(scene: Scene, *, width_m: float) -> tuple[np.ndarray, float]:
     rng = np.random.default_rng(0)
     x_min, y_min, x_max, y_max = scene.extent_w_m
     best, best_room = None, 0.0
-    for _ in range(4000):
+    for _ in range(3000):
         spot = rng.uniform((x_min, y_min), (x_max, y_max))
-        yaw = rng.uniform(-math.pi, math.pi)
+        yaw = float(rng.uniform(-math.pi, math.pi))
         across = np.asarray([-math.sin(yaw), math.cos(yaw)])
         row = spot + width_m * np.linspace(-0.5, 0.5, 9)[:, None] * across
         eye = _eye(spot, yaw)
-        sight = np.concatenate([row + share * (eye - row) for share in (0.25, 0.5, 0.75, 1.0)])
-        room = min(float(distance.at(row)[0].min()) - 0.45, float(distance.at(sight)[0].min()) - 0.15)
+        sight = np.concatenate([row + share * (eye - row) for share in np.linspace(0.0, 1.0, 33)])
+        room = min(float(distance.at(row)[0].min()) - 0.4, float(distance.at(sight)[0].min()) - 0.15)
         if room > best_room:
-            best, best_room = (spot, float(yaw)), room
-    if best is None:
-        raise ValueError(f"no room for {width_m:.1f} m of robots in {scene.name}; try another --scenes or --seed")
+            best, best_room = (spot, yaw), room
     return best
 
 

@@ -1,11 +1,14 @@
 """From episodes to the table: cells by hand, pairing, and the form that other tools read."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.evaluation.plan import Job
 from pipeline.evaluation.summary import ALL, EPISODE_COLUMNS, Provenance, compare, summarise
 
 CELL_KEYS = [
@@ -91,3 +94,100 @@ def test_comparisons_pair_the_same_episodes_whatever_their_order() -> None:
 
 def test_agents_that_did_not_run_are_not_compared() -> None:
     assert compare(rows("generalist", [True, False])) == []
+
+
+def test_a_job_survives_its_file(tmp_path: Path) -> None:
+    job = _job(str(tmp_path))
+    job.save(tmp_path / "job.json")
+    assert Job.load(tmp_path / "job.json") == job
+
+
+def test_every_episode_is_dealt_out_once() -> None:
+    from pipeline.evaluation.runner import queues
+
+    queue = queues(100 + np.arange(7), num_envs=3).numpy()
+    assert queue.tolist() == [[100, 103, 106], [101, 104, -1], [102, 105, -1]]
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Run a small evaluation in a process of its own, interrupted and resumed."""
+    from tests.separate_process import call
+
+    return call(_evaluate_twice, str(tmp_path_factory.mktemp("parts")))
+
+
+def _job(parts: str) -> Job:
+    return Job(
+        embodiment="tiago",
+        agents=("go_straight", "teacher"),
+        policies={},
+        scenes=("clutter", "office"),
+        split="val",
+        episodes=3,
+        routes=("straight", "planned"),
+        protocol="compass",
+        seed=0,
+        num_envs=4,
+        device="cpu",
+        parts=parts,
+    )
+
+
+def _evaluate_twice(folder: str) -> dict[str, Any]:
+    import dataclasses
+
+    import torch
+
+    from pipeline.evaluation import runner
+
+    torch.set_num_threads(1)
+    job = _job(folder)
+    runner.evaluate(job)
+    tables = {(p.agent, p.route): pd.read_parquet(p.rows).to_dict("list") for p in runner.parts(job)}
+    written = {p.rows.name: p.rows.stat().st_mtime_ns for p in runner.parts(job)}
+    runner.evaluate(job)  # everything is there: builds no second simulation, which this process could not hold
+    again = {p.rows.name: p.rows.stat().st_mtime_ns for p in runner.parts(job)}
+    traces = dict(np.load(next(runner.parts(dataclasses.replace(job, agents=("teacher",)))).traces))
+    return {"tables": tables, "untouched": written == again, "traces": traces}
+
+
+@pytest.mark.slow
+def test_all_agents_run_the_same_episodes(evaluated: dict[str, Any]) -> None:
+    tables = evaluated["tables"]
+    assert set(tables) == {(a, r) for a in ("go_straight", "teacher") for r in ("straight", "planned")}
+    same = ("scene", "episode", "scene_seed", "initial_geodesic_m", "fastest_time_s", "time_limit_s")
+    reference = tables["teacher", "straight"]
+    assert reference["scene"] == ["clutter"] * 3 + ["office"] * 3 and reference["scene_seed"] == [0, 1, 2] * 2
+    for table in tables.values():
+        assert all(table[name] == reference[name] for name in same)
+        ends = np.asarray([table[name] for name in ("success", "collision", "fall", "timeout", "broken")])
+        np.testing.assert_array_equal(ends.sum(axis=0), 1)  # each ended in exactly one way
+
+
+@pytest.mark.slow
+def test_figures_are_plausible(evaluated: dict[str, Any]) -> None:
+    table = {name: np.asarray(values) for name, values in evaluated["tables"]["teacher", "straight"].items()}
+    assert table["success"].mean() >= 0.5
+    assert (table["time_s"] <= table["time_limit_s"] + 1e-3).all()
+    reached = table["success"]
+    assert (table["distance_to_goal_m"][reached] < 0.5).all()
+    assert (table["time_s"][reached] >= 0.95 * table["fastest_time_s"][reached]).all()
+    assert (table["path_m"][reached] > table["initial_geodesic_m"][reached] - 1.0).all()
+
+
+@pytest.mark.slow
+def test_a_finished_part_is_not_run_again(evaluated: dict[str, Any]) -> None:
+    assert evaluated["untouched"]
+
+
+@pytest.mark.slow
+def test_trajectories_lead_from_start_to_where_it_ended(evaluated: dict[str, Any]) -> None:
+    traces, table = evaluated["traces"], evaluated["tables"]["teacher", "straight"]
+    ends = np.cumsum(traces["length"])
+    for row, end in enumerate(ends):
+        path = traces["pose_w"][end - traces["length"][row] : end]
+        np.testing.assert_allclose(path[0, :2], traces["start_w"][row, :2], atol=0.05)
+        if traces["ending"][row] == "success":
+            assert np.linalg.norm(path[-1, :2] - traces["goal_w"][row, :2]) < 0.6
+        assert bool(table[str(traces["ending"][row])][row])
