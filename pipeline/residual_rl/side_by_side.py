@@ -15,6 +15,7 @@ from pipeline.residual_rl.training import PROGRESS, Job, train
 OBJECT_STORE_BYTES = 200 * 2**20
 """Rollouts stay inside their process; what crosses processes are weights of a few megabytes."""
 _POLL_S = 1.0
+_STARTS = 4
 _SHOWN = ("success", "collision", "fall", "timeout", "return", "kl")
 
 
@@ -100,12 +101,32 @@ def connected() -> Iterator[None]:
     """Join the cluster that RAY_ADDRESS names, or start Ray on this machine alone; shut it down in the end."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    local: dict[str, Any] = {}
-    if "RAY_ADDRESS" not in os.environ:
-        local = {"include_dashboard": False, "num_cpus": cores(), "object_store_memory": OBJECT_STORE_BYTES}
-    environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
-    ray.init(logging_level="ERROR", log_to_driver=False, runtime_env=environment, **local)
+    if "RAY_ADDRESS" in os.environ:
+        environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
+        ray.init(logging_level="ERROR", log_to_driver=False, runtime_env=environment)
+    else:
+        _start()
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start() -> None:
+    """Start Ray here; again if a busy machine keeps it from coming up within the 30 s that it grants itself."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))  # its workers inherit it
+    for attempt in range(_STARTS):
+        try:
+            ray.init(
+                include_dashboard=False,
+                num_cpus=cores(),
+                object_store_memory=OBJECT_STORE_BYTES,
+                logging_level="ERROR",
+                log_to_driver=False,
+            )
+            return
+        except Exception as error:
+            ray.shutdown()
+            if "timed out" not in str(error) or attempt == _STARTS - 1:
+                raise
