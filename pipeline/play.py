@@ -120,6 +120,8 @@ def take_picture(config: Config) -> None:
         width_px=1600,
         height_px=800,
         hfov_rad=1.0,
+        # from behind the photographer's left shoulder
+        sun_w=(math.cos(yaw - 0.6), math.sin(yaw - 0.6), 1.1),
     )
     config.picture.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(render(surfaces, view, supersample=3, soft=True)).save(config.picture, optimize=True)

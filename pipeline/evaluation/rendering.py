@@ -23,12 +23,13 @@ SEMANTIC_COLOURS = np.asarray(
 )
 """(classes, 3) RGB of ``scenes.scene.SEMANTIC_CLASSES``."""
 SKY = np.asarray((0.97, 0.98, 1.0), dtype=np.float32)
-SUN_W = np.asarray((0.45, -0.35, 1.0), dtype=np.float32) / np.linalg.norm((0.45, -0.35, 1.0))
 AMBIENT, SKYLIGHT, SUNLIGHT = 0.50, 0.22, 0.45
 SUN_SPREAD = 0.04
 """Radius of the sun's disc for soft shadows, as a tangent"""
 CROWDED_M = 0.7
 """Surfaces nearer than this keep the sky's light from each other."""
+SKY_RAYS = 4
+"""Rays per sample that look for such surfaces"""
 _LIFT_M = 2e-3
 """Shadow rays start this far off the surface, so that it does not shade itself."""
 
@@ -56,6 +57,8 @@ class View:
     width_px: int
     height_px: int
     hfov_rad: float = 1.05
+    sun_w: tuple[float, float, float] = (0.45, -0.35, 1.0)
+    """Towards the sun, any length"""
 
 
 def scene_surface(scene: Scene) -> Surface:
@@ -75,7 +78,7 @@ def render(surfaces: Sequence[Surface], view: View, *, supersample: int = 2, sof
     Args:
         surfaces: What there is to see.
         supersample: Rays per pixel along each side; more is smoother.
-        soft: Soft shadows and darker corners, from one random ray per sample; grainy below 3 rays per side.
+        soft: Soft shadows and darker corners, from random rays; grainy below 3 rays per side.
     """
     world = _merge(surfaces)
     directions = _directions(view, supersample=supersample)  # (h, w, 3)
@@ -87,33 +90,43 @@ def render(surfaces: Sequence[Surface], view: View, *, supersample: int = 2, sof
     image = np.broadcast_to(SKY, rays.shape).copy()
     point_w_m = eye + distance[hit, None] * rays[hit]
     rng = np.random.default_rng(0) if soft else None
-    image[hit] = _shade(world, point_w_m, rays[hit], triangle[hit], rng)
+    sun_w = _unit(np.asarray(view.sun_w)[None])[0]
+    image[hit] = _shade(world, point_w_m, rays[hit], triangle[hit], sun_w, rng)
     return _downsample(image.reshape(*shape, 3), supersample)
 
 
 def _shade(
-    world: Surface, point_w_m: np.ndarray, rays: np.ndarray, triangle: np.ndarray, rng: np.random.Generator | None
+    world: Surface,
+    point_w_m: np.ndarray,
+    rays: np.ndarray,
+    triangle: np.ndarray,
+    sun_w: np.ndarray,
+    rng: np.random.Generator | None,
 ) -> np.ndarray:
     corners = world.vertices_w_m[world.triangles[triangle]]  # (N, 3, 3)
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal /= np.linalg.norm(normal, axis=1, keepdims=True).clip(min=1e-12)
     normal *= -np.sign((normal * rays).sum(axis=1, keepdims=True))  # face the eye, whatever the winding
     origin = point_w_m + _LIFT_M * normal
-    sun = np.broadcast_to(SUN_W, rays.shape)
-    sky = 1.0
+    towards_sun, sky = np.broadcast_to(sun_w, rays.shape), np.ones(len(rays))
     if rng is not None:
-        sun = sun + SUN_SPREAD * rng.normal(size=rays.shape)
-        scattered = normal + _unit(rng.normal(size=rays.shape))  # cosine-distributed about the normal
-        nearest, _ = cast_mesh(world.vertices_w_m, world.triangles, origin, _unit(scattered))
-        sky = np.clip(nearest / CROWDED_M, 0.0, 1.0)
-    _, blocker = cast_mesh(world.vertices_w_m, world.triangles, origin, sun)
-    lit = (normal @ SUN_W).clip(min=0.0) * (blocker < 0)
+        towards_sun = towards_sun + SUN_SPREAD * rng.normal(size=rays.shape)
+        sky = np.mean([_openness(world, origin, normal, rng) for _ in range(SKY_RAYS)], axis=0)
+    _, blocker = cast_mesh(world.vertices_w_m, world.triangles, origin, towards_sun)
+    lit = (normal @ sun_w).clip(min=0.0) * (blocker < 0)
     light = (AMBIENT + SKYLIGHT * (0.5 + 0.5 * normal[:, 2])) * (0.45 + 0.55 * sky) + SUNLIGHT * lit
     colour = world.colours[triangle].astype(np.float32)
     if world.tiled is not None:
         odd = (np.floor(point_w_m[:, 0]) + np.floor(point_w_m[:, 1])) % 2 == 1
         colour = colour * np.where(world.tiled[triangle] & odd, 0.94, 1.0)[:, None]
     return (colour * light[:, None]).clip(0.0, 1.0)
+
+
+def _openness(world: Surface, origin: np.ndarray, normal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return (N,) how far a random ray gets, 1 from ``CROWDED_M`` on; cosine-distributed about the normal."""
+    scattered = normal + _unit(rng.normal(size=normal.shape))
+    nearest, _ = cast_mesh(world.vertices_w_m, world.triangles, origin, _unit(scattered))
+    return np.clip(nearest / CROWDED_M, 0.0, 1.0)
 
 
 def _merge(surfaces: Sequence[Surface]) -> Surface:

@@ -89,7 +89,7 @@ def evaluate(job: Job) -> None:
     environment = make_environment(
         plan.task,
         config=NavigationConfig(randomisation=nominal(), settle_s=SETTLE_S),
-        num_envs=min(job.num_envs, len(plan)),
+        num_envs=job.num_envs,  # though some may idle: the simulator compiles anew for every size of a batch
         seed=job.seed,
         device=job.device,
     )
@@ -105,7 +105,7 @@ def _make(name: str, job: Job) -> Agent:
     return agents.make(
         name,
         robots.get(job.embodiment),
-        num_envs=min(job.num_envs, job.episodes * len(job.scenes)),
+        num_envs=job.num_envs,
         device=job.device,
         seed=job.seed,
         policy=Path(job.policies[name]) if name in job.policies else None,
