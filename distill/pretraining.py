@@ -62,8 +62,10 @@ def pretraining_loss(
         count = max(1, round(decoded_share * len(latent)))
         chosen = torch.randperm(len(latent), device=latent.device)[:count]
         prediction = world_model.decode(latent[chosen], windows.embodiment.flatten(0, 1)[chosen])
+        expected_velocity_b = world_model.expected_velocity(latent[chosen])
     depth, invalid, semantic, velocity = reconstruction(
         prediction,
+        expected_velocity_b,
         depth_m=windows.depth_m.flatten(0, 1)[chosen, 0],
         semantic=windows.semantic.flatten(0, 1)[chosen],
         velocity_b=windows.velocity_b.flatten(0, 1)[chosen],

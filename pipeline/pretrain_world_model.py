@@ -73,6 +73,8 @@ class Training:
     optimiser: torch.optim.Optimizer
     step: int = 0
     elapsed_s: float = 0.0
+    whole: bool = True
+    """Whether weights, optimiser and step belong together; not so in the middle of an update."""
 
     @property
     def modules(self) -> dict[str, torch.nn.Module]:
@@ -145,8 +147,9 @@ def _loop(config: Config, run: StageRun, training: Training, pool: SequencePool,
                     _save(checkpoints, training)
                     saved_s = time.monotonic()
         except KeyboardInterrupt:
-            _save(checkpoints, training)
-            run.note(f"interrupted at step {training.step}; the same command goes on from there")
+            if training.whole:
+                _save(checkpoints, training)
+            run.note(f"interrupted at step {training.step}; the same command goes on from the last checkpoint")
             raise
     _save(checkpoints, training)
 
@@ -188,8 +191,10 @@ def _update(
         raise ValueError(
             f"the loss is not finite at step {training.step}; lower --learning-rate or check the recordings"
         )
+    training.whole = False
     training.optimiser.step()
     training.step += 1
+    training.whole = True
     bar.advance(1, loss=float(loss.total.detach()))
     if training.step % 20 == 0:
         for name, value in loss.figures().items():

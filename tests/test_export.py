@@ -1,6 +1,7 @@
 """Export: one sealed file that computes what torch computes and says what it is."""
 
 import json
+from functools import cache
 
 import numpy as np
 import onnx
@@ -51,10 +52,16 @@ def export(graph: PolicyGraph, agent: str = "generalist", robots: tuple[str, ...
     return contract.sealed(to_onnx(graph), entries)
 
 
-@pytest.fixture(scope="module")
-def generalist() -> tuple[PolicyGraph, bytes]:
+@cache
+def exported() -> tuple[PolicyGraph, bytes]:
+    """Return a generalist with a value and its file; made once, exporting takes seconds."""
     graph = build(value=True)
     return graph, export(graph)
+
+
+@pytest.fixture
+def generalist() -> tuple[PolicyGraph, bytes]:
+    return exported()
 
 
 def properties(data: bytes) -> dict[str, str]:
@@ -95,6 +102,7 @@ def test_the_contract_describes_inputs_units_and_robots(generalist: tuple[Policy
     assert found[HASH_KEY] == verify_hash(generalist[1], where="file")
 
 
+@pytest.mark.slow
 def test_the_same_policy_exports_to_the_same_bytes(generalist: tuple[PolicyGraph, bytes]) -> None:
     assert export(generalist[0]) == generalist[1]
 

@@ -15,12 +15,12 @@ from embodiments import registry
 from export.graph import example_inputs
 from export.runtime import policy
 from export.runtime.contract import HASH_KEY, parse, seal, verify_hash
-from tests.test_export import build, export
+from tests.test_export import build, exported
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def data() -> bytes:
-    return export(build(value=True))
+    return exported()[1]
 
 
 @pytest.fixture

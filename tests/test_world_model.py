@@ -1,14 +1,20 @@
 """The world model: shapes, reset, determinism, learning, budget, files."""
 
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from distill.pretraining import judge, pretraining_loss
+from distill.recordings import write_shard
 from distill.sequences import Windows
 from embodiments.spaces import DEPTH_RANGE_M, DESCRIPTOR_SIZE
+from pipeline import pretrain_world_model as pretrain
+from pipeline.run_folder import StageRun
 from scenes.scene import SEMANTIC_CLASSES
+from tests.test_recordings import teacher_arrays
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.checkpoint import load_module, save_module
 from world_model.descriptor import normalise_descriptor
@@ -146,7 +152,12 @@ def test_invalid_pixels_and_foreign_classes_do_not_count() -> None:
     semantic = torch.full((1, 40, 64), 3, dtype=torch.uint8)
     semantic[:, 0] = 255
     terms = reconstruction(
-        prediction, depth_m=depth, semantic=semantic, velocity_b=depth[:, 0, :3], weights=LossWeights()
+        prediction,
+        prediction.velocity_b,
+        depth_m=depth,
+        semantic=semantic,
+        velocity_b=depth[:, 0, :3],
+        weights=LossWeights(),
     )
     assert all(term.item() == pytest.approx(0.0, abs=1e-5) for term in terms)
     assert depth_error_m(torch.full((1, 40, 64), 5.0), depth).item() == pytest.approx(3.0)
@@ -178,7 +189,7 @@ def test_imagination_decides_without_looking() -> None:
     assert future.shape == (10, 4, 40)
 
 
-def test_saved_and_loaded_networks_are_the_same(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_saved_and_loaded_networks_are_the_same(tmp_path: Path) -> None:
     world_model, base_head = networks()
     for module, name in ((world_model, "world_model"), (base_head, "base_head")):
         save_module(module, tmp_path, name, notes={"robots": ["tiago"]})
@@ -189,7 +200,7 @@ def test_saved_and_loaded_networks_are_the_same(tmp_path) -> None:  # type: igno
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "json", "missing"])
-def test_damaged_networks_are_refused_in_one_line(tmp_path, damage: str) -> None:  # type: ignore[no-untyped-def]
+def test_damaged_networks_are_refused_in_one_line(tmp_path: Path, damage: str) -> None:
     save_module(networks()[0], tmp_path, "world_model")
     weights, card = tmp_path / "world_model.safetensors", tmp_path / "world_model.json"
     data = bytearray(weights.read_bytes())
@@ -207,13 +218,13 @@ def test_damaged_networks_are_refused_in_one_line(tmp_path, damage: str) -> None
     assert "\n" not in str(caught.value) and "world_model" in str(caught.value)
 
 
-def test_another_network_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_another_network_is_refused(tmp_path: Path) -> None:
     save_module(ResidualHead(ResidualHeadConfig(feature_size=4)), tmp_path, "world_model")
     with pytest.raises(ValueError, match="holds a ResidualHead, expected a WorldModel"):
         load_module(WorldModel, tmp_path, "world_model")
 
 
-def test_a_resumed_training_gives_the_same_weights(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_resumed_training_gives_the_same_weights(tmp_path: Path) -> None:
     batch = windows(steps=4, batch=2)
 
     def build() -> tuple[dict[str, torch.nn.Module], torch.optim.Optimizer]:
@@ -242,7 +253,56 @@ def test_a_resumed_training_gives_the_same_weights(tmp_path) -> None:  # type: i
             torch.testing.assert_close(resumed[name].state_dict()[key], value, rtol=0, atol=0)
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path) -> None:  # type: ignore[no-untyped-def]
+class Interrupted(StageRun):
+    """A stage's run outside of a run folder."""
+
+    def __init__(self, recordings: Path, work: Path) -> None:
+        work.mkdir(exist_ok=True)
+        self.recordings, self.work, self.directory = recordings, work, work / "out"
+        self.directory.mkdir(exist_ok=True)
+        self.metrics: dict[str, Any] = {}
+        self.notes: list[str] = []
+
+    def input(self, name: str, robot: str | None = None) -> Path:
+        return self.recordings
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_the_stage_goes_on_after_an_interruption_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("train", "val"):
+        write_shard(
+            tmp_path / f"{part}_000.h5", teacher_arrays(16, 3), kind="teacher", attributes={"embodiment": "tiago"}
+        )
+    config = pretrain.Config(
+        steps=5, batch_sequences=2, sequence_steps=4, val_sequences=2, world_model=SMALL, base_hidden=(16,)
+    )
+    straight, stopped = Interrupted(tmp_path, tmp_path / "a"), Interrupted(tmp_path, tmp_path / "b")
+    pretrain.run(config, straight)
+    update, calls = pretrain._update, []
+
+    def stop_once(*arguments: Any, **named: Any) -> None:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        update(*arguments, **named)
+
+    monkeypatch.setattr(pretrain, "_update", stop_once)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain.run(config, stopped)
+    assert not list(stopped.directory.iterdir())
+    pretrain.run(config, stopped)
+    assert any("starting at step 3" in note for note in stopped.notes)
+    for name in ("world_model.safetensors", "base_head.safetensors"):
+        assert (straight.directory / name).read_bytes() == (stopped.directory / name).read_bytes()
+    assert {path.name for path in straight.directory.iterdir()} >= {"predictions.png", "figures.json", "base_head.json"}
+    assert {"share_error", "depth_error_m/10", "repeat_depth_error_m/10", "steps"} <= straight.metrics.keys()
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
     world_model, _ = networks()
     optimiser = torch.optim.AdamW(world_model.parameters())
     for number in (1, 2, 3):

@@ -26,7 +26,8 @@ def save_module(module: nn.Module, directory: Path, name: str, *, notes: Mapping
     """
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-    weights = safetensors.torch.save(tensors, metadata={"format": FORMAT, "network": type(module).__name__})
+    # one entry only: safetensors writes several in random order, and the same weights shall give the same file
+    weights = safetensors.torch.save(tensors, metadata={"format": FORMAT})
     card = {
         "format": FORMAT,
         "version": VERSION,

@@ -50,11 +50,18 @@ class WorldModelLosses(NamedTuple):
 
 
 def reconstruction(
-    prediction: Prediction, *, depth_m: Tensor, semantic: Tensor, velocity_b: Tensor, weights: LossWeights
+    prediction: Prediction,
+    expected_velocity_b: Tensor,
+    *,
+    depth_m: Tensor,
+    semantic: Tensor,
+    velocity_b: Tensor,
+    weights: LossWeights,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the depth, invalid, semantic and velocity terms.
 
     Args:
+        expected_velocity_b: (N, 3) foretold before it was measured: it teaches what a command does to this body.
         depth_m: (N, 40, 64), 0 = invalid; invalid pixels count in the second term only.
         semantic: (N, 40, 64) uint8; a value that is no class is ignored.
         velocity_b: (N, 3) the velocity after the command, of the same observation.
@@ -70,7 +77,11 @@ def reconstruction(
         prediction.semantic_logits.float(), target, weight=class_weights, ignore_index=-1, reduction="none"
     )
     semantic_loss = each.sum() / count
-    velocity = functional.smooth_l1_loss(prediction.velocity_b.float(), velocity_b, beta=0.1)
+    velocity = sum(
+        functional.smooth_l1_loss(answer.float(), velocity_b, beta=0.1)
+        for answer in (prediction.velocity_b, expected_velocity_b)
+    )
+    assert isinstance(velocity, Tensor)
     return depth, invalid, semantic_loss, velocity
 
 

@@ -169,6 +169,13 @@ class WorldModel(nn.Module):
         depth_log, invalid_logit, semantic_logits = image
         return Prediction(depth_log, invalid_logit, semantic_logits, self.velocity_decoder(latent))
 
+    def expected_velocity(self, latent: Tensor) -> Tensor:
+        """Return the velocity (N, 3) that the history in latents (N, L) and the last command let expect, unmeasured."""
+        history = latent[..., : self.config.deterministic]
+        mean = self._gaussian(self.prior_head(history)).mean
+        velocity: Tensor = self.velocity_decoder(torch.cat([history, mean], dim=-1))
+        return velocity
+
     def _advance(self, state: Tensor, command: Tensor, camera: Tensor) -> Tensor:
         history, sample = state.split([self.config.deterministic, self.config.stochastic], dim=-1)
         moved = functional.silu(self.recurrent_input(torch.cat([sample, command, camera], dim=-1)))
