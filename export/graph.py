@@ -70,32 +70,45 @@ class PolicyGraph(nn.Module):
         Args:
             state_input: (B, S), zeros after a reset; the others as ``spaces.OBSERVATION_SHAPES``.
         """
-        state, latent = self.world_model.observe_step(depth_m, velocity_b, previous_command, embodiment, state_input)
-        navigation = {
-            "velocity_b": velocity_b,
-            "previous_command": previous_command,
-            "route_xy_b_m": route_xy_b_m,
-            "goal_b": goal_b,
-            "embodiment": embodiment,
-        }
-        base_share, _ = self.base_head(base_features(latent, route_xy_b_m=route_xy_b_m, goal_b=goal_b))
-        features = policy_features(latent, **navigation, base_share=base_share)
-        share = self._share(features, base_share, embodiment)
+        share, features, state = self.share(
+            depth_m, velocity_b, previous_command, route_xy_b_m, goal_b, embodiment, state_input
+        )
         command = limits.project(limits.shares_to_command(share, embodiment), previous_command, embodiment)
         if self.critic is None:
             return command, state
         return command, state, self.critic(features).unsqueeze(-1)
 
-    def _share(self, features: Tensor, base_share: Tensor, embodiment: Tensor) -> Tensor:
+    def share(
+        self,
+        depth_m: Tensor,
+        velocity_b: Tensor,
+        previous_command: Tensor,
+        route_xy_b_m: Tensor,
+        goal_b: Tensor,
+        embodiment: Tensor,
+        state_input: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the share (B, 3) before clipping and projection, the features (B, F) and the next state (B, S)."""
+        state, latent = self.world_model.observe_step(depth_m, velocity_b, previous_command, embodiment, state_input)
+        base_share, _ = self.base_head(base_features(latent, route_xy_b_m=route_xy_b_m, goal_b=goal_b))
+        features = policy_features(
+            latent,
+            velocity_b=velocity_b,
+            previous_command=previous_command,
+            route_xy_b_m=route_xy_b_m,
+            goal_b=goal_b,
+            embodiment=embodiment,
+            base_share=base_share,
+        )
+        return self._corrected(features, base_share, embodiment), features, state
+
+    def _corrected(self, features: Tensor, base_share: Tensor, embodiment: Tensor) -> Tensor:
+        if self.head is None:
+            return base_share
         if isinstance(self.head, Generalist):
-            mean, _ = self.head(features, embodiment)
-        elif isinstance(self.head, ResidualHead):
-            residual, _ = self.head(features)
-            mean = base_share + residual
-        else:
-            mean = base_share
-        share: Tensor = mean
-        return share
+            mean: Tensor = self.head(features, embodiment)[0]
+            return mean
+        return base_share + self.head(features)[0]
 
 
 def example_inputs(state_size: int, *, batch: int, seed: int = 0) -> dict[str, Tensor]:

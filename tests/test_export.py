@@ -137,7 +137,7 @@ def test_the_graph_projects_as_the_simulation_does() -> None:
             seen = inputs | {"embodiment": body, "previous_command": previous}
             with torch.no_grad():
                 command, *_ = graph(**seen)
-                share = share_of(graph, seen)
+                share, *_ = graph.share(**seen)
             expected = limits.project(
                 limits.shares_to_command(share.numpy(), body.numpy()), previous.numpy(), body.numpy()
             )
@@ -147,19 +147,6 @@ def test_the_graph_projects_as_the_simulation_does() -> None:
         again = limits.project(command.numpy(), command.numpy(), body.numpy())
         moving = (np.hypot(again[:, 0], again[:, 1]) > 0.05) | (np.abs(again[:, 2]) > 0.05)
         np.testing.assert_allclose(again[moving], command.numpy()[moving], atol=1e-6)  # it was admissible
-
-
-def share_of(graph: PolicyGraph, seen: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the share inside the graph, computed from its parts."""
-    from world_model.base_head import base_features, policy_features
-
-    navigation = {name: seen[name] for name in OBSERVATION_SHAPES if name != "depth_m"}
-    _, latent = graph.world_model.observe_step(
-        seen["depth_m"], seen["velocity_b"], seen["previous_command"], seen["embodiment"], seen["state_input"]
-    )
-    base, _ = graph.base_head(base_features(latent, route_xy_b_m=seen["route_xy_b_m"], goal_b=seen["goal_b"]))
-    residual, _ = graph.head(policy_features(latent, **navigation, base_share=base))  # type: ignore[misc]
-    return (base + residual).clamp(-1.0, 1.0)
 
 
 def test_a_zero_residual_is_the_base_policy() -> None:
