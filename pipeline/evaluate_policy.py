@@ -58,7 +58,7 @@ class Config:
 
 def run(config: Config, run: StageRun) -> None:
     """Write ``summary.json``, ``episodes.parquet`` and ``traces.npz``."""
-    folder = config.policy.parent if config.policy else run.input("export_policy")
+    folder = _policy_folder(config, run)
     jobs = _jobs(config, folder, run)
     _evaluate(jobs, run.work, workers=config.workers or processes.cores())
     finished = [part for job in jobs for part in parts(job)]
@@ -69,6 +69,14 @@ def run(config: Config, run: StageRun) -> None:
     np.savez_compressed(run.directory / TRACES, **_join_traces(finished))  # type: ignore[arg-type]
     run.metrics.update(_headline(summary), episodes=len(episodes), broken_episodes=int(episodes["broken"].sum()))
     _print_table(summary)
+
+
+def _policy_folder(config: Config, run: StageRun) -> Path:
+    """Return where the exported files lie; agents that have none can be evaluated outside of a run."""
+    if config.policy is not None:
+        return config.policy.parent
+    scripted = bool(config.agents) and all(agent in agents.SCRIPTED for agent in config.agents)
+    return run.directory if scripted else run.input("export_policy")
 
 
 def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
