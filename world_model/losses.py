@@ -22,12 +22,12 @@ class LossWeights:
     invalid: float = 0.5
     semantic: float = 0.5
     velocity: float = 1.0
-    kl: float = 0.1
-    """Reconstructions are means over pixels, not sums as in Dreamer, so the KL weighs less, too."""
+    kl: float = 0.005
+    """Reconstructions are means over pixels, not sums as in Dreamer. With 0.1 only 4 nats a step came through."""
     kl_balance: float = 0.8
     """Share of the KL that trains the prior; the rest keeps the posterior near it. Source: DreamerV2, section 2."""
     free_nats: float = 1.0
-    behaviour: float = 0.5
+    behaviour: float = 1.0
     semantic_classes: tuple[float, ...] = (1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 4.0)
     """Floor and walls fill the image; what one runs into is small. X-Mobility weighs its classes 1 to 5."""
 
