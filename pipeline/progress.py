@@ -65,6 +65,8 @@ class _Count:
 
     def rate(self) -> str:
         rate_hz = self.rate_hz()
+        if rate_hz == 0.0:
+            return "…"
         return f"{rate_hz:,.0f}/s" if rate_hz >= 10.0 else f"{rate_hz:.2g}/s"
 
     def rate_hz(self) -> float:
