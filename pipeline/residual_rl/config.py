@@ -13,7 +13,8 @@ class PpoConfig:
     """Environments per simulating process: enough to fill a core's vector units, few enough to stay on-policy."""
     horizon: int = 64
     """Control steps per environment and iteration (6.4 s); the critic bootstraps the rest of an episode."""
-    minibatch: int = 2048
+    minibatch: int = 1024
+    """With 4 epochs 16 updates per iteration: a budget of a million steps has only 244 iterations to learn in"""
     epochs: int = 4
     gae_lambda: float = 0.95
     clip: float = 0.2

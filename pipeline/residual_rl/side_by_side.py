@@ -99,6 +99,7 @@ class _Bar:
 @contextmanager
 def connected() -> Iterator[None]:
     """Join the cluster that RAY_ADDRESS names, or start Ray on this machine alone; shut it down in the end."""
+    os.environ.setdefault("RAY_worker_niceness", "0")  # its default, 15, starves workers beside anything else
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if "RAY_ADDRESS" in os.environ:
