@@ -26,7 +26,7 @@ class ChaseCamera:
         self._parts = parts
         self._scene = scene_surface(scene)
         self._yaw_rad = yaw_w_rad
-        self._elevation_rad = ELEVATIONS_RAD[1]
+        self._elevation_rad: float | None = None
 
     def picture(
         self,
@@ -49,7 +49,9 @@ class ChaseCamera:
         position, heading = base_w[:2, 3], math.atan2(base_w[1, 0], base_w[0, 0])
         self._yaw_rad += FOLLOW * math.remainder(heading - self._yaw_rad, 2.0 * math.pi)
         target = np.asarray([*position, _AIM_HEIGHT_M])
-        self._elevation_rad += FOLLOW * (self._clear_elevation(target) - self._elevation_rad)
+        clear_rad = self._clear_elevation(target)
+        last_rad = clear_rad if self._elevation_rad is None else self._elevation_rad
+        self._elevation_rad = last_rad + FOLLOW * (clear_rad - last_rad)
         eye = target + DISTANCE_M * self._backwards(self._elevation_rad)
         robot = place(self._parts, xy_w_m=(0.0, 0.0), yaw_w_rad=0.0, angles_rad=angles_rad, base_w=base_w)
         marks = [_disc(goal_w[:2], radius_m=0.25, rgb=GOAL_RGB)]

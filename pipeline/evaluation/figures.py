@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
+from embodiments.spaces import SLABS_M
 from pipeline.evaluation.summary import ALL, Cell
 from scenes.scene import Scene
 
@@ -128,12 +129,25 @@ def map_of_tracks(scene: Scene, tracks: Sequence[Track], *, margin_m: float = 1.
 
 
 def draw_scene(axes: Axes, scene: Scene) -> None:
-    """Draw a scene from above: what the known map shows in grey, what it does not in ochre."""
-    for known, colour in ((True, KNOWN_COLOUR), (False, UNKNOWN_COLOUR)):
-        polygons = [np.asarray(solid.polygon_xy_w_m) for solid in scene.solids if solid.known == known]
-        axes.add_collection(PolyCollection(polygons, facecolor=colour, edgecolor="none", alpha=0.85))
+    """Draw a scene from above: what the known map shows in grey, what it does not in ochre, table tops paler."""
+    for colour, is_low, polygons in ground_plan(scene):
+        axes.add_collection(PolyCollection(polygons, facecolor=colour, edgecolor="none", alpha=0.85 if is_low else 0.4))
     x_min, y_min, x_max, y_max = scene.extent_w_m
     axes.plot([x_min, x_max, x_max, x_min, x_min], [y_min, y_min, y_max, y_max, y_min], color=KNOWN_COLOUR)
+
+
+def ground_plan(scene: Scene) -> list[tuple[str, bool, list[np.ndarray]]]:
+    """Return what stands in the way of some body: (colour, whether it reaches the ground, polygons), topmost last.
+
+    What hangs higher than the tallest body, like the wall above a door, is left out.
+    """
+    solids = [solid for solid in scene.solids if solid.z_min_m < SLABS_M[-1][1]]
+    groups = []
+    for known, colour in ((True, KNOWN_COLOUR), (False, UNKNOWN_COLOUR)):
+        for is_low in (False, True):
+            chosen = [s for s in solids if s.known == known and (s.z_min_m <= SLABS_M[0][0]) == is_low]
+            groups.append((colour, is_low, [np.asarray(solid.polygon_xy_w_m) for solid in chosen]))
+    return groups
 
 
 def draw_start_and_goal(axes: Axes, start_w: np.ndarray, goal_w: np.ndarray) -> None:

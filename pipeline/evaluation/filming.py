@@ -7,7 +7,7 @@ import torch
 
 from pipeline.evaluation.chase import ChaseCamera
 from pipeline.evaluation.frames import CHASE_PX, MapView, Moment, compose
-from pipeline.evaluation.robot_parts import RobotParts, load_parts
+from pipeline.evaluation.robot_parts import FILM_TRIANGLES, RobotParts, load_parts
 from pipeline.simulation.episodes import SUCCESS_RADIUS_M
 from pipeline.simulation.navigation import NavigationEnvironment, Step
 from pipeline.simulation.physics import RobotPhysics
@@ -26,7 +26,9 @@ class Filming:
         self._environment = environment
         self._scenes = scenes
         self._label = label
-        self._parts: RobotParts | None = load_parts(environment.embodiment) if chase else None
+        self._parts: RobotParts | None = None
+        if chase:
+            self._parts = load_parts(environment.embodiment, max_triangles=FILM_TRIANGLES)
         self._camera: ChaseCamera | None = None
         self._trail: list[np.ndarray] = []
         self._view = MapView(np.zeros((1, 2)))

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from embodiments.embodiment import Embodiment
 from embodiments.spaces import DEPTH_RANGE_M, SLABS_M
-from pipeline.evaluation.figures import ENDING_COLOURS, KNOWN_COLOUR, UNKNOWN_COLOUR
+from pipeline.evaluation.figures import ENDING_COLOURS, KNOWN_COLOUR, UNKNOWN_COLOUR, ground_plan
 from pipeline.evaluation.rendering import SEMANTIC_COLOURS
 from scenes.scene import Scene
 
@@ -20,6 +20,8 @@ CHASE_PX = (660, 400)
 SENSOR_PX = (324, 202)
 _GAP_PX = 10
 _INK, _PAPER, _SOFT = "#1c2430", "#ffffff", "#5b6675"
+PALE = {KNOWN_COLOUR: "#d5dae0", UNKNOWN_COLOUR: "#f0dfc3"}
+"""Of what a low body may pass under"""
 _SMOOTH = 2
 """The map is drawn this many times larger and shrunk, for clean edges."""
 _MAP_MARGIN_M = 2.0
@@ -106,10 +108,9 @@ def class_picture(semantic: np.ndarray) -> np.ndarray:
 def _map(moment: Moment, view: MapView) -> Image.Image:
     image = Image.new("RGB", (MAP_PX * _SMOOTH, MAP_PX * _SMOOTH), "#fbfbf9")
     draw = ImageDraw.Draw(image)
-    for solid in sorted(moment.scene.solids, key=lambda s: s.z_max_m):
-        draw.polygon(
-            view.pixels(np.asarray(solid.polygon_xy_w_m)), fill=KNOWN_COLOUR if solid.known else UNKNOWN_COLOUR
-        )
+    for colour, is_low, polygons in ground_plan(moment.scene):
+        for polygon in polygons:
+            draw.polygon(view.pixels(polygon), fill=colour if is_low else PALE[colour])
     for point in view.pixels(moment.route_w_m):
         _dot(draw, point, 0.04 * view.scale, "#2b59c3")
     _goal(draw, moment, view)
