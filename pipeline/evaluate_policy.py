@@ -75,8 +75,14 @@ def _policy_folder(config: Config, run: StageRun) -> Path:
     """Return where the exported files lie; agents that have none can be evaluated outside of a run."""
     if config.policy is not None:
         return config.policy.parent
-    scripted = bool(config.agents) and all(agent in agents.SCRIPTED for agent in config.agents)
-    return run.directory if scripted else run.input("export_policy")
+    if config.agents and all(agent in agents.SCRIPTED for agent in config.agents):
+        return run.directory
+    if "export_policy" not in run.inputs:
+        raise ValueError(
+            "there is no policy to evaluate: give --policy FILE.onnx, or --run runs/NAME instead of --out, or --agents "
+            f"that need none ({', '.join(agents.SCRIPTED)})."
+        )
+    return run.input("export_policy")
 
 
 def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:

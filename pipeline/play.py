@@ -117,14 +117,14 @@ def take_picture(config: Config) -> None:
     view = View(
         eye_w_m=(float(eye[0]), float(eye[1]), 1.35),
         target_w_m=(float(spot[0]), float(spot[1]), 0.62),
-        width_px=1600,
-        height_px=800,
+        width_px=1280,
+        height_px=640,
         hfov_rad=1.0,
         # from behind the photographer's left shoulder
         sun_w=(math.cos(yaw - 0.6), math.sin(yaw - 0.6), 1.1),
     )
     config.picture.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(render(surfaces, view, supersample=3, soft=True)).save(config.picture, optimize=True)
+    Image.fromarray(render(surfaces, view, supersample=4, soft=True)).save(config.picture, optimize=True)
     print(f"wrote {config.picture}: {', '.join(names)} in {scene.name}")
 
 
