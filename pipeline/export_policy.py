@@ -55,6 +55,7 @@ def run(config: Config, run: StageRun) -> None:
     """Write ``base.onnx``, ``specialist_ROBOT.onnx`` and ``generalist.onnx``."""
     if config.parity_steps < 1:
         raise ValueError(f"parity_steps is {config.parity_steps}; a file is never published without the comparison")
+    torch.set_num_threads(1)  # the roll-outs are small: on a busy machine two threads are ten times slower than one
     commit = str((describe()["git"] or {}).get("commit", "unknown"))
     items = _items(config, run)
     with progress(len(items), "export") as bar:
