@@ -17,7 +17,7 @@ HEADING_RAD = 0.04
 """Stop turning within this angle of the goal's heading: well inside the 0.1 rad asked for."""
 BRAKING = 0.5
 """Share of the acceleration limit that slowing down counts on; the rest covers the drive's delay."""
-SPEED_GAIN_HZ = 1.0
+SPEED_GAIN_HZ = 1.5
 YAW_GAIN_HZ = 1.5
 CREEP_MPS = 2.0 * STAND_SPEED_MPS
 CREEP_RADPS = 0.15

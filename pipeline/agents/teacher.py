@@ -13,9 +13,9 @@ from pipeline.simulation.observation import Observation, goal_in_body
 
 DIRECT_M = 0.7
 """Nearer than this it aims at the goal itself: a descent would overshoot the field's minimum and turn back."""
-CAREFUL_M = 0.25
+CAREFUL_M = 0.2
 """Below this clearance it slows down in proportion."""
-LEAST_CARE = 0.35
+LEAST_CARE = 0.5
 
 
 class TeacherAgent:

@@ -35,6 +35,9 @@ SUCCESS_RADIUS_M = {"compass": 0.5, "pointnav": 0.25}
 _COMPASS_BOX_M, _COMPASS_MIN_OFFSET_M, _COMPASS_FAR_SHARE = 5.0, 2.0, 0.9
 _COMPASS_DISTANCE_M = (2.0, 7.07)
 _POINTNAV_GEODESIC_M = (5.0, 20.0)
+FEASIBLE_SHARE = 0.6
+"""An episode is only set if the fastest drive takes at most this share of the time limit: a 2-7 m goal behind a long
+row of racks can lie 25 m away, further than any driver gets in 25.6 s."""
 _TRIES = 400
 
 
@@ -128,12 +131,8 @@ def build_episodes(
         _known_route(goals[offsets[s] + g], begin, end) if plan else _line(begin, end)
         for s, g, begin, end, plan in zip(scene_index, local_goal, start, goal, planned, strict=True)
     ]
-    limits = embodiment.limits
-    tolerance = SUCCESS_RADIUS_M[protocol]
-    fastest = fastest_time_s(
-        initial, tolerance_m=tolerance, speed_mps=limits.forward_mps, acceleration_mps2=limits.acceleration_mps2
-    ).astype(np.float32)
-    compass_limit = COMPASS_TIME_LIMIT_S * max(1.0, 1.0 / limits.forward_mps)
+    fastest = _fastest_s(embodiment, initial, protocol=protocol).astype(np.float32)
+    compass_limit = _compass_limit_s(embodiment)
     time_limit = np.full_like(fastest, compass_limit) if protocol == "compass" else 3 * fastest + POINTNAV_TIME_MARGIN_S
     return EpisodeSet(
         protocol=protocol,
@@ -185,7 +184,7 @@ def _draw_scene(
         if not len(candidates):
             continue
         goal = _solve(ground, goal_xy)
-        found = [xy for xy in candidates if _fits(goal, xy, protocol=protocol)][:starts]
+        found = [xy for xy in candidates if _fits(goal, xy, embodiment=embodiment, protocol=protocol)][:starts]
         if found:
             for xy in found:
                 yaw = rng.uniform(-np.pi, np.pi, size=2)
@@ -256,11 +255,25 @@ def _start_candidates(
     return points[roomy & ground.reachable[cell[:, 0], cell[:, 1]]]
 
 
-def _fits(goal: _Goal, start_xy: np.ndarray, *, protocol: Protocol) -> bool:
-    length = float(goal.geodesic.at(start_xy))
+def _fits(goal: _Goal, start_xy: np.ndarray, *, embodiment: Embodiment, protocol: Protocol) -> bool:
+    length = np.asarray(float(goal.geodesic.at(start_xy)))
     if protocol == "pointnav":
-        return _POINTNAV_GEODESIC_M[0] <= length <= _POINTNAV_GEODESIC_M[1]
-    return bool(np.isfinite(length))
+        return bool(_POINTNAV_GEODESIC_M[0] <= length <= _POINTNAV_GEODESIC_M[1])
+    return bool(_fastest_s(embodiment, length, protocol=protocol) <= FEASIBLE_SHARE * _compass_limit_s(embodiment))
+
+
+def _fastest_s(embodiment: Embodiment, geodesic_m: np.ndarray, *, protocol: Protocol) -> np.ndarray:
+    limits = embodiment.limits
+    return fastest_time_s(
+        geodesic_m,
+        tolerance_m=SUCCESS_RADIUS_M[protocol],
+        speed_mps=limits.forward_mps,
+        acceleration_mps2=limits.acceleration_mps2,
+    )
+
+
+def _compass_limit_s(embodiment: Embodiment) -> float:
+    return COMPASS_TIME_LIMIT_S * max(1.0, 1.0 / embodiment.limits.forward_mps)
 
 
 def _solve(ground: _Ground, goal_xy: np.ndarray) -> _Goal:
