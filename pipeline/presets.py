@@ -57,6 +57,7 @@ _SMOKE: Mapping[str, Mapping[str, Any]] = {
         "fit": {"batch": 128, "warmup_updates": 5},
         "ground": _SMOKE_GROUND,
     },
+    "export_policy": {"parity_steps": 20},
     # One agent per kind: without a file, with one of its own robot, and the one for all.
     "evaluate_policy": {
         "episodes": 2,
