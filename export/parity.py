@@ -27,8 +27,15 @@ class Parity:
 
 def compare(graph: PolicyGraph, model: bytes, *, steps: int = STEPS, batches: tuple[int, ...] = BATCHES) -> Parity:
     """Roll out both, each with its own state and its own command fed back, on the same observations."""
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    results = [_compare_batch(graph, session, steps=steps, batch=batch) for batch in batches]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # on small batches threads mostly wait for each other
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        results = [_compare_batch(graph, session, steps=steps, batch=batch) for batch in batches]
+    finally:
+        torch.set_num_threads(threads)
     return Parity(command=max(r.command for r in results), state=max(r.state for r in results))
 
 
