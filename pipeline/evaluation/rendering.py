@@ -30,6 +30,8 @@ CROWDED_M = 0.7
 """Surfaces nearer than this keep the sky's light from each other."""
 SKY_RAYS = 4
 """Rays per sample that look for such surfaces"""
+_CHUNK = 2_000_000
+"""Rays at once, which bounds the memory"""
 _LIFT_M = 2e-3
 """Shadow rays start this far off the surface, so that it does not shade itself."""
 
@@ -82,17 +84,21 @@ def render(surfaces: Sequence[Surface], view: View, *, supersample: int = 2, sof
     """
     world = _merge(surfaces)
     directions = _directions(view, supersample=supersample)  # (h, w, 3)
-    shape = directions.shape[:2]
+    rng = np.random.default_rng(0) if soft else None
     rays = directions.reshape(-1, 3)
+    image = np.concatenate([_look(world, view, rays[i : i + _CHUNK], rng) for i in range(0, len(rays), _CHUNK)])
+    return _downsample(image.reshape(directions.shape), supersample)
+
+
+def _look(world: Surface, view: View, rays: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+    """Return the colours (N, 3) that rays (N, 3) from the eye meet."""
     eye = np.asarray(view.eye_w_m, dtype=np.float32)
     distance, triangle = cast_mesh(world.vertices_w_m, world.triangles, eye, rays)
     hit = triangle >= 0
-    image = np.broadcast_to(SKY, rays.shape).copy()
+    colours = np.broadcast_to(SKY, rays.shape).copy()
     point_w_m = eye + distance[hit, None] * rays[hit]
-    rng = np.random.default_rng(0) if soft else None
-    sun_w = _unit(np.asarray(view.sun_w)[None])[0]
-    image[hit] = _shade(world, point_w_m, rays[hit], triangle[hit], sun_w, rng)
-    return _downsample(image.reshape(*shape, 3), supersample)
+    colours[hit] = _shade(world, point_w_m, rays[hit], triangle[hit], _unit(np.asarray(view.sun_w)[None])[0], rng)
+    return colours
 
 
 def _shade(
