@@ -101,6 +101,8 @@ class GaitDrive:
     """Sign of each joint's angle under left-right mirroring."""
     cycle_s: float
     """Duration of one gait cycle."""
+    stop_cycles: float = 0.0
+    """How long it steps on the spot after a command to stand, before both feet rest; 0 = the feet stop at once."""
     swing_rad: tuple[float, ...] = ()
     """What is added to the joint targets of a leg in the middle of its swing; empty = the policy lifts the feet alone.
 
@@ -108,6 +110,10 @@ class GaitDrive:
     """
     support_rad: tuple[float, ...] = ()
     """What is added to the joint targets of a leg while its mirror image is in mid-swing: it carries twice the load."""
+    stride_rad_per_mps: tuple[float, ...] = ()
+    """Joint offsets at touch-down per forward speed: half the way of a stance over the length of the leg."""
+    sidestep_rad_per_mps: tuple[float, ...] = ()
+    """The same per speed to the left."""
     weights: str
     """File in ``embodiments/gaits/``."""
     source: str

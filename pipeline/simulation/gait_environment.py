@@ -24,7 +24,7 @@ class GaitTask:
 
     episode_s: float = 20.0
     command_s: tuple[float, float] = (2.0, 6.0)
-    """A command is held for a time drawn from this interval."""
+    """A target is held for a time drawn from this interval; the command runs to it with the robot's accelerations."""
     reverse_mps: float = 0.4
     """The range goes a little beyond the robot's limits, so that the limits are not its edge."""
     forward_margin: float = 1.1
@@ -67,6 +67,10 @@ class GaitEnvironment(VecEnv):
         self._steps = 0
         self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long, device=device)
         self.command = torch.zeros(num_envs, 3, device=device)
+        self._target = torch.zeros(num_envs, 3, device=device)
+        limits = embodiment.limits
+        accelerations = (limits.acceleration_mps2, limits.acceleration_mps2, limits.yaw_acceleration_radps2)
+        self._command_step = torch.tensor(accelerations, device=device) / DRIVE_HZ
         self._command_left = torch.zeros(num_envs, device=device)
         self._mean_error = torch.zeros(num_envs, 3, device=device)
         self._factors = torch.zeros(num_envs, 6, device=device)
@@ -86,6 +90,7 @@ class GaitEnvironment(VecEnv):
         """Advance by one drive step (20 ms)."""
         previous_action, previous_velocity = self.controller.previous_action, self.physics.joint_velocity
         foot_phase = (self.controller.phase[:, None] + self.controller.foot_phases) % 1.0
+        stepping = self.controller.is_stepping(self.command)
         self.physics.set_position_targets(self.controller.act(actions, self.command))
         self.physics.step(self._substeps)
         self._steps += 1
@@ -97,7 +102,7 @@ class GaitEnvironment(VecEnv):
         reward = self._reward(
             GaitStep(
                 command=self.command,
-                moving=is_moving(self.command),
+                moving=stepping,
                 mean_error=self._mean_error,
                 foot_phase=foot_phase,
                 action=self.controller.previous_action,
@@ -114,6 +119,8 @@ class GaitEnvironment(VecEnv):
         self._reset(done)
         self._resample(self._command_left <= 0.0)
         self._command_left = self._command_left - 1.0 / DRIVE_HZ
+        change = (self._target - self.command).clamp(-self._command_step, self._command_step)
+        self.command = self.command + change
         return self.get_observations(), reward, done, extras
 
     def mirrored(
@@ -170,7 +177,7 @@ class GaitEnvironment(VecEnv):
         log["falls"] = fallen.float().mean() * DRIVE_HZ
         log["error/linear_mps"] = self._mean_error[:, :2].norm(dim=-1).mean()
         log["error/yaw_radps"] = self._mean_error[:, 2].abs().mean()
-        still = (~is_moving(self.command)).float()
+        still = (~self.controller.is_stepping(self.command)).float()
         speed = self.physics.velocity_b[:, :2].norm(dim=-1)
         log["error/stand_mps"] = (speed * still).sum() / still.sum().clamp(min=1.0)
         return log
@@ -183,8 +190,9 @@ class GaitEnvironment(VecEnv):
             self.episode_length_buf = torch.where(mask, 0, self.episode_length_buf)
             self._sums = {name: torch.where(mask, 0.0, value) for name, value in self._sums.items()}
             self._resample(mask)
+            self.command = torch.where(mask[:, None], 0.0, self.command)
             # At rest the error is the whole command; starting at zero would pay for falling again and again.
-            self._mean_error = torch.where(mask[:, None], self.command, self._mean_error)
+            self._mean_error = torch.where(mask[:, None], self._target, self._mean_error)
 
     def _resample(self, mask: torch.Tensor) -> None:
         """Draw new commands (B, 3): stand, turn on the spot, slow, or anywhere in the range."""
@@ -204,7 +212,7 @@ class GaitEnvironment(VecEnv):
         command[:, :2] *= ~turn[:, None]
         command = torch.where(side[:, None], high * (2.0 * unit - 1.0) * command.new_tensor([0.0, 1.0, 0.0]), command)
         command = command * (~stand & is_moving(command))[:, None]
-        self.command = torch.where(mask[:, None], command, self.command)
+        self._target = torch.where(mask[:, None], command, self._target)
         first, last = task.command_s
         self._command_left = torch.where(mask, first + (last - first) * self._rand(), self._command_left)
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from embodiments.embodiment import Embodiment, GaitDrive
-from embodiments.spaces import DRIVE_HZ
+from embodiments.limits import project
+from embodiments.spaces import CONTROL_HZ, DRIVE_HZ
 from pipeline.simulation.gait_policy import GaitController
 from pipeline.simulation.physics import RobotPhysics
 
@@ -31,15 +32,17 @@ def command_grid(embodiment: Embodiment) -> torch.Tensor:
 def measure_gait(embodiment: Embodiment, physics: RobotPhysics, network: nn.Module) -> dict[str, Any]:
     """Drive every command of the grid, then stop; nominal dynamics, no sensor noise, no pushes.
 
+    Commands pass through ``limits.project`` at the control rate, as everywhere else: they start and stop with the
+    robot's acceleration limits.
+
     Returns:
         Tracking errors as root mean squares, over commands, of (mean measured velocity - command); how much the
         instantaneous velocity sways; how still the robot stands; and the share of robots that fell.
     """
-    assert isinstance(embodiment.drive, GaitDrive)
     grid = command_grid(embodiment)
     index = torch.arange(physics.num_envs) % len(grid)
     command = grid[index].to(physics.device)
-    run = _Run(embodiment.drive, physics, network)
+    run = _Run(embodiment, physics, network)
     run.go(command, WARM_UP_S)
     velocity = run.go(command, TRACK_S)  # (T, B, 3)
     run.go(torch.zeros_like(command), STOP_S)
@@ -62,6 +65,7 @@ def measure_gait(embodiment: Embodiment, physics: RobotPhysics, network: nn.Modu
         "stand_speed_p95_mps": float(speed.flatten().quantile(0.95)),
         "stand_yaw_rate_p95_radps": float(yaw_rate.flatten().quantile(0.95)),
         "stand_quiet_share": float(((speed < 0.1) & (yaw_rate < 0.1)).float().mean()),
+        "fell_at": [_rounded(c) for c in grid[index[run.fell.cpu()].unique()]],
         "by_command": _by_command(grid, index.to(error.device), velocity.mean(0), upright),
     }
 
@@ -69,9 +73,12 @@ def measure_gait(embodiment: Embodiment, physics: RobotPhysics, network: nn.Modu
 class _Run:
     """A gait in motion, remembering who fell."""
 
-    def __init__(self, drive: GaitDrive, physics: RobotPhysics, network: nn.Module) -> None:
+    def __init__(self, embodiment: Embodiment, physics: RobotPhysics, network: nn.Module) -> None:
+        assert isinstance(embodiment.drive, GaitDrive)
         self.physics, self.network = physics, network
-        self.controller = GaitController(drive, num_envs=physics.num_envs, device=physics.device)
+        self.descriptor = torch.as_tensor(embodiment.descriptor(), device=physics.device).expand(physics.num_envs, -1)
+        self.command = torch.zeros(physics.num_envs, 3, device=physics.device)
+        self.controller = GaitController(embodiment.drive, num_envs=physics.num_envs, device=physics.device)
         everyone = torch.ones(physics.num_envs, dtype=torch.bool, device=physics.device)
         zeros = torch.zeros(physics.num_envs, 2, device=physics.device)
         if physics.is_randomisable:
@@ -83,9 +90,11 @@ class _Run:
     def go(self, command: torch.Tensor, duration_s: float) -> torch.Tensor:
         """Track a command for a while and return the velocities (T, B, 3)."""
         velocities = []
-        for _ in range(round(duration_s * DRIVE_HZ)):
-            action = self.network(self.controller.observe(self.physics, command))
-            self.physics.set_position_targets(self.controller.act(action, command))
+        for step in range(round(duration_s * DRIVE_HZ)):
+            if step % round(DRIVE_HZ / CONTROL_HZ) == 0:
+                self.command = project(command, self.command, self.descriptor)
+            action = self.network(self.controller.observe(self.physics, self.command))
+            self.physics.set_position_targets(self.controller.act(action, self.command))
             self.physics.step(self.substeps)
             self.fell |= self.physics.fallen() | self.physics.broken()
             velocities.append(self.physics.velocity_b)

@@ -16,10 +16,9 @@ from torch import nn
 
 from embodiments.embodiment import GaitDrive
 from embodiments.spaces import DRIVE_HZ, STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
+from pipeline.simulation.gait_reference import SteppingReference
 from pipeline.simulation.physics import RobotPhysics
 
-STANCE_SHARE = 0.55
-"""Share of the gait cycle that a foot spends on the ground."""
 HIDDEN = (128, 128, 64)
 ACTION_LIMIT = 6.0
 """Actions are clipped here; times ``action_scale_rad`` this is the largest offset from the standing pose."""
@@ -91,11 +90,6 @@ class Mirror:
         return action[..., self.joint_index] * self.joint_sign
 
 
-def swing_progress(foot_phase: torch.Tensor) -> torch.Tensor:
-    """Return how far through its swing a foot is, in [0, 1], 0 in stance, from its phase: stance first, then swing."""
-    return ((foot_phase - STANCE_SHARE) / (1.0 - STANCE_SHARE)).clamp(0.0, 1.0)
-
-
 def make_network(joints: int) -> nn.Sequential:
     """Return the actor: (B, O) -> (B, J)."""
     sizes = (observation_size(joints), *HIDDEN)
@@ -144,26 +138,30 @@ class GaitController:
         joints = len(drive.joints)
         self.phase = torch.zeros(num_envs, device=device)
         self.previous_action = torch.zeros(num_envs, joints, device=device)
+        self._coasting = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        self._idle_cycles = torch.zeros(num_envs, device=device)
         self.default_rad = torch.tensor(drive.default_rad, device=device)
         self.foot_phases = torch.tensor(drive.foot_phases, device=device)
         scales = [s for _, size, scale in _PARTS for s in (scale if size else scale * joints)]
         self._scale = torch.tensor(scales, device=device)
-        self._swing_rad = torch.tensor(drive.swing_rad or (0.0,) * joints, device=device)
-        self._support_rad = torch.tensor(drive.support_rad or (0.0,) * joints, device=device)
-        self._mirror_joints = torch.tensor(drive.mirror_joints, device=device)
-        self._joint_phases = self.foot_phases.repeat_interleave(joints // len(drive.feet))
+        self._reference = SteppingReference(drive, device)
 
     def reset(self, mask: torch.Tensor, phase: torch.Tensor | float = 0.0) -> None:
         """Forget the masked environments (B,)."""
         self.phase = torch.where(mask, phase, self.phase)
         self.previous_action = torch.where(mask[:, None], 0.0, self.previous_action)
+        self._coasting = self._coasting & ~mask
+
+    def is_stepping(self, command: torch.Tensor) -> torch.Tensor:
+        """Return (B,) bool: whether the feet move: commanded to (B, 3), or because the robot is still coming to rest."""
+        return is_moving(command) | self._coasting
 
     def observe(
         self, physics: RobotPhysics, command: torch.Tensor, *, noise: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return the observation (B, O) for a command (B, 3); ``noise`` (B, O) is added before scaling."""
         cycle = 2.0 * math.pi * self.phase
-        clock = torch.stack([torch.sin(cycle), torch.cos(cycle)], dim=-1) * is_moving(command)[:, None]
+        clock = torch.stack([torch.sin(cycle), torch.cos(cycle)], dim=-1) * self.is_stepping(command)[:, None]
         parts = {
             "angular_velocity_b": physics.angular_velocity_b,
             "projected_gravity_b": physics.projected_gravity_b,
@@ -180,12 +178,17 @@ class GaitController:
         """Take an action (B, J), advance the gait cycle by one drive step, and return joint targets (B, J) [rad]."""
         action = action.clamp(-ACTION_LIMIT, ACTION_LIMIT)
         self.previous_action = action
-        lift = torch.sin(math.pi * swing_progress((self.phase[:, None] + self._joint_phases) % 1.0))
-        offset = self._swing_rad * lift + self._support_rad * lift[:, self._mirror_joints]
-        reference = self.default_rad + offset * is_moving(command)[:, None]
-        advanced = (self.phase + 1.0 / (DRIVE_HZ * self.drive.cycle_s)) % 1.0
-        self.phase = torch.where(is_moving(command), advanced, 0.0)
-        return reference + self.drive.action_scale_rad * action
+        moving, stepping = is_moving(command), self.is_stepping(command)
+        offset = self._reference.offset_rad(self.phase, command) * stepping[:, None]
+        share = 1.0 / (DRIVE_HZ * self.drive.cycle_s)
+        advanced = (self.phase + share) % 1.0
+        self._idle_cycles = torch.where(moving, 0.0, self._idle_cycles + share)
+        # Rest only where both feet are on the ground: at the start of either foot's stance.
+        at_rest = (advanced % 0.5 < share) & (self._idle_cycles >= self.drive.stop_cycles)
+        coasting = stepping & ~moving & ~at_rest
+        self._coasting = (moving | coasting) & (self.drive.stop_cycles > 0.0)
+        self.phase = torch.where(stepping, advanced, 0.0)
+        return self.default_rad + offset + self.drive.action_scale_rad * action
 
 
 def noise_scale(joints: int) -> np.ndarray:

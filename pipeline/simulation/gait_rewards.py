@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import torch
 
 from embodiments.embodiment import GaitDrive
-from pipeline.simulation.gait_policy import STANCE_SHARE, swing_progress
+from pipeline.simulation.gait_reference import STANCE_SHARE, swing_progress
 from pipeline.simulation.physics import RobotPhysics
 
 CONTACT_N = 5.0
 """A foot carrying more than this touches the ground."""
 
 WEIGHTS = {
-    "track_linear": 1.0,
-    "track_linear_mean": 1.0,
+    "track_linear": 1.5,
+    "track_linear_mean": 1.5,
     "track_yaw": 0.5,
     "track_yaw_mean": 1.0,
     "alive": 0.2,
@@ -43,7 +43,7 @@ class GaitStep:
     command: torch.Tensor
     """(B, 3)."""
     moving: torch.Tensor
-    """(B,) bool."""
+    """(B,) bool: whether the feet step."""
     mean_error: torch.Tensor
     """(B, 3) velocity error averaged over about half a gait cycle."""
     foot_phase: torch.Tensor
@@ -80,7 +80,7 @@ class GaitRewards:
         mean_linear, mean_yaw = (step.mean_error[:, :2] ** 2).sum(-1), step.mean_error[:, 2] ** 2
         return {
             "track_linear": torch.exp(-linear / 0.25),
-            "track_linear_mean": torch.exp(-mean_linear / 0.02),
+            "track_linear_mean": torch.exp(-mean_linear / 0.04),
             "track_yaw": torch.exp(-yaw / 0.25),
             "track_yaw_mean": torch.exp(-mean_yaw / 0.03),
             "alive": torch.ones_like(yaw),
