@@ -55,7 +55,7 @@ def test_observation_holds_what_the_layout_says(drive):
 
 def test_cycle_runs_while_moving_and_rests_while_standing(drive):
     controller = gait_policy.GaitController(drive, num_envs=2, device="cpu")
-    command = torch.tensor([[0.5, 0.0, 0.0], [0.0, 0.0, 0.04]])
+    command = torch.tensor([[0.0, 0.0, 0.5], [0.0, 0.0, 0.04]])  # the reference does not reach out for a turn
     action = torch.full((2, len(drive.joints)), 0.5)
     targets = controller.act(action, command)
     assert controller.phase.tolist() == pytest.approx([0.02 / drive.cycle_s, 0.0])

@@ -153,7 +153,7 @@ class GaitController:
         self._coasting = self._coasting & ~mask
 
     def is_stepping(self, command: torch.Tensor) -> torch.Tensor:
-        """Return (B,) bool: whether the feet move: commanded to (B, 3), or because the robot is still coming to rest."""
+        """Return (B,) bool: whether the feet move: commanded to (B, 3), or while the robot comes to rest."""
         return is_moving(command) | self._coasting
 
     def observe(
