@@ -60,6 +60,8 @@ def segments(first: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -
 class BatchedEnvRunner(SingleAgentEnvRunner):
     """Samples a ``ResidualVectorEnvironment`` in (T, B) arrays."""
 
+    _needs_initial_reset: bool  # RLlib's
+
     def make_env(self) -> None:
         """Build the environment, telling it which worker it is (RLlib's plain dict does not)."""
         self.config.env_config["worker_index"] = self.worker_index or 0
