@@ -10,11 +10,13 @@ from embodiments.spaces import LIMIT_FIELDS, STAND_SPEED_MPS
 ARRIVE_M = 0.15
 """Stop driving within this distance: inside both protocols' tolerance (0.25 and 0.5 m) with room for coasting."""
 LEAVE_M = 0.24
-"""Drive again beyond this distance: a walking body sways and drifts while it turns on the spot."""
+"""Drive again beyond this distance."""
+WALKER_ARRIVE_M, WALKER_LEAVE_M = 0.22, 0.42
+"""The same for a body on legs: it coasts through its last step, and drifts while it turns on the spot."""
 AIM_RAD = 0.5
 """Turn on the spot while the goal is further aside than this: a curve around it would be a detour."""
-HEADING_RAD = 0.04
-"""Stop turning within this angle of the goal's heading: well inside the 0.1 rad asked for."""
+HEADING_RAD, HEADING_LEAVE_RAD = 0.04, 0.085
+"""Stop turning within the first angle of the goal's heading, turn again beyond the second; 0.1 rad are asked for."""
 BRAKING = 0.5
 """Share of the acceleration limit that slowing down counts on; the rest covers the drive's delay."""
 SPEED_GAIN_HZ = 1.5
@@ -29,10 +31,12 @@ class DrivingLaw:
 
     def __init__(self, *, num_envs: int, device: str) -> None:
         self._arrived = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        self._turned = torch.zeros_like(self._arrived)
 
     def reset(self, mask: torch.Tensor) -> None:
         """Forget for the environments in ``mask`` (B,) that the goal was reached."""
         self._arrived = self._arrived & ~mask
+        self._turned = self._turned & ~mask
 
     def shares(
         self, goal_b: torch.Tensor, target_xy_b_m: torch.Tensor, descriptor: torch.Tensor, *, care: torch.Tensor
@@ -46,18 +50,20 @@ class DrivingLaw:
             care: (B,) factor in (0, 1] on the driving speed.
         """
         distance_m = torch.linalg.vector_norm(goal_b[:, :2], dim=1)
-        self._arrived = distance_m < torch.where(self._arrived, LEAVE_M, ARRIVE_M)
+        walks = _limit(descriptor, "half_track_m") == 0.0
+        arrive_m, leave_m = torch.where(walks, WALKER_ARRIVE_M, ARRIVE_M), torch.where(walks, WALKER_LEAVE_M, LEAVE_M)
+        self._arrived = distance_m < torch.where(self._arrived, leave_m, arrive_m)
         bearing_rad = torch.atan2(target_xy_b_m[:, 1], target_xy_b_m[:, 0])
         heading_rad = torch.atan2(goal_b[:, 3], goal_b[:, 2])
         speed_mps = _drive_speed_mps(distance_m, bearing_rad, descriptor) * care
-        settled = self._arrived & (heading_rad.abs() < HEADING_RAD)
+        self._turned = self._arrived & (heading_rad.abs() < torch.where(self._turned, HEADING_LEAVE_RAD, HEADING_RAD))
         turn_rad = torch.where(self._arrived, heading_rad, bearing_rad)
         yaw_rate_radps = _yaw_rate_radps(turn_rad, descriptor, creep=self._arrived | (bearing_rad.abs() > AIM_RAD))
         command = torch.stack(
             [
                 speed_mps.masked_fill(self._arrived, 0.0),
                 torch.zeros_like(speed_mps),
-                yaw_rate_radps.masked_fill(settled, 0.0),
+                yaw_rate_radps.masked_fill(self._turned, 0.0),
             ],
             dim=1,
         )
