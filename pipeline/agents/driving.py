@@ -11,6 +11,8 @@ ARRIVE_M = 0.15
 """Stop driving within this distance: inside both protocols' tolerance (0.25 and 0.5 m) with room for coasting."""
 LEAVE_M = 0.24
 """Drive again beyond this distance."""
+HOLD_GAIN_HZ, HOLD_MPS = 1.0, 0.15
+"""A walker that turns at the goal also steps back to it, no faster than this: turning on the spot drifts."""
 WALKER_ARRIVE_M, WALKER_LEAVE_M = 0.22, 0.42
 """The same for a body on legs: it coasts through its last step, and drifts while it turns on the spot."""
 AIM_RAD = 0.5
@@ -59,10 +61,12 @@ class DrivingLaw:
         self._turned = self._arrived & (heading_rad.abs() < torch.where(self._turned, HEADING_LEAVE_RAD, HEADING_RAD))
         turn_rad = torch.where(self._arrived, heading_rad, bearing_rad)
         yaw_rate_radps = _yaw_rate_radps(turn_rad, descriptor, creep=self._arrived | (bearing_rad.abs() > AIM_RAD))
+        holds = (self._arrived & walks & ~self._turned)[:, None]
+        hold_mps = (HOLD_GAIN_HZ * goal_b[:, :2]).clamp(-HOLD_MPS, HOLD_MPS) * holds  # (B, 2)
         command = torch.stack(
             [
-                speed_mps.masked_fill(self._arrived, 0.0),
-                torch.zeros_like(speed_mps),
+                speed_mps.masked_fill(self._arrived, 0.0) + hold_mps[:, 0],
+                hold_mps[:, 1],
                 yaw_rate_radps.masked_fill(self._turned, 0.0),
             ],
             dim=1,
