@@ -44,6 +44,7 @@ _SMOKE: Mapping[str, Mapping[str, Any]] = {
             "minibatch": 128,
             "epochs": 2,
             "critic_warmup_steps": 32 * _SMOKE_ENVS,
+            "guidance": {"control_steps": 32 * _SMOKE_ENVS, "updates": 8, "batch": 64},
         },
         "ground": _SMOKE_GROUND,
     },
@@ -82,7 +83,13 @@ _WORKSTATION: Mapping[str, Mapping[str, Any]] = {
     },
     # COMPASS: 32 environments x 256 steps x 1000 iterations per specialist.
     "train_specialist": {
-        "ppo": {"control_steps": 8_192_000, "num_envs": 1024, "horizon": 32, "minibatch": 8192},
+        "ppo": {
+            "control_steps": 8_192_000,
+            "num_envs": 1024,
+            "horizon": 32,
+            "minibatch": 8192,
+            "guidance": {"control_steps": 800_000, "updates": 256, "batch": 4096, "rows": 800_000},
+        },
         "device": "cuda",
     },
     "record_specialist": {"num_envs": 512, "shards": 4, "device": "cuda"},

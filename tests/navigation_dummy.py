@@ -8,6 +8,7 @@ import torch
 from embodiments import registry
 from embodiments.limits import project, shares_to_command
 from embodiments.spaces import CONTROL_DT_S, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX, ROUTE_POINTS
+from pipeline.agents.agent import Agent
 from pipeline.simulation.body import PATCH_SIDE
 from pipeline.simulation.latent import Base, LatentEnvironment
 from pipeline.simulation.observation import Observation, goal_in_body
@@ -107,7 +108,9 @@ def small_base(seed: int = 0) -> Base:
     return Base(world_model=world_model, head=head)
 
 
-def plane(*, robot: str = "tiago", num_envs: int = 6, seed: int = 0, privileged: bool = False) -> LatentEnvironment:
+def plane(
+    *, robot: str = "tiago", num_envs: int = 6, seed: int = 0, privileged: bool = False, guide: Agent | None = None
+) -> LatentEnvironment:
     """Return the plane behind the small base policy."""
     navigation = PlaneNavigation(robot=robot, num_envs=num_envs, seed=seed)
-    return LatentEnvironment(navigation, small_base(), privileged=privileged)  # type: ignore[arg-type]
+    return LatentEnvironment(navigation, small_base(), privileged=privileged, guide=guide)  # type: ignore[arg-type]

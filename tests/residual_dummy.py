@@ -17,6 +17,7 @@ class PointEnvironment:
     def __init__(self, *, num_envs: int, seed: int, privileged_size: int = 0, limit: int = 30) -> None:
         self.num_envs, self.device = num_envs, "cpu"
         self.feature_size, self.privileged_size, self.active = FEATURES, privileged_size, (0, 2)
+        self.guidance_size = 3
         self._generator = torch.Generator().manual_seed(seed)
         self._limit = limit
         self._goal = torch.zeros(num_envs, 2)
@@ -51,12 +52,19 @@ class PointEnvironment:
             observation=None,  # type: ignore[arg-type]
             features=features,
             privileged=privileged,
+            guidance=self._teacher(),
             reward=reward,
             terminated=success | collision,
             truncated=truncated,
             first=first,
             outcome=SimpleNamespace(**ends),
         )
+
+    def _teacher(self) -> torch.Tensor:
+        """Return the shares of driving straight to the goal."""
+        share = torch.zeros(self.num_envs, 3)
+        share[:, [0, 2]] = (5.0 * self._goal).clamp(-0.7, 0.7)
+        return share
 
     def _base(self) -> torch.Tensor:
         direction = self._goal / self._goal.norm(dim=1, keepdim=True).clamp(min=1e-6)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.agents import go_straight
 from pipeline.simulation.latent import PRIVILEGED_SIZE, load_base
 from pipeline.simulation.recording import Disturbance, Noise, outcome_rates, record
 from tests.navigation_dummy import PlaneNavigation, plane, small_base
@@ -72,6 +73,21 @@ def test_active_dimensions_follow_the_body_and_privileged_inputs_the_setting() -
     seen = plane(privileged=True)
     assert seen.privileged_size == PRIVILEGED_SIZE
     assert seen.reset().privileged.shape == (6, PRIVILEGED_SIZE)
+
+
+def test_guidance_is_what_the_guide_would_do_and_it_starts_anew_with_every_episode() -> None:
+    guide = go_straight.make(num_envs=6, device="cpu", seed=0)
+    environment, alone = plane(guide=guide), go_straight.make(num_envs=6, device="cpu", seed=0)
+    assert plane().guidance_size == 0 and plane().reset().guidance.shape == (6, 0)
+    assert environment.guidance_size == 3
+    step = environment.reset()
+    ended = 0
+    for _ in range(60):
+        alone.reset(step.first)
+        assert torch.equal(step.guidance, alone.act(step.observation, environment.environment.privileged))
+        step = environment.step_share(step.guidance)
+        ended += int((step.terminated | step.truncated).sum())
+    assert ended > 0
 
 
 def test_the_base_policy_loads_frozen(tmp_path: Path) -> None:

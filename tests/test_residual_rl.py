@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -19,6 +20,7 @@ from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from pipeline.residual_rl import algorithm, checkpoints
 from pipeline.residual_rl.config import PpoConfig
 from pipeline.residual_rl.env_runner import BatchedEnvRunner, segments
+from pipeline.residual_rl.guidance import Guidance, GuidanceConfig
 from pipeline.residual_rl.learner import actor_schedule
 from pipeline.residual_rl.module import ResidualModule
 from pipeline.residual_rl.side_by_side import connected, train_many
@@ -27,7 +29,16 @@ from tests.residual_dummy import FEATURES, PointEnvironment, make
 from world_model.checkpoint import load_module
 from world_model.residual_head import Critic, ResidualHead
 
-PPO = PpoConfig(num_envs=32, horizon=32, minibatch=512, control_steps=4096, critic_warmup_steps=1024, checkpoint_s=0.0)
+UNGUIDED = GuidanceConfig(control_steps=0)
+PPO = PpoConfig(
+    num_envs=32,
+    horizon=32,
+    minibatch=512,
+    control_steps=4096,
+    critic_warmup_steps=1024,
+    checkpoint_s=0.0,
+    guidance=UNGUIDED,
+)
 
 
 def job(folder: Path, *, ppo: PpoConfig = PPO, name: str = "point", privileged: int = 0) -> Job:
@@ -60,7 +71,7 @@ def module(privileged: int = 0) -> ResidualModule:
     """Return a fresh module."""
     settings = job(Path(), privileged=privileged).module_config
     return ResidualModule(
-        observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (FEATURES + privileged,), np.float32),
+        observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (FEATURES + privileged + 3,), np.float32),
         action_space=gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32),
         model_config=settings,
     )
@@ -69,7 +80,7 @@ def module(privileged: int = 0) -> ResidualModule:
 def test_the_vector_environment_resets_in_the_step_after_an_end() -> None:
     environment = make({"seed": 0, "worker_index": 0, "num_envs": 8, "privileged_size": 4, "reward_scale": 2.0})
     observation, _ = environment.reset()
-    assert observation.shape == (8, FEATURES + 4) and observation.dtype == np.float32
+    assert observation.shape == (8, FEATURES + 4 + 3) and observation.dtype == np.float32
     ended_before = np.zeros(8, dtype=bool)
     for _ in range(70):
         observation, reward, terminated, truncated, _ = environment.step(environment.action_space.sample())
@@ -97,7 +108,7 @@ def test_actions_are_clipped_and_reach_only_active_dimensions(monkeypatch: pytes
 
 def test_a_fresh_actor_answers_zero_and_sees_nothing_privileged() -> None:
     fresh = module(privileged=4)
-    seen = torch.randn(5, FEATURES + 4)
+    seen = torch.randn(5, FEATURES + 4 + 3)
     inputs = fresh.forward_inference({"obs": seen})["action_dist_inputs"]
     assert inputs.shape == (5, 4)
     assert (inputs[:, :2] == 0.0).all()
@@ -106,6 +117,30 @@ def test_a_fresh_actor_answers_zero_and_sees_nothing_privileged() -> None:
     changed[:, FEATURES:] += 1.0
     assert torch.equal(*(fresh.forward_inference({"obs": x})["action_dist_inputs"] for x in (seen, changed)))
     assert not torch.equal(fresh.compute_values({"obs": seen}), fresh.compute_values({"obs": changed}))
+    changed[:, : FEATURES + 4] = seen[:, : FEATURES + 4]  # the teacher's share is neither's
+    assert torch.equal(fresh.compute_values({"obs": seen}), fresh.compute_values({"obs": changed}))
+
+
+def test_guidance_fits_the_active_shares_and_forgets_the_oldest_rows() -> None:
+    actor = module().actor
+    config = GuidanceConfig(rows=300, batch=64, updates=200)
+    guidance = Guidance(config, actor, active=[0, 2], seed=0)
+
+    def episode(share: list[float]) -> SimpleNamespace:
+        observations = torch.rand(101, FEATURES + 3) * 0.1
+        observations[:, -3:] = torch.tensor(share)
+        observations[-1] = torch.nan  # what is seen at the end is followed by no action
+        return SimpleNamespace(get_observations=observations.numpy)
+
+    guidance.remember([episode([-0.9, 0.0, -0.9])] * 4)  # 400 rows, of which 300 stay
+    guidance.remember([episode([0.4, 0.8, -0.3])] * 3)
+    before = actor.log_std.clone()
+    assert guidance.teach(progress=0.0) > guidance.teach(progress=0.5) < 0.02
+    features = torch.rand(16, FEATURES) * 0.1
+    answered = features[:, -3:] + actor(features)[0]
+    torch.testing.assert_close(answered[:, [0, 2]], torch.tensor([0.4, -0.3]).expand(16, 2), atol=0.08, rtol=0.0)
+    assert (actor(features)[0][:, 1] == 0.0).all()  # a dimension that the body lacks is not taught
+    assert torch.equal(actor.log_std, before)
 
 
 def test_the_actor_stands_still_in_the_warm_up() -> None:
@@ -133,10 +168,15 @@ def test_checkpoints_without_a_whole_manifest_do_not_exist(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
-    """Two specialists side by side: one that learns for a while, one short with a privileged critic."""
+    """Specialists side by side: by PPO alone, short with a privileged critic, and by the teacher's labels alone."""
     folder = tmp_path_factory.mktemp("specialists")
     long = replace(PPO, control_steps=36_864, reward_scale=0.5, actor_learning_rate=1e-3)
-    jobs = [job(folder / "a", ppo=long, name="a"), job(folder / "b", name="b", privileged=4)]
+    taught = replace(PPO, control_steps=12_288, guidance=GuidanceConfig(control_steps=12_288))
+    jobs = [
+        job(folder / "a", ppo=long, name="a"),
+        job(folder / "b", name="b", privileged=4),
+        job(folder / "c", ppo=taught, name="c"),
+    ]
     return folder, run(jobs)
 
 
@@ -147,6 +187,15 @@ def test_ppo_mends_a_wrong_base_policy(trained: tuple[Path, dict[str, dict[str, 
     assert curve[0]["success"] < 0.2
     assert curve[-1] == figures["a"]
     assert figures["a"]["success"] > 0.8
+
+
+@pytest.mark.slow
+def test_the_teachers_labels_mend_it_sooner(trained: tuple[Path, dict[str, dict[str, Any]]]) -> None:
+    folder, figures = trained
+    curve = json.loads((folder / "c" / "out" / CURVE).read_text())
+    assert figures["c"]["success"] > 0.8 > 0.2 > curve[0]["success"]
+    assert curve[-1]["guidance_error"] < curve[1]["guidance_error"]
+    assert "guidance_error" not in json.loads((folder / "a" / "out" / CURVE).read_text())[-1]
 
 
 @pytest.mark.slow

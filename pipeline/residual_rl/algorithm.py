@@ -79,7 +79,11 @@ def build(
             grad_clip=config.gradient_norm,
             grad_clip_by="norm",
             learner_class=ResidualLearner,
-            learner_config_dict={"actor": _actor_rates(config), "critic": config.critic_learning_rate},
+            learner_config_dict={
+                "actor": _actor_rates(config),
+                "critic": config.critic_learning_rate,
+                "guidance": config.guidance,
+            },
         )
         .rl_module(rl_module_spec=RLModuleSpec(module_class=ResidualModule, model_config=module_config))
         .learners(num_learners=0, num_gpus_per_learner=1 if device.startswith("cuda") else 0)
@@ -91,7 +95,7 @@ def build(
 def _actor_rates(config: PpoConfig) -> list[list[float]]:
     return actor_schedule(
         learning_rate=config.actor_learning_rate,
-        warmup_steps=config.critic_warmup_steps,
+        warmup_steps=max(config.critic_warmup_steps, config.guidance.control_steps),
         control_steps=config.control_steps,
     )
 

@@ -1,6 +1,8 @@
 """PPO's settings; importing them costs no Ray."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from pipeline.residual_rl.guidance import GuidanceConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +23,11 @@ class PpoConfig:
     actor_learning_rate: float = 3e-4
     critic_learning_rate: float = 1e-3
     """Higher than the actor's: the critic starts from nothing, the actor from the base policy."""
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    """Lessons from the privileged teacher, before PPO moves the actor; see docs/adr/0004"""
     critic_warmup_steps: int = 40_000
-    """Control steps in which only the critic learns: a residual trained on noise forgets that zero was right."""
+    """Control steps in which PPO trains only the critic: a residual trained on noise forgets that zero was right.
+    With guidance at least as long as that takes."""
     entropy: float = 0.001
     """Small: the base policy already explores where the goal is."""
     kl_target: float = 0.01

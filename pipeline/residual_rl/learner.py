@@ -1,4 +1,4 @@
-"""PPO's learner with what a zero-initialised residual needs: a critic that learns first, and on its own optimiser."""
+"""PPO's learner with what a zero-initialised residual needs: first lessons, and a critic that learns before it acts."""
 
 from typing import Any
 
@@ -6,20 +6,31 @@ import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo.ppo import PPOConfig
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.learner.training_data import TrainingData
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
+from pipeline.residual_rl.guidance import Guidance, GuidanceConfig
 from pipeline.residual_rl.module import ResidualModule
 
 Schedule = list[list[float]]
+GUIDANCE_ERROR = "guidance_error"
+"""Mean error of the actor on the teacher's labels, in shares."""
 
 
 def actor_schedule(*, learning_rate: float, warmup_steps: int, control_steps: int) -> Schedule:
-    """Return RLlib's piecewise-linear schedule: 0 while only the critic learns, then down to a tenth at the end."""
+    """Return RLlib's piecewise-linear schedule: 0 while PPO trains only the critic, then down to a tenth at the end."""
     end = max(control_steps, warmup_steps + 2)
     return [[0, 0.0], [warmup_steps, 0.0], [warmup_steps + 1, learning_rate], [end, 0.1 * learning_rate]]
 
 
 class ResidualLearner(PPOTorchLearner):
-    """PPO with separate optimisers for actor and critic; the actor stands still during the critic's warm-up."""
+    """PPO with separate optimisers for actor and critic; PPO leaves the actor alone during the critic's warm-up.
+
+    Meanwhile the teacher's labels move it, where there are any.
+    """
+
+    _guidance: Guidance | None = None
 
     def configure_optimizers_for_module(self, module_id: str, config: AlgorithmConfig | None = None) -> None:
         """Register one Adam for the actor and one for the critic, so that neither's gradients clip the other's."""
@@ -36,6 +47,27 @@ class ResidualLearner(PPOTorchLearner):
                 params=parameters,
                 lr_or_lr_schedule=rates[name],
             )
+
+    def update(
+        self, *, training_data: TrainingData, timesteps: dict[str, Any] | None = None, **options: Any
+    ) -> dict[str, Any]:
+        """Update critic and, after the warm-up, actor with PPO; the actor with the teacher's labels until then."""
+        config: GuidanceConfig = self.config.learner_config_dict["guidance"]
+        done = int((timesteps or {}).get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
+        if done >= config.control_steps:
+            self._guidance = None
+            return super().update(training_data=training_data, timesteps=timesteps, **options)
+        guidance = self._guidance = self._guidance or self._begin_guidance(config)
+        assert training_data.episodes is not None
+        guidance.remember(training_data.episodes)  # before RLlib lengthens the episodes
+        result = super().update(training_data=training_data, timesteps=timesteps, **options)
+        error = guidance.teach(progress=done / config.control_steps)
+        self.metrics.log_value((DEFAULT_MODULE_ID, GUIDANCE_ERROR), error, window=1)
+        return result
+
+    def _begin_guidance(self, config: GuidanceConfig) -> Guidance:
+        module = self.module[DEFAULT_MODULE_ID].unwrapped()
+        return Guidance(config, module.actor, active=module.active, seed=self.config.seed or 0)
 
     def _update_module_kl_coeff(self, *, module_id: str, config: PPOConfig, kl_loss: float) -> None:
         # During the warm-up KL is exactly 0; the coefficient would halve every iteration and be gone when it is needed.

@@ -14,7 +14,8 @@ class ResidualModule(TorchRLModule, ValueFunctionAPI):
     """Gaussian over the residual shares of the robot's active dimensions, and the value.
 
     ``model_config`` holds plain values: ``actor`` (fields of ``ResidualHeadConfig``), ``critic`` (of ``CriticConfig``)
-    and ``active`` (indices into the command). The frozen base policy runs in the environment, once per step.
+    and ``active`` (indices into the command). The frozen base policy runs in the environment, once per step. In an
+    observation the critic's privileged inputs follow the features, and the teacher's share, which neither sees, them.
     """
 
     def setup(self) -> None:
@@ -31,7 +32,8 @@ class ResidualModule(TorchRLModule, ValueFunctionAPI):
 
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
         """Return the (B,) values of a batch of observations, privileged inputs behind the features."""
-        value: torch.Tensor = self.critic(batch[Columns.OBS])
+        sizes = self.critic.config
+        value: torch.Tensor = self.critic(batch[Columns.OBS][..., : sizes.feature_size + sizes.privileged_size])
         return value
 
 

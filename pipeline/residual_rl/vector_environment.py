@@ -27,6 +27,11 @@ class BatchedEnvironment(Protocol):
         """Length P of the privileged inputs."""
         ...
 
+    @property
+    def guidance_size(self) -> int:
+        """Length G of the teacher's share: 3, or 0 without a teacher."""
+        ...
+
     def reset(self) -> LatentStep:
         """Begin a new episode everywhere."""
         ...
@@ -39,8 +44,8 @@ class BatchedEnvironment(Protocol):
 class ResidualVectorEnvironment(VectorEnv):
     """Batch of environments whose action is the residual share of the robot's active dimensions.
 
-    An observation is the features with the privileged inputs behind them, (B, F + P) float32. An action is
-    (B, A) in shares of the limits; it may leave [-1, 1] (a Gaussian) and is clipped here.
+    An observation is the features with the privileged inputs and the teacher's share behind them, (B, F + P + G)
+    float32. An action is (B, A) in shares of the limits; it may leave [-1, 1] (a Gaussian) and is clipped here.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
@@ -50,7 +55,7 @@ class ResidualVectorEnvironment(VectorEnv):
         self.num_envs = environment.num_envs
         self.active = list(environment.active)
         self.reward_scale = reward_scale
-        width = environment.feature_size + environment.privileged_size
+        width = environment.feature_size + environment.privileged_size + environment.guidance_size
         self.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (width,), np.float32)
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(self.active),), np.float32)
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, self.num_envs)
@@ -87,5 +92,5 @@ class ResidualVectorEnvironment(VectorEnv):
 
 
 def _observation(step: LatentStep) -> np.ndarray:
-    joined = torch.cat([step.features, step.privileged], dim=1)
+    joined = torch.cat([step.features, step.privileged, step.guidance], dim=1)
     return joined.to(torch.float32).cpu().numpy()

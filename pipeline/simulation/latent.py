@@ -10,6 +10,7 @@ import torch
 
 from embodiments.limits import active_dimensions
 from embodiments.spaces import COMMAND_SIZE
+from pipeline.agents.agent import Agent
 from pipeline.simulation.body import PATCH_SIDE
 from pipeline.simulation.navigation import NavigationEnvironment, Step
 from pipeline.simulation.observation import Observation
@@ -46,6 +47,8 @@ class LatentStep:
     """(B, F) ``base_head.policy_features``: what residuals, critics and the generalist see; base share last."""
     privileged: torch.Tensor
     """(B, P) what only a privileged critic sees; P may be 0."""
+    guidance: torch.Tensor
+    """(B, G) the share that the privileged teacher would choose now; G is 3, or 0 without a teacher."""
     reward: torch.Tensor
     terminated: torch.Tensor
     truncated: torch.Tensor
@@ -69,16 +72,19 @@ def load_base(directory: Path, *, device: str = "cpu") -> Base:
 class LatentEnvironment:
     """A batch of navigation environments seen through the frozen base policy; NEXT_STEP autoreset."""
 
-    def __init__(self, environment: NavigationEnvironment, base: Base, *, privileged: bool = False) -> None:
+    def __init__(
+        self, environment: NavigationEnvironment, base: Base, *, privileged: bool = False, guide: Agent | None = None
+    ) -> None:
         """Wrap an environment.
 
         Args:
             privileged: Whether steps carry privileged inputs for the critic.
+            guide: The agent whose shares steps carry as guidance; the teacher, or none.
         """
         self.environment, self.base = environment, base
         self.num_envs, self.device = environment.num_envs, environment.device
         self.feature_size = base.feature_size
-        self._privileged = privileged
+        self._privileged, self._guide = privileged, guide
         descriptor = torch.from_numpy(environment.embodiment.descriptor())
         self.active = tuple(int(index) for index in active_dimensions(descriptor).nonzero()[:, 0])
         self._state = base.world_model.initial_state(self.num_envs)
@@ -105,11 +111,17 @@ class LatentEnvironment:
         """Length P of the privileged inputs."""
         return PRIVILEGED_SIZE if self._privileged else 0
 
+    @property
+    def guidance_size(self) -> int:
+        """Length G of the teacher's share."""
+        return COMMAND_SIZE if self._guide is not None else 0
+
     def _see(self, step: Step) -> LatentStep:
         self._last = LatentStep(
             observation=step.observation,
             features=self._features(step.observation, step.first),
             privileged=self._privileged_inputs(),
+            guidance=self._guidance(step),
             reward=step.reward,
             terminated=step.terminated,
             truncated=step.truncated,
@@ -127,6 +139,12 @@ class LatentEnvironment:
         navigation = {name: value for name, value in seen.policy_inputs().items() if name != "depth_m"}
         base_share, _ = self.base.head(base_features(latent, route_xy_b_m=seen.route_xy_b_m, goal_b=seen.goal_b))
         return policy_features(latent, **navigation, base_share=base_share)
+
+    def _guidance(self, step: Step) -> torch.Tensor:
+        if self._guide is None:
+            return torch.zeros(self.num_envs, 0, device=self.device)
+        self._guide.reset(step.first)
+        return self._guide.act(step.observation, self.environment.privileged)
 
     def _privileged_inputs(self) -> torch.Tensor:
         if not self._privileged:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from embodiments.embodiment import Embodiment
+from pipeline.agents import teacher
 from pipeline.simulation.latent import Base, LatentEnvironment
 from pipeline.simulation.navigation import NavigationConfig
 from pipeline.simulation.randomisation import Randomisation, training
@@ -35,6 +36,7 @@ def build(
     num_envs: int,
     seed: int,
     privileged: bool = False,
+    guided: bool = False,
     device: str = "cpu",
 ) -> LatentEnvironment:
     """Draw the episodes and build the environments, one per process.
@@ -42,6 +44,7 @@ def build(
     Args:
         seed: Of what is drawn while running.
         privileged: Whether steps carry what only a privileged critic may see.
+        guided: Whether steps carry what the privileged teacher would do.
     """
     task = build_task(
         embodiment,
@@ -54,4 +57,5 @@ def build(
     )
     config = NavigationConfig(randomisation=ground.randomisation, reward=ground.reward)
     navigation = make_environment(task, config=config, num_envs=num_envs, seed=seed, device=device)
-    return LatentEnvironment(navigation, base, privileged=privileged)
+    guide = teacher.make(num_envs=num_envs, device=device, seed=seed) if guided else None
+    return LatentEnvironment(navigation, base, privileged=privileged, guide=guide)
