@@ -18,6 +18,7 @@ def one_episode(start_xy: tuple[float, float], goal_xy: tuple[float, float]) -> 
         goal_index=np.zeros(1, dtype=np.int64),
         start_w=np.asarray([[*start_xy, 2.0]], dtype=np.float32),
         goal_w=np.asarray([[*goal_xy, -1.0]], dtype=np.float32),
+        rest_xy_w_m=np.asarray([goal_xy], dtype=np.float32),
         planned=np.zeros(1, dtype=bool),
         route_w_m=line,
         initial_geodesic_m=np.ones(1, dtype=np.float32),

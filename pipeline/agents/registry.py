@@ -18,6 +18,8 @@ POLICY_FILES = {
 }
 """Agent -> its file in the folder of exported policies. ``blind`` is the generalist with its depth image zeroed."""
 IDS = (*SCRIPTED, *POLICY_FILES)
+BLIND = (*SCRIPTED, "blind")
+"""Agents that do not look at depth."""
 
 
 def check(name: str) -> None:

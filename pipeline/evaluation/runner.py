@@ -128,6 +128,8 @@ def _relabel(done: Part, part: Part) -> None:
 def _run_part(environment: NavigationEnvironment, agent: Agent, part: Part, *, job: Job, plan: Plan) -> None:
     offset = job.routes.index(part.route) * len(plan)
     environment.assign(queues(offset + np.arange(len(plan)), num_envs=environment.num_envs))
+    environment.reseed(job.seed)  # the same sensor noise for every agent, and after an interruption
+    environment.sees = part.agent not in agents.BLIND
     outcomes: list[dict[str, np.ndarray]] = []
     trace = _Trace()
     with progress(len(plan), f"{part.embodiment} {part.agent} ({part.route})") as bar:

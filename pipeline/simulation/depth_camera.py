@@ -69,6 +69,14 @@ class DepthCamera:
         self._blank = torch.zeros(shape, device=physics.device)
         self._unknown = torch.full(shape, OTHER, dtype=torch.uint8, device=physics.device)
 
+    def reseed(self, seed: int) -> None:
+        """Draw noise from here on as if the camera had just been built with this seed."""
+        self._generator.manual_seed(seed)
+
+    def nothing(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return images of the shapes of ``render``, all invalid."""
+        return self._blank[:, None].clone(), self._unknown
+
     def render(
         self, camera: torch.Tensor, scene_index: torch.Tensor, *, own_body: bool = True
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -31,6 +31,8 @@ COMFORT_M = 0.30
 """Clearance from which on the teacher's path costs no more than its length."""
 COMPASS_TIME_LIMIT_S = 25.6
 POINTNAV_TIME_MARGIN_S = 10.0
+REST_RADIUS_M = 0.2
+"""How far from a goal the teacher may choose to come to rest, of the 0.5 m that are allowed."""
 SUCCESS_RADIUS_M = {"compass": 0.5, "pointnav": 0.25}
 _COMPASS_BOX_M, _COMPASS_MIN_OFFSET_M, _COMPASS_FAR_SHARE = 5.0, 2.0, 0.9
 _COMPASS_DISTANCE_M = (2.0, 7.07)
@@ -54,6 +56,8 @@ class EpisodeSet:
     """(N, 3) x [m], y [m], yaw [rad]"""
     goal_w: np.ndarray
     """(N, 3)"""
+    rest_xy_w_m: np.ndarray
+    """(N, 2) the roomiest place near the goal, well within its tolerance; privileged"""
     planned: np.ndarray
     """(N,) bool: whether the policy is given the planned route or the straight one"""
     route_w_m: np.ndarray
@@ -140,6 +144,7 @@ def build_episodes(
         goal_index=offsets[scene_index] + local_goal,
         start_w=start,
         goal_w=goal,
+        rest_xy_w_m=np.asarray([goals[offsets[s] + g].rest_xy for s, g in zip(scene_index, local_goal, strict=True)]),
         planned=planned,
         route_w_m=np.asarray(routes, dtype=np.float32),
         initial_geodesic_m=initial,
@@ -157,6 +162,7 @@ class _Goal:
     ground: _Ground
     cost_to_go: Grid
     geodesic: Grid
+    rest_xy: np.ndarray
 
 
 def _draw_scene(
@@ -283,7 +289,22 @@ def _solve(ground: _Ground, goal_xy: np.ndarray) -> _Goal:
         origin_xy_w_m=ground.inscribed.origin_xy_w_m,
         resolution_m=ground.inscribed.resolution_m,
     )
-    return _Goal(ground=ground, cost_to_go=cost, geodesic=_filled(geodesic_field(inside, goal_xy.tolist())))
+    return _Goal(
+        ground=ground,
+        cost_to_go=cost,
+        geodesic=_filled(geodesic_field(inside, goal_xy.tolist())),
+        rest_xy=_roomiest(ground.circumscribed, goal_xy, radius_m=REST_RADIUS_M),
+    )
+
+
+def _roomiest(room: Grid, around_xy: np.ndarray, *, radius_m: float) -> np.ndarray:
+    """Return the (2,) float32 place within ``radius_m`` with most room, up to comfort; the nearest of equal ones."""
+    reach = int(radius_m / room.resolution_m) + 1
+    cells = room.cell(around_xy) + np.indices((2 * reach + 1, 2 * reach + 1)).reshape(2, -1).T - reach
+    cells = cells.clip(0, np.asarray(room.values.shape) - 1)
+    way_m = np.linalg.norm(room.centre(cells) - around_xy, axis=1)
+    worth = np.minimum(room.values[cells[:, 0], cells[:, 1]], COMFORT_M) - 1e-3 * way_m
+    return np.asarray(room.centre(cells[np.argmax(np.where(way_m <= radius_m, worth, -np.inf))]), dtype=np.float32)
 
 
 def _cost_field(room: Grid, passable: np.ndarray, goal_xy: np.ndarray) -> Grid:

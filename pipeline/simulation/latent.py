@@ -117,11 +117,12 @@ class LatentEnvironment:
         return COMMAND_SIZE if self._guide is not None else 0
 
     def _see(self, step: Step) -> LatentStep:
+        known = self.environment.privileged() if self._privileged or self._guide is not None else {}
         self._last = LatentStep(
             observation=step.observation,
             features=self._features(step.observation, step.first),
-            privileged=self._privileged_inputs(),
-            guidance=self._guidance(step),
+            privileged=self._privileged_inputs(known),
+            guidance=self._guidance(step, known),
             reward=step.reward,
             terminated=step.terminated,
             truncated=step.truncated,
@@ -140,16 +141,15 @@ class LatentEnvironment:
         base_share, _ = self.base.head(base_features(latent, route_xy_b_m=seen.route_xy_b_m, goal_b=seen.goal_b))
         return policy_features(latent, **navigation, base_share=base_share)
 
-    def _guidance(self, step: Step) -> torch.Tensor:
+    def _guidance(self, step: Step, known: dict[str, torch.Tensor]) -> torch.Tensor:
         if self._guide is None:
             return torch.zeros(self.num_envs, 0, device=self.device)
         self._guide.reset(step.first)
-        return self._guide.act(step.observation, self.environment.privileged)
+        return self._guide.act(step.observation, lambda: known)
 
-    def _privileged_inputs(self) -> torch.Tensor:
+    def _privileged_inputs(self, known: dict[str, torch.Tensor]) -> torch.Tensor:
         if not self._privileged:
             return torch.zeros(self.num_envs, 0, device=self.device)
-        known = self.environment.privileged()
         return torch.cat(
             [
                 (known["clearance_patch"] / CLEARANCE_SCALE_M).clamp(-1.0, 2.0),

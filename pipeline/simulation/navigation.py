@@ -101,15 +101,18 @@ class NavigationEnvironment:
             device=device,
         )
         self._weights = torch.ones(len(episodes), device=device)
+        self.sees = True
+        """Whether depth is rendered; agents that do not look need not wait for it, and get zeros"""
         self._queue: torch.Tensor | None = None
         self._load_episodes()
         self._allocate()
 
     def _load_episodes(self) -> None:
         episodes, device = self.episodes, self.device
+        places = ("start_w", "goal_w", "rest_xy_w_m", "route_w_m")
         self._table = {
             name: torch.as_tensor(getattr(episodes, name), device=device)
-            for name in ("scene_index", "goal_index", "start_w", "goal_w", "planned", "route_w_m", "time_limit_s")
+            for name in ("scene_index", "goal_index", *places, "planned", "time_limit_s")
         }
         steps = self._table["route_w_m"].diff(dim=1).norm(dim=-1)  # (N, P - 1)
         self._table["spacing_m"] = steps.mean(dim=1)
@@ -135,6 +138,7 @@ class NavigationEnvironment:
         table = self._table
         self.scene_index, self._goal_index = table["scene_index"][row], table["goal_index"][row]
         self._goal_w, self._planned = table["goal_w"][row], table["planned"][row]
+        self._rest_xy_w = table["rest_xy_w_m"][row]
         self._route_w, self._route_spacing_m = table["route_w_m"][row], table["spacing_m"][row]
         self._time_limit_s = table["time_limit_s"][row]
 
@@ -157,6 +161,11 @@ class NavigationEnvironment:
     def idle(self) -> torch.Tensor:
         """(B,) bool: no episode left for this environment."""
         return self.episode == IDLE
+
+    def reseed(self, seed: int) -> None:
+        """Draw from here on as if the environment had just been built with this seed."""
+        self._generator.manual_seed(seed)
+        self.camera.reseed(seed)
 
     # -- stepping -------------------------------------------------------------------------------------------------
 
@@ -197,7 +206,7 @@ class NavigationEnvironment:
         self._along_m = along
         planned = planned_route(self._route_w, self._route_spacing_m, along)
         route_w = torch.where(self._planned[:, None, None], planned, straight_route(self._goal_w, seen_w))
-        depth_m, self._semantic = self.render()
+        depth_m, self._semantic = self.render() if self.sees else self.camera.nothing()
         return Observation(
             depth_m=depth_m,
             velocity_b=self._velocity_b,
@@ -224,6 +233,7 @@ class NavigationEnvironment:
         return {
             "pose_w": self.pose_w,
             "goal_w": self._goal_w,
+            "rest_xy_w": self._rest_xy_w,
             "descent_xy_b_m": to_body(target, self.pose_w),
             "clearance_m": self.body.clearance_m(self._distance, self.scene_index, self.pose_w),
             "geodesic_m": self._at_goal_field(self._geodesic, position),
