@@ -35,8 +35,9 @@ class Config:
     """Per control step for a body of 1 m/s; raised to the power of v_max, so that slow robots see their goals"""
     residual_scale: float = 1.0
     """Largest correction in shares of the limits: 1 can undo the base policy"""
-    initial_log_std: float = -1.6
-    """Exploration of 0.2 of the limits at first: a louder one rarely stands still at the goal's heading"""
+    initial_log_std: float = -2.3
+    """Exploration of 0.1 of the limits at first: noise of 0.2 frees a policy whose mean, which is what drives a robot in
+    the end, has got stuck (docs/log.md, 2026-11-24)"""
     hidden: tuple[int, ...] = (256, 256)
     """Of actor and critic"""
     privileged_critic: bool = True

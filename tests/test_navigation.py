@@ -56,7 +56,19 @@ def run_tiago() -> dict[str, Any]:
     log["poisoned"] = run_through(poison=True)
     log["idle_outcomes"] = _run_idle(environment)
     log["drives"] = _command_twice(environment)
+    log["looks"] = _look_again(environment)
     return log
+
+
+def _look_again(environment: Any) -> list[np.ndarray]:
+    """Return the first image of the same episodes: twice with the same noise, once with other noise, once unseen."""
+    images = []
+    for seed, sees in ((5, True), (5, True), (6, True), (5, False)):
+        environment.sees = sees
+        environment.assign(torch.arange(ENVS)[:, None])
+        environment.reseed(seed)
+        images.append(environment.reset().observation.depth_m.numpy().copy())
+    return images
 
 
 def _break_environment(physics: Any, index: int) -> None:
@@ -122,6 +134,12 @@ def test_one_broken_environment_ends_alone(log: dict[str, Any]) -> None:
     clean, poisoned = np.stack(log["clean"]), np.stack(log["poisoned"])
     assert np.array_equal(clean[:, 1:], poisoned[:, 1:])
     assert np.isfinite(poisoned).all()
+
+
+def test_noise_follows_the_seed_and_who_does_not_look_sees_nothing(log: dict[str, Any]) -> None:
+    same, again, other, unseen = log["looks"]
+    assert same.any() and (same == again).all() and (same != other).any()
+    assert unseen.shape == same.shape and not unseen.any()
 
 
 def test_an_environment_without_episodes_idles(log: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from embodiments.limits import command_to_shares
 from embodiments.spaces import LIMIT_FIELDS
 from pipeline.agents.agent import Privileged
 from pipeline.agents.driving import DrivingLaw
@@ -17,6 +18,8 @@ DIRECT_M = 0.7
 CAREFUL_M = 0.2
 """Below this clearance it slows down in proportion."""
 LEAST_CARE = 0.5
+SHY_M, SHY_GAIN_HZ, SHY_MPS = 0.12, 2.0, 0.2
+"""A walker steps aside while it is nearer to something than this: it sways, and drifts while it turns on the spot."""
 
 
 class TeacherAgent:
@@ -41,7 +44,16 @@ class TeacherAgent:
         near = torch.linalg.vector_norm(goal_b[:, :2], dim=1, keepdim=True) < DIRECT_M
         target_b = torch.where(near, goal_b[:, :2], truth["descent_xy_b_m"])
         care = (truth["clearance_m"] / CAREFUL_M).clamp(LEAST_CARE, 1.0)
-        return self._law.shares(goal_b, target_b, truth["descriptor"], care=care)
+        share = self._law.shares(goal_b, target_b, truth["descriptor"], care=care)
+        moves = (share != 0.0).any(dim=1, keepdim=True)
+        return (share + _shy_share(truth) * (walks & moves)).clamp(-1.0, 1.0)
+
+
+def _shy_share(truth: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the shares (B, 3) of stepping aside from what is too near."""
+    speed_mps = (SHY_GAIN_HZ * (SHY_M - truth["clearance_m"])).clamp(0.0, SHY_MPS)[:, None]
+    step_b = truth["away_xy_b"] * speed_mps
+    return command_to_shares(torch.cat([step_b, torch.zeros_like(speed_mps)], dim=1), truth["descriptor"])
 
 
 def make(*, num_envs: int, device: str, seed: int) -> TeacherAgent:

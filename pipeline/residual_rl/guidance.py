@@ -9,26 +9,27 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from embodiments.spaces import COMMAND_SIZE
 from world_model.residual_head import ResidualHead
 
-_BETA = 0.1
-"""Of the smooth L1 error, in shares: where the teacher goes left or right, the median is a choice, the mean is not."""
+_SCALE = 0.25
+"""Of the Cauchy likelihood of the error, in shares. Where the teacher may go left or right, mean and median lie between
+them, and a policy that answers so stands still before the obstacle. Beyond this scale the loss is concave: between two
+answers is the worst place, and one of them is chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GuidanceConfig:
     """How the residual learns from the teacher before PPO takes over."""
 
-    control_steps: int = 200_000
+    control_steps: int = 250_000
     """In which the actor learns from the teacher, and the critic, as PPO goes on to need it; 0 = PPO from the start"""
     updates: int = 64
     """Per PPO iteration; with the default horizon about 16 looks at every row"""
     batch: int = 1024
     learning_rate: float = 1e-3
-    rows: int = 200_000
+    rows: int = 250_000
     """Rows remembered: all of the default budget"""
 
 
@@ -55,7 +56,7 @@ class Guidance:
         self._count += len(rows)
 
     def teach(self, *, progress: float) -> float:
-        """Fit the actor to the rows; return the mean error in shares.
+        """Fit the actor to the rows; return the mean loss.
 
         Args:
             progress: Share of the guided steps that is done; the learning rate falls to a tenth by the end.
@@ -76,4 +77,5 @@ class Guidance:
     def _error(self, features: Tensor, share: Tensor) -> Tensor:
         residual, _ = self._actor(features)
         answered = features[:, -COMMAND_SIZE:] + residual  # (N, 3)
-        return functional.smooth_l1_loss(answered[:, self._active], share[:, self._active], beta=_BETA)
+        squared = (answered - share)[:, self._active].square().sum(dim=1)  # of all dimensions: they are chosen together
+        return torch.log1p(squared / _SCALE**2).mean()

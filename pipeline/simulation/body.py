@@ -8,6 +8,7 @@ from pipeline.simulation.fields import FieldBank
 from pipeline.simulation.randomisation import Randomisation, draw_camera_error, draw_descriptor
 
 PATCH_SIDE = 8
+GRADIENT_STEP_M = 0.05
 PATCH_REACH_M = 1.6
 """The privileged critic sees clearances on a square of this half width around the body."""
 
@@ -60,6 +61,17 @@ class BodyBatch:
         wide = scene_index[:, None].expand(centre_w.shape[:2])
         slab = self._slab.expand(centre_w.shape[:2])
         return (distance.sample(wide, slab, centre_w) - self._radius_m * factor).amin(dim=1)
+
+    def away_xy_w(
+        self, distance: FieldBank, scene_index: torch.Tensor, pose_w: torch.Tensor, clearance_m: torch.Tensor
+    ) -> torch.Tensor:
+        """Return (B, 2) unit vectors along which the clearance (B,), that at the poses, grows; 0 where it does not."""
+        slope = []
+        for axis in range(2):
+            moved_w = pose_w.clone()
+            moved_w[:, axis] += GRADIENT_STEP_M
+            slope.append(self.clearance_m(distance, scene_index, moved_w) - clearance_m)
+        return torch.nn.functional.normalize(torch.stack(slope, dim=1), eps=1e-4)
 
     def clearance_patch_m(self, distance: FieldBank, scene_index: torch.Tensor, pose_w: torch.Tensor) -> torch.Tensor:
         """Return (B, 64) distances to the nearest obstacle in the body's slabs, on a square around the body."""

@@ -230,12 +230,15 @@ class NavigationEnvironment:
         """Return what only the teacher and a privileged critic may see."""
         position = self.pose_w[:, :2]
         target = self._cost.descend(self._goal_index, position, length_m=LOOK_AHEAD_M, step_m=0.1)
+        clearance_m = self.body.clearance_m(self._distance, self.scene_index, self.pose_w)
+        away_w = self.body.away_xy_w(self._distance, self.scene_index, self.pose_w, clearance_m)
         return {
             "pose_w": self.pose_w,
             "goal_w": self._goal_w,
             "rest_xy_w": self._rest_xy_w,
             "descent_xy_b_m": to_body(target, self.pose_w),
-            "clearance_m": self.body.clearance_m(self._distance, self.scene_index, self.pose_w),
+            "clearance_m": clearance_m,
+            "away_xy_b": to_body(position + away_w, self.pose_w),
             "geodesic_m": self._at_goal_field(self._geodesic, position),
             "clearance_patch": self.body.clearance_patch_m(self._distance, self.scene_index, self.pose_w),
             "velocity_b": self._velocity_b,
