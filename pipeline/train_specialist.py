@@ -36,7 +36,7 @@ class Config:
     residual_scale: float = 1.0
     """Largest correction in shares of the limits: 1 can undo the base policy"""
     initial_log_std: float = -2.3
-    """Exploration of 0.1 of the limits at first: noise of 0.2 frees a policy whose mean, which is what drives a robot in
+    """Exploration of 0.1 of the limits at first: noise of 0.2 frees a policy whose mean, which drives the robot in
     the end, has got stuck (docs/log.md, 2026-11-24)"""
     hidden: tuple[int, ...] = (256, 256)
     """Of actor and critic"""
