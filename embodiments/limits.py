@@ -51,6 +51,15 @@ def active_dimensions(descriptor: Array) -> Array:
     return descriptor[..., _POSITIVE] > 0.0  # type: ignore[index]
 
 
+def scale(command: Array, descriptor: Array) -> Array:
+    """Clip a command (..., 3) to the box limits and scale it into what the wheels can do, keeping its curvature."""
+    upper, lower = descriptor[..., _POSITIVE], -descriptor[..., _NEGATIVE]  # type: ignore[index]
+    boxed = command.clip(min=lower, max=upper)  # type: ignore[attr-defined]
+    wheel_speed = _limit(descriptor, "wheel_speed_mps")
+    demand = abs(boxed[..., 0:1]) + _limit(descriptor, "half_track_m") * abs(boxed[..., 2:3])
+    return boxed * (wheel_speed / demand.clip(min=wheel_speed))
+
+
 def project(command: Array, previous_command: Array, descriptor: Array) -> Array:
     """Project a command into the robot's admissible set, keeping the curvature of the path.
 
@@ -67,11 +76,7 @@ def project(command: Array, previous_command: Array, descriptor: Array) -> Array
     Returns:
         (..., 3) the command to execute.
     """
-    upper, lower = descriptor[..., _POSITIVE], -descriptor[..., _NEGATIVE]  # type: ignore[index]
-    boxed = command.clip(min=lower, max=upper)  # type: ignore[attr-defined]
-    wheel_speed = _limit(descriptor, "wheel_speed_mps")
-    demand = abs(boxed[..., 0:1]) + _limit(descriptor, "half_track_m") * abs(boxed[..., 2:3])
-    target = boxed * (wheel_speed / demand.clip(min=wheel_speed))
+    target = scale(command, descriptor)
     speed = (target[..., 0:1] ** 2 + target[..., 1:2] ** 2) ** 0.5
     moves = (speed >= STAND_SPEED_MPS) | (abs(target[..., 2:3]) >= STAND_YAW_RATE_RADPS)
     delta = target * moves - previous_command

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from embodiments.limits import shares_to_command
+from embodiments.limits import scale, shares_to_command
 from embodiments.spaces import STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
 from export.graph import COMMAND, STATE_INPUT, STATE_OUTPUT, PolicyGraph, example_inputs
 
@@ -26,7 +26,11 @@ class Parity:
 
 
 def compare(graph: PolicyGraph, model: bytes, *, steps: int = STEPS, batches: tuple[int, ...] = BATCHES) -> Parity:
-    """Roll out both, each with its own state and its own command fed back, on the same observations."""
+    """Roll out both, each with its own recurrent state fed back, on the same observations.
+
+    The command executed last is an observation: both are told the original's. Fed back each its own, two exact copies
+    drift apart, because a trained policy turns the last bit of a command into another choice of way before long.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # on small batches threads mostly wait for each other
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -57,15 +61,15 @@ def _compare_batch(graph: PolicyGraph, session: onnxruntime.InferenceSession, *,
     body = example_inputs(graph.state_size, batch=batch)["embodiment"]
     torch_state = torch.zeros(batch, graph.state_size)
     torch_command = torch.zeros(batch, 3)
-    state, command = torch_state.numpy().copy(), torch_command.numpy().copy()
+    state = torch_state.numpy().copy()
     worst_command = worst_state = 0.0
     for step in range(steps):
         seen = example_inputs(graph.state_size, batch=batch, seed=1 + step // 5) | {"embodiment": body}
         original = seen | {"previous_command": torch_command, STATE_INPUT: torch_state}
+        feed = {name: value.numpy() for name, value in original.items()} | {STATE_INPUT: state}
         tie = _on_the_verge(graph, original)
         torch_command, torch_state, *_ = graph(**original)
-        feed = {name: value.numpy() for name, value in seen.items()}
-        answer = session.run(names, feed | {"previous_command": command, STATE_INPUT: state})
+        answer = session.run(names, feed)
         results = dict(zip(names, answer, strict=True))
         command, state = results[COMMAND], results[STATE_OUTPUT]
         if not (np.isfinite(command).all() and np.isfinite(state).all()):
@@ -78,7 +82,8 @@ def _compare_batch(graph: PolicyGraph, session: onnxruntime.InferenceSession, *,
 
 def _on_the_verge(graph: PolicyGraph, inputs: dict[str, torch.Tensor]) -> np.ndarray:
     """Return (B,) booleans: targets within rounding of the stand thresholds, where the command rightly jumps."""
-    target = shares_to_command(graph.share(**inputs)[0], inputs["embodiment"])
+    body = inputs["embodiment"]
+    target = scale(shares_to_command(graph.share(**inputs)[0], body), body)
     speed = target[:, :2].norm(dim=1) - STAND_SPEED_MPS
     yaw_rate = target[:, 2].abs() - STAND_YAW_RATE_RADPS
     return ((speed.abs() < _VERGE) | (yaw_rate.abs() < _VERGE)).numpy()
