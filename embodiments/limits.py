@@ -4,7 +4,7 @@ Written once for numpy arrays and torch tensors (only operators and methods that
 the simulation, the recorder and the robot's runtime apply the very same projection.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from embodiments.spaces import CONTROL_DT_S, LIMIT_FIELDS, STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
 
@@ -76,7 +76,7 @@ def project(command: Array, previous_command: Array, descriptor: Array) -> Array
     Returns:
         (..., 3) the command to execute.
     """
-    target = scale(command, descriptor)
+    target: Any = scale(command, descriptor)
     speed = (target[..., 0:1] ** 2 + target[..., 1:2] ** 2) ** 0.5
     moves = (speed >= STAND_SPEED_MPS) | (abs(target[..., 2:3]) >= STAND_YAW_RATE_RADPS)
     delta = target * moves - previous_command
