@@ -1,0 +1,56 @@
+"""Policies are shipped only as they were evaluated, with a card that holds the run's own figures."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import manifest, ship_policy
+from pipeline.evaluation.summary import EPISODE_COLUMNS, Provenance, summarise
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Return a run with one exported file and its evaluation."""
+    exported, evaluated = tmp_path / "export_policy", tmp_path / "evaluate_policy"
+    for folder in (exported, evaluated):
+        folder.mkdir()
+    (exported / "generalist.onnx").write_bytes(b"weights")
+    manifest.write(exported, {"stage": "export_policy", "key": "", "seed": 3, "preset": "laptop"})
+    sha256 = manifest.hash_file(exported / "generalist.onnx")
+    success = np.arange(8) < 6
+    columns = dict.fromkeys(EPISODE_COLUMNS, 1.0) | {"embodiment": "go2", "scene": "office", "agent": "generalist"}
+    columns |= {"protocol": "compass", "route": "straight", "episode": np.arange(8), "scene_seed": np.arange(8)}
+    columns |= {"success": success, "success_settled": success, "collision": ~success, "fall": False, "timeout": False}
+    provenance = Provenance(split="test", seed=0, training_seed=3, policy_sha256={("generalist", "go2"): sha256})
+    (evaluated / "summary.json").write_text(json.dumps(summarise(pd.DataFrame(columns), provenance)))
+    manifest.write(evaluated, {"stage": "evaluate_policy", "key": ""})
+    return tmp_path
+
+
+def test_the_card_holds_the_figures_and_the_file_is_the_evaluated_one(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pretrained"
+    ship_policy.main(ship_policy.Config(run=run, out=out))
+    assert (out / "generalist.onnx").read_bytes() == b"weights"
+    text = (out / "README.md").read_text()
+    assert (
+        "75.0 [41, 93]" in text and "training seed\n  3" in text and manifest.hash_file(out / "generalist.onnx") in text
+    )
+    assert not list(out.glob(".*"))
+
+
+def test_a_file_that_was_not_evaluated_is_not_shipped(run: Path, tmp_path: Path) -> None:
+    exported = run / "export_policy"
+    (exported / "generalist.onnx").write_bytes(b"others")
+    manifest.write(exported, {"stage": "export_policy", "key": ""})
+    with pytest.raises(ValueError, match="not what was evaluated"):
+        ship_policy.main(ship_policy.Config(run=run, out=tmp_path / "pretrained"))
+    with pytest.raises(ValueError, match=r"no file 'base\.onnx'.*generalist\.onnx"):
+        ship_policy.main(ship_policy.Config(run=run, files=("base.onnx",), out=tmp_path / "pretrained"))
+
+
+def test_an_unfinished_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="make evaluate"):
+        ship_policy.main(ship_policy.Config(run=tmp_path, out=tmp_path / "pretrained"))
