@@ -103,13 +103,14 @@ class DepthCamera:
         distance, hit_class = self._raycaster.cast(
             scene_index.cpu().numpy(), origin_w.cpu().numpy(), directions_w.cpu().numpy()
         )
-        depth_m, semantic = self._blank.clone(), self._unknown.clone()
-        depth_m[:, rows, columns] = sense(torch.from_numpy(distance).to(depth_m.device), camera, rays_c)
-        semantic[:, rows, columns] = torch.from_numpy(hit_class).to(depth_m.device)
+        seen_m = sense(torch.from_numpy(distance).to(self._blank.device), camera, rays_c)
         if own_body:
-            depth_m = depth_m.masked_fill(self.self_mask, 0.0)
+            seen_m = seen_m.masked_fill(self.self_mask[rows, columns], 0.0)
         if self._noise_scale > 0.0:
-            depth_m = add_noise(depth_m, noise=self._noise, generator=self._generator, scale=self._noise_scale)
+            seen_m = add_noise(seen_m, noise=self._noise, generator=self._generator, scale=self._noise_scale)
+        depth_m, semantic = self._blank.clone(), self._unknown.clone()
+        depth_m[:, rows, columns] = seen_m
+        semantic[:, rows, columns] = torch.from_numpy(hit_class).to(depth_m.device)
         return depth_m[:, None], semantic
 
 
