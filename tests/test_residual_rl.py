@@ -194,8 +194,8 @@ def test_the_teachers_labels_mend_it_sooner(trained: tuple[Path, dict[str, dict[
     folder, figures = trained
     curve = json.loads((folder / "c" / "out" / CURVE).read_text())
     assert figures["c"]["success"] > 0.8 > 0.2 > curve[0]["success"]
-    assert curve[-1]["guidance_error"] < curve[1]["guidance_error"]
-    assert "guidance_error" not in json.loads((folder / "a" / "out" / CURVE).read_text())[-1]
+    assert curve[-1]["guidance_loss"] < curve[1]["guidance_loss"]
+    assert "guidance_loss" not in json.loads((folder / "a" / "out" / CURVE).read_text())[-1]
 
 
 @pytest.mark.slow

@@ -63,18 +63,18 @@ class Guidance:
         """
         for group in self._optimiser.param_groups:
             group["lr"] = self._config.learning_rate * (1.0 - 0.9 * min(1.0, progress))
-        known, errors = min(self._count, self._config.rows), 0.0
+        known, total = min(self._count, self._config.rows), 0.0
         for _ in range(self._config.updates):
             index = torch.randint(known, (min(self._config.batch, known),), generator=self._generator)
-            error = self._error(self._features[index].to(self._device), self._share[index].to(self._device))
+            loss = self._loss(self._features[index].to(self._device), self._share[index].to(self._device))
             self._optimiser.zero_grad(set_to_none=True)
-            error.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self._actor.layers.parameters(), 1.0)
             self._optimiser.step()
-            errors += float(error.detach())
-        return errors / self._config.updates
+            total += float(loss.detach())
+        return total / self._config.updates
 
-    def _error(self, features: Tensor, share: Tensor) -> Tensor:
+    def _loss(self, features: Tensor, share: Tensor) -> Tensor:
         residual, _ = self._actor(features)
         answered = features[:, -COMMAND_SIZE:] + residual  # (N, 3)
         squared = (answered - share)[:, self._active].square().sum(dim=1)  # of all dimensions: they are chosen together

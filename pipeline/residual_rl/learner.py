@@ -14,8 +14,8 @@ from pipeline.residual_rl.guidance import Guidance, GuidanceConfig
 from pipeline.residual_rl.module import ResidualModule
 
 Schedule = list[list[float]]
-GUIDANCE_ERROR = "guidance_error"
-"""Mean error of the actor on the teacher's labels, in shares."""
+GUIDANCE_LOSS = "guidance_loss"
+"""Mean loss of the actor on the teacher's labels."""
 
 
 def actor_schedule(*, learning_rate: float, warmup_steps: int, control_steps: int) -> Schedule:
@@ -61,8 +61,8 @@ class ResidualLearner(PPOTorchLearner):
         assert training_data.episodes is not None
         guidance.remember(training_data.episodes)  # before RLlib lengthens the episodes
         result = super().update(training_data=training_data, timesteps=timesteps, **options)
-        error = guidance.teach(progress=done / config.control_steps)
-        self.metrics.log_value((DEFAULT_MODULE_ID, GUIDANCE_ERROR), error, window=1)
+        loss = guidance.teach(progress=done / config.control_steps)
+        self.metrics.log_value((DEFAULT_MODULE_ID, GUIDANCE_LOSS), loss, window=1)
         return result
 
     def _begin_guidance(self, config: GuidanceConfig) -> Guidance:

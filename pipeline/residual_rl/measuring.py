@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.residual_rl import algorithm
 from pipeline.residual_rl.config import PpoConfig
+from pipeline.residual_rl.guidance import GuidanceConfig
 from pipeline.residual_rl.side_by_side import connected
 from pipeline.residual_rl.training import dispose
 from pipeline.residual_rl.vector_environment import BatchedEnvironment, ResidualVectorEnvironment
@@ -27,7 +28,7 @@ def training_hz(environment: BatchedEnvironment, ppo: PpoConfig, *, iterations: 
     _built[:] = [environment]
     with connected():
         learner = algorithm.build(
-            replace(ppo, env_runners=0, critic_warmup_steps=1),
+            replace(ppo, env_runners=0, critic_warmup_steps=1, guidance=GuidanceConfig(control_steps=0)),
             gamma=0.99,
             seed=0,
             environment=_take,

@@ -18,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.residual_rl import algorithm, checkpoints
 from pipeline.residual_rl.config import PpoConfig
-from pipeline.residual_rl.learner import GUIDANCE_ERROR
+from pipeline.residual_rl.learner import GUIDANCE_LOSS
 from pipeline.residual_rl.module import ResidualModule
 from pipeline.residual_rl.vector_environment import OUTCOMES, ResidualVectorEnvironment
 from pipeline.run_folder import TENSORBOARD
@@ -170,7 +170,7 @@ def _learning(result: dict[str, Any], ppo: PpoConfig) -> dict[str, float]:
         "entropy": learner["entropy"],
         "value_loss": learner["vf_loss"],
         "explained_variance": learner["vf_explained_var"],
-        "guidance_error": learner.get(GUIDANCE_ERROR, math.nan),
+        "guidance_loss": learner.get(GUIDANCE_LOSS, math.nan),
         "sampling_s": timers["env_runner_sampling_timer"],
         "learning_s": timers["learner_update_timer"],
     }
