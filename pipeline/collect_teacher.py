@@ -37,7 +37,7 @@ class Config:
     num_envs: int = 64
     """What one core steps efficiently"""
     steps: int = 1664
-    """Control steps per environment, 600 episodes of the teacher; with the mounts 320 k frames"""
+    """Control steps per environment, 676 episodes at seed 0; with the mounts 320 k frames"""
     shard_steps: int = 64
     """Length of one recorded sequence; also how long a camera mount stays"""
     mounts: int = 2

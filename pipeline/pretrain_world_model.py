@@ -35,7 +35,7 @@ class Config:
     """How world model and base head are trained."""
 
     steps: int = 4500
-    """Updates; 2.3 M frames, 8 looks at every recorded frame, 13 minutes on two idle cores"""
+    """Updates; 2.3 M frames, 8 looks at every recorded frame, 11 minutes on two idle cores"""
     max_minutes: float = 20.0
     """Ends the training on a slower machine; the learning rate falls to nothing by then all the same"""
     batch_sequences: int = 32

@@ -91,8 +91,8 @@ Written by `python -m pipeline ship_policy`; every figure comes from the run's o
 {sizes}
 
 * **Bodies**: {", ".join(dict.fromkeys(robots))}, simulated in Genesis as full articulated models.
-* **Trained by** `make all PRESET={preset}`, exported at commit `{commit}`, training seed {seed}, on data of this
-  repository alone. {_minutes(config.run)}
+* **Trained by** the stages of `make all PRESET={preset}`, exported at commit `{commit}`, training seed {seed}, on
+  data of this repository alone. {_minutes(config.run)}
 * **Inputs, outputs, units, limits**: in the file's own metadata (`nav.*`); `export/runtime/` checks them.
 * **Not tested on hardware.** In simulation, too, it collides in the share of episodes that the last table gives: it
   needs a stop button, a speed limit and an independent collision check.

@@ -52,7 +52,7 @@ class DrivingLaw:
             care: (B,) factor in (0, 1] on the driving speed.
         """
         distance_m = torch.linalg.vector_norm(goal_b[:, :2], dim=1)
-        walks = _limit(descriptor, "half_track_m") == 0.0
+        walks = is_walker(descriptor)
         arrive_m, leave_m = torch.where(walks, WALKER_ARRIVE_M, ARRIVE_M), torch.where(walks, WALKER_LEAVE_M, LEAVE_M)
         self._arrived = distance_m < torch.where(self._arrived, leave_m, arrive_m)
         bearing_rad = torch.atan2(target_xy_b_m[:, 1], target_xy_b_m[:, 0])
@@ -92,6 +92,11 @@ def _yaw_rate_radps(angle_rad: torch.Tensor, descriptor: torch.Tensor, *, creep:
     # Exactly behind, atan2 flips its sign with the noise: always turn left there.
     left = (angle_rad >= 0.0) | (size > math.pi - 0.1)
     return torch.where(left, rate, -rate)
+
+
+def is_walker(descriptor: torch.Tensor) -> torch.Tensor:
+    """Return (B,) bool: the bodies (B, E) that have no wheels."""
+    return _limit(descriptor, "half_track_m") == 0.0
 
 
 def _limit(descriptor: torch.Tensor, name: str) -> torch.Tensor:

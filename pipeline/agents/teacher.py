@@ -8,9 +8,8 @@ from typing import Literal
 import torch
 
 from embodiments.limits import command_to_shares
-from embodiments.spaces import LIMIT_FIELDS
 from pipeline.agents.agent import Privileged
-from pipeline.agents.driving import DrivingLaw
+from pipeline.agents.driving import DrivingLaw, is_walker
 from pipeline.simulation.observation import Observation, goal_in_body
 
 DIRECT_M = 0.7
@@ -37,7 +36,7 @@ class TeacherAgent:
     def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
         """Return shares (B, 3); uses the true pose and map, not the observation."""
         truth = privileged()
-        walks = (truth["descriptor"][:, LIMIT_FIELDS.index("half_track_m")] == 0.0)[:, None]
+        walks = is_walker(truth["descriptor"])[:, None]
         rest_w = torch.cat([truth["rest_xy_w"], truth["goal_w"][:, 2:]], dim=1)
         # A walker sways and drifts while it turns, further than the room that every goal has.
         goal_b = goal_in_body(torch.where(walks, rest_w, truth["goal_w"]), truth["pose_w"])

@@ -63,33 +63,38 @@ def build(
             rollout_fragment_length=horizon,
             sample_timeout_s=1800.0,  # the first sample includes the simulator's compilation
         )
-        .training(
-            train_batch_size_per_learner=batch,
-            minibatch_size=min(config.minibatch, batch),
-            num_epochs=config.epochs,
-            gamma=gamma,
-            lambda_=config.gae_lambda,
-            clip_param=config.clip,
-            vf_clip_param=float("inf"),
-            vf_loss_coeff=0.5,
-            entropy_coeff=config.entropy,
-            use_kl_loss=True,
-            kl_coeff=0.2,
-            kl_target=config.kl_target,
-            grad_clip=config.gradient_norm,
-            grad_clip_by="norm",
-            learner_class=ResidualLearner,
-            learner_config_dict={
-                "actor": _actor_rates(config),
-                "critic": config.critic_learning_rate,
-                "guidance": config.guidance,
-            },
-        )
+        .training(**_learning(config, gamma=gamma, batch=batch))
         .rl_module(rl_module_spec=RLModuleSpec(module_class=ResidualModule, model_config=module_config))
         .learners(num_learners=0, num_gpus_per_learner=1 if device.startswith("cuda") else 0)
         .debugging(seed=seed, log_level="ERROR")
     )
     return _fault_tolerant(algorithm).build_algo()
+
+
+def _learning(config: PpoConfig, *, gamma: float, batch: int) -> dict[str, Any]:
+    """Return RLlib's options of one update on ``batch`` control steps."""
+    return {
+        "train_batch_size_per_learner": batch,
+        "minibatch_size": min(config.minibatch, batch),
+        "num_epochs": config.epochs,
+        "gamma": gamma,
+        "lambda_": config.gae_lambda,
+        "clip_param": config.clip,
+        "vf_clip_param": float("inf"),
+        "vf_loss_coeff": 0.5,
+        "entropy_coeff": config.entropy,
+        "use_kl_loss": True,
+        "kl_coeff": 0.2,
+        "kl_target": config.kl_target,
+        "grad_clip": config.gradient_norm,
+        "grad_clip_by": "norm",
+        "learner_class": ResidualLearner,
+        "learner_config_dict": {
+            "actor": _actor_rates(config),
+            "critic": config.critic_learning_rate,
+            "guidance": config.guidance,
+        },
+    }
 
 
 def _actor_rates(config: PpoConfig) -> list[list[float]]:

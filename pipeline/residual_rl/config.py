@@ -10,7 +10,7 @@ class PpoConfig:
     """PPO's settings; a share is a share of the robot's limits."""
 
     control_steps: int = 800_000
-    """Control steps of one specialist, all environments together; 15 to 25 minutes on one of two cores."""
+    """Control steps of one specialist, all environments together; 14 to 18 minutes on one of two cores."""
     num_envs: int = 64
     """Environments per simulating process: enough to fill a core's vector units, few enough to stay on-policy."""
     horizon: int = 64
