@@ -46,8 +46,8 @@ class Config:
     rounds: int = 3
     """DAgger rounds; 0 distils from the recordings alone"""
     round_updates: int = 1500
-    round_steps: int = 256
-    """Control steps per environment and round: 16 k rows per robot"""
+    round_steps: int = 512
+    """Control steps per environment and round: 33 k rows per robot; an episode of a slow body takes up to 900"""
     num_envs: int = 64
     disturbance: Disturbance = field(default_factory=lambda: Disturbance(envs=0.25, deviation=0.2))
     """Less than in the recordings: most rows shall be where the generalist itself goes"""

@@ -28,9 +28,9 @@ class Config:
 
     embodiment: str = "tiago"
     num_envs: int = 64
-    shards: int = 3
+    shards: int = 4
     shard_steps: int = 256
-    """Control steps per environment and shard: 25.6 s, a whole episode of most bodies; 49 k rows in all"""
+    """Control steps per environment and shard: 25.6 s, a whole episode of most bodies; 66 k rows in all"""
     val_share: float = 0.125
     """Share of the environments that run in scenes which training never sees"""
     disturbance: Disturbance = field(default_factory=Disturbance)

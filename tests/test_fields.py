@@ -66,3 +66,23 @@ def test_jitter_changes_body_and_descriptor_together() -> None:
     pose = torch.zeros(2, 3)
     clearance = body.clearance_m(wall_ahead(1.5), torch.zeros(2, dtype=torch.long), pose)
     assert (1.5 - clearance[0]).item() == pytest.approx(1.2 * (1.5 - clearance[1]).item(), abs=1e-3)
+
+
+def test_poses_passed_on_the_way_are_looked_up_together() -> None:
+    body = BodyBatch(registry.get("tiago"), num_envs=2, block=nominal(), generator=torch.Generator(), device="cpu")
+    scene = torch.zeros(2, dtype=torch.long)
+    poses = torch.tensor([[[0.0, 0.0, 0.0], [0.2, 0.1, 1.0]], [[0.4, 0.0, 0.3], [-0.3, 0.0, 2.0]]])  # (2, B, 3)
+    together = body.clearance_m(wall_ahead(1.5), scene, poses)
+    assert torch.equal(together, torch.stack([body.clearance_m(wall_ahead(1.5), scene, pose) for pose in poses]))
+
+
+def test_away_points_from_the_wall_and_the_patch_knows_the_nearest_slab() -> None:
+    body = BodyBatch(registry.get("g1"), num_envs=1, block=nominal(), generator=torch.Generator(), device="cpu")
+    scene, pose = torch.zeros(1, dtype=torch.long), torch.tensor([[0.0, 0.0, 0.7]])
+    wall = wall_ahead(1.5)
+    away_w = body.away_xy_w(wall, scene, pose, body.clearance_m(wall, scene, pose))
+    assert torch.allclose(away_w, torch.tensor([[-1.0, 0.0]]), atol=1e-2)
+    wall.values[:, 1] -= 0.5  # something nearer, in the second slab only
+    patch = body.clearance_patch_m(wall.lowest(body.slabs), scene, pose)
+    assert patch.mean().item() == pytest.approx(1.5 - 0.5, abs=1e-2)
+    assert body.clearance_patch_m(wall.lowest(1), scene, pose).mean().item() == pytest.approx(1.5, abs=1e-2)

@@ -31,7 +31,8 @@ class BodyBatch:
         discs = [(d.x_m, d.y_m, d.radius_m, k) for k, slab in enumerate(embodiment.outline) for d in slab]
         table = torch.tensor(discs, device=device)  # (D, 4)
         self._centre_b, self._radius_m, self._slab = table[:, :2], table[:, 2], table[:, 3].long()
-        self._top_slab = int(self._slab.max())
+        self.slabs = int(self._slab.max()) + 1
+        """How many slabs, from the ground up, the body reaches into"""
         axis = torch.linspace(-PATCH_REACH_M, PATCH_REACH_M, PATCH_SIDE, device=device)
         self._patch_b = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1).view(-1, 2)
 
@@ -50,39 +51,41 @@ class BodyBatch:
         self.camera = torch.where(mask[:, None], drawn[:, CAMERA_SLICE] + error, self.camera)
 
     def clearance_m(self, distance: FieldBank, scene_index: torch.Tensor, pose_w: torch.Tensor) -> torch.Tensor:
-        """Return (B,) room between the outline and the nearest obstacle of its slab [m]; negative: touching.
+        """Return (..., B) room between the outline and the nearest obstacle of its slab [m]; negative: touching.
 
         Args:
             scene_index: (B,) int64
-            pose_w: (B, 3) x [m], y [m], yaw [rad]
+            pose_w: (..., B, 3) x [m], y [m], yaw [rad]
         """
         factor = self._outline_factor[:, None]
-        centre_w = _to_world(self._centre_b * factor[..., None], pose_w)  # (B, D, 2)
-        wide = scene_index[:, None].expand(centre_w.shape[:2])
-        slab = self._slab.expand(centre_w.shape[:2])
-        return (distance.sample(wide, slab, centre_w) - self._radius_m * factor).amin(dim=1)
+        centre_w = _to_world(self._centre_b * factor[..., None], pose_w)  # (..., B, D, 2)
+        wide = scene_index[:, None].expand(centre_w.shape[:-1])
+        slab = self._slab.expand(centre_w.shape[:-1])
+        return (distance.sample(wide, slab, centre_w) - self._radius_m * factor).amin(dim=-1)
 
     def away_xy_w(
         self, distance: FieldBank, scene_index: torch.Tensor, pose_w: torch.Tensor, clearance_m: torch.Tensor
     ) -> torch.Tensor:
         """Return (B, 2) unit vectors along which the clearance (B,), that at the poses, grows; 0 where it does not."""
-        slope = []
-        for axis in range(2):
-            moved_w = pose_w.clone()
-            moved_w[:, axis] += GRADIENT_STEP_M
-            slope.append(self.clearance_m(distance, scene_index, moved_w) - clearance_m)
-        return torch.nn.functional.normalize(torch.stack(slope, dim=1), eps=1e-4)
+        moved_w = pose_w + GRADIENT_STEP_M * torch.eye(2, 3, device=pose_w.device)[:, None]  # (2, B, 3)
+        slope = self.clearance_m(distance, scene_index, moved_w) - clearance_m
+        return torch.nn.functional.normalize(slope.T, eps=1e-4)
 
-    def clearance_patch_m(self, distance: FieldBank, scene_index: torch.Tensor, pose_w: torch.Tensor) -> torch.Tensor:
-        """Return (B, 64) distances to the nearest obstacle in the body's slabs, on a square around the body."""
-        points_w = _to_world(self._patch_b.expand(len(pose_w), -1, 2), pose_w)
+    def clearance_patch_m(self, nearest: FieldBank, scene_index: torch.Tensor, pose_w: torch.Tensor) -> torch.Tensor:
+        """Return (B, 64) distances to the nearest obstacle in any of the body's slabs, on a square around the body.
+
+        Args:
+            nearest: Such distances, in one layer.
+            scene_index: (B,) int64
+            pose_w: (B, 3) x [m], y [m], yaw [rad]
+        """
+        points_w = _to_world(self._patch_b, pose_w)
         wide = scene_index[:, None].expand(points_w.shape[:2])
-        per_slab = [distance.sample(wide, torch.full_like(wide, slab), points_w) for slab in range(self._top_slab + 1)]
-        return torch.stack(per_slab).amin(dim=0)
+        return nearest.sample(wide, torch.zeros_like(wide), points_w)
 
 
 def _to_world(points_b: torch.Tensor, pose_w: torch.Tensor) -> torch.Tensor:
-    """Rotate and shift (B, D, 2) body points by (B, 3) poses."""
-    cos, sin = pose_w[:, 2].cos()[:, None], pose_w[:, 2].sin()[:, None]
+    """Rotate and shift body points (D, 2) or (B, D, 2) by (..., B, 3) poses; (..., B, D, 2)."""
+    cos, sin = pose_w[..., 2:].cos(), pose_w[..., 2:].sin()
     x, y = points_b[..., 0], points_b[..., 1]
-    return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1) + pose_w[:, None, :2]
+    return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1) + pose_w[..., None, :2]

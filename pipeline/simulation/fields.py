@@ -1,6 +1,7 @@
 """Scalar fields over the ground as tensors: one lookup for every environment at once, each in its own scene."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -24,6 +25,12 @@ class FieldBank:
         padded = [np.pad(v, ((0, 0), (0, height - v.shape[1]), (0, width - v.shape[2])), mode="edge") for v in layers]
         self.values = torch.as_tensor(np.stack(padded), device=device).to(dtype)  # (N, K, H, W)
         self.origin_w_m = torch.as_tensor(np.asarray([g.origin_xy_w_m for g in grids], dtype=np.float32), device=device)
+
+    def lowest(self, layers: int) -> "FieldBank":
+        """Return the same fields with one layer, the least of the first ``layers``."""
+        bank = copy(self)
+        bank.values = self.values[:, :layers].amin(dim=1, keepdim=True)
+        return bank
 
     def sample(self, index: torch.Tensor, layer: torch.Tensor, xy_w_m: torch.Tensor) -> torch.Tensor:
         """Return interpolated values.

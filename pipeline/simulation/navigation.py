@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from embodiments.embodiment import Embodiment
+from embodiments.embodiment import Embodiment, GaitDrive
 from embodiments.limits import project, shares_to_command
 from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ
 from pipeline.simulation.body import BodyBatch
@@ -93,6 +93,7 @@ class NavigationEnvironment:
         self.body = BodyBatch(embodiment, num_envs=num_envs, block=block, generator=self._generator, device=device)
         self.camera = DepthCamera(SceneRaycaster(scenes), self.physics, noise_scale=block.depth_noise, seed=seed)
         self._distance = FieldBank([f.distance for f in fields], device=device, dtype=torch.float16)
+        self._nearest = self._distance.lowest(self.body.slabs)
         self._tracker = EpisodeTracker(
             num_envs,
             radius_m=SUCCESS_RADIUS_M[episodes.protocol],
@@ -231,7 +232,9 @@ class NavigationEnvironment:
         position = self.pose_w[:, :2]
         target = self._cost.descend(self._goal_index, position, length_m=LOOK_AHEAD_M, step_m=0.1)
         clearance_m = self.body.clearance_m(self._distance, self.scene_index, self.pose_w)
-        away_w = self.body.away_xy_w(self._distance, self.scene_index, self.pose_w, clearance_m)
+        away_w = torch.zeros_like(position)
+        if isinstance(self.embodiment.drive, GaitDrive):  # nobody else can step aside
+            away_w = self.body.away_xy_w(self._distance, self.scene_index, self.pose_w, clearance_m)
         return {
             "pose_w": self.pose_w,
             "goal_w": self._goal_w,
@@ -240,7 +243,7 @@ class NavigationEnvironment:
             "clearance_m": clearance_m,
             "away_xy_b": to_body(position + away_w, self.pose_w),
             "geodesic_m": self._at_goal_field(self._geodesic, position),
-            "clearance_patch": self.body.clearance_patch_m(self._distance, self.scene_index, self.pose_w),
+            "clearance_patch": self.body.clearance_patch_m(self._nearest, self.scene_index, self.pose_w),
             "velocity_b": self._velocity_b,
             "descriptor": self.body.descriptor,
         }
@@ -292,16 +295,15 @@ class NavigationEnvironment:
 
     def _advance(self, executed: torch.Tensor, last: torch.Tensor, running: torch.Tensor) -> StepFacts:
         """Run the drive steps; return what happened. A latent command arrives some drive steps late."""
-        count = self.num_envs
-        clearance = torch.full((count,), torch.inf, device=self.device)
-        velocity_b, start_xy = torch.zeros(count, 3, device=self.device), self.pose_w[:, :2]
+        poses_w, velocities_b, start_xy = [], [], self.pose_w[:, :2]
         for drive_step in range(DRIVE_STEPS):
             late = (self._latency_steps > drive_step)[:, None]
             self._drive.step(torch.where(late, last, executed) * running[:, None])
-            position_w = torch.nan_to_num(self.physics.position_w)
-            pose_w = torch.cat([position_w[:, :2], torch.nan_to_num(self.physics.yaw_w)[:, None]], dim=1)
-            clearance = torch.minimum(clearance, self.body.clearance_m(self._distance, self.scene_index, pose_w))
-            velocity_b += torch.nan_to_num(self.physics.velocity_b) / DRIVE_STEPS
+            poses_w.append(torch.cat([self.physics.position_w[:, :2], self.physics.yaw_w[:, None]], dim=1))
+            velocities_b.append(self.physics.velocity_b)
+        passed_w = torch.nan_to_num(torch.stack(poses_w))  # (DRIVE_STEPS, B, 3)
+        clearance = self.body.clearance_m(self._distance, self.scene_index, passed_w).amin(dim=0)
+        velocity_b, pose_w = torch.nan_to_num(torch.stack(velocities_b)).mean(dim=0), passed_w[-1]
         self._velocity_b, self.pose_w = velocity_b, pose_w
         self._wander(start_xy)
         offset = self._goal_w[:, :2] - pose_w[:, :2]

@@ -127,8 +127,7 @@ class RobotPhysics:
     @property
     def yaw_w(self) -> torch.Tensor:
         """Heading of the base link (B,) [rad]."""
-        w, x, y, z = self.quat_wxyz_w.unbind(-1)
-        return torch.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+        return self._cached("yaw", lambda: _yaw(self.quat_wxyz_w))
 
     @property
     def linear_velocity_b(self) -> torch.Tensor:
@@ -381,6 +380,12 @@ def _fixed_mesh(gs: Any, vertices: np.ndarray, triangles: np.ndarray) -> Any:
 
     mesh = trimesh.Trimesh(vertices=vertices, faces=triangles, process=False)
     return gs.morphs.MeshSet(files=(mesh,), fixed=True, convexify=False)
+
+
+def _yaw(quat_wxyz: torch.Tensor) -> torch.Tensor:
+    """Return the heading (B,) of orientations (B, 4)."""
+    w, x, y, z = quat_wxyz.unbind(-1)
+    return torch.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
 
 
 def _rotate_inverse(quat_wxyz: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
