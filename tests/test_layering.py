@@ -29,7 +29,7 @@ DOORS = {
 
 # The robot's computer has only these, besides the standard library.
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime", "embodiments", "scenes", "export"}
-RUNTIME_LAZY = {"yaml", "PIL", "stretch_body", "stretch4_body", "rclpy"}
+RUNTIME_LAZY = {"yaml", "PIL", "pyrealsense2", "rplidar", "stretch_body", "stretch4_body", "rclpy"}
 """Only inside a function: the extra of ``--map``, and the robot's own driver."""
 
 

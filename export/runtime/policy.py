@@ -10,6 +10,7 @@ import onnxruntime
 from embodiments.embodiment import Embodiment
 from embodiments.spaces import COMMAND_SIZE, DEPTH_RANGE_M, OBSERVATION_SHAPES
 from export.runtime import contract as contracts
+from export.runtime import model_file
 
 
 class Policy:
@@ -71,7 +72,7 @@ class Policy:
 
 
 def load(path: Path, *, robot: Embodiment | None = None, allow_unseen: bool = False, threads: int = 1) -> Policy:
-    """Load an exported policy, after checking its hash, its contract and the robot.
+    """Load an exported policy, after checking its hash, its form, its contract and the robot.
 
     Args:
         path: An ``.onnx`` file.
@@ -87,12 +88,18 @@ def load(path: Path, *, robot: Embodiment | None = None, allow_unseen: bool = Fa
     if not path.is_file():
         raise FileNotFoundError(f"no policy {path}; make it with the stage export_policy")
     where = str(path)
+    if path.stat().st_size > model_file.MAX_BYTES:
+        raise ValueError(
+            f"{where} is larger than {model_file.MAX_BYTES // 2**20} MiB; it was not exported by this project"
+        )
     data = path.read_bytes()  # what is hashed is what is run
     sha256 = contracts.verify_hash(data, where=where)
+    model_file.check(data, where=where)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # never a format that was not checked
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     contract = contracts.parse(session.get_modelmeta().custom_metadata_map, where=where)
     _check_session(session, contract, where=where)

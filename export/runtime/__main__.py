@@ -1,0 +1,123 @@
+"""Drive a robot to a goal: ``python -m export.runtime --policy FILE --robot fake --goal X Y YAW``.
+
+Exit codes: 0 the goal was reached; 1 it was not; 2 something was wrong before the first command; 3 the driver died.
+"""
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from embodiments import registry
+from embodiments.embodiment import Embodiment
+from export.runtime import policy as policies
+from export.runtime.driver import DriverConfig
+from export.runtime.messages import Order
+from export.runtime.navigator import Navigator
+from export.runtime.process import DriverProcess, DriverTask, robot_names
+from export.runtime.route import Route, plan, to_body
+
+REACHED, MISSED, REFUSED, DRIVER_DIED = 0, 1, 2, 3
+_DRIVER_SILENT_S = 1.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Return the exit code."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    try:
+        return _run(options)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return REFUSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m export.runtime", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--policy", type=Path, required=True, help="exported .onnx file")
+    parser.add_argument("--robot", choices=robot_names(), required=True, help="adapter that drives")
+    parser.add_argument(
+        "--goal", type=float, nargs=3, metavar=("X", "Y", "YAW"), required=True, help="pose [m, m, rad]"
+    )
+    parser.add_argument("--map", type=Path, help="Nav2 map; the goal is then a pose on it, and the route is planned")
+    parser.add_argument(
+        "--start", type=float, nargs=3, metavar=("X", "Y", "YAW"), help="where on the map the robot stands now"
+    )
+    parser.add_argument("--max-speed", type=float, default=0.15, metavar="V", help="m/s (default 0.15, for first runs)")
+    parser.add_argument("--max-seconds", type=float, default=180.0, metavar="S", help="give up after this time")
+    parser.add_argument("--log", type=Path, help="file for a line per control cycle (default runs/runtime/TIME.jsonl)")
+    parser.add_argument("--without-lidar", action="store_true", help="no stop zone, no reversing, no obstacle is felt")
+    parser.add_argument("--dry-run", action="store_true", help="check everything, look once, move nothing")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    robot = registry.get("stretch3")  # every adapter is one, so far
+    policy = policies.load(options.policy, robot=robot)
+    goal, path = _goal(options, robot)
+    log = options.log or Path("runs/runtime") / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    config = DriverConfig(max_speed_mps=options.max_speed, needs_scan=not options.without_lidar)
+    header = {"policy": str(options.policy), "sha256": policy.sha256, "robot": options.robot, "goal": list(goal)}
+    driver = DriverProcess(DriverTask(robot=options.robot, config=config, log=log, header=header))
+    navigator = Navigator(policy, robot, Route(goal, path_xy_m=path))
+    try:
+        outcome = _loop(driver, navigator, seconds=options.max_seconds, dry_run=options.dry_run)
+    except KeyboardInterrupt:
+        outcome = "interrupted"
+    except (EOFError, OSError):
+        print("the driver process died; the robot's own time-out is all that stops it now", file=sys.stderr)
+        return DRIVER_DIED
+    finally:
+        driver.close()
+    print(f"{outcome}; log: {log}")
+    return REACHED if outcome == "reached" else MISSED
+
+
+def _loop(driver: DriverProcess, navigator: Navigator, *, seconds: float, dry_run: bool) -> str:
+    """Answer reports until it has ended; return how."""
+    ends_s, heard_s = time.monotonic() + seconds, time.monotonic()
+    order = None
+    while time.monotonic() < ends_s:
+        report = driver.receive(0.2)
+        if report is None:
+            if time.monotonic() - heard_s > _DRIVER_SILENT_S:
+                raise EOFError
+            continue
+        heard_s = time.monotonic()
+        order = navigator.step(report)
+        if dry_run and not navigator.outcome:
+            if report.depth_m is not None:
+                return f"dry run: the policy would ask for {np.round(order.command, 3).tolist()}; nothing was moved"
+            continue
+        driver.send(order)
+        if navigator.outcome:
+            break
+    else:
+        navigator.outcome = f"out of time after {seconds:g} s"
+    if order is not None:
+        driver.send(Order(sequence=order.sequence + 1, basis=order.basis, command=(0.0, 0.0, 0.0), wish="quit"))
+    return navigator.outcome
+
+
+def _goal(options: argparse.Namespace, robot: Embodiment) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the goal and the planned path, if there is a map, in the odometry frame, which begins where it stands."""
+    goal = np.asarray(options.goal)
+    if not np.isfinite(goal).all():
+        raise ValueError("--goal must be finite")
+    if options.map is None:
+        return goal, None
+    if options.start is None:
+        raise ValueError("--map needs --start X Y YAW: where on the map the robot stands now")
+    from scenes import nav2_map
+
+    start = np.asarray(options.start)
+    path = plan(nav2_map.load(options.map), start[:2], goal[:2], robot)
+    turned = np.arctan2(np.sin(goal[2] - start[2]), np.cos(goal[2] - start[2]))
+    return np.append(to_body(goal[:2], start), turned), to_body(path, start)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

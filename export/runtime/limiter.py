@@ -1,0 +1,58 @@
+"""The last word on a command before it reaches the motors: finite, admissible, no faster than asked, no jerk."""
+
+import numpy as np
+
+from embodiments import limits
+from embodiments.embodiment import Embodiment
+from embodiments.spaces import LIMIT_FIELDS
+
+
+class Limiter:
+    """Brings commands into the robot's admissible set, keeping the curvature, and remembers what it let through."""
+
+    def __init__(self, embodiment: Embodiment, *, max_speed_mps: float) -> None:
+        """Start at rest.
+
+        Args:
+            embodiment: The robot.
+            max_speed_mps: Of the body, in any direction; the turning rate falls with it.
+
+        Raises:
+            ValueError: If the speed is not positive and finite.
+        """
+        if not 0.0 < max_speed_mps < np.inf:
+            raise ValueError(f"--max-speed is {max_speed_mps:g}; expected a positive number of m/s")
+        self._descriptor = embodiment.descriptor().astype(np.float64)
+        self._max_speed_mps = max_speed_mps
+        names = ("acceleration_mps2", "yaw_acceleration_radps2")
+        self.acceleration = np.asarray([self._descriptor[LIMIT_FIELDS.index(name)] for name in names])
+        """(2,) [m/s^2, rad/s^2]"""
+        self.last = np.zeros(3)
+        """(3,) the command let through last"""
+
+    def step(self, target: np.ndarray, *, dt_s: float) -> np.ndarray:
+        """Return the admissible command nearest on the way from the last one to ``target``.
+
+        Args:
+            target: (3,) vx, vy [m/s], yaw rate [rad/s], body frame; anything not finite counts as zero.
+            dt_s: Time since the last step.
+        """
+        delta = self.admissible(target) - self.last
+        change = np.asarray([np.hypot(delta[0], delta[1]), abs(delta[2])])
+        steps = max(1.0, float((change / (self.acceleration * dt_s)).max()))
+        self.last = self.last + delta / steps  # the set is convex: the way between two members stays inside
+        return self.last
+
+    def halt(self) -> np.ndarray:
+        """Return zero at once: the robot's own motion profile brakes as hard as it can."""
+        self.last = np.zeros(3)
+        return self.last
+
+    def admissible(self, target: np.ndarray) -> np.ndarray:
+        """Return a command (3,) scaled into the admissible set, whatever the last one was."""
+        values = np.asarray(target, dtype=np.float64)
+        if values.shape != (3,) or not np.isfinite(values).all():
+            return np.zeros(3)
+        bounded: np.ndarray = limits.scale(values, self._descriptor)
+        speed = float(np.hypot(bounded[0], bounded[1]))
+        return bounded * min(1.0, self._max_speed_mps / max(speed, 1e-9))

@@ -1,0 +1,135 @@
+"""The policy's side: from a report to an order, ten times a second, until the goal is reached or hope is lost."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from embodiments.embodiment import Embodiment
+from export.runtime.messages import Order, Report
+from export.runtime.retry import Retry
+from export.runtime.route import Route
+
+RESET_AFTER_S = 0.5
+"""A longer gap between two looks makes the past worthless."""
+
+
+class StatefulPolicy(Protocol):
+    """What drives; ``export.runtime.policy.Policy`` is one."""
+
+    def reset(self) -> None:
+        """Forget the past."""
+
+    def step(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the command (1, 3) for an observation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoalConfig:
+    """When the goal is reached: near, turned and at rest, for a while."""
+
+    radius_m: float = 0.5
+    heading_rad: float = 0.1
+    speed_mps: float = 0.1
+    yaw_rate_radps: float = 0.1
+    """As in training, protocol ``compass``"""
+    hold_s: float = 0.0
+    """The robot is stopped as soon as it stands there; a policy that is asked to stand still is not needed for that"""
+
+
+class Navigator:
+    """Answers reports with orders. ``outcome`` says how it ended, empty while it goes on."""
+
+    def __init__(
+        self,
+        policy: StatefulPolicy,
+        embodiment: Embodiment,
+        route: Route,
+        *,
+        goal: GoalConfig | None = None,
+        retry: Retry | None = None,
+        tell: Callable[[str], None] = print,
+    ) -> None:
+        self._policy, self._route, self._goal = policy, route, goal or GoalConfig()
+        self._retry = retry or Retry(embodiment)
+        self._descriptor = embodiment.descriptor()
+        self._tell = tell
+        self._sequence = 0
+        self._looked_s = -np.inf
+        self._arrived_s: float | None = None
+        self._recovering = self._jumped = False
+        self._told = ""
+        self.outcome = ""
+
+    def step(self, report: Report) -> Order:
+        """Return the order that answers a report."""
+        self._notice(report)
+        self._jumped |= report.jumped
+        if report.latched and not self.outcome:
+            self.outcome = f"stopped: {report.latched}"
+        if self.outcome or report.depth_m is None:
+            return self._order(report, np.zeros(3), drives=False)
+        if self._reached(report):
+            self.outcome = "reached"
+            return self._order(report, np.zeros(3), drives=False)
+        recovery = (
+            self._retry.step(report, left_m=self._route.left_m(np.asarray(report.pose))) if not report.gate else None
+        )
+        if self._retry.given_up:
+            self.outcome = f"gave up after {self._retry.recoveries - 1} tries: {self._retry.reason}"
+            return self._order(report, np.zeros(3), drives=False)
+        if recovery is not None:
+            self._recovering = True
+            return self._order(report, np.asarray(recovery), drives=True)
+        return self._order(report, self._ask(report), drives=not self.outcome)
+
+    def _ask(self, report: Report) -> np.ndarray:
+        gap = report.time_s - self._looked_s > RESET_AFTER_S
+        if gap or self._jumped or self._recovering or report.gate:
+            self._policy.reset()
+        self._recovering = self._jumped = False
+        self._looked_s = report.time_s
+        try:
+            command: np.ndarray = self._policy.step(self._observation(report))[0]
+        except ValueError as error:
+            self.outcome = f"stopped: {error}"
+            return np.zeros(3)
+        return command
+
+    def _observation(self, report: Report) -> dict[str, np.ndarray]:
+        pose = np.asarray(report.pose)
+        values = {
+            "depth_m": np.asarray(report.depth_m)[None],
+            "velocity_b": np.asarray(report.velocity_b),
+            "previous_command": np.asarray(report.command),
+            "route_xy_b_m": self._route.ahead_b(pose),
+            "goal_b": self._route.goal_b(pose),
+            "embodiment": self._descriptor,
+        }
+        return {name: value[None].astype(np.float32) for name, value in values.items()}
+
+    def _reached(self, report: Report) -> bool:
+        """Return whether the robot has stood at the goal for a while."""
+        x, y, cos, sin = self._route.goal_b(np.asarray(report.pose))
+        vx, vy, yaw_rate = report.velocity_b
+        there = np.hypot(x, y) < self._goal.radius_m and abs(np.arctan2(sin, cos)) < self._goal.heading_rad
+        still = np.hypot(vx, vy) < self._goal.speed_mps and abs(yaw_rate) < self._goal.yaw_rate_radps
+        if not (there and still):
+            self._arrived_s = None
+            return False
+        self._arrived_s = report.time_s if self._arrived_s is None else self._arrived_s
+        return report.time_s - self._arrived_s >= self._goal.hold_s
+
+    def _order(self, report: Report, command: np.ndarray, *, drives: bool) -> Order:
+        self._sequence += 1
+        x, y, turn = (float(value) for value in command)
+        wish = "drive" if drives else "stand"
+        return Order(sequence=self._sequence, basis=report.sequence, command=(x, y, turn), wish=wish)  # type: ignore[arg-type]
+
+    def _notice(self, report: Report) -> None:
+        """Tell the operator when what keeps the robot standing changes."""
+        now = report.latched or report.gate
+        if now != self._told:
+            self._told = now
+            self._tell(f"standing: {now}" if now else "driving")

@@ -1,0 +1,146 @@
+"""The driver as a process of its own, and the pipe to it: the policy process may die, hang or lie."""
+
+import importlib
+import multiprocessing
+import pkgutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from export.runtime import robots
+from export.runtime.cycle_log import CycleLog
+from export.runtime.driver import TICK_S, Driver, DriverConfig
+from export.runtime.messages import Order, Report, pack_order, pack_report, unpack_report
+from export.runtime.robots.robot import Robot
+
+_BRAKE_S = 3.0
+READY, FAILED = b"ready", b"failed "
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriverTask:
+    """What the driver process is to do; plain values, sent before anything else."""
+
+    robot: str
+    config: DriverConfig
+    log: Path | None = None
+    header: dict[str, object] = field(default_factory=dict)
+
+
+def robot_names() -> tuple[str, ...]:
+    """Return the robots that there is an adapter for: every file in ``robots/`` but the interface."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(robots.__path__) if m.name != "robot"))
+
+
+def make_robot(name: str) -> Robot:
+    """Return an adapter, not yet started.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    if name not in robot_names():
+        raise ValueError(f"no robot '{name}'; known: {', '.join(robot_names())}")
+    robot: Robot = importlib.import_module(f"export.runtime.robots.{name}").make()
+    return robot
+
+
+class DriverProcess:
+    """Starts the driver and talks to it."""
+
+    def __init__(self, task: DriverTask, *, start_s: float = 60.0) -> None:
+        """Start the driver and wait until its robot is connected.
+
+        Raises:
+            OSError: If the robot cannot be reached, in the driver's words.
+        """
+        context = multiprocessing.get_context("spawn")
+        self._connection, other = context.Pipe()
+        self.process = context.Process(target=run_driver, args=(other, task), name="driver")
+        self.process.start()
+        other.close()
+        try:
+            answer = self._connection.recv_bytes() if self._connection.poll(start_s) else FAILED + b"no answer in time"
+        except EOFError:
+            answer = FAILED + b"the driver process ended"
+        if answer != READY:
+            self.close()
+            raise OSError(answer.removeprefix(FAILED).decode())
+
+    def receive(self, timeout_s: float) -> Report | None:
+        """Return the newest report, or None if none comes in time.
+
+        Raises:
+            EOFError: If the driver has died.
+        """
+        if not self._connection.poll(timeout_s):
+            return None
+        data = self._connection.recv_bytes()
+        while self._connection.poll(0.0):
+            data = self._connection.recv_bytes()
+        return unpack_report(data)
+
+    def send(self, order: Order) -> None:
+        """Send an order.
+
+        Raises:
+            OSError: If the driver has died.
+        """
+        self._connection.send_bytes(pack_order(order))
+
+    def close(self) -> None:
+        """Let go: the driver brakes, disconnects and ends by itself."""
+        self._connection.close()
+        self.process.join(_BRAKE_S + 5.0)
+        if self.process.is_alive():
+            self.process.terminate()
+            self.process.join(_BRAKE_S + 5.0)
+
+
+def run_driver(connection: Connection, task: DriverTask) -> None:
+    """Drive until the other end is closed, asks to quit, or a signal comes; leave with the robot at rest."""
+    stops = [False]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the policy process gets it too, and lets go
+    signal.signal(signal.SIGTERM, lambda *_: stops.__setitem__(0, True))
+    try:
+        robot = make_robot(task.robot)
+        robot.start()
+    except (OSError, ValueError, ImportError) as error:
+        connection.send_bytes(FAILED + str(error).encode())
+        return
+    log = None if task.log is None else CycleLog(task.log, header=task.header)
+    driver = Driver(robot, task.config, log=log)
+    connection.send_bytes(READY)
+    try:
+        _drive(driver, connection, lambda: stops[0] or driver.quit)
+    finally:
+        driver.halt()
+        robot.stop()
+        if log is not None:
+            log.close()
+
+
+def _drive(driver: Driver, connection: Connection, ends: Callable[[], bool]) -> None:
+    next_s = time.monotonic()
+    while not ends():
+        try:
+            orders = _waiting(connection)
+            report = driver.tick(orders)
+            if report is not None:
+                connection.send_bytes(pack_report(report))
+        except (EOFError, OSError):
+            return  # nobody is there any more: no ramp, stand
+        next_s = max(next_s + TICK_S, time.monotonic() - TICK_S)
+        time.sleep(max(0.0, next_s - time.monotonic()))
+    ends_s = time.monotonic() + _BRAKE_S
+    while not driver.brake(dt_s=TICK_S) and time.monotonic() < ends_s:
+        time.sleep(TICK_S)
+
+
+def _waiting(connection: Connection) -> list[bytes]:
+    found = []
+    while connection.poll(0.0):
+        found.append(connection.recv_bytes(maxlength=4096))
+    return found

@@ -1,0 +1,176 @@
+"""Limiter, stop zone, recoveries and routes against values computed by hand and against the simulation's own."""
+
+import numpy as np
+import pytest
+import torch
+
+from embodiments import registry
+from export.runtime.limiter import Limiter
+from export.runtime.messages import Report
+from export.runtime.retry import Retry, RetryConfig
+from export.runtime.route import Route, plan, to_body
+from export.runtime.stop_zone import StopZone
+from pipeline.simulation import observation
+from scenes.grid import Grid
+from scenes.path import resample
+from tests.runtime_rig import Cruise, Rig
+
+STRETCH = registry.get("stretch3")
+FRONT_M = max(disc.x_m + disc.radius_m for slab in STRETCH.outline for disc in slab)
+
+
+def wall(x_m: float) -> np.ndarray:
+    """Return a scan (N, 2) of a wall across the way."""
+    return np.stack([np.full(41, x_m), np.linspace(-1.0, 1.0, 41)], axis=-1)
+
+
+def test_the_limiter_keeps_the_curvature_where_the_vendor_would_bend_it() -> None:
+    limiter = Limiter(STRETCH, max_speed_mps=1.0)
+    admitted = limiter.admissible(np.asarray([0.25, 0.0, 0.5]))
+    assert admitted[2] / admitted[0] == pytest.approx(2.0)
+    assert abs(admitted[0]) + 0.15765 * abs(admitted[2]) == pytest.approx(0.30)
+
+
+def test_the_limiter_ramps_with_the_robots_acceleration() -> None:
+    limiter = Limiter(STRETCH, max_speed_mps=0.2)
+    speeds = [limiter.step(np.asarray([0.3, 0.0, 0.0]), dt_s=0.05)[0] for _ in range(20)]
+    assert np.diff([0.0, *speeds]).max() == pytest.approx(0.30 * 0.05)
+    assert speeds[-1] == pytest.approx(0.2)
+    assert not limiter.step(np.asarray([np.nan, 0.0, 0.0]), dt_s=10.0).any()
+
+
+@pytest.mark.slow
+def test_a_million_fuzzed_commands_stay_admissible() -> None:
+    limiter, random, limits = Limiter(STRETCH, max_speed_mps=0.25), np.random.default_rng(0), STRETCH.limits
+    worst = np.zeros(3)
+    for command in np.concatenate([random.standard_cauchy((999_990, 3)) * 0.3, np.full((10, 3), np.inf)]):
+        sent = limiter.step(command, dt_s=0.02)
+        demand = abs(sent[0]) + limits.half_track_m * abs(sent[2])
+        worst = np.maximum(worst, [demand if np.isfinite(demand) else np.inf, sent[0], -sent[0]])
+    assert (worst <= np.asarray([limits.wheel_speed_mps, 0.25, limits.reverse_mps]) + 1e-9).all()
+
+
+@pytest.mark.parametrize("speed", [0.1, 0.2, 0.3])
+def test_the_stop_zone_stops_where_braking_still_helps(speed: float) -> None:
+    """Stopping distance by hand: latency and v^2/2a, and the margin."""
+    zone, command = StopZone(STRETCH), np.asarray([speed, 0.0, 0.0])
+    needed = speed * 0.25 + speed**2 / (2 * 0.30) + 0.05
+    assert zone.judge(command, wall(FRONT_M + needed - 0.03)).zone == "stop"
+    assert zone.judge(command, wall(FRONT_M + needed + 0.03)).factor > 0.0
+    assert zone.judge(command, wall(FRONT_M + 1.0)).factor == 1.0
+
+
+def test_the_stop_zone_lets_the_robot_leave_and_ignores_a_single_speck() -> None:
+    zone, close = StopZone(STRETCH), wall(FRONT_M + 0.02)
+    assert zone.judge(np.asarray([0.1, 0.0, 0.0]), close).factor == 0.0
+    assert zone.judge(np.asarray([-0.1, 0.0, 0.0]), close).factor > 0.0
+    assert zone.judge(np.asarray([0.2, 0.0, 0.0]), np.asarray([[FRONT_M + 0.02, 0.0]])).factor == 1.0
+
+
+def test_the_stop_zone_sees_where_a_turn_sweeps_the_body() -> None:
+    """Stretch is longer behind than beside: turning on the spot swings its back into what stands beside it."""
+    rear = max(np.hypot(disc.x_m, disc.y_m) + disc.radius_m for slab in STRETCH.outline for disc in slab)
+    bearing = np.deg2rad(180.0 - 40.0)
+    post = (rear - 0.02) * np.asarray([[np.cos(bearing), np.sin(bearing)]] * 3)
+    zone = StopZone(STRETCH)
+    nearing, leaving = (zone.judge(np.asarray([0.0, 0.0, turn]), post).factor for turn in (-0.8, 0.8))
+    assert nearing < leaving
+
+
+def test_a_wall_ahead_is_never_touched() -> None:
+    rig = Rig(Cruise((0.3, 0.0, 0.0)), goal=(50.0, 0.0, 0.0)).run(40.0)
+    assert {report.zone for report in rig.reports} >= {"approach"}
+    assert rig.robot.pose[0] + FRONT_M > 5.5  # it does come near
+    assert max(report.pose[0] for report in rig.reports) + FRONT_M < 6.0
+
+
+def test_without_a_lidar_it_does_not_reverse() -> None:
+    rig = Rig(Cruise((-0.1, 0.0, 0.0)), goal=(-1.5, 0.0, 0.0), needs_scan=False).run(3.0)
+    assert rig.robot.pose[0] == 0.0
+    assert Rig(Cruise((-0.1, 0.0, 0.0)), goal=(-1.5, 0.0, 0.0)).run(3.0).robot.pose[0] < -0.05
+
+
+def test_it_notices_that_it_gets_nowhere_backs_off_and_gives_up_with_a_reason() -> None:
+    rig = Rig(Cruise((0.0, 0.0, 0.5)), goal=(50.0, 0.0, 0.0))
+    rig.navigator._retry = Retry(STRETCH, RetryConfig(patience_s=3.0, tries=2))
+    rig.run(40.0)
+    assert rig.navigator.outcome.startswith("gave up after 2 tries")
+    assert min(report.command[0] for report in rig.reports) < 0.0  # it did back off
+    assert rig.policy.resets >= 2
+    assert not rig.moving()
+
+
+@pytest.mark.parametrize("reason", ["blocked", "spinning", "no progress"])
+def test_every_reason_for_another_try(reason: str) -> None:
+    retry = Retry(STRETCH, RetryConfig(patience_s=6.0))
+    yaw_rate = 2.0 if reason == "spinning" else 0.0
+    for step in range(200):
+        zone = "stop" if reason == "blocked" else ""
+        report = Report(
+            sequence=step, time_s=step * 0.1, gate="", latched="", zone=zone, jumped=False, pose=(0.0, 0.0, 0.0),
+            velocity_b=(0.0, 0.0, yaw_rate), command=(0.0, 0.0, 0.0), ages_s={}, free_m={}, depth_m=None,
+        )  # fmt: skip
+        if retry.step(report, left_m=5.0) is not None:
+            break
+    assert retry.reason.startswith(reason)
+    assert retry.recoveries == 1
+
+
+def test_it_reaches_a_goal_and_stands() -> None:
+    rig = Rig(Cruise((0.2, 0.0, 0.0)), goal=(1.5, 0.0, 0.0))
+    rig.navigator._goal = type(rig.navigator._goal)(speed_mps=0.25)
+    rig.run(12.0)
+    assert rig.navigator.outcome == "reached"
+    assert not rig.moving()
+    assert abs(rig.robot.pose[0] - 1.5) < 0.5
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_routes_and_goals_are_those_of_the_simulation(planned: bool) -> None:
+    random, goal = np.random.default_rng(1), np.asarray([3.0, -2.0, 0.7])
+    share = np.linspace(0.0, 1.0, 1000)
+    path = resample(np.stack([3.0 * share, -2.0 * share**2], axis=-1), 129)  # equal distances
+    route = Route(goal, path_xy_m=path if planned else None)
+    steps = np.hypot(*np.diff(path, axis=0).T)
+    spacing, along = torch.tensor([float(steps.mean())]), torch.zeros(1)
+    for share in np.linspace(0.0, 1.0, 12):
+        spot = np.asarray([3.0 * share, -2.0 * share**2]) + random.normal(0.0, 0.05, 2)
+        pose = np.asarray([*spot, random.uniform(-3.0, 3.0)])
+        pose_w = torch.tensor(pose[None], dtype=torch.float32)
+        goal_w = torch.tensor(goal[None], dtype=torch.float32)
+        route_w = torch.tensor(path[None], dtype=torch.float32)
+        along = observation.project_on_route(route_w, spacing, pose_w[:, :2], along)
+        points = observation.planned_route(route_w, spacing, along)
+        expected = points if planned else observation.straight_route(goal_w, pose_w)
+        assert np.abs(route.ahead_b(pose) - observation.to_body(expected, pose_w)[0].numpy()).max() < 0.12
+        assert np.allclose(route.goal_b(pose), observation.goal_in_body(goal_w, pose_w)[0].numpy(), atol=1e-5)
+
+
+def map_with_a_door() -> Grid:
+    """Return a map of two rooms, 8 x 4 m, with a door of 1.2 m at its upper end."""
+    occupied = np.zeros((80, 160), dtype=bool)
+    occupied[:, 80] = True
+    occupied[52:76, 80] = False
+    return Grid(values=occupied, origin_xy_w_m=(-2.0, -1.0), resolution_m=0.05)
+
+
+def test_a_planned_path_goes_through_the_door_with_room_on_both_sides() -> None:
+    path = plan(map_with_a_door(), np.asarray([0.0, 0.0]), np.asarray([4.0, 0.0]), STRETCH)
+    assert np.allclose(path[[0, -1]], [[0.0, 0.0], [4.0, 0.0]])
+    through = path[np.abs(path[:, 0] - 2.0).argmin()]
+    assert -1.0 + 2.6 + 0.2 < through[1] < -1.0 + 3.8 - 0.2
+
+
+def test_impossible_plans_are_refused_with_a_reason() -> None:
+    grid = map_with_a_door()
+    with pytest.raises(ValueError, match="off the map"):
+        plan(grid, np.asarray([0.0, 0.0]), np.asarray([40.0, 0.0]), STRETCH)
+    with pytest.raises(ValueError, match=r"goal is 0\.00 m from an obstacle"):
+        plan(grid, np.asarray([0.0, 0.0]), np.asarray([2.02, 0.0]), STRETCH)
+    grid.values[:, 80] = True
+    with pytest.raises(ValueError, match="no way leads"):
+        plan(grid, np.asarray([0.0, 0.0]), np.asarray([4.0, 0.0]), STRETCH)
+
+
+def test_points_turn_into_the_body_frame() -> None:
+    assert np.allclose(to_body(np.asarray([1.0, 2.0]), np.asarray([1.0, 0.0, np.pi / 2])), [2.0, 0.0])
