@@ -62,6 +62,11 @@ class Navigator:
         self._told = ""
         self.outcome = ""
 
+    @property
+    def recoveries(self) -> int:
+        """How often it has backed off and tried again."""
+        return self._retry.recoveries
+
     def step(self, report: Report) -> Order:
         """Return the order that answers a report."""
         self._notice(report)

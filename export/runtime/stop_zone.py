@@ -80,6 +80,12 @@ class StopZone:
             return _CLEAR
         return Verdict(factor=min(approach, slow), zone="approach" if approach < slow else "slowdown")
 
+    def gap_m(self, points_b_m: np.ndarray) -> float:
+        """Return the room between the outline and the nearest point of a scan; inf without points."""
+        if not len(points_b_m):
+            return np.inf
+        return float((np.linalg.norm(points_b_m[:, None] - self._centre_m, axis=-1) - self._radius_m).min())
+
     def free_m(self, points_b_m: np.ndarray, bearing_rad: float) -> float:
         """Return how far the outline's circle may move in a direction before it touches a point of the scan."""
         reach = self._body_m

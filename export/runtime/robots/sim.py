@@ -1,0 +1,147 @@
+"""Stretch 3 in full physics, in another process on this machine: ``python -m pipeline serve_robot`` behind a socket.
+
+Options for the server are read from the environment variable ``CROSSBODY_SIM``, as on its command line.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Client
+from typing import Any
+
+import numpy as np
+
+from embodiments import registry
+from embodiments.spaces import DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX
+from export.runtime.robots.robot import Depth, Health, Odometry, Scan
+
+OPTIONS = "CROSSBODY_SIM"
+Ask = Callable[[bytes], bytes]
+"""A request to the simulation -> its answer."""
+_FRESH_S = 0.004
+"""Readings asked for within this time come from one answer."""
+
+
+class SimulatedStretch3:
+    """The simulated robot as the driver sees it; the operator holds the dead-man's switch after a moment."""
+
+    def __init__(self, ask: Ask | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Prepare; ``start`` connects.
+
+        Args:
+            ask: How to reach a simulation that is already there; by default one is started.
+            clock: What readings are stamped with [s].
+        """
+        self.embodiment = registry.get("stretch3")
+        self._ask, self._clock = ask, clock
+        self._server: subprocess.Popen[str] | None = None
+        self._asked_s = -np.inf
+        self._first_s: float | None = None
+        self._depth: Depth | None = None
+        self._odometry: Odometry | None = None
+        self._scan: Scan | None = None
+
+    def start(self) -> None:
+        """Start the simulation and wait for it: a minute, the first time on a machine.
+
+        Raises:
+            OSError: If it does not come up; its own last line says why.
+        """
+        if self._ask is not None:
+            return
+        command = [sys.executable, "-m", "pipeline", "serve_robot", *shlex.split(os.environ.get(OPTIONS, ""))]
+        self._server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._server.stdout is not None
+        ready = next((line for line in self._server.stdout if line.startswith("ready ")), "")
+        if not ready:
+            raise OSError("the simulation did not start; see the line above")
+        connection = Client(("127.0.0.1", int(ready.split()[1])))
+
+        def ask(request: bytes) -> bytes:
+            connection.send_bytes(request)
+            return connection.recv_bytes()
+
+        self._ask = ask
+
+    def stop(self) -> None:
+        """End the simulation."""
+        if self._server is not None:
+            self._server.terminate()
+            self._server.wait(10.0)
+
+    def health(self) -> Health:
+        """Return that nothing hinders; a simulation has no run-stop."""
+        return Health(run_stopped=False)
+
+    def held(self) -> bool:
+        """Return True a moment after the first question: the operator presses, and goes on pressing."""
+        self._first_s = self._clock() if self._first_s is None else self._first_s
+        return self._clock() - self._first_s > 0.3
+
+    def depth(self) -> Depth | None:
+        """Return the newest image."""
+        self._refresh()
+        return self._depth
+
+    def odometry(self) -> Odometry | None:
+        """Return the newest odometry, which begins where the robot was placed."""
+        self._refresh()
+        return self._odometry
+
+    def scan(self) -> Scan | None:
+        """Return the newest lidar turn."""
+        self._refresh()
+        return self._scan
+
+    def drive(self, command: np.ndarray, *, acceleration: np.ndarray) -> None:
+        """Send a command.
+
+        Raises:
+            ValueError: If it has a lateral part or is not finite.
+        """
+        if not np.isfinite(command).all() or command[1] != 0.0:
+            raise ValueError(f"a differential base cannot execute {command.tolist()}")
+        self.request({"op": "drive", "command": command.tolist(), "acceleration": acceleration.tolist()})
+
+    def request(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """Ask the simulation anything; return header and arrays.
+
+        Raises:
+            OSError: If it is gone.
+        """
+        assert self._ask is not None, "call start() first"
+        try:
+            header, _, payload = self._ask(json.dumps(asked).encode()).partition(b"\n")
+        except EOFError:
+            raise OSError("the simulation ended") from None
+        return json.loads(header), payload
+
+    def _refresh(self) -> None:
+        now_s = self._clock()
+        if now_s - self._asked_s < _FRESH_S:
+            return
+        known = {"depth": self._depth, "scan": self._scan}
+        header, payload = self.request(
+            {"op": "read", "known": {name: reading.sequence for name, reading in known.items() if reading is not None}}
+        )
+        self._asked_s = now_s = self._clock()
+        told = header["odometry"]
+        if self._odometry is None or told["sequence"] != self._odometry.sequence:
+            pose, velocity_b = np.asarray(told["pose"]), np.asarray(told["velocity_b"])
+            self._odometry = Odometry(pose=pose, velocity_b=velocity_b, sequence=told["sequence"], received_s=now_s)
+        image, turn = payload[: header["depth"]["bytes"]], payload[header["depth"]["bytes"] :]
+        if image:
+            image_m = np.frombuffer(image, dtype="<f4").reshape(DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX)
+            self._depth = Depth(image_m=image_m, sequence=header["depth"]["sequence"], received_s=now_s)
+        if turn:
+            points = np.frombuffer(turn, dtype="<f4").reshape(-1, 2).astype(np.float64)
+            self._scan = Scan(points_b_m=points, sequence=header["scan"]["sequence"], received_s=now_s)
+
+
+def make() -> SimulatedStretch3:
+    """Return the simulated robot, not yet started."""
+    return SimulatedStretch3()

@@ -1,0 +1,60 @@
+"""Serve one simulated robot in full physics on a local socket, for the robot's side to drive as if it were real.
+
+``python -m export.runtime --robot sim`` starts this by itself. It prints ``ready PORT`` when it can be driven.
+"""
+
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Listener
+from typing import Literal
+
+from embodiments import registry
+from pipeline.simulation.episodes import scene_fields
+from pipeline.simulation.live_robot import TICK_S, LiveRobot
+from pipeline.simulation.task import build_task
+from scenes import registry as scene_kinds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is served."""
+
+    embodiment: str = "stretch3"
+    scene: str = "office"
+    """Scene kind or path of a Nav2 map"""
+    index: int = 0
+    split: Literal["train", "val", "test"] = "val"
+    clock: Literal["real", "simulated"] = "real"
+    """Simulated: time passes only when the other side says so"""
+    seed: int = 0
+
+
+def main(config: Config) -> None:
+    """Serve one connection and end with it.
+
+    Raises:
+        ValueError: If the robot or scene does not exist, or has no room for the robot.
+    """
+    embodiment = registry.get(config.embodiment)
+    scene = scene_kinds.load(config.scene, split=config.split, index=config.index)
+    task = build_task(embodiment, [scene], protocol="compass", per_scene=1, route="planned", seed=config.seed)
+    robot = LiveRobot(embodiment, scenes=[scene], fields=[scene_fields(scene)], seed=config.seed)
+    robot.place(0, task.episodes.start_w[0])
+    with Listener(("127.0.0.1", 0)) as listener:
+        print(f"ready {listener.address[1]}", flush=True)
+        with listener.accept() as connection:
+            serve(robot, connection, real=config.clock == "real")
+
+
+def serve(robot: LiveRobot, connection: Connection, *, real: bool) -> None:
+    """Answer requests until the other side hangs up; with ``real``, time passes meanwhile as on a clock."""
+    next_s = time.monotonic() + TICK_S
+    while True:
+        try:
+            if not real or connection.poll(max(0.0, next_s - time.monotonic())):
+                connection.send_bytes(robot.answer(connection.recv_bytes()))
+        except (EOFError, OSError):
+            return
+        if real and time.monotonic() >= next_s:
+            robot.advance(1)
+            next_s = max(next_s + TICK_S, time.monotonic() - 5 * TICK_S)  # a machine too slow lags, it does not race
