@@ -21,8 +21,11 @@ class StopZoneConfig:
     latency_s: float = 0.25
     """Between the scan and the motors: the robot goes on for this long before it brakes"""
     slowdown_margin_m: float = 0.25
-    """A point nearer to the outline than this slows the robot down"""
-    slowdown_ratio: float = 0.5
+    """A point nearer to the outline than this, and getting nearer, slows the robot down to"""
+    linear_limit: float = 0.1
+    """[m/s] and"""
+    angular_limit: float = 0.5
+    """[rad/s]. Limits, not a ratio: the policy counts on from what was executed, and a ratio would halve that again"""
     time_before_collision: float = 1.2
     """Approach: the speed is scaled so that a collision stays this far ahead"""
     simulation_time_step: float = 0.05
@@ -75,10 +78,14 @@ class StopZone:
             return Verdict(factor=0.0, zone="stop")
         approach = min(1.0, collision_s / config.time_before_collision)
         nears = float(gap[1]) < float(gap[0])
-        slow = config.slowdown_ratio if nears and gap[0] < config.slowdown_margin_m else 1.0
+        slow = self._slowdown(command) if nears and gap[0] < config.slowdown_margin_m else 1.0
         if min(approach, slow) >= 1.0:
             return _CLEAR
         return Verdict(factor=min(approach, slow), zone="approach" if approach < slow else "slowdown")
+
+    def _slowdown(self, command: np.ndarray) -> float:
+        speed, turn = float(np.hypot(command[0], command[1])), abs(float(command[2]))
+        return min(1.0, self._config.linear_limit / max(speed, 1e-9), self._config.angular_limit / max(turn, 1e-9))
 
     def gap_m(self, points_b_m: np.ndarray) -> float:
         """Return the room between the outline and the nearest point of a scan; inf without points."""
