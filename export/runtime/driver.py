@@ -51,7 +51,7 @@ class Driver:
         clock: Callable[[], float] = time.monotonic,
         log: CycleLog | None = None,
     ) -> None:
-        """Start disarmed and at rest; the robot must have been started, and stamp its readings by this clock [s]."""
+        """Begin disarmed and at rest; the robot, started before the first tick, stamps readings by this clock [s]."""
         self._robot, self._config, self._clock, self._log = robot, config, clock, log
         self._gates = Gates(robot.embodiment, config.gates, needs_scan=config.needs_scan)
         self._limiter = Limiter(robot.embodiment, max_speed_mps=config.max_speed_mps)

@@ -106,12 +106,12 @@ def run_driver(connection: Connection, task: DriverTask) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stops.__setitem__(0, True))
     try:
         robot = make_robot(task.robot)
+        log = None if task.log is None else CycleLog(task.log, header=task.header)
+        driver = Driver(robot, task.config, log=log)
         robot.start()
     except (OSError, ValueError, ImportError) as error:
         connection.send_bytes(FAILED + str(error).encode())
         return
-    log = None if task.log is None else CycleLog(task.log, header=task.header)
-    driver = Driver(robot, task.config, log=log)
     connection.send_bytes(READY)
     try:
         _drive(driver, connection, lambda: stops[0] or driver.quit)
