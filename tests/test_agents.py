@@ -8,7 +8,7 @@ import torch
 
 from embodiments.limits import project, shares_to_command
 from embodiments.spaces import CONTROL_DT_S, DESCRIPTOR_SIZE, LIMIT_FIELDS, OBSERVATION_SHAPES
-from pipeline.agents import go_straight, random, teacher, zero
+from pipeline.agents import go_straight, planner, random, teacher, zero
 from pipeline.agents.agent import Agent
 from pipeline.simulation.observation import Observation
 
@@ -113,6 +113,17 @@ def test_go_straight_reaches_every_goal_in_the_open(name: str, body_with_random_
     assert reached.all(), f"not reached: {body.goal_w[~reached]}"
     # It stays there: the success is a stop at the goal, not a passage.
     assert body.succeeded().all()
+
+
+def test_the_planner_drives_straight_where_it_sees_nothing(body_with_random_goals: Callable[[str], Body]) -> None:
+    body = body_with_random_goals("fast_wheels")
+    agent = planner.make(num_envs=64, device="cpu", seed=0)
+    agent.reset(torch.ones(64, dtype=torch.bool))
+    reached = torch.zeros(64, dtype=torch.bool)
+    for _ in range(200):
+        body.step(agent.act(body.observe(), privileged))
+        reached |= body.succeeded()
+    assert reached.float().mean() > 0.95  # a goal just behind is turned to late: the map's directions are coarse
 
 
 def test_go_straight_forgets_the_goal_it_reached() -> None:

@@ -8,7 +8,7 @@ from embodiments.embodiment import Embodiment
 from pipeline.agents.agent import Agent
 from pipeline.agents.exported import ExportedAgent
 
-SCRIPTED = ("zero", "random", "go_straight", "teacher")
+SCRIPTED = ("zero", "random", "go_straight", "planner", "teacher")
 """Agents without weights; none of them looks at the route."""
 POLICY_FILES = {
     "base": "base.onnx",
@@ -18,7 +18,7 @@ POLICY_FILES = {
 }
 """Agent -> its file in the folder of exported policies. ``blind`` is the generalist with its depth image zeroed."""
 IDS = (*SCRIPTED, *POLICY_FILES)
-BLIND = (*SCRIPTED, "blind")
+BLIND = ("zero", "random", "go_straight", "teacher", "blind")
 """Agents that do not look at depth."""
 
 

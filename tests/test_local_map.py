@@ -1,0 +1,116 @@
+"""The map that a robot draws while it drives, against walls and motion computed by hand."""
+
+import math
+
+import pytest
+import torch
+
+from embodiments import registry
+from world_model import local_map
+from world_model.local_map import CELL_M, CELLS, LocalMap
+
+BODY = torch.from_numpy(registry.get("tiago").descriptor())[None]
+AHEAD = torch.tensor([[4.0, 0.0, 1.0, 0.0]])
+
+
+def points(*found: tuple[float, float]) -> torch.Tensor:
+    """Return a sight (1, 64, 3) of points (x, y) in the body frame."""
+    sight = torch.zeros(1, 64, 3)
+    for column, (x, y) in enumerate(found):
+        sight[0, column] = torch.tensor([x, y, 1.0])
+    return sight
+
+
+def wall(x_m: float, *, low_m: float = -1.0, high_m: float = 1.0) -> torch.Tensor:
+    """Return a sight of a wall across the way."""
+    return points(*((x_m, float(y)) for y in torch.linspace(low_m, high_m, 60)))
+
+
+def watched(sight: torch.Tensor, *, looks: int = 5, goal_b: torch.Tensor = AHEAD) -> LocalMap:
+    """Return the map after standing still and looking."""
+    state = local_map.empty(1, like=BODY)
+    for _ in range(looks):
+        state = local_map.update(state, sight, torch.zeros(1, 3), goal_b, BODY)
+    return state
+
+
+def evidence_at(state: LocalMap, x: float, y: float) -> float:
+    """Return the evidence at a place of the frame in which the episode began."""
+    column, row = (round(value / CELL_M + (CELLS - 1) / 2) for value in (x, y))
+    return float(state.evidence[0, row, column])
+
+
+def bearing_rad(state: LocalMap, goal_b: torch.Tensor = AHEAD) -> float:
+    x, y = local_map.target_b(state, goal_b)[0].tolist()
+    return math.atan2(y, x)
+
+
+@pytest.mark.parametrize("bearing", [0.0, 0.6, -1.5, 3.0])
+def test_without_obstacles_the_way_is_straight(bearing: float) -> None:
+    goal = torch.tensor([[4.0 * math.cos(bearing), 4.0 * math.sin(bearing), 1.0, 0.0]])
+    state = watched(points(), goal_b=goal)
+    assert bearing_rad(state, goal) == pytest.approx(bearing, abs=0.1)
+    assert local_map.clearance_m(state, BODY)[0] > 0.3
+
+
+def test_obstacles_are_entered_after_two_looks_where_they_stand() -> None:
+    assert evidence_at(watched(wall(2.0), looks=1), 2.0, 0.0) < 0.5
+    state = watched(wall(2.0), looks=2)
+    assert evidence_at(state, 2.0, 0.0) > 0.5
+    assert evidence_at(state, 2.0, 0.9) > 0.5
+    assert evidence_at(state, 1.0, 0.0) == 0.0
+
+
+def test_the_map_stays_while_the_robot_moves_and_turns() -> None:
+    state = watched(wall(2.0))
+    for _ in range(10):  # half a metre ahead, then a quarter turn to the left
+        state = local_map.update(state, points(), torch.tensor([[0.5, 0.0, 0.0]]), AHEAD, BODY)
+    for _ in range(10):
+        state = local_map.update(state, points(), torch.tensor([[0.0, 0.0, math.pi / 2]]), AHEAD, BODY)
+    assert state.pose[0].tolist() == pytest.approx([0.5, 0.0, math.pi / 2], abs=1e-4)
+    for _ in range(3):  # a new thing, 1 m ahead of a robot that looks along y now
+        state = local_map.update(state, points((1.0, 0.0)), torch.zeros(1, 3), AHEAD, BODY)
+    assert evidence_at(state, 0.5, 1.0) > 0.5
+    assert evidence_at(state, 2.0, 0.0) > 0.5
+
+
+def test_what_was_looked_through_is_free_again() -> None:
+    state = watched(points((1.5, 0.0)))
+    assert evidence_at(state, 1.5, 0.0) > 0.5
+    for _ in range(10):
+        state = local_map.update(state, wall(3.5, low_m=-0.1, high_m=0.1), torch.zeros(1, 3), AHEAD, BODY)
+    assert evidence_at(state, 1.5, 0.0) < 0.5
+
+
+def test_the_way_leads_around_what_stands_in_it_on_the_shorter_side() -> None:
+    assert bearing_rad(watched(wall(1.0, low_m=-2.0, high_m=0.3))) > 0.5
+    assert bearing_rad(watched(wall(1.0, low_m=-0.3, high_m=2.0))) < -0.5
+
+
+def test_a_dead_end_is_left_though_the_goal_lies_behind_its_end() -> None:
+    ends = [(1.2, float(y)) for y in torch.linspace(-0.8, 0.8, 20)]
+    sides = [(float(x), side) for x in torch.linspace(-0.6, 1.2, 20) for side in (-0.8, 0.8)]
+    state = watched(points(*ends, *sides), looks=60)
+    assert abs(bearing_rad(state)) > 2.0
+
+
+def test_a_wide_body_keeps_off_a_gap_that_a_slender_one_takes() -> None:
+    gap = [(1.0, float(y)) for low, high in ((-2.0, -0.3), (0.3, 2.0)) for y in torch.linspace(low, high, 30)]
+    wide = BODY.clone()
+    wide[:, [10, 13, 16, 19]] = 0.5
+    state, other = local_map.empty(1, like=BODY), local_map.empty(1, like=BODY)
+    slender = BODY.clone()
+    slender[:, [10, 13, 16, 19]] = 0.1
+    for _ in range(40):
+        state = local_map.update(state, points(*gap), torch.zeros(1, 3), AHEAD, slender)
+        other = local_map.update(other, points(*gap), torch.zeros(1, 3), AHEAD, wide)
+    centre = CELLS // 2
+    assert other.cost_to_go[0, centre, centre] > state.cost_to_go[0, centre, centre] + 0.5
+
+
+def test_a_reset_forgets_only_whom_it_is_for() -> None:
+    state = watched(wall(2.0))
+    both = LocalMap(**{name: torch.cat([value, value]) for name, value in vars(state).items()})
+    kept = local_map.forget(both, torch.tensor([True, False]))
+    assert not kept.evidence[0].any() and not kept.cost_to_go[0].any()
+    assert torch.equal(kept.evidence[1], both.evidence[1])

@@ -1,0 +1,56 @@
+"""Obstacle points against planes computed by hand."""
+
+import math
+
+import pytest
+import torch
+
+from embodiments import registry
+from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_HEIGHT_PX, DEPTH_RANGE_M, DEPTH_WIDTH_PX
+from world_model.obstacle_points import obstacle_points
+
+
+def body(name: str) -> torch.Tensor:
+    """Return the descriptor (1, E) of a robot."""
+    return torch.from_numpy(registry.get(name).descriptor())[None]
+
+
+def image(name: str, *, wall_x_m: float = math.inf, low_m: float = 0.0, high_m: float = math.inf) -> torch.Tensor:
+    """Return depth (1, 1, 40, 64) of flat ground and a wall across the way between two heights, ray by ray."""
+    camera = registry.get(name).camera
+    cos, sin = math.cos(camera.pitch_rad), math.sin(camera.pitch_rad)
+    depth = torch.full((1, 1, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX), DEPTH_RANGE_M)
+    for row in range(DEPTH_HEIGHT_PX):
+        up = (DEPTH_HEIGHT_PX / 2 - row - 0.5) / DEPTH_FOCAL_PX
+        forward, upward = cos + sin * up, cos * up - sin  # per metre along the optical axis
+        hits = [DEPTH_RANGE_M]
+        if upward < 0.0:
+            hits.append(camera.z_m / -upward)
+        to_wall = (wall_x_m - camera.x_m) / forward
+        if forward > 0.0 and low_m <= camera.z_m + to_wall * upward <= high_m:
+            hits.append(to_wall)
+        depth[:, :, row] = min(hits)
+    return depth
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_a_wall_ahead_is_where_it_stands(name: str) -> None:
+    points = obstacle_points(image(name, wall_x_m=2.0), body(name))
+    assert (points[..., 2] == 1.0).all()
+    assert points[..., 0].flatten().tolist() == pytest.approx([2.0] * DEPTH_WIDTH_PX, abs=1e-3)
+    y = points[0, :, 1]
+    assert (y.diff() < 0.0).all() and y[0].item() == pytest.approx(-y[-1].item(), abs=1e-3)  # left first, symmetric
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_ground_and_thin_air_are_no_obstacles(name: str) -> None:
+    assert (obstacle_points(image(name), body(name))[..., 2] == 0.0).all()
+
+
+def test_a_low_body_passes_under_what_stops_a_tall_one() -> None:
+    def weight(name: str) -> float:
+        board = image(name, wall_x_m=3.0, low_m=0.75, high_m=1.0)
+        return obstacle_points(board, body(name))[..., 2].max().item()
+
+    assert weight("go2") == 0.0
+    assert weight("tiago") == 1.0

@@ -1,0 +1,218 @@
+"""A map that the robot draws while it drives, and the way to the goal on it: unknown ground counts as free.
+
+Nothing here is learned. Obstacle points from depth are entered into a square grid that stays where the episode began;
+the cost to go is kept beside it and corrected by some sweeps per control step, so that it follows what is discovered
+(in the manner of Tamar et al. 2016, "Value Iteration Networks", without the learning; the optimism about unknown ground
+is that of D* Lite, Koenig and Likhachev 2002). Only tensor operations, so that a policy's graph may hold it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from embodiments.spaces import CONTROL_DT_S, OUTLINE_SLICE, SLABS_M
+
+CELLS = 96
+CELL_M = 0.15
+"""14.4 m: COMPASS's goals lie within 5 m of the start in either axis, and the way around something has room."""
+SWEEPS = 12
+"""Of value iteration per control step; a dead end of 3 m is filled within a second"""
+RINGS = 5
+"""Cells around an obstacle that still cost more"""
+HIT = 0.4
+"""Evidence of one sighting of a point; it takes two to make an obstacle"""
+FREE = 0.15
+"""Evidence against, of one look through a cell"""
+MAX_POINT_M = 4.0
+COMFORT_M = 0.35
+NEAR_COST, BLOCKED_COST = 3.0, 25.0
+_DIAGONAL = math.sqrt(2.0)
+_DIRECTIONS = 24
+LOOK_AHEAD_M = 0.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalMap:
+    """State; zeros after a reset."""
+
+    pose: Tensor
+    """(B, 3) x, y [m], yaw [rad] since the episode began, from the odometry's velocities"""
+    evidence: Tensor
+    """(B, CELLS, CELLS) in [0, 1]; row is y, column is x; an obstacle above 0.5"""
+    cost_to_go: Tensor
+    """(B, CELLS, CELLS) [m] above the straight distance to the goal, weighted by clearance"""
+
+
+def empty(batch: int, *, like: Tensor) -> LocalMap:
+    """Return the state after a reset."""
+    grid = like.new_zeros(batch, CELLS, CELLS)
+    return LocalMap(pose=like.new_zeros(batch, 3), evidence=grid, cost_to_go=grid.clone())
+
+
+def forget(state: LocalMap, mask: Tensor) -> LocalMap:
+    """Return the state with the masked (B,) environments reset."""
+    keep = (~mask).to(state.pose.dtype)
+    grids = keep[:, None, None]
+    return LocalMap(
+        pose=state.pose * keep[:, None], evidence=state.evidence * grids, cost_to_go=state.cost_to_go * grids
+    )
+
+
+def update(state: LocalMap, points: Tensor, velocity_b: Tensor, goal_b: Tensor, embodiment: Tensor) -> LocalMap:
+    """Return the state after one control step: moved, looked, thought.
+
+    Args:
+        points: (B, 64, 3) from ``obstacle_points``, of the image after it.
+        velocity_b: (B, 3) mean over the control step.
+        goal_b: (B, 4) goal in the body frame.
+        embodiment: (B, E) descriptor.
+    """
+    pose = moved(state.pose, velocity_b)
+    evidence = _entered(state.evidence, points, pose)
+    goal = to_anchor(goal_b[:, None, :2], pose)[:, 0]
+    straight = _straight_m(goal)
+    cost = _cell_cost(evidence, half_width_m(embodiment))
+    total = straight + state.cost_to_go
+    near_goal = straight < 1.5 * CELL_M
+    for _ in range(SWEEPS):
+        total = torch.where(near_goal, straight, torch.maximum(straight, _swept(total, cost)))
+    return LocalMap(pose=pose, evidence=evidence, cost_to_go=total - straight)
+
+
+def target_b(state: LocalMap, goal_b: Tensor) -> Tensor:
+    """Return the point (B, 2) in the body frame, ``LOOK_AHEAD_M`` away, from which the goal is cheapest to reach."""
+    angle = torch.arange(_DIRECTIONS, device=goal_b.device) * (2.0 * math.pi / _DIRECTIONS)
+    unit = torch.stack([angle.cos(), angle.sin()], dim=-1)
+    goal = to_anchor(goal_b[:, None, :2], state.pose)[:, 0]
+    total = state.cost_to_go + _straight_m(goal)
+    halfway, there = (
+        _sampled(total, to_anchor((unit * reach).expand(len(goal_b), -1, -1), state.pose))
+        for reach in (LOOK_AHEAD_M / 2.0, LOOK_AHEAD_M)
+    )
+    cost = 0.4 * halfway + 0.6 * there  # halfway counts too: a point behind a wall is no way
+    weight = torch.softmax(-(cost - cost.amin(dim=1, keepdim=True)) / 0.03, dim=1)
+    return (weight[..., None] * unit).sum(dim=1) * LOOK_AHEAD_M
+
+
+def clearance_m(state: LocalMap, embodiment: Tensor) -> Tensor:
+    """Return the room (B,) between the body's half width and the nearest obstacle on the map, up to ``RINGS`` cells."""
+    origin = torch.zeros(len(embodiment), 1, 2, device=embodiment.device)
+    distance = _distance_m(state.evidence)
+    return _sampled(distance, to_anchor(origin, state.pose))[:, 0] - half_width_m(embodiment)
+
+
+def half_width_m(embodiment: Tensor) -> Tensor:
+    """Return the largest half width (B,) of a body over its slabs."""
+    return embodiment[:, OUTLINE_SLICE].unflatten(-1, (len(SLABS_M), 3))[..., 2].amax(dim=-1)
+
+
+def moved(pose: Tensor, velocity_b: Tensor) -> Tensor:
+    """Return the pose (B, 3) after one control step at a mean velocity (B, 3)."""
+    step = velocity_b * CONTROL_DT_S
+    middle = pose[:, 2] + step[:, 2] / 2.0
+    cos, sin = middle.cos(), middle.sin()
+    x = pose[:, 0] + cos * step[:, 0] - sin * step[:, 1]
+    y = pose[:, 1] + sin * step[:, 0] + cos * step[:, 1]
+    return torch.stack([x, y, pose[:, 2] + step[:, 2]], dim=-1)
+
+
+def to_anchor(points_b: Tensor, pose: Tensor) -> Tensor:
+    """Express body points (B, P, 2) in the frame in which the episode began."""
+    cos, sin = pose[:, 2:].cos(), pose[:, 2:].sin()
+    x, y = points_b.unbind(-1)
+    return torch.stack([cos * x - sin * y + pose[:, :1], sin * x + cos * y + pose[:, 1:2]], dim=-1)
+
+
+def _cell(points: Tensor) -> Tensor:
+    """Return continuous cell coordinates (..., 2) as (column, row) of anchor points; cell centres are integers."""
+    return points / CELL_M + (CELLS - 1) / 2.0
+
+
+def _index(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return flat indices (B, P) and whether the points are on the grid."""
+    cell = _cell(points).round()
+    inside = ((cell >= 0) & (cell <= CELLS - 1)).all(dim=-1)
+    column, row = cell.clip(0, CELLS - 1).long().unbind(-1)
+    return row * CELLS + column, inside
+
+
+def _entered(evidence: Tensor, points: Tensor, pose: Tensor) -> Tensor:
+    """Enter obstacle points, and take evidence away from what was looked through."""
+    x, y, weight = points.unbind(-1)
+    distance = (x.square() + y.square()).sqrt()
+    index, inside = _index(to_anchor(points[..., :2], pose))
+    hit = HIT * weight * (inside & (distance < MAX_POINT_M))
+    flat = evidence.flatten(1)
+    # Along the ray to each point: free up to half a metre before it. Columns without a point say nothing.
+    share = torch.linspace(0.1, 0.9, 12, device=pose.device)
+    along = points[:, :, None, :2] * share[:, None]  # (B, W, 12, 2)
+    clear = (
+        (distance[..., None] * (1.0 - share) > 0.4) & (distance[..., None] * share > 0.5) & (weight[..., None] > 0.5)
+    )
+    free_index, free_inside = _index(to_anchor(along.flatten(1, 2), pose))
+    loss = FREE * (clear.flatten(1) & free_inside).to(flat.dtype)
+    flat = flat - torch.zeros_like(flat).scatter_reduce(1, free_index, loss, reduce="amax")
+    flat = flat.clip(min=0.0) + torch.zeros_like(flat).scatter_reduce(1, index, hit, reduce="amax")
+    return flat.clip(0.0, 1.0).unflatten(1, (CELLS, CELLS))
+
+
+def _straight_m(goal: Tensor) -> Tensor:
+    """Return the straight distance (B, CELLS, CELLS) of every cell to the goal (B, 2)."""
+    axis = (torch.arange(CELLS, device=goal.device, dtype=goal.dtype) - (CELLS - 1) / 2.0) * CELL_M
+    x, y = axis[None, None, :] - goal[:, 0, None, None], axis[None, :, None] - goal[:, 1, None, None]
+    return (x.square() + y.square()).sqrt()
+
+
+def _neighbours_min(values: Tensor, *, edge: float) -> tuple[Tensor, Tensor]:
+    """Return the least value over the 4 and over the 4 diagonal neighbours."""
+    padded = functional.pad(values, (1, 1, 1, 1), value=edge)
+    middle, low, high = slice(1, -1), slice(0, -2), slice(2, None)
+    across = torch.minimum(padded[:, middle, low], padded[:, middle, high])
+    up = torch.minimum(padded[:, low, middle], padded[:, high, middle])
+    rows = torch.minimum(padded[:, low, :], padded[:, high, :])
+    return torch.minimum(across, up), torch.minimum(rows[:, :, low], rows[:, :, high])
+
+
+def _distance_m(evidence: Tensor) -> Tensor:
+    """Return the distance (B, CELLS, CELLS) to the nearest obstacle, up to ``RINGS`` cells."""
+    far = RINGS * CELL_M
+    distance = (far * (1.0 - 2.0 * (evidence - 0.5).clip(min=0.0) * 1e3)).clip(0.0, far)
+    for _ in range(RINGS):
+        straight, diagonal = _neighbours_min(distance, edge=far)
+        step = torch.minimum(straight + CELL_M, diagonal + _DIAGONAL * CELL_M)
+        distance = torch.minimum(distance, step)
+    return distance
+
+
+def _cell_cost(evidence: Tensor, half_width: Tensor) -> Tensor:
+    """Return what a metre through each cell costs, 1 where there is room."""
+    room = _distance_m(evidence) - half_width[:, None, None]
+    near = (1.0 - room / COMFORT_M).clip(0.0, 1.0)
+    blocked = (-room / 0.1).clip(0.0, 1.0)
+    return 1.0 + NEAR_COST * near + BLOCKED_COST * blocked
+
+
+def _swept(total: Tensor, cost: Tensor) -> Tensor:
+    """Return one Jacobi sweep of the eikonal equation |grad total| = cost, Godunov's upwind scheme."""
+    padded = functional.pad(total, (1, 1, 1, 1), value=1e3)
+    across = torch.minimum(padded[:, 1:-1, :-2], padded[:, 1:-1, 2:])
+    up = torch.minimum(padded[:, :-2, 1:-1], padded[:, 2:, 1:-1])
+    step = CELL_M * cost
+    apart = (across - up).abs()
+    both = (across + up + (2.0 * step.square() - apart.square()).clip(min=0.0).sqrt()) / 2.0
+    return torch.where(apart < step, both, torch.minimum(across, up) + step)
+
+
+def _sampled(grid: Tensor, points: Tensor) -> Tensor:
+    """Look anchor points (B, P, 2) up bilinearly; the border continues outside."""
+    cell = _cell(points).clip(0.0, CELLS - 1.001)
+    low = cell.floor()
+    share = cell - low
+    column, row = low.long().unbind(-1)
+    flat, corner = grid.flatten(1), row * CELLS + column
+    lower = flat.gather(1, corner) * (1 - share[..., 0]) + flat.gather(1, corner + 1) * share[..., 0]
+    upper = flat.gather(1, corner + CELLS) * (1 - share[..., 0]) + flat.gather(1, corner + CELLS + 1) * share[..., 0]
+    return lower * (1 - share[..., 1]) + upper * share[..., 1]
