@@ -15,23 +15,29 @@ from torch.nn import functional
 
 from embodiments.spaces import CONTROL_DT_S, OUTLINE_SLICE, SLABS_M
 
-CELLS = 96
-CELL_M = 0.15
-"""14.4 m: COMPASS's goals lie within 5 m of the start in either axis, and the way around something has room."""
-SWEEPS = 12
-"""Of value iteration per control step; a dead end of 3 m is filled within a second"""
-RINGS = 5
+CELLS = 64
+CELL_M = 0.2
+"""12.8 m: COMPASS's goals lie within 5 m of the start in either axis, and the way around something has room."""
+SWEEPS = 8
+"""Of the cost to go per control step; a dead end of 3 m is filled within a second"""
+RINGS = 4
 """Cells around an obstacle that still cost more"""
-HIT = 0.4
+HIT = 0.6
 """Evidence of one sighting of a point; it takes two to make an obstacle"""
-FREE = 0.15
+FREE = 0.2
 """Evidence against, of one look through a cell"""
-MAX_POINT_M = 4.0
+REACH_M = 4.5
+"""Points further away are not entered: their place is too uncertain"""
 COMFORT_M = 0.35
 NEAR_COST, BLOCKED_COST = 3.0, 25.0
+LOOK_AHEAD_M = 0.6
+PATCH_SIDE, PATCH_REACH_M = 8, 1.4
+"""The heads see the room around the body on a square of this half width."""
+STATE_SIZE = 3 + 2 * CELLS**2
+FEATURE_SIZE = 4 + PATCH_SIDE**2
 _DIAGONAL = math.sqrt(2.0)
 _DIRECTIONS = 24
-LOOK_AHEAD_M = 0.6
+_RAY_SAMPLES = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,19 +52,21 @@ class LocalMap:
     """(B, CELLS, CELLS) [m] above the straight distance to the goal, weighted by clearance"""
 
 
+def unpack(state: Tensor) -> LocalMap:
+    """Return the parts of a flat state (B, STATE_SIZE)."""
+    pose, evidence, cost_to_go = state.split([3, CELLS**2, CELLS**2], dim=-1)
+    grid = (CELLS, CELLS)
+    return LocalMap(pose=pose, evidence=evidence.unflatten(-1, grid), cost_to_go=cost_to_go.unflatten(-1, grid))
+
+
+def pack(state: LocalMap) -> Tensor:
+    """Return the state flat, (B, STATE_SIZE)."""
+    return torch.cat([state.pose, state.evidence.flatten(1), state.cost_to_go.flatten(1)], dim=-1)
+
+
 def empty(batch: int, *, like: Tensor) -> LocalMap:
     """Return the state after a reset."""
-    grid = like.new_zeros(batch, CELLS, CELLS)
-    return LocalMap(pose=like.new_zeros(batch, 3), evidence=grid, cost_to_go=grid.clone())
-
-
-def forget(state: LocalMap, mask: Tensor) -> LocalMap:
-    """Return the state with the masked (B,) environments reset."""
-    keep = (~mask).to(state.pose.dtype)
-    grids = keep[:, None, None]
-    return LocalMap(
-        pose=state.pose * keep[:, None], evidence=state.evidence * grids, cost_to_go=state.cost_to_go * grids
-    )
+    return unpack(like.new_zeros(batch, STATE_SIZE))
 
 
 def update(state: LocalMap, points: Tensor, velocity_b: Tensor, goal_b: Tensor, embodiment: Tensor) -> LocalMap:
@@ -76,9 +84,9 @@ def update(state: LocalMap, points: Tensor, velocity_b: Tensor, goal_b: Tensor, 
     straight = _straight_m(goal)
     cost = _cell_cost(evidence, half_width_m(embodiment))
     total = straight + state.cost_to_go
-    near_goal = straight < 1.5 * CELL_M
+    source = straight + 100.0 * (straight - CELL_M).clip(min=0.0)  # the goal's own cells are what the way ends in
     for _ in range(SWEEPS):
-        total = torch.where(near_goal, straight, torch.maximum(straight, _swept(total, cost)))
+        total = torch.maximum(straight, torch.minimum(source, _swept(total, cost)))
     return LocalMap(pose=pose, evidence=evidence, cost_to_go=total - straight)
 
 
@@ -89,7 +97,7 @@ def target_b(state: LocalMap, goal_b: Tensor) -> Tensor:
     goal = to_anchor(goal_b[:, None, :2], state.pose)[:, 0]
     total = state.cost_to_go + _straight_m(goal)
     halfway, there = (
-        _sampled(total, to_anchor((unit * reach).expand(len(goal_b), -1, -1), state.pose))
+        _sampled(total, to_anchor((unit * reach).expand(goal_b.shape[0], -1, -1), state.pose))
         for reach in (LOOK_AHEAD_M / 2.0, LOOK_AHEAD_M)
     )
     cost = 0.4 * halfway + 0.6 * there  # halfway counts too: a point behind a wall is no way
@@ -97,9 +105,24 @@ def target_b(state: LocalMap, goal_b: Tensor) -> Tensor:
     return (weight[..., None] * unit).sum(dim=1) * LOOK_AHEAD_M
 
 
+def features(state: LocalMap, goal_b: Tensor, embodiment: Tensor) -> Tensor:
+    """Return what heads see of the map, (B, FEATURE_SIZE), each of the order of 1.
+
+    Where to go next, how far around that leads, the room here, and the room around the body.
+    """
+    here = goal_b.new_zeros(goal_b.shape[0], 1, 2)
+    detour_m = _sampled(state.cost_to_go, to_anchor(here, state.pose))
+    axis = torch.linspace(-PATCH_REACH_M, PATCH_REACH_M, PATCH_SIDE, device=goal_b.device, dtype=goal_b.dtype)
+    patch = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1).reshape(1, -1, 2)
+    places = torch.cat([here, patch.expand(goal_b.shape[0], -1, -1)], dim=1)
+    room_m = _sampled(_distance_m(state.evidence), to_anchor(places, state.pose)) - half_width_m(embodiment)[:, None]
+    parts = [target_b(state, goal_b) / LOOK_AHEAD_M, (detour_m / 4.0).clip(0.0, 3.0), room_m / (RINGS * CELL_M)]
+    return torch.cat(parts, dim=-1)
+
+
 def clearance_m(state: LocalMap, embodiment: Tensor) -> Tensor:
     """Return the room (B,) between the body's half width and the nearest obstacle on the map, up to ``RINGS`` cells."""
-    origin = torch.zeros(len(embodiment), 1, 2, device=embodiment.device)
+    origin = torch.zeros(embodiment.shape[0], 1, 2, device=embodiment.device)
     distance = _distance_m(state.evidence)
     return _sampled(distance, to_anchor(origin, state.pose))[:, 0] - half_width_m(embodiment)
 
@@ -131,32 +154,35 @@ def _cell(points: Tensor) -> Tensor:
     return points / CELL_M + (CELLS - 1) / 2.0
 
 
-def _index(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Return flat indices (B, P) and whether the points are on the grid."""
-    cell = _cell(points).round()
-    inside = ((cell >= 0) & (cell <= CELLS - 1)).all(dim=-1)
-    column, row = cell.clip(0, CELLS - 1).long().unbind(-1)
-    return row * CELLS + column, inside
+def _splat(points: Tensor, values: Tensor) -> Tensor:
+    """Return (B, CELLS^2): the largest value of the points (B, P, 2) near each cell, shared among their four cells."""
+    cell = _cell(points)
+    low = cell.floor()
+    inside = ((low >= 0) & (low <= CELLS - 2)).all(dim=-1)
+    share = cell - low
+    column, row = low.clip(0, CELLS - 2).long().unbind(-1)
+    corner, kept = row * CELLS + column, values * inside.to(values.dtype)
+    right, upper = share.unbind(-1)
+    weights = [(1 - right) * (1 - upper), right * (1 - upper), (1 - right) * upper, right * upper]
+    index = torch.cat([corner, corner + 1, corner + CELLS, corner + CELLS + 1], dim=1)
+    source = torch.cat([kept * weight for weight in weights], dim=1)
+    return values.new_zeros(points.shape[0], CELLS**2).scatter_reduce(1, index, source, reduce="amax")
 
 
 def _entered(evidence: Tensor, points: Tensor, pose: Tensor) -> Tensor:
     """Enter obstacle points, and take evidence away from what was looked through."""
     x, y, weight = points.unbind(-1)
-    distance = (x.square() + y.square()).sqrt()
-    index, inside = _index(to_anchor(points[..., :2], pose))
-    hit = HIT * weight * (inside & (distance < MAX_POINT_M))
-    flat = evidence.flatten(1)
-    # Along the ray to each point: free up to half a metre before it. Columns without a point say nothing.
-    share = torch.linspace(0.1, 0.9, 12, device=pose.device)
-    along = points[:, :, None, :2] * share[:, None]  # (B, W, 12, 2)
-    clear = (
-        (distance[..., None] * (1.0 - share) > 0.4) & (distance[..., None] * share > 0.5) & (weight[..., None] > 0.5)
-    )
-    free_index, free_inside = _index(to_anchor(along.flatten(1, 2), pose))
-    loss = FREE * (clear.flatten(1) & free_inside).to(flat.dtype)
-    flat = flat - torch.zeros_like(flat).scatter_reduce(1, free_index, loss, reduce="amax")
-    flat = flat.clip(min=0.0) + torch.zeros_like(flat).scatter_reduce(1, index, hit, reduce="amax")
-    return flat.clip(0.0, 1.0).unflatten(1, (CELLS, CELLS))
+    distance = (x.square() + y.square() + 1e-6).sqrt()
+    hit = HIT * weight * ((REACH_M - distance) / 0.5).clip(0.0, 1.0)
+    # Along the ray to each point: free up to a little before it. Columns without a point say nothing.
+    share = torch.linspace(0.1, 0.9, _RAY_SAMPLES, device=pose.device, dtype=pose.dtype)
+    along = (points[:, :, None, :2] * share[:, None]).flatten(1, 2)  # (B, W * samples, 2)
+    before = ((distance[..., None] * (1.0 - share) - 0.3) / 0.2).clip(0.0, 1.0)
+    beyond = ((distance[..., None] * share - 0.4) / 0.2).clip(0.0, 1.0)
+    loss = FREE * (before * beyond * weight[..., None]).flatten(1)
+    flat = (evidence.flatten(1) - _splat(to_anchor(along, pose), loss)).clip(min=0.0)
+    flat = flat + _splat(to_anchor(points[..., :2], pose), hit)
+    return flat.clip(max=1.0).unflatten(1, (CELLS, CELLS))
 
 
 def _straight_m(goal: Tensor) -> Tensor:
@@ -179,7 +205,7 @@ def _neighbours_min(values: Tensor, *, edge: float) -> tuple[Tensor, Tensor]:
 def _distance_m(evidence: Tensor) -> Tensor:
     """Return the distance (B, CELLS, CELLS) to the nearest obstacle, up to ``RINGS`` cells."""
     far = RINGS * CELL_M
-    distance = (far * (1.0 - 2.0 * (evidence - 0.5).clip(min=0.0) * 1e3)).clip(0.0, far)
+    distance = far * (1.0 - ((evidence - 0.4) / 0.2).clip(0.0, 1.0))
     for _ in range(RINGS):
         straight, diagonal = _neighbours_min(distance, edge=far)
         step = torch.minimum(straight + CELL_M, diagonal + _DIAGONAL * CELL_M)

@@ -22,22 +22,23 @@ class PlannerAgent:
 
     def __init__(self, *, num_envs: int, device: str) -> None:
         self._law = DrivingLaw(num_envs=num_envs, device=device)
-        self._map = local_map.empty(num_envs, like=torch.zeros(1, device=device))
+        self._state = torch.zeros(num_envs, local_map.STATE_SIZE, device=device)
 
     def reset(self, mask: torch.Tensor) -> None:
         """Forget what was remembered for the environments in ``mask`` (B,)."""
         self._law.reset(mask)
-        self._map = local_map.forget(self._map, mask)
+        self._state = self._state.masked_fill(mask[:, None], 0.0)
 
     @torch.no_grad()
     def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
         """Return shares (B, 3) from depth, odometry and goal."""
         seen, goal_b = observation, observation.goal_b
         points = obstacle_points(seen.depth_m, seen.embodiment)
-        self._map = local_map.update(self._map, points, seen.velocity_b, goal_b, seen.embodiment)
+        drawn = local_map.update(local_map.unpack(self._state), points, seen.velocity_b, goal_b, seen.embodiment)
+        self._state = local_map.pack(drawn)
         near = torch.linalg.vector_norm(goal_b[:, :2], dim=1, keepdim=True) < DIRECT_M
-        target_b = torch.where(near, goal_b[:, :2], local_map.target_b(self._map, goal_b))
-        care = (local_map.clearance_m(self._map, seen.embodiment) / CAREFUL_M).clamp(LEAST_CARE, 1.0)
+        target_b = torch.where(near, goal_b[:, :2], local_map.target_b(drawn, goal_b))
+        care = (local_map.clearance_m(drawn, seen.embodiment) / CAREFUL_M).clamp(LEAST_CARE, 1.0)
         return self._law.shares(goal_b, target_b, seen.embodiment, care=care)
 
 
