@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Client
+from multiprocessing.connection import Client, Connection
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class SimulatedStretch3:
         self.embodiment = registry.get("stretch3")
         self._ask, self._clock = ask, clock
         self._server: subprocess.Popen[str] | None = None
+        self._connection: Connection | None = None
         self._asked_s = -np.inf
         self._first_s: float | None = None
         self._depth: Depth | None = None
@@ -59,7 +60,7 @@ class SimulatedStretch3:
         ready = next((line for line in self._server.stdout if line.startswith("ready ")), "")
         if not ready:
             raise OSError("the simulation did not start; see the line above")
-        connection = Client(("127.0.0.1", int(ready.split()[1])))
+        connection = self._connection = Client(("127.0.0.1", int(ready.split()[1])))
 
         def ask(request: bytes) -> bytes:
             connection.send_bytes(request)
@@ -69,9 +70,13 @@ class SimulatedStretch3:
 
     def stop(self) -> None:
         """End the simulation."""
+        if self._connection is not None:
+            self._connection.close()  # the server ends with it
         if self._server is not None:
-            self._server.terminate()
-            self._server.wait(10.0)
+            try:
+                self._server.wait(10.0)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
 
     def health(self) -> Health:
         """Return that nothing hinders; a simulation has no run-stop."""
