@@ -73,12 +73,12 @@ def main(config: Config) -> None:
     with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
         parts = list(pool.map(drive_share, [config] * workers, range(workers), [workers] * workers))
     table = pd.DataFrame([row for part in parts for row in part]).sort_values(["scene", "episode"], ignore_index=True)
-    figures = {**describe(), "config": asdict(config), **_figures(table, other)}
+    figures = _figures(table, other)
     config.out.mkdir(parents=True, exist_ok=True)
     table.to_parquet(config.out / "closed_loop.parquet", index=False)
-    text = json.dumps(figures, indent=2, default=str)
+    text = json.dumps({**describe(), "config": asdict(config), **figures}, indent=2, default=str)
     (config.out / "closed_loop.json").write_text(text, encoding="utf-8")
-    print(json.dumps(_figures(table, other), indent=2))
+    print(json.dumps(figures, indent=2))
 
 
 def drive_share(config: Config, share: int, shares: int) -> list[dict[str, Any]]:

@@ -108,17 +108,6 @@ def test_a_wide_body_keeps_off_a_gap_that_a_slender_one_takes() -> None:
     assert other.cost_to_go[0, centre, centre] > state.cost_to_go[0, centre, centre] + 0.5
 
 
-def test_features_tell_the_way_the_detour_and_the_room() -> None:
-    free = local_map.features(watched(points()), AHEAD, BODY)[0]
-    assert free.shape == (local_map.FEATURE_SIZE,)
-    assert free[:2].tolist() == pytest.approx([1.0, 0.0], abs=0.1)
-    assert free[2] < 0.05
-    blocked = local_map.features(watched(wall(1.0), looks=20), AHEAD, BODY)[0]
-    assert blocked[2] > 0.1
-    ahead, behind = blocked[4:].unflatten(0, (8, 8))[[-2, 1], 3:5].mean(dim=1)
-    assert ahead < 0.0 < behind
-
-
 def test_a_flat_state_is_the_same_state() -> None:
     state = watched(wall(2.0))
     again = local_map.unpack(local_map.pack(state))

@@ -23,9 +23,10 @@ import pytest
 
 from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_RANGE_M
 from embodiments.stretch3 import EMBODIMENT
+from export.runtime.d435i import Pinhole, canonical_depth, upright
 from export.runtime.robots import stretch3
 from export.runtime.robots.robot import Depth
-from export.runtime.robots.stretch3 import Pinhole, Stretch3, canonical_depth, scan_points_b_m, upright
+from export.runtime.robots.stretch3 import Stretch3, scan_points_b_m
 
 VENDOR = "hello-robot-stretch-body==0.7.31"
 SOURCE = Path(stretch3.__file__).read_text(encoding="utf-8")

@@ -31,10 +31,7 @@ REACH_M = 4.5
 COMFORT_M = 0.35
 NEAR_COST, BLOCKED_COST = 3.0, 25.0
 LOOK_AHEAD_M = 0.6
-PATCH_SIDE, PATCH_REACH_M = 8, 1.4
-"""The heads see the room around the body on a square of this half width."""
 STATE_SIZE = 3 + 2 * CELLS**2
-FEATURE_SIZE = 4 + PATCH_SIDE**2
 _DIAGONAL = math.sqrt(2.0)
 _DIRECTIONS = 24
 _RAY_SAMPLES = 12
@@ -103,21 +100,6 @@ def target_b(state: LocalMap, goal_b: Tensor) -> Tensor:
     cost = 0.4 * halfway + 0.6 * there  # halfway counts too: a point behind a wall is no way
     weight = torch.softmax(-(cost - cost.amin(dim=1, keepdim=True)) / 0.03, dim=1)
     return (weight[..., None] * unit).sum(dim=1) * LOOK_AHEAD_M
-
-
-def features(state: LocalMap, goal_b: Tensor, embodiment: Tensor) -> Tensor:
-    """Return what heads see of the map, (B, FEATURE_SIZE), each of the order of 1.
-
-    Where to go next, how far around that leads, the room here, and the room around the body.
-    """
-    here = goal_b.new_zeros(goal_b.shape[0], 1, 2)
-    detour_m = _sampled(state.cost_to_go, to_anchor(here, state.pose))
-    axis = torch.linspace(-PATCH_REACH_M, PATCH_REACH_M, PATCH_SIDE, device=goal_b.device, dtype=goal_b.dtype)
-    patch = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1).reshape(1, -1, 2)
-    places = torch.cat([here, patch.expand(goal_b.shape[0], -1, -1)], dim=1)
-    room_m = _sampled(_distance_m(state.evidence), to_anchor(places, state.pose)) - half_width_m(embodiment)[:, None]
-    parts = [target_b(state, goal_b) / LOOK_AHEAD_M, (detour_m / 4.0).clip(0.0, 3.0), room_m / (RINGS * CELL_M)]
-    return torch.cat(parts, dim=-1)
 
 
 def clearance_m(state: LocalMap, embodiment: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ _DRIVER_SILENT_S = 1.0
 def main(arguments: list[str] | None = None) -> int:
     """Return the exit code."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _run(options)
     except (OSError, ValueError) as error:

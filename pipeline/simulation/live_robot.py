@@ -14,6 +14,13 @@ import torch
 
 from embodiments.embodiment import Embodiment
 from embodiments.spaces import CONTROL_DT_S, DRIVE_HZ, LIMIT_FIELDS
+from export.runtime.robots.fake import (
+    CAMERA_HZ,
+    COASTING_PER_S,
+    FIRMWARE_TIMEOUT_S,
+    LIDAR_HEIGHT_M,
+    ODOMETRY_HZ,
+)
 from pipeline.simulation.body import BodyBatch
 from pipeline.simulation.depth_camera import DepthCamera
 from pipeline.simulation.drives import make_drive
@@ -26,11 +33,7 @@ from scenes.raycasting import SceneRaycaster
 from scenes.scene import Scene
 
 TICK_S = 1.0 / DRIVE_HZ
-CAMERA_HZ, ODOMETRY_HZ, LIDAR_HZ = 15.0, 25.0, 8.0
-LIDAR_HEIGHT_M, LIDAR_RANGE_M, LIDAR_RAYS = 0.17, 12.0, 360
-TIMEOUT_S = 1.0
-"""Without a command for this long the motors are off; see ``export/runtime/robots/fake.py``."""
-COASTING_PER_S = 0.5
+LIDAR_HZ, LIDAR_RANGE_M, LIDAR_RAYS = 8.0, 12.0, 360
 
 
 @dataclass(kw_only=True)
@@ -174,7 +177,7 @@ class LiveRobot:
     def _execute(self) -> np.ndarray:
         """Return what the base does in the next tick: its own motion profile toward the target, or coasting."""
         motion = self._motion
-        if self.time_s - motion.told_s > TIMEOUT_S:
+        if self.time_s - motion.told_s > FIRMWARE_TIMEOUT_S:
             motion.target = motion.executed = motion.executed * (1.0 - COASTING_PER_S * TICK_S)
             return motion.executed
         step = motion.acceleration[[0, 0, 1]] * TICK_S
