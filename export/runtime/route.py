@@ -10,6 +10,7 @@ import numpy as np
 from embodiments.embodiment import Embodiment
 from embodiments.spaces import ROUTE_POINTS, ROUTE_SPACING_M
 from scenes.grid import Grid
+from scenes.path import resample
 
 _WINDOW_M = (1.0, 3.0)
 _STEP_M = 0.1
@@ -27,7 +28,11 @@ class Route:
             path_xy_m: (P, 2) planned path that ends at the goal; None for the straight line.
         """
         self.goal = np.asarray(goal, dtype=np.float64)
-        self._path = None if path_xy_m is None else _evenly(np.asarray(path_xy_m, dtype=np.float64))
+        self._path: np.ndarray | None = None
+        if path_xy_m is not None:
+            length_m = float(np.hypot(*np.diff(path_xy_m, axis=0).T).sum())
+            count = max(2, round(length_m / _STEP_M) + 1)
+            self._path, self._step_m = resample(np.asarray(path_xy_m, dtype=np.float64), count), length_m / (count - 1)
         self._along_m = 0.0
 
     def ahead_b(self, pose: np.ndarray) -> np.ndarray:
@@ -39,7 +44,7 @@ class Route:
             points = pose[:2] + offset * (np.minimum(ahead, distance) / max(distance, 1e-6))[:, None]
         else:
             self._along_m = self._project(pose[:2])
-            at = np.minimum(self._along_m + ahead, _STEP_M * (len(self._path) - 1)) / _STEP_M
+            at = np.minimum(self._along_m + ahead, self._step_m * (len(self._path) - 1)) / max(self._step_m, 1e-9)
             index = np.arange(len(self._path))
             points = np.stack([np.interp(at, index, self._path[:, axis]) for axis in range(2)], axis=-1)
         return to_body(points, pose)
@@ -53,14 +58,14 @@ class Route:
         """Return the way that is left [m]: along the path, or straight."""
         if self._path is None:
             return float(np.hypot(*(self.goal[:2] - pose[:2])))
-        return _STEP_M * (len(self._path) - 1) - self._project(pose[:2])
+        return self._step_m * (len(self._path) - 1) - self._project(pose[:2])
 
     def _project(self, xy_m: np.ndarray) -> float:
         assert self._path is not None
-        along = _STEP_M * np.arange(len(self._path))
+        along = self._step_m * np.arange(len(self._path))
         distance = np.hypot(*(self._path - xy_m).T)
         outside = (along < self._along_m - _WINDOW_M[0]) | (along > self._along_m + _WINDOW_M[1])
-        return _STEP_M * int(np.where(outside, np.inf, distance).argmin())
+        return self._step_m * int(np.where(outside, np.inf, distance).argmin())
 
 
 def to_body(xy_m: np.ndarray, pose: np.ndarray) -> np.ndarray:
@@ -140,11 +145,3 @@ def _dijkstra(cost: np.ndarray, start: tuple[int, int], goal: tuple[int, int]) -
                 best[row, column], parent[row, column] = total, cell
                 heapq.heappush(queue, (total, (row, column)))
     return []
-
-
-def _evenly(path_xy_m: np.ndarray) -> np.ndarray:
-    """Return points every ``_STEP_M`` along a path, its end among them."""
-    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path_xy_m, axis=0).T))])
-    count = max(2, int(np.ceil(along[-1] / _STEP_M)) + 1)
-    at = np.minimum(_STEP_M * np.arange(count), along[-1])
-    return np.stack([np.interp(at, along, path_xy_m[:, axis]) for axis in range(2)], axis=-1)
