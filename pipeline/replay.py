@@ -1,6 +1,6 @@
 """Plot the log of a drive: what was asked, what was done, where it led, and which gate or zone stood in the way.
 
-``python -m pipeline replay runs/runtime/TIME.jsonl`` writes a picture beside the log.
+``python -m pipeline replay runs/runtime/TIME-PID.jsonl`` writes a picture beside the log.
 """
 
 import json

@@ -4,6 +4,7 @@ Exit codes: 0 the goal was reached; 1 it was not; 2 something was wrong before t
 """
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--max-speed", type=float, default=0.15, metavar="V", help="m/s (default 0.15, for first runs)")
     parser.add_argument("--max-seconds", type=float, default=180.0, metavar="S", help="give up after this time")
-    parser.add_argument("--log", type=Path, help="file for a line per control cycle (default runs/runtime/TIME.jsonl)")
+    parser.add_argument("--log", type=Path, help="file for a line per control cycle (default runs/runtime/TIME-PID.jsonl)")
     parser.add_argument("--without-lidar", action="store_true", help="no stop zone, no reversing, no obstacle is felt")
     parser.add_argument("--dry-run", action="store_true", help="check everything, look once, move nothing")
     return parser
@@ -58,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     robot = registry.get("stretch3")  # every adapter is one, so far
     policy = policies.load(options.policy, robot=robot)
     goal, path = _goal(options, robot)
-    log = options.log or Path("runs/runtime") / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    log = options.log or Path("runs/runtime") / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
     config = DriverConfig(max_speed_mps=options.max_speed, needs_scan=not options.without_lidar)
     header = {"policy": str(options.policy), "sha256": policy.sha256, "robot": options.robot, "goal": list(goal)}
     driver = DriverProcess(DriverTask(robot=options.robot, config=config, log=log, header=header))
