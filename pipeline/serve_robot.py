@@ -3,10 +3,14 @@
 ``python -m export.runtime --robot sim`` starts this by itself. It prints ``ready PORT`` when it can be driven.
 """
 
+import json
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Listener
+from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from embodiments import registry
 from pipeline.simulation.episodes import scene_fields
@@ -24,8 +28,12 @@ class Config:
     """Scene kind or path of a Nav2 map"""
     index: int = 0
     split: Literal["train", "val", "test"] = "val"
+    start: tuple[float, float, float] | None = None
+    """Where it stands at first: x, y [m], yaw [rad] in the scene; by default the start of a random episode"""
     clock: Literal["real", "simulated"] = "real"
     """Simulated: time passes only when the other side says so"""
+    truth: Path | None = None
+    """File for what really happened, written at the end: least clearance, fall, times"""
     seed: int = 0
 
 
@@ -39,11 +47,16 @@ def main(config: Config) -> None:
     scene = scene_kinds.load(config.scene, split=config.split, index=config.index)
     task = build_task(embodiment, [scene], protocol="compass", per_scene=1, route="planned", seed=config.seed)
     robot = LiveRobot(embodiment, scenes=[scene], fields=[scene_fields(scene)], seed=config.seed)
-    robot.place(0, task.episodes.start_w[0])
+    robot.place(0, task.episodes.start_w[0] if config.start is None else np.asarray(config.start))
     with Listener(("127.0.0.1", 0)) as listener:
         print(f"ready {listener.address[1]}", flush=True)
         with listener.accept() as connection:
+            began_s = time.monotonic()
             serve(robot, connection, real=config.clock == "real")
+    if config.truth is not None:
+        header, _, _ = robot.answer(b'{"op": "truth"}').partition(b"\n")
+        times = {"time_s": robot.time_s, "wall_s": time.monotonic() - began_s}
+        config.truth.write_text(json.dumps(json.loads(header) | times), encoding="utf-8")
 
 
 def serve(robot: LiveRobot, connection: Connection, *, real: bool) -> None:

@@ -1,33 +1,57 @@
 """The two processes for real: the driver outlives a policy process that is killed or stopped, and stops the robot."""
 
+import json
 import multiprocessing
 import os
 import signal
 import threading
 import time
 from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from export.runtime import process
+from export.runtime.__main__ import main
 from export.runtime.driver import Driver, DriverConfig
 from export.runtime.messages import Order, pack_order, unpack_report
 from export.runtime.process import DriverProcess, DriverTask, make_robot, robot_names
-from export.runtime.robots.fake import FakeRobot
+from export.runtime.robots.fake import ROOM, FakeRobot
+from scenes import nav2_map
+from scenes.grid import Grid
 
+POLICY = Path(__file__).parents[1] / "export" / "pretrained" / "generalist.onnx"
 pytestmark = pytest.mark.slow
-STOP_S = 0.3
+STOP_S, RESUME_S = 0.3, 0.6
+OVERRUN_S = 0.6
 
 
-def obey(connection: Connection) -> None:
-    """Be a policy process that wants to go ahead."""
+def obey(connection: Connection, is_slow: Event, answered_s: "Synchronized[float]") -> None:
+    """Be a policy process that wants to go ahead; while ``is_slow`` its step takes six control periods."""
     number = 0
     while True:
-        basis = unpack_report(connection.recv_bytes()).sequence
+        try:
+            report = unpack_report(connection.recv_bytes())
+        except EOFError:
+            return
+        while connection.poll(0.0):  # as DriverProcess.receive: only the newest counts
+            report = unpack_report(connection.recv_bytes())
+        slow = is_slow.is_set()
+        if slow:
+            time.sleep(OVERRUN_S)
         number += 1
-        connection.send_bytes(pack_order(Order(sequence=number, basis=basis, command=(0.15, 0.0, 0.0))))
+        connection.send_bytes(pack_order(Order(sequence=number, basis=report.sequence, command=(0.15, 0.0, 0.0))))
+        if not slow:
+            answered_s.value = time.monotonic()
+
+
+def burn() -> None:
+    """Keep a core busy."""
+    while True:
+        sum(range(10_000))
 
 
 class Pair:
@@ -36,7 +60,8 @@ class Pair:
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        self.policy = context.Process(target=obey, args=(there,), daemon=True)
+        self.is_slow, self.answered_s = context.Event(), context.Value("d", 0.0)
+        self.policy = context.Process(target=obey, args=(there, self.is_slow, self.answered_s), daemon=True)
         self.policy.start()
         there.close()
         self.robot = FakeRobot()
@@ -85,6 +110,34 @@ def test_a_policy_process_that_is_gone_stops_the_robot_in_time(how: signal.Signa
     pair.close()
 
 
+def test_a_step_that_overruns_under_load_stops_the_robot_and_in_time_steps_let_it_go_on() -> None:
+    """Every core is busy, and a step takes longer than an order may be old; of five times the median counts."""
+    context = multiprocessing.get_context("spawn")
+    burning = [context.Process(target=burn, daemon=True) for _ in range(os.cpu_count() or 1)]
+    for process_ in burning:
+        process_.start()
+    pair = Pair()
+    stops_s, resumes_s, held = [], [], []
+    for _ in range(5):
+        pair.is_slow.set()
+        time.sleep(3.0 * OVERRUN_S)
+        last_s = pair.answered_s.value
+        stops_s.append(pair.stopped_after_s(last_s))
+        held += [speed == 0.0 for time_s, speed, _ in pair.robot.commands if time_s > last_s + stops_s[-1]]
+        pair.is_slow.clear()
+        pair.wait(lambda last_s=last_s: pair.answered_s.value > last_s)
+        first_s = pair.answered_s.value
+        pair.wait(lambda: pair.robot.commands[-1][1] > 0.1)
+        resumes_s.append(min(time_s for time_s, speed, _ in pair.robot.commands if speed > 0.0 and time_s > first_s))
+        resumes_s[-1] -= first_s
+    pair.close()
+    for process_ in burning:
+        process_.kill()
+    assert np.median(stops_s) <= STOP_S, stops_s
+    assert np.median(resumes_s) <= RESUME_S, resumes_s
+    assert len(held) > 50 and np.mean(held) >= 0.99
+
+
 def test_the_driver_brakes_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
     driver = DriverProcess(DriverTask(robot="fake", config=DriverConfig(), log=tmp_path / "log.jsonl"))
     number = 0
@@ -101,6 +154,31 @@ def test_the_driver_brakes_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
     assert driver.process.exitcode == 0
     driver.close()
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) > 5
+
+
+def test_a_goal_on_a_map_is_reached_along_a_planned_route(tmp_path: Path) -> None:
+    """The fake's own room as a map that is turned and shifted against where the robot stands."""
+    turn, shift = np.pi / 2.0, np.asarray([4.0, 3.0])
+    start, goal = np.asarray([0.0, 0.0, 0.0]), np.asarray([1.3, 0.4, 0.3])
+    cells = np.stack(np.meshgrid(np.arange(140), np.arange(200)), axis=-1)  # (H, W) of column, row
+    at = (cells + 0.5) * 0.05 - shift
+    x, y = at[..., 1], -at[..., 0]  # turned back
+    occupied = np.zeros(x.shape, dtype=bool)
+    for x_min, y_min, _, x_max, y_max, _ in ROOM:
+        occupied |= (x_min <= x) & (x <= x_max) & (y_min <= y) & (y <= y_max)
+    nav2_map.save(Grid(values=occupied, origin_xy_w_m=(0.0, 0.0), resolution_m=0.05), tmp_path / "room.yaml")
+
+    def on_map(pose: np.ndarray) -> list[str]:
+        return [f"{value:.6f}" for value in (shift[0] - pose[1], shift[1] + pose[0], pose[2] + turn)]
+
+    log = tmp_path / "log.jsonl"
+    arguments = ["--policy", str(POLICY), "--robot", "fake", "--max-speed", "0.3", "--max-seconds", "60"]
+    arguments += ["--map", str(tmp_path / "room.yaml"), "--start", *on_map(start), "--goal", *on_map(goal)]
+    assert main([*arguments, "--log", str(log)]) == 0
+    pose = json.loads(log.read_text().splitlines()[-1])["pose"]
+    assert np.hypot(*(np.asarray(pose[:2]) - goal[:2])) < 0.55
+    inside_the_chest = on_map(np.asarray([2.9, 1.2, 0.0]))
+    assert main([*arguments[:-3], *inside_the_chest]) == 2
 
 
 def test_a_robot_that_cannot_be_reached_is_one_line() -> None:

@@ -50,8 +50,8 @@ def make_robot(name: str) -> Robot:
 class DriverProcess:
     """Starts the driver and talks to it."""
 
-    def __init__(self, task: DriverTask, *, start_s: float = 60.0) -> None:
-        """Start the driver and wait until its robot is connected.
+    def __init__(self, task: DriverTask, *, start_s: float = 180.0) -> None:
+        """Start the driver and wait until its robot is connected: a simulated one may have to compile first.
 
         Raises:
             OSError: If the robot cannot be reached, in the driver's words.
@@ -112,9 +112,11 @@ def run_driver(connection: Connection, task: DriverTask) -> None:
     except (OSError, ValueError, ImportError) as error:
         connection.send_bytes(FAILED + str(error).encode())
         return
-    connection.send_bytes(READY)
     try:
+        connection.send_bytes(READY)
         _drive(driver, connection, lambda: stops[0] or driver.quit)
+    except OSError:
+        pass  # nobody waits any more; nothing has been commanded
     finally:
         driver.halt()
         robot.stop()
