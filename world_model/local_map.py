@@ -8,6 +8,7 @@ is that of D* Lite, Koenig and Likhachev 2002). Only tensor operations, so that 
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,9 +32,14 @@ REACH_M = 4.5
 COMFORT_M = 0.35
 NEAR_COST, BLOCKED_COST = 3.0, 25.0
 LOOK_AHEAD_M = 0.6
+CORRIDOR_M, OUTSIDE_COST = (0.5, 1.2), 2.0
+"""A planned route knows walls that have not been seen yet: further from it than the second, a metre costs this more"""
+BENT_M = (0.1, 0.6)
+"""A route that strays this far from the straight line has been planned; a straight one says nothing about walls"""
 STATE_SIZE = 3 + 2 * CELLS**2
 _DIAGONAL = math.sqrt(2.0)
-_DIRECTIONS = 24
+DIRECTIONS = 24
+ROOM_SIZE = DIRECTIONS  # every other direction, at two distances
 _RAY_SAMPLES = 12
 
 
@@ -66,12 +72,15 @@ def empty(batch: int, *, like: Tensor) -> LocalMap:
     return unpack(like.new_zeros(batch, STATE_SIZE))
 
 
-def update(state: LocalMap, points: Tensor, velocity_b: Tensor, goal_b: Tensor, embodiment: Tensor) -> LocalMap:
+def update(
+    state: LocalMap, points: Tensor, velocity_b: Tensor, route_xy_b_m: Tensor, goal_b: Tensor, embodiment: Tensor
+) -> LocalMap:
     """Return the state after one control step: moved, looked, thought.
 
     Args:
-        points: (B, 64, 3) from ``obstacle_points``, of the image after it.
+        points: (B, 64, 4) from ``obstacle_points``, of the image after it.
         velocity_b: (B, 3) mean over the control step.
+        route_xy_b_m: (B, 10, 2) next points of the route, padded with the goal.
         goal_b: (B, 4) goal in the body frame.
         embodiment: (B, E) descriptor.
     """
@@ -79,7 +88,7 @@ def update(state: LocalMap, points: Tensor, velocity_b: Tensor, goal_b: Tensor, 
     evidence = _entered(state.evidence, points, pose)
     goal = to_anchor(goal_b[:, None, :2], pose)[:, 0]
     straight = _straight_m(goal)
-    cost = _cell_cost(evidence, half_width_m(embodiment))
+    cost = _cell_cost(evidence, half_width_m(embodiment)) + _outside_cost(route_xy_b_m, pose)
     total = straight + state.cost_to_go
     source = straight + 100.0 * (straight - CELL_M).clip(min=0.0)  # the goal's own cells are what the way ends in
     for _ in range(SWEEPS):
@@ -87,26 +96,38 @@ def update(state: LocalMap, points: Tensor, velocity_b: Tensor, goal_b: Tensor, 
     return LocalMap(pose=pose, evidence=evidence, cost_to_go=total - straight)
 
 
-def target_b(state: LocalMap, goal_b: Tensor) -> Tensor:
-    """Return the point (B, 2) in the body frame, ``LOOK_AHEAD_M`` away, from which the goal is cheapest to reach."""
-    angle = torch.arange(_DIRECTIONS, device=goal_b.device) * (2.0 * math.pi / _DIRECTIONS)
-    unit = torch.stack([angle.cos(), angle.sin()], dim=-1)
+class Look(NamedTuple):
+    """What is read off the map around the body."""
+
+    aim_b: Tensor
+    """(B, 2) the point [m], ``LOOK_AHEAD_M`` away or nearer, from which the goal is cheapest to reach"""
+    room_m: Tensor
+    """(B, ROOM_SIZE) room beside the body's half width at two distances in every direction, from ahead to the left"""
+    clearance_m: Tensor
+    """(B,) the same at the body"""
+    detour_m: Tensor
+    """(B,) cost to go above the straight distance"""
+
+
+def look(state: LocalMap, goal_b: Tensor, embodiment: Tensor) -> Look:
+    """Read off the map what matters around a body (B, E) on its way to a goal (B, 4)."""
+    angle = torch.arange(DIRECTIONS, device=goal_b.device) * (2.0 * math.pi / DIRECTIONS)
+    unit = torch.stack([angle.cos(), angle.sin()], dim=-1).expand(goal_b.shape[0], -1, -1)  # (B, DIRECTIONS, 2)
     goal = to_anchor(goal_b[:, None, :2], state.pose)[:, 0]
+    halfway, there = (to_anchor(unit * reach, state.pose) for reach in (LOOK_AHEAD_M / 2.0, LOOK_AHEAD_M))
     total = state.cost_to_go + _straight_m(goal)
-    halfway, there = (
-        _sampled(total, to_anchor((unit * reach).expand(goal_b.shape[0], -1, -1), state.pose))
-        for reach in (LOOK_AHEAD_M / 2.0, LOOK_AHEAD_M)
-    )
-    cost = 0.4 * halfway + 0.6 * there  # halfway counts too: a point behind a wall is no way
+    # Halfway counts too: a point behind a wall is no way.
+    cost = 0.4 * _sampled(total, halfway) + 0.6 * _sampled(total, there)
     weight = torch.softmax(-(cost - cost.amin(dim=1, keepdim=True)) / 0.03, dim=1)
-    return (weight[..., None] * unit).sum(dim=1) * LOOK_AHEAD_M
-
-
-def clearance_m(state: LocalMap, embodiment: Tensor) -> Tensor:
-    """Return the room (B,) between the body's half width and the nearest obstacle on the map, up to ``RINGS`` cells."""
-    origin = torch.zeros(embodiment.shape[0], 1, 2, device=embodiment.device)
-    distance = _distance_m(state.evidence)
-    return _sampled(distance, to_anchor(origin, state.pose))[:, 0] - half_width_m(embodiment)
+    here = to_anchor(goal_b.new_zeros(goal_b.shape[0], 1, 2), state.pose)
+    room = _sampled(_distance_m(state.evidence), torch.cat([here, halfway[:, ::2], there[:, ::2]], dim=1))
+    room = room - half_width_m(embodiment)[:, None]
+    return Look(
+        aim_b=(weight[..., None] * unit).sum(dim=1) * LOOK_AHEAD_M,
+        room_m=room[:, 1:],
+        clearance_m=room[:, 0],
+        detour_m=_sampled(state.cost_to_go, here)[:, 0],
+    )
 
 
 def half_width_m(embodiment: Tensor) -> Tensor:
@@ -153,14 +174,15 @@ def _splat(points: Tensor, values: Tensor) -> Tensor:
 
 def _entered(evidence: Tensor, points: Tensor, pose: Tensor) -> Tensor:
     """Enter obstacle points, and take evidence away from what was looked through."""
-    x, y, weight = points.unbind(-1)
+    x, y, weight, nearest = points.unbind(-1)
     distance = (x.square() + y.square() + 1e-6).sqrt()
     hit = HIT * weight * ((REACH_M - distance) / 0.5).clip(0.0, 1.0)
-    # Along the ray to each point: free up to a little before it. Columns without a point say nothing.
+    # Along the ray to each point: free from where the ground is seen up to a little before the point. Nearer things
+    # are looked over, not through. Columns without a point say nothing.
     share = torch.linspace(0.1, 0.9, _RAY_SAMPLES, device=pose.device, dtype=pose.dtype)
     along = (points[:, :, None, :2] * share[:, None]).flatten(1, 2)  # (B, W * samples, 2)
     before = ((distance[..., None] * (1.0 - share) - 0.3) / 0.2).clip(0.0, 1.0)
-    beyond = ((distance[..., None] * share - 0.4) / 0.2).clip(0.0, 1.0)
+    beyond = ((distance[..., None] * share - nearest[..., None] - 0.1) / 0.2).clip(0.0, 1.0)
     loss = FREE * (before * beyond * weight[..., None]).flatten(1)
     flat = (evidence.flatten(1) - _splat(to_anchor(along, pose), loss)).clip(min=0.0)
     flat = flat + _splat(to_anchor(points[..., :2], pose), hit)
@@ -169,7 +191,7 @@ def _entered(evidence: Tensor, points: Tensor, pose: Tensor) -> Tensor:
 
 def _straight_m(goal: Tensor) -> Tensor:
     """Return the straight distance (B, CELLS, CELLS) of every cell to the goal (B, 2)."""
-    axis = (torch.arange(CELLS, device=goal.device, dtype=goal.dtype) - (CELLS - 1) / 2.0) * CELL_M
+    axis = _axis_m(goal)
     x, y = axis[None, None, :] - goal[:, 0, None, None], axis[None, :, None] - goal[:, 1, None, None]
     return (x.square() + y.square()).sqrt()
 
@@ -201,6 +223,29 @@ def _cell_cost(evidence: Tensor, half_width: Tensor) -> Tensor:
     near = (1.0 - room / COMFORT_M).clip(0.0, 1.0)
     blocked = (-room / 0.1).clip(0.0, 1.0)
     return 1.0 + NEAR_COST * near + BLOCKED_COST * blocked
+
+
+def _outside_cost(route_xy_b_m: Tensor, pose: Tensor) -> Tensor:
+    """Return what a metre costs more (B, CELLS, CELLS) away from a planned route."""
+    end = route_xy_b_m[:, -1]
+    unit = end / (end.square().sum(dim=-1, keepdim=True) + 1e-6).sqrt()
+    aside = (route_xy_b_m[..., 0] * unit[:, 1:] - route_xy_b_m[..., 1] * unit[:, :1]).abs().amax(dim=1)
+    planned = ((aside - BENT_M[0]) / (BENT_M[1] - BENT_M[0])).clip(0.0, 1.0)
+    here = torch.zeros_like(route_xy_b_m[:, :1])
+    start = torch.cat([here, route_xy_b_m[:, :-1]], dim=1)
+    along = torch.cat([start, (start + route_xy_b_m) / 2.0, route_xy_b_m[:, -1:]], dim=1)  # (B, 21, 2), 0.5 m apart
+    along = to_anchor(along, pose)
+    axis = _axis_m(pose)
+    across = (axis[None, None, :] - along[..., :1]).square()[:, :, None, :]  # (B, 21, 1, CELLS)
+    up = (axis[None, None, :] - along[..., 1:]).square()[:, :, :, None]  # (B, 21, CELLS, 1)
+    distance = (across + up).amin(dim=1).sqrt()
+    outside = ((distance - CORRIDOR_M[0]) / (CORRIDOR_M[1] - CORRIDOR_M[0])).clip(0.0, 1.0)
+    return OUTSIDE_COST * planned[:, None, None] * outside
+
+
+def _axis_m(like: Tensor) -> Tensor:
+    """Return the position (CELLS,) of the cells' centres along an axis [m]."""
+    return (torch.arange(CELLS, device=like.device, dtype=like.dtype) - (CELLS - 1) / 2.0) * CELL_M
 
 
 def _swept(total: Tensor, cost: Tensor) -> Tensor:

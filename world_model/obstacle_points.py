@@ -17,7 +17,7 @@ from embodiments.spaces import (
     SLABS_M,
 )
 
-_LOW_M, _LOW_PER_M = 0.08, 0.07
+_LOW_M, _LOW_PER_M = 0.04, 0.02
 """Least height of an obstacle, and how it grows with the distance: a walker's camera sways, and with it the ground."""
 _RAMP_M = 0.05
 _REACH_M = 1.0
@@ -26,9 +26,10 @@ _EPSILON = 1e-3
 
 
 def obstacle_points(depth_m: Tensor, embodiment: Tensor) -> Tensor:
-    """Return the most pressing obstacle of every image column, (B, 64, 3): x, y [m] in the body frame, weight.
+    """Return the most pressing obstacle of every image column, (B, 64, 4): x, y [m] in the body frame, weight, nearest.
 
-    The weight lies in [0, 1]; 0 is no obstacle.
+    The weight lies in [0, 1]; 0 is no obstacle. ``nearest`` is the horizontal distance [m] from which on the column sees
+    the ground: what stands nearer may have sunk below the image.
 
     Args:
         depth_m: (B, 1, 40, 64) planar [m], 0 = invalid.
@@ -47,7 +48,9 @@ def obstacle_points(depth_m: Tensor, embodiment: Tensor) -> Tensor:
     valid = depth > 0.0
     weight = torch.minimum(above, below).clip(0.0, 1.0) * (valid & (depth < DEPTH_RANGE_M)).to(depth.dtype)
     row = _pressing(x, y, weight).argmax(dim=1, keepdim=True)  # (B, 1, W)
-    return torch.stack([value.gather(1, row)[:, 0] for value in (x, y, weight)], dim=-1)
+    nearest = torch.where(valid, distance, DEPTH_RANGE_M).amin(dim=1)  # (B, W)
+    chosen = [value.gather(1, row)[:, 0] for value in (x, y, weight)]
+    return torch.stack([*chosen, nearest], dim=-1)
 
 
 def _pressing(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:

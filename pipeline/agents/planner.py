@@ -5,14 +5,8 @@ from typing import Literal
 import torch
 
 from pipeline.agents.agent import Privileged
-from pipeline.agents.driving import DrivingLaw
 from pipeline.simulation.observation import Observation
-from world_model import local_map
-from world_model.obstacle_points import obstacle_points
-
-DIRECT_M = 0.7
-CAREFUL_M = 0.25
-LEAST_CARE = 0.4
+from world_model import way
 
 
 class PlannerAgent:
@@ -21,25 +15,18 @@ class PlannerAgent:
     output: Literal["share"] = "share"
 
     def __init__(self, *, num_envs: int, device: str) -> None:
-        self._law = DrivingLaw(num_envs=num_envs, device=device)
-        self._state = torch.zeros(num_envs, local_map.STATE_SIZE, device=device)
+        self._state = torch.zeros(num_envs, way.STATE_SIZE, device=device)
 
     def reset(self, mask: torch.Tensor) -> None:
         """Forget what was remembered for the environments in ``mask`` (B,)."""
-        self._law.reset(mask)
         self._state = self._state.masked_fill(mask[:, None], 0.0)
 
     @torch.no_grad()
     def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
-        """Return shares (B, 3) from depth, odometry and goal."""
-        seen, goal_b = observation, observation.goal_b
-        points = obstacle_points(seen.depth_m, seen.embodiment)
-        drawn = local_map.update(local_map.unpack(self._state), points, seen.velocity_b, goal_b, seen.embodiment)
-        self._state = local_map.pack(drawn)
-        near = torch.linalg.vector_norm(goal_b[:, :2], dim=1, keepdim=True) < DIRECT_M
-        target_b = torch.where(near, goal_b[:, :2], local_map.target_b(drawn, goal_b))
-        care = (local_map.clearance_m(drawn, seen.embodiment) / CAREFUL_M).clamp(LEAST_CARE, 1.0)
-        return self._law.shares(goal_b, target_b, seen.embodiment, care=care)
+        """Return shares (B, 3) from depth, odometry, route and goal."""
+        seen = {name: value for name, value in observation.policy_inputs().items() if name != "previous_command"}
+        found, self._state = way.step(**seen, state=self._state)
+        return found.share
 
 
 def make(*, num_envs: int, device: str, seed: int) -> PlannerAgent:
