@@ -17,7 +17,7 @@ from world_model.losses import (
     depth_error_m,
     reconstruction,
 )
-from world_model.network import WorldModel
+from world_model.network import Sequence, WorldModel
 
 HORIZONS = (1, 2, 5, 10)
 """Control steps ahead at which predictions are judged."""
@@ -55,14 +55,12 @@ def pretraining_loss(
     """
     device = windows.depth_m.device.type
     with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
-        sequence = world_model.observe_sequence(
-            windows.depth_m, windows.velocity_b, windows.previous_command, windows.embodiment, first=windows.first
-        )
-        latent = sequence.latent.flatten(0, 1)  # (T * B, L)
-        count = max(1, round(decoded_share * len(latent)))
-        chosen = torch.randperm(len(latent), device=latent.device)[:count]
-        prediction = world_model.decode(latent[chosen], windows.embodiment.flatten(0, 1)[chosen])
-        expected_velocity_b = world_model.expected_velocity(latent[chosen])
+        sequence = world_model.observe_sequence(*windows.seen(), first=windows.first)
+        dynamic = sequence.dynamic.flatten(0, 1)  # (T * B, D)
+        count = max(1, round(decoded_share * len(dynamic)))
+        chosen = torch.randperm(len(dynamic), device=dynamic.device)[:count]
+        prediction = world_model.decode(dynamic[chosen], windows.embodiment.flatten(0, 1)[chosen])
+        expected_velocity_b = world_model.expected_velocity(dynamic[chosen])
     depth, invalid, semantic, velocity = reconstruction(
         prediction,
         expected_velocity_b,
@@ -105,12 +103,12 @@ class Judgement:
 @torch.no_grad()
 def judge(world_model: WorldModel, base_head: BaseHead, windows: Windows) -> Judgement:
     """Judge reconstruction, imagination from several steps on, and commands; both networks in evaluation mode."""
-    latent = observe(world_model, windows)
-    mixture = base_head.mixture(base_features(latent, route_xy_b_m=windows.route_xy_b_m, goal_b=windows.goal_b))
-    mean, _ = base_head(base_features(latent, route_xy_b_m=windows.route_xy_b_m, goal_b=windows.goal_b))
+    sequence = observe(world_model, windows)
+    features = base_features(sequence.latent, route_xy_b_m=windows.route_xy_b_m, goal_b=windows.goal_b)
+    mixture, (mean, _) = base_head.mixture(features), base_head(features)
     counted = windows.labelled.unsqueeze(-1) & active_dimensions(windows.embodiment)
     error = (mean - windows.teacher_share).abs()
-    tables = _judge_predictions(world_model, windows, latent)
+    tables = _judge_predictions(world_model, windows, sequence.dynamic)
     return Judgement(
         **tables,
         behaviour_nll=float(behaviour_cloning(mixture, windows.teacher_share, labelled=windows.labelled)),
@@ -119,14 +117,12 @@ def judge(world_model: WorldModel, base_head: BaseHead, windows: Windows) -> Jud
     )
 
 
-def observe(world_model: WorldModel, windows: Windows) -> Tensor:
-    """Return the latents (T, B, L) of windows."""
-    return world_model.observe_sequence(
-        windows.depth_m, windows.velocity_b, windows.previous_command, windows.embodiment, first=windows.first
-    ).latent
+def observe(world_model: WorldModel, windows: Windows) -> Sequence:
+    """Return what the world model makes of windows."""
+    return world_model.observe_sequence(*windows.seen(), first=windows.first)
 
 
-def _judge_predictions(world_model: WorldModel, windows: Windows, latent: Tensor) -> dict[str, dict[int, float]]:
+def _judge_predictions(world_model: WorldModel, windows: Windows, dynamic: Tensor) -> dict[str, dict[int, float]]:
     """Return the tables of ``Judgement``, averaged over starting points."""
     names = ("depth_error_m", "repeat_depth_error_m", "semantic_accuracy", "repeat_semantic_accuracy")
     tables: dict[str, dict[int, float]] = {name: {} for name in names}
@@ -137,9 +133,9 @@ def _judge_predictions(world_model: WorldModel, windows: Windows, latent: Tensor
         keep = ~windows.first[start + 1 : start + max(HORIZONS) + 1].any(dim=0)  # (B,) no new episode on the way
         if not keep.any():
             continue
-        future = imagine_from(world_model, windows, latent, start)
+        future = imagine_from(world_model, windows, dynamic, start)
         for horizon in (0, *HORIZONS):
-            state = latent[start] if horizon == 0 else future[horizon - 1]
+            state = dynamic[start] if horizon == 0 else future[horizon - 1]
             values = _judge_frame(world_model, windows, state, keep, start=start, horizon=horizon)
             for name, value in zip(names, values, strict=True):
                 rows.setdefault((name, horizon), []).append(value)
@@ -148,10 +144,10 @@ def _judge_predictions(world_model: WorldModel, windows: Windows, latent: Tensor
     return tables
 
 
-def imagine_from(world_model: WorldModel, windows: Windows, latent: Tensor, start: int) -> Tensor:
-    """Return the latents (10, B, L) imagined after step ``start`` under the commands that were executed."""
+def imagine_from(world_model: WorldModel, windows: Windows, dynamic: Tensor, start: int) -> Tensor:
+    """Return (10, B, D) what is imagined after step ``start`` under the commands that were executed."""
     commands = windows.previous_command[start + 1 : start + max(HORIZONS) + 1]
-    return world_model.imagine(latent[start], commands, windows.embodiment[start])
+    return world_model.imagine(dynamic[start], commands, windows.embodiment[start])
 
 
 def _judge_frame(

@@ -11,9 +11,11 @@ import h5py
 import numpy as np
 
 from embodiments.spaces import COMMAND_SIZE, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX, DESCRIPTOR_SIZE, GOAL_SIZE, ROUTE_POINTS
+from world_model.way import FEATURE_SIZE as WAY_FEATURES
 
 FORMAT = "crossbody-recording"
-VERSION = 1
+VERSION = 2
+"""2: what the local map says about the way, drawn along the episode."""
 SUFFIX = ".h5"
 
 _IMAGE = (DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX)
@@ -34,6 +36,7 @@ FIELDS: dict[str, dict[str, tuple[str, tuple[int | None, ...]]]] = {
         "depth_mm": ("uint16", _IMAGE),
         "semantic": ("uint8", _IMAGE),
         **_OBSERVATION,
+        "way_features": ("float32", (WAY_FEATURES,)),
         "teacher_share": ("float32", (COMMAND_SIZE,)),
         "labelled": ("bool", ()),
         "command": ("float32", (COMMAND_SIZE,)),
@@ -50,6 +53,7 @@ FIELDS: dict[str, dict[str, tuple[str, tuple[int | None, ...]]]] = {
 
 ``embodiment`` is the descriptor at that step (cameras and jittered bodies differ between sequences). ``teacher_share``
 is what the teacher would do, valid where ``labelled``; ``command`` is what was executed after this observation.
+``way_features`` are ``world_model.way.Way.features`` of what that row's own camera has seen since the episode began.
 ``features`` are ``world_model.base_head.policy_features`` (base share last); ``mean`` is that of the specialist's full
 share, base + residual.
 """

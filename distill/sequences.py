@@ -17,6 +17,7 @@ _FIELDS = (
     "previous_command",
     "route_xy_b_m",
     "goal_b",
+    "way_features",
     "embodiment",
     "first",
     "teacher_share",
@@ -35,10 +36,15 @@ class Windows:
     previous_command: Tensor
     route_xy_b_m: Tensor
     goal_b: Tensor
+    way_features: Tensor
     embodiment: Tensor
     first: Tensor
     teacher_share: Tensor
     labelled: Tensor
+
+    def seen(self) -> tuple[Tensor, ...]:
+        """Return what the world model takes in, in its order."""
+        return self.depth_m, self.velocity_b, self.previous_command, self.way_features, self.embodiment
 
     def to(self, device: str) -> "Windows":
         """Return the same on another device."""

@@ -89,7 +89,9 @@ class PolicyGraph(nn.Module):
         state_input: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the share (B, 3) before clipping and projection, the features (B, F) and the next state (B, S)."""
-        state, latent = self.world_model.observe_step(depth_m, velocity_b, previous_command, embodiment, state_input)
+        state, latent = self.world_model.observe_step(
+            depth_m, velocity_b, previous_command, route_xy_b_m, goal_b, embodiment, state_input
+        )
         base_share, _ = self.base_head(base_features(latent, route_xy_b_m=route_xy_b_m, goal_b=goal_b))
         features = policy_features(
             latent,

@@ -166,7 +166,13 @@ class _Casts:
 def _encode(environment: LatentEnvironment, observation: Any) -> None:
     state = environment.base.world_model.initial_state(environment.num_envs)
     environment.base.world_model.observe_step(
-        observation.depth_m, observation.velocity_b, observation.previous_command, observation.embodiment, state
+        observation.depth_m,
+        observation.velocity_b,
+        observation.previous_command,
+        observation.route_xy_b_m,
+        observation.goal_b,
+        observation.embodiment,
+        state,
     )
 
 

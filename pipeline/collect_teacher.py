@@ -22,6 +22,7 @@ from pipeline.simulation.navigation import NavigationConfig, NavigationEnvironme
 from pipeline.simulation.randomisation import training
 from pipeline.simulation.task import Task, build_task, make_environment
 from scenes.storage import load_scenes
+from world_model import way
 
 NEEDS = ("make_scenes",)
 PER_ROBOT = False
@@ -109,6 +110,7 @@ class Recorder:
         self._agent = teacher.make(num_envs=config.num_envs, device=environment.device, seed=config.seed)
         self._generator = torch.Generator().manual_seed(config.seed)
         self._noise = torch.zeros(config.num_envs, COMMAND_SIZE)
+        self._maps = torch.zeros((1 + config.mounts) * config.num_envs, way.STATE_SIZE)
         self._step: Step | None = None
         self._steps = 0
 
@@ -129,6 +131,7 @@ class Recorder:
             self._agent.reset(step.first)
             share = self._agent.act(step.observation, environment.privileged)
             row = _row(environment, step, share, mounts)
+            row["way_features"] = self._draw(row)
             self._noise = _disturb(self._noise, config, self._generator)
             executed = _mix(share, self._noise, config, step=self._steps)
             executed = executed * active_dimensions(environment.body.descriptor)
@@ -139,6 +142,15 @@ class Recorder:
                 rows.setdefault(name, []).append(value.clone())
         self._step = step
         return rows
+
+    def _draw(self, row: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Draw on every view's map what its camera sees; return the features (views, B, M)."""
+        views, count = row["first"].shape
+        flat = {name: value.flatten(0, 1) for name, value in row.items()}
+        seen = {name: flat[name] for name in ("velocity_b", "route_xy_b_m", "goal_b", "embodiment")}
+        kept = self._maps * (~flat["first"])[:, None]
+        found, self._maps = way.step(depth_m=flat["depth_m"][:, None], **seen, state=kept)
+        return found.features().unflatten(0, (views, count))
 
 
 def _queue(task: Task, config: Config, *, seed: int) -> torch.Tensor:

@@ -17,16 +17,16 @@ def draw(path: Path, world_model: WorldModel, windows: Windows, *, start: int) -
     """Write a PNG: per sequence one row of true and one of predicted depth, from ``start`` on without observations."""
     from matplotlib.figure import Figure  # slow to import, and only needed here
 
-    future = imagine_from(world_model, windows, observe(world_model, windows), start)
+    dynamic = observe(world_model, windows).dynamic
+    future = imagine_from(world_model, windows, dynamic, start)
     columns = (0, *HORIZONS)
     moving = windows.previous_command[start + 1 : start + max(HORIZONS) + 1].abs().sum(dim=(0, 2))  # (B,)
     broken = windows.first[start + 1 : start + max(HORIZONS) + 1].any(dim=0)
     shown = torch.argsort(moving.masked_fill(broken, -1.0), descending=True)[:_ROWS]
-    latent = observe(world_model, windows)[start]
     figure = Figure(figsize=(2.2 * len(columns), 2.7 * len(shown)), layout="constrained")
     axes = figure.subplots(2 * len(shown), len(columns), squeeze=False)
     for column, horizon in enumerate(columns):
-        state = latent if horizon == 0 else future[horizon - 1]
+        state = dynamic[start] if horizon == 0 else future[horizon - 1]
         predicted = world_model.decode(state[shown], windows.embodiment[start][shown]).depth_m()
         truth = windows.depth_m[start + horizon][shown, 0]
         for row in range(len(shown)):

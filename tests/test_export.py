@@ -22,7 +22,7 @@ from world_model.residual_head import Critic, CriticConfig, ResidualHead, Residu
 SMALL = WorldModelConfig(
     deterministic=32, stochastic=8, hidden=32, encoder_channels=(4, 8, 8), decoder_channels=(8, 8, 8)
 )
-FEATURES = policy_feature_size(40)
+FEATURES = policy_feature_size(WorldModel(SMALL).latent_size)
 
 
 def lively(head: torch.nn.Module) -> torch.nn.Module:
@@ -35,7 +35,7 @@ def build(kind: str = "generalist", *, value: bool = False) -> PolicyGraph:
     """Return a small policy."""
     torch.manual_seed(0)
     world_model = WorldModel(SMALL)
-    base_head = lively(BaseHead(BaseHeadConfig(latent_size=40, hidden=(32,))))
+    base_head = lively(BaseHead(BaseHeadConfig(latent_size=world_model.latent_size, hidden=(32,))))
     heads = {
         "base": lambda: None,
         "specialist": lambda: lively(ResidualHead(ResidualHeadConfig(feature_size=FEATURES, hidden=(32,)))),

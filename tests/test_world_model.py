@@ -15,12 +15,14 @@ from pipeline import pretrain_world_model as pretrain
 from pipeline.run_folder import StageRun
 from scenes.scene import SEMANTIC_CLASSES
 from tests.test_recordings import teacher_arrays
+from world_model import local_map
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.checkpoint import load_module, save_module
 from world_model.descriptor import normalise_descriptor
 from world_model.image import SEMANTIC_CLASS_COUNT, depth_from_log, log_depth
 from world_model.losses import LossWeights, balanced_kl, depth_error_m, reconstruction
 from world_model.network import Gaussians, Prediction, WorldModel, WorldModelConfig
+from world_model.obstacle_points import obstacle_points
 from world_model.residual_head import ResidualHead, ResidualHeadConfig
 from world_model.training_state import restore_state, save_state
 
@@ -48,11 +50,28 @@ def windows(steps: int = 12, batch: int = 4, *, seed: int = 0) -> Windows:
         previous_command=velocity.clone(),
         route_xy_b_m=goal[..., None, :2].expand(steps, batch, 10, 2).clone(),
         goal_b=goal,
+        map_features=torch.zeros(steps, batch, local_map.FEATURE_SIZE),
         embodiment=torch.full((steps, batch, DESCRIPTOR_SIZE), 0.5),
         first=first,
         teacher_share=velocity.clone(),
         labelled=torch.ones(steps, batch, dtype=torch.bool),
     )
+
+
+def step_inputs(seen: Windows, t: int) -> tuple[torch.Tensor, ...]:
+    """Return what ``observe_step`` takes at one step, but the state."""
+    return seen.depth_m[t], seen.velocity_b[t], seen.previous_command[t], seen.goal_b[t], seen.embodiment[t]
+
+
+def draw(seen: Windows) -> None:
+    """Fill in the map's features, as ``collect_teacher`` does."""
+    state = torch.zeros(seen.first.shape[1], local_map.STATE_SIZE)
+    for t, first in enumerate(seen.first):
+        kept = local_map.unpack(state.masked_fill(first[:, None], 0.0))
+        points = obstacle_points(seen.depth_m[t], seen.embodiment[t])
+        drawn = local_map.update(kept, points, seen.velocity_b[t], seen.goal_b[t], seen.embodiment[t])
+        seen.map_features[t] = local_map.features(drawn, seen.goal_b[t], seen.embodiment[t])
+        state = local_map.pack(drawn)
 
 
 def networks(seed: int = 0) -> tuple[WorldModel, BaseHead]:
@@ -69,7 +88,7 @@ def test_class_count_and_weights_match_the_scenes() -> None:
 def test_default_size_keeps_the_budget() -> None:
     world_model = WorldModel(WorldModelConfig())
     assert sum(p.numel() for p in world_model.parameters()) <= 2_000_000
-    assert world_model.latent_size == 256 + 32
+    assert world_model.dynamic_size == 256 + 32
 
 
 def test_log_depth_by_hand() -> None:
@@ -93,15 +112,12 @@ def test_observing_step_by_step_equals_observing_the_sequence() -> None:
     world_model.eval()
     seen = windows()
     seen.first[5, 1] = True
-    whole = world_model.observe_sequence(
-        seen.depth_m, seen.velocity_b, seen.previous_command, seen.embodiment, first=seen.first
-    ).latent
+    draw(seen)
+    whole = world_model.observe_sequence(*seen.seen(), first=seen.first).latent
     state = world_model.initial_state(4)
     for t in range(len(whole)):
         state = state.masked_fill(seen.first[t][:, None], 0.0)
-        state, latent = world_model.observe_step(
-            seen.depth_m[t], seen.velocity_b[t], seen.previous_command[t], seen.embodiment[t], state
-        )
+        state, latent = world_model.observe_step(*step_inputs(seen, t), state)
         torch.testing.assert_close(latent, whole[t])
 
 
@@ -109,10 +125,8 @@ def test_a_reset_forgets_and_leaves_the_others_alone() -> None:
     world_model, _ = networks()
     world_model.eval()
     seen, other = windows(seed=1), windows(seed=2)
-    inputs = (seen.depth_m[0], seen.velocity_b[0], seen.previous_command[0], seen.embodiment[0])
-    past, _ = world_model.observe_step(
-        other.depth_m[0], other.velocity_b[0], other.previous_command[0], other.embodiment[0], torch.zeros(4, 40)
-    )
+    inputs = step_inputs(seen, 0)
+    past, _ = world_model.observe_step(*step_inputs(other, 0), world_model.initial_state(4))
     fresh, _ = world_model.observe_step(*inputs, world_model.initial_state(4))
     remembered, _ = world_model.observe_step(*inputs, past)
     masked, _ = world_model.observe_step(*inputs, past * torch.tensor([[0.0], [1.0], [1.0], [1.0]]))
@@ -125,9 +139,7 @@ def test_gradients_reach_the_first_frame_through_time() -> None:
     world_model, _ = networks()
     seen = windows()
     seen.depth_m.requires_grad_(True)
-    latent = world_model.observe_sequence(
-        seen.depth_m, seen.velocity_b, seen.previous_command, seen.embodiment, first=seen.first
-    ).latent
+    latent = world_model.observe_sequence(*seen.seen(), first=seen.first).latent
     (gradient,) = torch.autograd.grad(latent[-1, 0].sum(), seen.depth_m)
     assert gradient[0, 0].abs().sum() > 0.0
     assert gradient[0, 1].abs().sum() == 0.0

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from embodiments.limits import command_to_shares
 from embodiments.spaces import COMMAND_SIZE, ROUTE_POINTS
 from world_model.descriptor import gaussian_log_std_bounds
+from world_model.residual_head import zero_last_layer
 
 _ROUTE_SCALE_M = 5.0
 _NEAR_M = 1.0
@@ -105,7 +106,7 @@ class Mixture(NamedTuple):
 
 
 class BaseHead(nn.Module):
-    """Features -> Gaussian over shares of the robot's limits."""
+    """Features -> Gaussian over shares of the robot's limits; equal to the way's own share until it has learned."""
 
     Config = BaseHeadConfig
 
@@ -119,13 +120,16 @@ class BaseHead(nn.Module):
             size = width
         layers.append(nn.Linear(size, config.modes * (COMMAND_SIZE + 1)))
         self.layers = nn.Sequential(*layers)
+        zero_last_layer(self.layers)
         self.log_std = nn.Parameter(torch.full((COMMAND_SIZE,), -1.0))
 
     def mixture(self, features: Tensor) -> Mixture:
         """Return the mixture over shares for ``base_features`` (..., D)."""
         output = self.layers(features).float()
         logits, means = output.split([self.config.modes, self.config.modes * COMMAND_SIZE], dim=-1)
-        means = torch.tanh(means.unflatten(-1, (self.config.modes, COMMAND_SIZE)))
+        corrections = torch.tanh(means.unflatten(-1, (self.config.modes, COMMAND_SIZE)))
+        way_share = features[..., self.config.latent_size - COMMAND_SIZE : self.config.latent_size]
+        means = (way_share.unsqueeze(-2) + corrections).clip(-1.0, 1.0)
         return Mixture(logits, means, gaussian_log_std_bounds(self.log_std, low=-3.0))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from embodiments.spaces import COMMAND_SIZE
+from world_model import way
 from world_model.descriptor import CAMERA_SIZE, normalise_camera
 from world_model.image import ImageDecoder, ImageEncoder, depth_from_log
 
@@ -40,6 +41,8 @@ class Gaussians(NamedTuple):
 class Sequence(NamedTuple):
     """What the world model made of a sequence."""
 
+    dynamic: Tensor
+    """(T, B, D)"""
     latent: Tensor
     """(T, B, L)"""
     posterior: Gaussians
@@ -49,7 +52,7 @@ class Sequence(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What the decoders see in a latent."""
+    """What the decoders see in history and sample."""
 
     depth_log: Tensor
     """(N, 40, 64) log depth, scaled to [0, 1]."""
@@ -70,7 +73,12 @@ class Prediction(NamedTuple):
 
 
 class WorldModel(nn.Module):
-    """Recurrent state-space model; its state is one flat (B, S) tensor, zero after a reset, and also the latent."""
+    """Recurrent state-space model.
+
+    What it learns is the history and a Gaussian sample, (B, D) together: decoders and imagination see nothing else. Its
+    recurrent state, one flat (B, S) tensor, zero after a reset, holds them and the local map. The latent (B, L), which
+    the heads see, is them and the map's features: what is small, or was seen long ago, is lost in what is learned.
+    """
 
     Config = WorldModelConfig
 
@@ -88,25 +96,37 @@ class WorldModel(nn.Module):
             nn.SiLU(),
             nn.Linear(config.hidden, 2 * config.stochastic),
         )
-        self.image_decoder = ImageDecoder(input_size=self.latent_size + CAMERA_SIZE, channels=config.decoder_channels)
-        self.velocity_decoder = nn.Linear(self.latent_size, COMMAND_SIZE)
+        self.image_decoder = ImageDecoder(input_size=self.dynamic_size + CAMERA_SIZE, channels=config.decoder_channels)
+        self.velocity_decoder = nn.Linear(self.dynamic_size, COMMAND_SIZE)
 
     @property
     def latent_size(self) -> int:
         """Size L of the latent."""
+        return self.dynamic_size + way.FEATURE_SIZE
+
+    @property
+    def dynamic_size(self) -> int:
+        """Size D of history and sample."""
         return self.config.deterministic + self.config.stochastic
 
     @property
     def state_size(self) -> int:
         """Size S of the recurrent state."""
-        return self.latent_size
+        return self.dynamic_size + way.STATE_SIZE
 
     def initial_state(self, batch: int) -> Tensor:
         """Return the state (B, S) after a reset: zeros."""
         return next(self.parameters()).new_zeros(batch, self.state_size)
 
     def observe_step(
-        self, depth_m: Tensor, velocity_b: Tensor, previous_command: Tensor, embodiment: Tensor, state: Tensor
+        self,
+        depth_m: Tensor,
+        velocity_b: Tensor,
+        previous_command: Tensor,
+        route_xy_b_m: Tensor,
+        goal_b: Tensor,
+        embodiment: Tensor,
+        state: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Take in one observation, deterministically (mean of the posterior).
 
@@ -114,26 +134,44 @@ class WorldModel(nn.Module):
             depth_m: (B, 1, 40, 64) [m], 0 = invalid.
             velocity_b: (B, 3) measured vx, vy [m/s], yaw rate [rad/s].
             previous_command: (B, 3) the command executed since the last observation.
-            embodiment: (B, E) descriptor, SI units; only the camera parameters are read.
+            route_xy_b_m, goal_b: (B, 10, 2) and (B, 4) in the body frame; only the way knows of them.
+            embodiment: (B, E) descriptor, SI units; of it the camera's parameters and, in the map, the body's size.
             state: (B, S); zeros after a reset.
 
         Returns:
             The next state (B, S) and the latent (B, L).
         """
         camera = normalise_camera(embodiment)
-        history = self._advance(state, previous_command, camera)
+        dynamic, drawn = state.split([self.dynamic_size, way.STATE_SIZE], dim=-1)
+        history = self._advance(dynamic, previous_command, camera)
         embedding = torch.cat([self.image_encoder(depth_m), velocity_b, camera], dim=-1)
         sample = self._gaussian(self.posterior_head(torch.cat([history, embedding], dim=-1))).mean
-        state = torch.cat([history, sample], dim=-1)  # (B, S)
-        return state, state
+        found, drawn = way.step(
+            depth_m=depth_m,
+            velocity_b=velocity_b,
+            route_xy_b_m=route_xy_b_m,
+            goal_b=goal_b,
+            embodiment=embodiment,
+            state=drawn,
+        )
+        dynamic = torch.cat([history, sample], dim=-1)
+        return torch.cat([dynamic, drawn], dim=-1), torch.cat([dynamic, found.features()], dim=-1)
 
     def observe_sequence(
-        self, depth_m: Tensor, velocity_b: Tensor, previous_command: Tensor, embodiment: Tensor, *, first: Tensor
+        self,
+        depth_m: Tensor,
+        velocity_b: Tensor,
+        previous_command: Tensor,
+        way_features: Tensor,
+        embodiment: Tensor,
+        *,
+        first: Tensor,
     ) -> Sequence:
         """Take in sequences for training, with gradients through time; latents are sampled in training mode.
 
         Args:
             depth_m: (T, B, 1, 40, 64), others (T, B, ...) as in ``observe_step``.
+            way_features: (T, B, FEATURE_SIZE) as recorded: a map drawn from the episode's beginning, not the window's.
             first: (T, B) bool; True where an episode begins, which resets the state.
         """
         steps, batch = first.shape
@@ -142,42 +180,42 @@ class WorldModel(nn.Module):
         with torch.autocast(depth_m.device.type, enabled=False):  # only images are worth a lower precision
             embedding = torch.cat([image.float(), velocity_b, camera], dim=-1)  # (T, B, ...)
             keep = (~first).to(embedding.dtype).unsqueeze(-1)  # (T, B, 1)
-            state, latents, posteriors = self.initial_state(batch), [], []
+            dynamic, dynamics, posteriors = embedding.new_zeros(batch, self.dynamic_size), [], []
             for t in range(steps):
-                history = self._advance(state * keep[t], previous_command[t], camera[t])
+                history = self._advance(dynamic * keep[t], previous_command[t], camera[t])
                 posterior = self._gaussian(self.posterior_head(torch.cat([history, embedding[t]], dim=-1)))
-                state = torch.cat([history, self._sample(posterior)], dim=-1)
-                latents.append(state)
+                dynamic = torch.cat([history, self._sample(posterior)], dim=-1)
+                dynamics.append(dynamic)
                 posteriors.append(posterior)
-            latent = torch.stack(latents)
-            prior = self._gaussian(self.prior_head(latent[..., : self.config.deterministic]))
+            whole = torch.stack(dynamics)
+            prior = self._gaussian(self.prior_head(whole[..., : self.config.deterministic]))
         stacked = Gaussians(torch.stack([p.mean for p in posteriors]), torch.stack([p.std for p in posteriors]))
-        return Sequence(latent, stacked, prior)
+        return Sequence(whole, torch.cat([whole, way_features], dim=-1), stacked, prior)
 
-    def imagine(self, state: Tensor, commands: Tensor, embodiment: Tensor) -> Tensor:
-        """Predict the latents (K, B, L) that follow ``state`` (B, S) under ``commands`` (K, B, 3), unseen."""
-        camera, latents = normalise_camera(embodiment), []
+    def imagine(self, dynamic: Tensor, commands: Tensor, embodiment: Tensor) -> Tensor:
+        """Predict (K, B, D) what follows ``dynamic`` (B, D) under ``commands`` (K, B, 3), unseen."""
+        camera, dynamics = normalise_camera(embodiment), []
         for command in commands:
-            history = self._advance(state, command, camera)
-            state = torch.cat([history, self._gaussian(self.prior_head(history)).mean], dim=-1)
-            latents.append(state)
-        return torch.stack(latents)
+            history = self._advance(dynamic, command, camera)
+            dynamic = torch.cat([history, self._gaussian(self.prior_head(history)).mean], dim=-1)
+            dynamics.append(dynamic)
+        return torch.stack(dynamics)
 
-    def decode(self, latent: Tensor, embodiment: Tensor) -> Prediction:
-        """Decode latents (N, L), seen through the cameras of descriptors (N, E)."""
-        image = self.image_decoder(torch.cat([latent, normalise_camera(embodiment)], dim=-1))
+    def decode(self, dynamic: Tensor, embodiment: Tensor) -> Prediction:
+        """Decode histories and samples (N, D), seen through the cameras of descriptors (N, E)."""
+        image = self.image_decoder(torch.cat([dynamic, normalise_camera(embodiment)], dim=-1))
         depth_log, invalid_logit, semantic_logits = image
-        return Prediction(depth_log, invalid_logit, semantic_logits, self.velocity_decoder(latent))
+        return Prediction(depth_log, invalid_logit, semantic_logits, self.velocity_decoder(dynamic))
 
-    def expected_velocity(self, latent: Tensor) -> Tensor:
-        """Return the velocity (N, 3) that the history in latents (N, L) and the last command let expect, unmeasured."""
-        history = latent[..., : self.config.deterministic]
+    def expected_velocity(self, dynamic: Tensor) -> Tensor:
+        """Return the velocity (N, 3) that the history in (N, D) and the last command let expect, unmeasured."""
+        history = dynamic[..., : self.config.deterministic]
         mean = self._gaussian(self.prior_head(history)).mean
         velocity: Tensor = self.velocity_decoder(torch.cat([history, mean], dim=-1))
         return velocity
 
-    def _advance(self, state: Tensor, command: Tensor, camera: Tensor) -> Tensor:
-        history, sample = state.split([self.config.deterministic, self.config.stochastic], dim=-1)
+    def _advance(self, dynamic: Tensor, command: Tensor, camera: Tensor) -> Tensor:
+        history, sample = dynamic.split([self.config.deterministic, self.config.stochastic], dim=-1)
         moved = functional.silu(self.recurrent_input(torch.cat([sample, command, camera], dim=-1)))
         advanced: Tensor = self.recurrent(moved, history)
         return advanced

@@ -26,10 +26,10 @@ _EPSILON = 1e-3
 
 
 def obstacle_points(depth_m: Tensor, embodiment: Tensor) -> Tensor:
-    """Return the most pressing obstacle of every image column, (B, 64, 4): x, y [m] in the body frame, weight, nearest.
+    """Return the most pressing obstacle of every image column, (B, 64, 4): x, y [m] in the body frame, and two more.
 
-    The weight lies in [0, 1]; 0 is no obstacle. ``nearest`` is the horizontal distance [m] from which on the column sees
-    the ground: what stands nearer may have sunk below the image.
+    The third is its weight in [0, 1]; 0 is no obstacle. The fourth is the horizontal distance [m] from which on the
+    column sees the ground: what stands nearer may have sunk below the image.
 
     Args:
         depth_m: (B, 1, 40, 64) planar [m], 0 = invalid.

@@ -135,7 +135,7 @@ class LatentEnvironment:
     def _features(self, seen: Observation, first: torch.Tensor) -> torch.Tensor:
         state = self._state.masked_fill(first[:, None], 0.0)
         self._state, latent = self.base.world_model.observe_step(
-            seen.depth_m, seen.velocity_b, seen.previous_command, seen.embodiment, state
+            seen.depth_m, seen.velocity_b, seen.previous_command, seen.route_xy_b_m, seen.goal_b, seen.embodiment, state
         )
         navigation = {name: value for name, value in seen.policy_inputs().items() if name != "depth_m"}
         base_share, _ = self.base.head(base_features(latent, route_xy_b_m=seen.route_xy_b_m, goal_b=seen.goal_b))
