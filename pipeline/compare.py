@@ -8,14 +8,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from pipeline.evaluation import comparison, page
 from pipeline.evaluation.comparison import RATES, Difference
-from pipeline.evaluation.results import TextTable, number, percent, robot_name, signed
+from pipeline.evaluation.results import AGENT_ORDER, TextTable, number, percent, robot_name, signed
 from pipeline.evaluation.summary import ALL
 
 HTML, JSON = "compare.html", "compare.json"
@@ -27,9 +28,9 @@ SHOWN_SETTINGS = 20
 class Config:
     """What is compared."""
 
-    run_a: Positional[Path]
+    run_a: Annotated[Positional[Path], arg(metavar="RUN_A")]
     """Run folder (runs/NAME) or folder of evaluate_policy: the one to compare with"""
-    run_b: Positional[Path]
+    run_b: Annotated[Positional[Path], arg(metavar="RUN_B")]
     """The other one"""
     out: Path = Path("runs/compare")
     """Folder for compare.html and compare.json"""
@@ -61,19 +62,23 @@ def main(config: Config) -> None:
     }
     (config.out / JSON).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(f"A: {first.name}\nB: {second.name}")
-    _print(tables, settings)
+    _print(found, settings)
     print(f"wrote {config.out / HTML} and {JSON}")
 
 
 def _tables(found: Sequence[Difference]) -> list[TextTable]:
-    """Return one table per route and metric."""
+    """Return one table per route and metric, robot by robot."""
     tables = []
+    robots = sorted(dict.fromkeys(row.embodiment for row in found), key=lambda robot: robot == ALL)
+    found = sorted(
+        found, key=lambda row: AGENT_ORDER.index(row.agent) if row.agent in AGENT_ORDER else len(AGENT_ORDER)
+    )
     for route in dict.fromkeys(row.route for row in found):
         for metric in dict.fromkeys(row.metric for row in found):
             rows = [row for row in found if row.route == route and row.metric == metric]
             unit = " in %" if metric in RATES else ""
             name = metric.upper() if metric == "spl" else metric.capitalize()
-            body = [_row(row) for row in sorted(rows, key=lambda row: row.embodiment == ALL)]
+            body = [_row(row) for robot in robots for row in rows if row.embodiment == robot]
             head = ("robot, agent", "A", "B", "B − A", "episodes")
             title = f"{name}{unit}, {route} route"
             tables.append(TextTable(title=title, head=head, rows=tuple(body), note=_note(rows)))
@@ -104,13 +109,16 @@ def _note(rows: Sequence[Difference]) -> str:
     return f"{text[:1].upper()}{text[1:]}. *: the interval leaves out 0."
 
 
-def _print(tables: Sequence[TextTable], settings: Sequence[tuple[str, str, str]]) -> None:
+def _print(found: Sequence[Difference], settings: Sequence[tuple[str, str, str]]) -> None:
     console = Console()
-    for text in tables:
+    differ = [row for row in found if not row.is_same]
+    for text in _tables(differ):
         table = Table(*text.head, title=text.title, caption=text.note)
         for row in text.rows:
             table.add_row(*row)
         console.print(table)
+    if len(differ) < len(found):
+        print(f"{len(found) - len(differ)} of {len(found)} rows are equal episode by episode and not shown here.")
     table = Table("setting", "A", "B", title="What differs")
     for setting in settings[:SHOWN_SETTINGS]:
         table.add_row(*setting)

@@ -30,6 +30,7 @@ READS_IF_THERE = (
 )
 PER_ROBOT = False
 HTML, MARKDOWN, FILMS = "report.html", "results.md", "films"
+ROBUSTNESS = "evaluate_robustness"
 FILMED_POLICY = "generalist.onnx"
 
 
@@ -125,7 +126,8 @@ def _episodes(evaluated: Path | None, summary: results.Summary | None) -> dict[s
 
 
 def _robustness(run: StageRun) -> dict[str, Any]:
-    found = robustness_curves.read(run.target.parent / "evaluate_robustness" / "robustness.json")
+    folder = run.inputs.get(ROBUSTNESS, run.target.parent / ROBUSTNESS)
+    found = robustness_curves.read(folder / "robustness.json")
     return {"sweeps": robustness_curves.pictures(found), "worst_case": robustness_curves.worst_case(found)}
 
 

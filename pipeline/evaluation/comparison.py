@@ -67,6 +67,11 @@ class Difference:
         """Whether the interval leaves no doubt about the sign."""
         return self.ci95 is not None and (self.ci95[0] > 0.0 or self.ci95[1] < 0.0)
 
+    @property
+    def is_same(self) -> bool:
+        """Whether no episode differs."""
+        return not self.unpaired and self.first == self.second and self.ci95 in (None, (0.0, 0.0))
+
 
 def read(path: Path) -> Evaluation:
     """Read an evaluation from its own folder or from the folder of its run.
@@ -123,11 +128,21 @@ def differences(first: Evaluation, second: Evaluation) -> list[Difference]:
 
 
 def settings(first: Evaluation, second: Evaluation) -> list[tuple[str, str, str]]:
-    """Return (name, value in the first, value in the second) of every setting, input and version that differs."""
-    sides = [dict(_flat(evaluation.bodies)) for evaluation in (first, second)]
-    names = dict.fromkeys([*sides[0], *sides[1]])
-    rows = [(name, sides[0].get(name, "–"), sides[1].get(name, "–")) for name in names]
-    return [row for row in rows if row[1] != row[2]]
+    """Return (name, value in the first, value in the second) of every setting, input and version that differs.
+
+    The evaluation comes first; a stage that only one of the runs has is one row.
+    """
+    rows = []
+    stages = dict.fromkeys([STAGE, *first.bodies, *second.bodies])
+    for stage in stages:
+        bodies = [evaluation.bodies.get(stage) for evaluation in (first, second)]
+        if bodies[0] is None or bodies[1] is None:
+            rows.append((stage, *("not there" if body is None else "finished" for body in bodies)))
+            continue
+        sides = [dict(_flat(body)) for body in bodies if body is not None]
+        names = dict.fromkeys([*sides[0], *sides[1]])
+        rows += [(f"{stage}: {name}", sides[0].get(name, "–"), sides[1].get(name, "–")) for name in names]
+    return [(name, one, other) for name, one, other in rows if one != other]
 
 
 def _stages(run: Path) -> dict[str, Mapping[str, Any]]:
@@ -141,21 +156,17 @@ def _stages(run: Path) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _flat(bodies: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    for stage, body in bodies.items():
-        values = {
-            **{f"config.{key}": value for key, value in (body.get("config") or {}).items()},
-            "seed": body.get("seed"),
-            "preset": body.get("preset"),
-            "commit": (body.get("git") or {}).get("commit"),
-            "python": body.get("python"),
-            **{f"package {name}": version for name, version in (body.get("packages") or {}).items()},
-        }
-        for key, value in values.items():
-            if isinstance(value, dict):
-                yield from ((f"{stage}: {key}.{name}", str(inner)) for name, inner in value.items())
-            else:
-                yield f"{stage}: {key}", str(value)
+def _flat(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (name, value) of everything that a stage was made with."""
+    yield from ((name, str(body.get(name))) for name in ("seed", "preset", "python"))
+    yield "commit", str((body.get("git") or {}).get("commit"))
+    yield from ((f"input {name}", str(value)) for name, value in (body.get("inputs") or {}).items())
+    yield from ((f"package {name}", str(version)) for name, version in (body.get("packages") or {}).items())
+    for key, value in (body.get("config") or {}).items():
+        if isinstance(value, dict):
+            yield from ((f"{key}.{name}", str(inner)) for name, inner in value.items())
+        else:
+            yield key, str(value)
 
 
 def _common(

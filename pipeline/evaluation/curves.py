@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.evaluation.figures import STYLE, Picture, data_uri
+from pipeline.evaluation.figures import STYLE, Picture, data_uri, robot_colour
 from pipeline.evaluation.results import TextTable, percent
 
 NAMES = ("success", "collision", "timeout")
@@ -80,7 +80,8 @@ def draw(curves: Mapping[str, Curve], *, names: Sequence[str], axis: str) -> Fig
     for axes, name in zip(panels, names, strict=True):
         for robot, rows in curves.items():
             shown = [row for row in rows if name in row and axis in row]
-            axes.plot([scale * row[axis] for row in shown], [100.0 * row[name] for row in shown], label=robot, lw=1.5)
+            x, rate = [scale * row[axis] for row in shown], [100.0 * row[name] for row in shown]
+            axes.plot(x, rate, label=robot, color=robot_colour(robot), linewidth=1.3)
             if name == "success":
                 _mark_aim(axes, shown, axis=axis)
         axes.set_ylim(0, 100)

@@ -11,8 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
+from embodiments import registry as robots
 from embodiments.spaces import SLABS_M
 from pipeline.evaluation.summary import ALL, Cell
+from pipeline.presets import DEFAULT_ROBOTS
 from scenes.scene import Scene
 
 ENDING_COLOURS = {
@@ -139,6 +141,12 @@ def map_of_tracks(scene: Scene, tracks: Sequence[Track], *, margin_m: float = 1.
     draw_start(axes, tracks[0].start_w)
     draw_goal(axes, tracks[0].goal_w)
     return figure
+
+
+def robot_colour(name: str) -> str:
+    """Return a robot's colour, the same in every figure."""
+    names = [*DEFAULT_ROBOTS, *(robot for robot in robots.names() if robot not in DEFAULT_ROBOTS)]
+    return f"C{names.index(name) % 10}" if name in names else "#666666"
 
 
 def draw_scene(axes: Axes, scene: Scene, *, window: Window | None = None, as_pixels: bool = False) -> None:

@@ -67,7 +67,8 @@ def of_whole_maps(traces: Traces, *, route: str) -> list[Picture]:
         ran = [agent for agent in WHOLE_MAP_AGENTS if (here & (traces["agent"] == agent)).any()]
         agent = ran[0] if ran else str(traces["agent"][here][0]) if here.any() else ""
         tracks = list(_tracks(traces, [int(row) for row in np.flatnonzero(here & (traces["agent"] == agent))]))
-        said = f"{len(tracks)} ways of {agent}, {route} route" if tracks else "no way on this route"
+        ways = "1 way" if len(tracks) == 1 else f"{len(tracks)} ways"
+        said = f"{ways} of {agent}, {route} route; axes and origin are the map's own"
         pictures.append(Picture(source=_whole_map(scene, tracks), caption=f"{name}: {said}"))
     return pictures
 

@@ -122,12 +122,15 @@ def stage_entries(folders: Mapping[str, Path]) -> list[StageEntry]:
 
 
 def _bars(summary: results.Summary) -> list[Picture]:
+    """Return all robots together on every route, and each of them on the first."""
+    first = results.routes(summary)[0]
     pictures = []
     for route in results.routes(summary):
         rows = [cell for cell in summary["pooled"] if cell["route"] == route]
         for robot in sorted(dict.fromkeys(cell["embodiment"] for cell in rows), key=lambda name: name != ALL):
-            source = figures.data_uri(figures.success_by_agent(rows, robot=robot))
-            pictures.append(Picture(source=source, caption=f"{results.robot_name(robot)}, {route} route"))
+            if robot == ALL or route == first:
+                source = figures.data_uri(figures.success_by_agent(rows, robot=robot))
+                pictures.append(Picture(source=source, caption=f"{results.robot_name(robot)}, {route} route"))
     return pictures
 
 

@@ -158,11 +158,11 @@ def published_table() -> TextTable:
     steps = ", ".join(f"{agent} is its {name}" for agent, name in published.AGENTS.items() if name.lower() != agent)
     return TextTable(
         title="Published elsewhere: COMPASS, success in %",
-        head=("robot", *published.AGENTS, "generalist's time s"),
+        head=("robot", *published.AGENTS, "time s"),
         rows=tuple(body),
         note="From arXiv 2502.16372: other robots and limits, other scenes, another simulator (Isaac Sim), RGB and no "
-        f"depth, 640 episodes per cell, straight route, means over four scenes; {steps}. Not measured here, and not "
-        "comparable number by number.",
+        f"depth, 640 episodes per cell, straight route, means over four scenes; {steps}; time is the generalist's. Not "
+        "measured here, and not comparable number by number.",
     )
 
 
