@@ -118,10 +118,10 @@ def differences(first: Evaluation, second: Evaluation) -> list[Difference]:
             robots = [(str(name), pair) for (name,), pair in _common(*both, ["embodiment"])]
             for robot, pair in ([(ALL, both)] if len(robots) > 1 else []) + robots:
                 different = _why_unpaired(first, second, *pair)
-                where = {"embodiment": robot, "agent": str(agent), "route": str(route), "unpaired": different}
-                result += [
-                    Difference(metric=metric, **where, **_measure(*pair, metric, different)) for metric in METRICS
-                ]
+                where: dict[str, Any] = {"embodiment": robot, "agent": str(agent), "route": str(route)}
+                for metric in METRICS:
+                    measured = _measure(*pair, metric, different)
+                    result.append(Difference(**where, metric=metric, unpaired=different, **measured))
     if not result:
         raise ValueError(f"nothing to compare: {first.name} has {_has(first)}; {second.name} has {_has(second)}.")
     return result

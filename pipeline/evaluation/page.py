@@ -73,7 +73,8 @@ def gaits(folder: Path) -> results.TextTable:
     """Return what the cards of the gaits say was measured."""
     cards = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     cards = {name: card for name, card in cards.items() if card.get("measured")}
-    keys = list(dict.fromkeys(key for card in cards.values() for key in card["measured"]))
+    figures_of = {key: value for card in cards.values() for key, value in card["measured"].items()}
+    keys = [key for key, value in figures_of.items() if results.is_number(value)]
     rows = [
         (name, _minutes(card), *(_figure(card["measured"].get(key)) for key in keys)) for name, card in cards.items()
     ]

@@ -75,10 +75,10 @@ def rate_difference(first: int, second: int, *, totals: tuple[int, int]) -> Inte
 
     Source: Newcombe 1998, "Interval estimation for the difference between independent proportions", method 10.
     """
-    intervals = wilson(first, total=totals[0]), wilson(second, total=totals[1])
-    if intervals[0] is None or intervals[1] is None:
+    interval_1, interval_2 = wilson(first, total=totals[0]), wilson(second, total=totals[1])
+    if interval_1 is None or interval_2 is None:
         return None
-    (low_1, high_1), (low_2, high_2) = intervals
+    (low_1, high_1), (low_2, high_2) = interval_1, interval_2
     rate_1, rate_2 = first / totals[0], second / totals[1]
     below = math.hypot(rate_1 - low_1, high_2 - rate_2)
     above = math.hypot(high_1 - rate_1, rate_2 - low_2)
