@@ -1,5 +1,6 @@
 """Two runs side by side: the numbers by hand, paired only where the episodes are the same, clear words where not."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -21,13 +22,13 @@ def write(
     success: dict[str, list[int]],
     *,
     seed: int = 0,
-    scene: str = "office",
+    scenes: tuple[str, ...] = ("office",),
     route: str = "straight",
     **facts,
 ) -> Path:
     """Publish an evaluation of one agent whose n-th episode, in scene n, ended as told."""
     tables = []
-    for robot, ends in success.items():
+    for scene, (robot, ends) in itertools.product(scenes, success.items()):
         count = np.arange(len(ends))
         columns = dict.fromkeys(EPISODE_COLUMNS, 0.0) | {
             "embodiment": robot,
@@ -47,7 +48,7 @@ def write(
     folder.mkdir(parents=True)
     pd.concat(tables).to_parquet(folder / "episodes.parquet", index=False)
     (folder / "summary.json").write_text(json.dumps({"cells": [{"split": "test", "seed": seed}]}))
-    config = {"seed": seed, "scenes": [scene]}
+    config = {"seed": seed, "scenes": list(scenes)}
     manifest.write(folder, {"stage": "evaluate_policy", "key": "k", "config": config, "seed": seed})
     return folder
 
@@ -105,8 +106,13 @@ def test_episodes_that_start_elsewhere_are_not_paired(tmp_path: Path) -> None:
     assert "start or end elsewhere" in found["tiago", "success"].unpaired
 
 
-def test_only_common_scenes_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = write(tmp_path / "a", A), write(tmp_path / "b", B, scene="clutter")
+def test_only_common_scenes_are_compared(tmp_path: Path) -> None:
+    found = rows(write(tmp_path / "a", A), write(tmp_path / "b", B, seed=1, scenes=("office", "clutter")))
+    assert found["tiago", "success"].episodes == (4, 4)
+
+
+def test_nothing_in_common_says_what_either_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = write(tmp_path / "a", A), write(tmp_path / "b", B, scenes=("clutter",))
     assert cli.main(["compare", str(first), str(second), "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "scene office" in error and "scene clutter" in error

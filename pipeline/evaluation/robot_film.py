@@ -145,18 +145,14 @@ def _looks(parts: RobotParts) -> list[Prop]:
 def _furniture(scene: Scene) -> list[Prop]:
     """Return what stands in a scene, one prop per class; the ground is the simulator's own."""
     mesh = to_mesh(scene)
-    props = []
-    for semantic in np.unique(mesh.semantic[mesh.semantic != FLOOR]):
-        triangles = mesh.triangles[mesh.semantic == semantic].astype(np.int64)
-        used, renumbered = np.unique(triangles, return_inverse=True)
-        props.append(
-            Prop(
-                vertices_m=mesh.vertices_w_m[used],
-                triangles=renumbered.reshape(-1, 3),
-                rgb=_rgb(SEMANTIC_COLOURS[semantic]),
-            )
+    return [
+        Prop(
+            vertices_m=mesh.vertices_w_m,
+            triangles=mesh.triangles[mesh.semantic == semantic],
+            rgb=_rgb(SEMANTIC_COLOURS[semantic]),
         )
-    return props
+        for semantic in np.unique(mesh.semantic[mesh.semantic != FLOOR])
+    ]
 
 
 def _goal_prop(goal_w: np.ndarray) -> Prop:
