@@ -78,3 +78,24 @@ def test_same_seed_same_interval() -> None:
     values = np.random.default_rng(3).random(50)
     first = statistics.mean_interval(values, clusters=np.arange(50), seed=5)
     assert first == statistics.mean_interval(values, clusters=np.arange(50), seed=5)
+
+
+def test_newcombe_against_the_published_example() -> None:
+    # Newcombe 1998, table II, case a, method 10: 56/70 - 48/80 = 0.2, interval 0.0524 to 0.3339
+    assert statistics.rate_difference(56, 48, totals=(70, 80)) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    assert statistics.rate_difference(0, 0, totals=(0, 10)) is None
+
+
+def test_independent_difference_is_centred_and_wider_than_a_paired_one() -> None:
+    rng = np.random.default_rng(0)
+    scene = np.arange(200)
+    first = rng.normal(size=200)
+    second = first - 0.5
+    interval = statistics.independent_difference(first, second, clusters=(scene, scene))
+    paired = statistics.paired_difference(first, second, clusters=scene)
+    assert interval is not None and paired is not None and paired[1] is not None
+    assert interval[0] < 0.5 < interval[1]
+    # two independent means of 200 values with unit spread: 2 x 1.96 x sqrt(2 / 200)
+    assert interval[1] - interval[0] == pytest.approx(2 * 1.96 * np.sqrt(2 / 200), rel=0.15)
+    assert paired[1][1] - paired[1][0] < 1e-6
+    assert statistics.independent_difference(first, second, clusters=(scene, 0 * scene)) is None

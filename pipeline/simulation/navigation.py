@@ -18,6 +18,7 @@ from pipeline.simulation.depth_camera import DepthCamera
 from pipeline.simulation.drives import make_drive
 from pipeline.simulation.episodes import SUCCESS_RADIUS_M, EpisodeSet, SceneFields
 from pipeline.simulation.fields import FieldBank
+from pipeline.simulation.film_set import FilmSet
 from pipeline.simulation.observation import (
     Observation,
     goal_in_body,
@@ -80,6 +81,7 @@ class NavigationEnvironment:
         num_envs: int,
         device: str = "cpu",
         seed: int = 0,
+        film_set: FilmSet | None = None,
     ) -> None:
         """Build physics, ray caster and fields; call ``reset`` before the first step."""
         self.embodiment, self.config, self.num_envs, self.device = embodiment, config, num_envs, device
@@ -87,7 +89,12 @@ class NavigationEnvironment:
         self._generator = torch.Generator(device=device).manual_seed(seed)
         block = config.randomisation
         self.physics = RobotPhysics(
-            embodiment, num_envs=num_envs, device=device, seed=seed, randomisable=block.physical
+            embodiment,
+            num_envs=num_envs,
+            device=device,
+            seed=seed,
+            randomisable=block.physical,
+            film_set=film_set,
         )
         self._drive = make_drive(embodiment, self.physics)
         self.body = BodyBatch(embodiment, num_envs=num_envs, block=block, generator=self._generator, device=device)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from embodiments.embodiment import DifferentialDrive, Embodiment, GaitDrive
+from pipeline.simulation.film_set import FilmSet
 from pipeline.simulation.robot_model import build_urdf, driven_joints, neutral_mesh, standing_height_m
 
 GROUND_FRICTION = 0.01
@@ -45,12 +46,14 @@ class RobotPhysics:
         seed: int = 0,
         randomisable: bool = False,
         extra_meshes: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
+        film_set: FilmSet | None = None,
     ) -> None:
         """Build the scene; the first one on a machine compiles for about a minute.
 
         Args:
             randomisable: Keep masses and gains per environment, which ``randomise`` needs and which costs some speed.
             extra_meshes: Fixed meshes, each (vertices_w (V, 3) [m], triangles (F, 3)), that the whole body can touch.
+            film_set: What a camera is to see; without it nothing is drawn.
 
         Raises:
             FileNotFoundError: If the package with the robot's model is not installed.
@@ -72,6 +75,7 @@ class RobotPhysics:
                 enable_self_collision=False, batch_links_info=randomisable, batch_dofs_info=randomisable
             ),
             profiling_options=gs.options.ProfilingOptions(show_FPS=False),
+            vis_options=film_set.options(gs) if film_set else None,
             show_viewer=False,
         )
         rigid = gs.materials.Rigid
@@ -80,8 +84,12 @@ class RobotPhysics:
             self._scene.add_entity(_fixed_mesh(gs, vertices, triangles), material=rigid(friction=GROUND_FRICTION))
         wheeled = isinstance(embodiment.drive, DifferentialDrive)
         armature = embodiment.drive.armature_kgm2
+        urdf = build_urdf(embodiment, all_links_collide=bool(extra_meshes))
+        if film_set is not None:
+            film_set.dress(urdf)
+            film_set.furnish(gs, self._scene)
         morph = gs.morphs.URDF(
-            file=build_urdf(embodiment, all_links_collide=bool(extra_meshes)),
+            file=urdf,
             links_to_keep=embodiment.model.keep_links,
             default_armature=armature if isinstance(armature, float) else 0.01,
         )
