@@ -111,9 +111,10 @@ def main(config: Config) -> None:
         _write_events(figures, config.out / "tensorboard")
     print(robustness_summary.table(figures["sweeps"]))
     for entry in figures["worst_case"]:
+        again = entry["confirmed"]["success"]
         print(
             f"{entry['embodiment']}: over {entry['population'] * entry['iterations']} points mean {entry['mean']:.1%}, "
-            f"10th percentile {entry['p10']:.1%}, worst {entry['worst']:.1%}, run again {entry['confirmed']['success']:.1%}"
+            f"10th percentile {entry['p10']:.1%}, worst {entry['worst']:.1%}, run again {again:.1%}"
         )
 
 

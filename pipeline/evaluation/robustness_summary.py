@@ -1,4 +1,4 @@
-"""From one row per disturbed episode to ``robustness.json``: rates, the share kept of the undisturbed rate, worst case."""
+"""From one row per disturbed episode to ``robustness.json``: rates, what is kept of the undisturbed one, worst."""
 
 from collections.abc import Sequence
 from typing import Any
