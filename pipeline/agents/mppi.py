@@ -1,8 +1,8 @@
 """A classical controller that sees what the policies see: model predictive path integral control on the drawn map.
 
 The map is the planner's own (``world_model.local_map``). Each control step the library samples sequences of shares,
-rolls a unicycle (or, with a lateral limit, a holonomic body) out under the robot's own limits and weighs the sequences by
-their cost; ``MPPI_Batched`` does it for all environments in one batch. In the last half metre the driving law of the
+rolls a unicycle (or, with a lateral limit, a holonomic body) out under the robot's own limits and weighs the sequences
+by their cost; ``MPPI_Batched`` does it for all environments in one batch. In the last half metre the driving law of the
 scripted agents parks: a mean over samples does not come to rest within 0.1 rad.
 
 Source: Williams et al. 2017, "Information Theoretic MPC for Model-Based Reinforcement Learning"; pytorch-mppi 0.9.1.
@@ -28,7 +28,7 @@ KNOTS, KNOT_STEPS = 10, 2
 SIGMA = (0.5, 0.3, 0.6)
 """Standard deviation of the sampled shares"""
 TEMPERATURE = 0.1
-"""In seconds of driving, as all costs are: metres of cost to go at top speed. A slow body weighs its small steps alike."""
+"""In seconds of driving, as all costs are (metres of cost to go at top speed): slow bodies weigh small steps alike."""
 COMFORT_M = 0.25
 NEAR_WEIGHT, HIT_WEIGHT = 0.5, 4.0
 """Of a knot within ``COMFORT_M`` of something, and of one that touches it"""
