@@ -56,8 +56,9 @@ def test_figures_recomputed_from_the_rows(rows: pd.DataFrame) -> None:
     found = robustness_summary.summarise(rows)
     clean = rows[rows["part"] == CLEAN].set_index("episode")["success"]
     assert found["clean"]["go2"]["success"] == pytest.approx(clean.mean())
-    assert [entry["level"] for entry in found["sweeps"]] == [0.1, 0.2, 0.3]
-    for entry in found["sweeps"]:
+    assert [entry["level"] for entry in found["sweeps"]] == [0.0, 0.1, 0.2, 0.3]
+    assert found["sweeps"][0]["success"] == clean.mean() and found["sweeps"][0]["kept_ci95"] == [1.0, 1.0]
+    for entry in found["sweeps"][1:]:
         mine = rows[(rows["part"] == "latency") & np.isclose(rows["factor_latency"], entry["level"])]
         assert entry["episodes"] == len(mine) == 24
         assert entry["success"] == pytest.approx(mine["success"].mean())
@@ -78,7 +79,7 @@ def test_figures_recomputed_from_the_rows(rows: pd.DataFrame) -> None:
 def test_nothing_is_kept_of_nothing(rows: pd.DataFrame) -> None:
     rows.loc[rows["part"] == CLEAN, "success"] = False
     found = robustness_summary.summarise(rows)
-    assert found["sweeps"][0]["kept"] is None and found["worst_case"][0]["kept_worst"] is None
+    assert found["sweeps"][1]["kept"] is None and found["worst_case"][0]["kept_worst"] is None
 
 
 def test_mistakes_are_named() -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.evaluation import statistics
 from pipeline.evaluation.robustness_runner import CLEAN, CONFIRM, SEARCH
-from pipeline.simulation.disturbance import FACTORS, NAMES
+from pipeline.simulation.disturbance import FACTORS, NAMES, Factor
 
 Entry = dict[str, Any]
 KEYS = ["scene", "scene_seed", "episode"]
@@ -22,28 +22,32 @@ def summarise(rows: pd.DataFrame) -> dict[str, Any]:
         rows: As ``robustness_runner.read`` returns them.
 
     Returns:
-        ``clean`` (embodiment -> rate), ``sweeps`` (one entry per embodiment, factor and level) and ``worst_case`` (one
-        entry per embodiment that was searched).
+        ``clean`` (embodiment -> rate), ``sweeps`` (one entry per embodiment, factor and level, the neutral one too) and
+        ``worst_case`` (one entry per embodiment that was searched).
     """
     found: dict[str, Any] = {"clean": {}, "sweeps": [], "worst_case": []}
     for robot, mine in rows.groupby("embodiment", sort=False):
         clean = mine[mine["part"] == CLEAN]
         found["clean"][str(robot)] = _rate(clean)
         for factor in FACTORS:
-            swept = mine[mine["part"] == factor.name]
-            for _, group in swept.groupby("point", sort=True):
-                where = {
-                    "embodiment": str(robot),
-                    "factor": factor.name,
-                    "unit": factor.unit,
-                    "neutral": factor.neutral,
-                    "level": _short(group[f"factor_{factor.name}"].iloc[0]),
-                }
-                found["sweeps"].append(where | _rate(group) | _kept(group, clean))
+            found["sweeps"] += _sweep(str(robot), factor, mine[mine["part"] == factor.name], clean)
         searched = mine[mine["part"].str.startswith(f"{SEARCH}_")]
         if len(searched):
             found["worst_case"].append(_worst(str(robot), searched, mine[mine["part"] == CONFIRM], clean))
     return found
+
+
+def _sweep(robot: str, factor: Factor, swept: pd.DataFrame, clean: pd.DataFrame) -> list[Entry]:
+    """Return one entry per level of a factor, in their order, the undisturbed one among them; none if not swept."""
+    if swept.empty:
+        return []
+    column = f"factor_{factor.name}"
+    entries = []
+    for _, group in pd.concat([swept, clean]).groupby(column, sort=True):
+        where = {"embodiment": robot, "factor": factor.name, "unit": factor.unit, "neutral": factor.neutral}
+        where["level"] = _short(group[column].iloc[0])
+        entries.append(where | _rate(group) | _kept(group, clean))
+    return entries
 
 
 def _rate(group: pd.DataFrame) -> Entry:

@@ -75,8 +75,8 @@ FACTORS: tuple[Factor, ...] = (
         unit="share",
         neutral=0.0,
         low=0.0,
-        high=0.7,
-        levels=(0.1, 0.3, 0.5, 0.7),
+        high=0.3,
+        levels=(0.02, 0.05, 0.1, 0.3),
         meaning="further share of the depth pixels that are lost, anywhere in the image",
     ),
     Factor(

@@ -73,11 +73,12 @@ class Person:
         fits = (room(centre_w[:, None])[:, 0] > RADIUS_M) & (from_start_m(along_m) > START_CLEAR_M)
         there = fits & (speed_mps >= LEAST_SPEED_MPS)
         self.present = torch.where(mask, there, self.present)
-        for name, value in (("_centre_w", centre_w), ("_across_w", across_w)):
-            setattr(self, name, torch.where(mask[:, None], value, getattr(self, name)))
-        fresh = {"_along_m": along_m, "_low_m": low_m, "_high_m": high_m, "_velocity_mps": speed_mps}
-        for name, value in fresh.items():
-            setattr(self, name, torch.where(mask, value, getattr(self, name)))
+        self._centre_w = torch.where(mask[:, None], centre_w, self._centre_w)
+        self._across_w = torch.where(mask[:, None], across_w, self._across_w)
+        self._along_m = torch.where(mask, along_m, self._along_m)
+        self._low_m = torch.where(mask, low_m, self._low_m)
+        self._high_m = torch.where(mask, high_m, self._high_m)
+        self._velocity_mps = torch.where(mask, speed_mps, self._velocity_mps)
 
     def pass_by(self, body: BodyBatch, passed_w: torch.Tensor) -> torch.Tensor:
         """Walk on for one control step and return the least room (B,) to the robot's outline in it, inf without him.
