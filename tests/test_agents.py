@@ -165,6 +165,18 @@ def test_mppi_does_not_drive_into_what_it_sees() -> None:
     assert closest_m[10.0] < 8.0
 
 
+def test_mppi_begins_anew_where_everybody_does() -> None:
+    agent = mppi.make(num_envs=2, device="cpu", seed=0)
+    first, second = [], []
+    for shares in (first, second):
+        body = Body(descriptor_of("gait", batch=2), 0.05, torch.zeros(2, 3), torch.full((2, 3), 3.0))
+        agent.reset(torch.ones(2, dtype=torch.bool))
+        for _ in range(3):
+            shares.append(agent.act(body.observe(), privileged))
+            body.step(shares[-1])
+    assert torch.equal(torch.stack(first), torch.stack(second))
+
+
 def test_mppi_forgets_only_where_an_episode_begins() -> None:
     body = Body(descriptor_of("fast_wheels", batch=2), 0.05, torch.zeros(2, 3), torch.full((2, 3), 3.0))
     agent = mppi.make(num_envs=2, device="cpu", seed=0)

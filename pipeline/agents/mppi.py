@@ -8,7 +8,6 @@ scripted agents parks: a mean over samples does not come to rest within 0.1 rad.
 Source: Williams et al. 2017, "Information Theoretic MPC for Model-Based Reinforcement Learning"; pytorch-mppi 0.9.1.
 """
 
-import math
 from typing import Literal
 
 import torch
@@ -18,7 +17,7 @@ from embodiments.limits import active_dimensions, project, shares_to_command
 from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, LIMIT_FIELDS, OUTLINE_SLICE, SLABS_M
 from pipeline.agents.agent import Privileged
 from pipeline.agents.driving import DrivingLaw
-from pipeline.simulation.observation import Observation
+from pipeline.simulation.observation import Observation, wrap_angle
 from world_model import local_map
 from world_model.obstacle_points import obstacle_points
 
@@ -32,8 +31,8 @@ TEMPERATURE = 0.1
 COMFORT_M = 0.25
 NEAR_WEIGHT, HIT_WEIGHT = 0.5, 4.0
 """Of a knot within ``COMFORT_M`` of something, and of one that touches it"""
-HEADING_WEIGHT = 0.4
-"""Of the last knot's heading against the way"""
+HEADING_WEIGHT = 0.5
+"""Of the time that turning from the last knot's heading into the way would take"""
 REVERSE_WEIGHT, LATERAL_WEIGHT = 1.0, 0.3
 """Of top speed where the camera does not look, per knot"""
 PARK_M, UNPARK_M = 0.4, 0.6
@@ -51,7 +50,7 @@ class MppiAgent:
         self._parks = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._num_envs, self._steps = num_envs, 0
         limit = torch.ones(COMMAND_SIZE, device=device)
-        torch.manual_seed(seed)  # the library draws from torch's own generator
+        self._seed = seed
         self._mppi = MPPI_Batched(
             self._roll,
             self._cost,
@@ -69,7 +68,14 @@ class MppiAgent:
         self._mppi.U.zero_()
 
     def reset(self, mask: torch.Tensor) -> None:
-        """Forget what was remembered for the environments in ``mask`` (B,)."""
+        """Forget what was remembered for the environments in ``mask`` (B,).
+
+        Where all begin, so does the noise, so that no result depends on what was driven before: the library draws from
+        torch's own generator.
+        """
+        if bool(mask.all()):
+            torch.manual_seed(self._seed)
+            self._steps = 0
         self._law.reset(mask)
         self._map = self._map.masked_fill(mask[:, None], 0.0)
         self._mppi.U[mask] = 0.0
@@ -98,6 +104,7 @@ class MppiAgent:
         self._total_m, self._distance_m = local_map.total_m(drawn, goal_b), local_map.distance_m(drawn)
         self._descriptor = embodiment[:, None]  # (B, 1, E)
         self._forward_mps = embodiment[:, LIMIT_FIELDS.index("forward_mps"), None]
+        self._yaw_rate_radps = embodiment[:, LIMIT_FIELDS.index("yaw_rate_radps"), None]
         way_b = local_map.target_b(drawn, goal_b)
         self._way_rad = (torch.atan2(way_b[:, 1], way_b[:, 0]) + drawn.pose[:, 2])[:, None]
         extents = embodiment[:, OUTLINE_SLICE].unflatten(-1, (len(SLABS_M), 3)).amax(dim=1)  # front, rear, half width
@@ -128,8 +135,8 @@ class MppiAgent:
         to_go_s = local_map.look_up(self._total_m, pose[..., :2]) / self._forward_mps
         if knot < KNOTS - 1:
             return (cost + to_go_s / KNOTS).view(-1)
-        astray = 1.0 - torch.cos(pose[..., 2] - self._way_rad)
-        return (cost + to_go_s + HEADING_WEIGHT * astray).view(-1)
+        turn_s = wrap_angle(pose[..., 2] - self._way_rad).abs() / self._yaw_rate_radps
+        return (cost + to_go_s + HEADING_WEIGHT * turn_s).view(-1)
 
     def _room_m(self, pose: torch.Tensor) -> torch.Tensor:
         """Return the room (B, K) around the body's outline, a capsule along its axis."""
@@ -146,7 +153,7 @@ def _moved(pose: torch.Tensor, command: torch.Tensor) -> torch.Tensor:
     cos, sin = middle.cos(), middle.sin()
     x = pose[..., 0] + cos * step[..., 0] - sin * step[..., 1]
     y = pose[..., 1] + sin * step[..., 0] + cos * step[..., 1]
-    return torch.stack([x, y, torch.remainder(pose[..., 2] + step[..., 2] + math.pi, 2.0 * math.pi) - math.pi], dim=-1)
+    return torch.stack([x, y, pose[..., 2] + step[..., 2]], dim=-1)
 
 
 def make(*, num_envs: int, device: str, seed: int) -> MppiAgent:
