@@ -122,6 +122,8 @@ def _agent(config: Config) -> str:
     """Return the agent's id, having checked what the user asked for."""
     if (config.policy is None) == (config.agent == ""):
         raise ValueError("evaluate_robustness needs either --policy FILE.onnx or --agent NAME.")
+    if not (config.embodiments and config.scenes):
+        raise ValueError("evaluate_robustness needs a robot and a scene.")
     for name in config.factors:
         if name not in NAMES:
             raise ValueError(unknown("factor", name, NAMES))

@@ -87,6 +87,7 @@ def test_mistakes_are_named() -> None:
     for wrong, what in (
         (config(), "either --policy"),
         (config(agent="planner", factors=("latncy",)), "did you mean 'latency'"),
+        (config(agent="planner", embodiments=()), "needs a robot"),
         (config(agent="planer"), "did you mean 'planner'"),
         (config(agent="generalist"), "has weights"),
         (config(agent="planner", search_reach=0.0), "must lie in"),
@@ -124,83 +125,81 @@ def test_a_job_survives_its_file(tmp_path: Path) -> None:
     assert job_in(tmp_path).part_names() == [CLEAN, "speed_scale", "search_0", CONFIRM]
 
 
+LEVELS = {
+    "mass": 1.5,
+    "friction": 0.3,
+    "latency": 0.3,
+    "speed_scale": 0.5,
+    "pose_bias": 0.3,
+    "heading_bias": 0.1,
+    "camera_height": 0.1,
+}
+
+
 def run_disturbed(folder: str) -> dict[str, Any]:
-    """Run a small robustness evaluation, then look at single factors. Runs in a process of its own."""
+    """Run a small robustness evaluation, then single factors, in one simulation. Runs in a process of its own."""
     from pipeline.evaluation import robustness_runner
 
     torch.set_num_threads(1)
     job = job_in(Path(folder))
+    course = robustness_runner._Course(job)
+    environment = course._environment
+    log: dict[str, Any] = {"untouched": look(environment)}
+    for name, level in LEVELS.items():
+        environment.disturb(np.tile(one_factor(name, level), (ENVS, 1)), np.arange(ENVS))
+        log[name] = look(environment)
+    environment.disturb(np.tile(NEUTRAL, (ENVS, 1)), np.arange(ENVS))
+    log["neutral"] = look(environment)
+    robustness_runner._Course = lambda _: course  # type: ignore[assignment, misc]
     robustness_runner.evaluate(job)
-    log: dict[str, Any] = {"rows": robustness_runner.read([job]).to_dict("list")}
-    written = [job.part(name).stat().st_mtime_ns for name in job.part_names()]
-    robustness_runner.evaluate(job)  # everything is there: builds no second simulation, which would be refused
-    log["untouched"] = written == [job.part(name).stat().st_mtime_ns for name in job.part_names()]
+    log["rows"] = robustness_runner.read([job]).to_dict("list")
+    robustness_runner._Course = None  # type: ignore[assignment, misc]
+    robustness_runner.evaluate(job)  # everything is there: nothing is built
     return log
 
 
-def look_at_factors(names: tuple[str, ...]) -> dict[str, Any]:
-    """Drive the same commands with one factor after the other. Runs in a process of its own."""
-    from embodiments import registry
-    from pipeline.simulation.navigation import NavigationConfig
-    from pipeline.simulation.task import build_task, make_environment
-    from scenes.registry import generate
-
-    torch.set_num_threads(1)
-    scenes = [generate("clutter", split="train", index=index) for index in range(ENVS)]
-    task = build_task(registry.get("tiago"), scenes, protocol="compass", per_scene=1, route="planned", seed=3)
-    environment = make_environment(task, config=NavigationConfig(disturbable=bool(names)), num_envs=ENVS, seed=0)
-    log: dict[str, Any] = {}
-    for name in names or ("undisturbable",):
-        if names:
-            level = {"neutral": ("mass", 1.0), "latency": (name, 0.3), "speed_scale": (name, 0.5), "mass": (name, 1.5)}
-            level |= {"pose_bias": (name, 0.3), "heading_bias": (name, 0.1), "camera_height": (name, 0.1)}
-            level |= {"pose_drift": (name, 0.2), "friction": (name, 0.3), "camera_pitch": (name, 0.1)}
-            environment.disturb(np.tile(one_factor(*level[name]), (ENVS, 1)), np.arange(ENVS))
-        environment.assign(torch.arange(ENVS)[:, None])
-        environment.reseed(0)
-        step = environment.reset()
-        first_goal, first_depth = step.observation.goal_b.numpy().copy(), step.observation.depth_m.numpy().copy()
-        poses, velocities = [], []
-        for _ in range(12):
-            step = environment.step(torch.tensor([[0.0, 0.0, 0.6]]).expand(ENVS, 3))
-            poses.append(environment.pose_w.numpy().copy())
-            velocities.append(step.observation.velocity_b.numpy().copy())
-        log[name] = {
-            "pose": np.stack(poses),
-            "velocity": np.stack(velocities),
-            "goal": first_goal,
-            "last_goal": step.observation.goal_b.numpy().copy(),
-            "depth": first_depth,
-            "told": step.observation.embodiment.numpy().copy(),
-            "mass": environment.physics._robot.get_links_mass()
-            .reshape(-1, environment.physics._robot.n_links)[0, 0]
-            .item(),
-        }
-    return log
-
-
-TRIED = ("neutral", "latency", "speed_scale", "pose_bias", "heading_bias", "camera_height", "mass", "friction")
+def look(environment: Any) -> dict[str, Any]:
+    """Turn on the spot for a while; return what happened and what was seen."""
+    environment.assign(torch.arange(ENVS)[:, None])
+    environment.reseed(0)
+    step = environment.reset()
+    seen, poses, velocities = step.observation, [], []
+    for _ in range(12):
+        step = environment.step(torch.tensor([[0.0, 0.0, 0.6]]).expand(ENVS, 3))
+        poses.append(environment.pose_w.numpy().copy())
+        velocities.append(step.observation.velocity_b.numpy().copy())
+    robot = environment.physics._robot
+    return {
+        "pose": np.stack(poses),
+        "velocity": np.stack(velocities),
+        "goal": seen.goal_b.numpy().copy(),
+        "last_goal": step.observation.goal_b.numpy().copy(),
+        "depth": seen.depth_m.numpy().copy(),
+        "told": seen.embodiment.numpy().copy(),
+        "mass": float(robot.get_links_mass([robot.base_link.idx_local]).flatten()[0]),
+    }
 
 
 @pytest.fixture(scope="module")
-def factors() -> dict[str, Any]:
-    return call(look_at_factors, TRIED) | call(look_at_factors, ())
+def factors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    found: dict[str, Any] = call(run_disturbed, str(tmp_path_factory.mktemp("parts")))
+    return found
 
 
-# slow: two simulations, which compile anew where masses are kept per environment
+# slow: a simulation, which compiles anew where masses are kept per environment
 
 
 @pytest.mark.slow
-def test_without_anything_wrong_every_bit_is_as_it_was(factors: dict[str, Any]) -> None:
-    for what in ("pose", "velocity", "goal", "depth"):
-        np.testing.assert_array_equal(factors["neutral"][what], factors["undisturbable"][what], err_msg=what)
+def test_with_neutral_factors_every_bit_is_as_with_none(factors: dict[str, Any]) -> None:
+    for what in ("pose", "velocity", "goal", "last_goal", "depth", "told", "mass"):
+        np.testing.assert_array_equal(factors["neutral"][what], factors["untouched"][what], err_msg=what)
 
 
 @pytest.mark.slow
 def test_latency_of_three_control_steps_delays_the_response_by_three(factors: dict[str, Any]) -> None:
     prompt, late = factors["neutral"]["velocity"][..., 2], factors["latency"]["velocity"][..., 2]
     assert np.abs(late[:3]).max() < 0.02 < prompt[0].min()
-    np.testing.assert_allclose(late[3:], prompt[:-3], atol=0.02)
+    np.testing.assert_allclose(late[3:], prompt[:-3], atol=0.05)
 
 
 @pytest.mark.slow
@@ -239,19 +238,13 @@ def test_mass_reaches_the_physics(factors: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_every_point_runs_the_same_episodes_and_is_not_run_again(tmp_path: Path) -> None:
-    log = call(run_disturbed, str(tmp_path))
-    assert log["untouched"]
-    rows = pd.DataFrame(log["rows"])
+def test_every_point_runs_the_same_episodes(factors: dict[str, Any]) -> None:
+    rows = pd.DataFrame(factors["rows"])
     keys = rows.groupby(["part", "point"])[["scene_seed", "episode"]].apply(lambda g: tuple(map(tuple, g.to_numpy())))
     assert keys[CLEAN, 0] == keys["speed_scale", 0] == keys["speed_scale", 3] == keys[CONFIRM, 0]
     assert keys["search_0", 0] == keys["search_0", 1] and len(keys["search_0", 0]) == 2
-    assert sorted(rows.loc[rows["part"] == "speed_scale", "factor_speed_scale"].round(3).unique()) == [
-        0.6,
-        0.8,
-        1.15,
-        1.3,
-    ]
-    slow, clean = (rows[(rows["part"] == p) & (rows["point"] == 0)] for p in ("speed_scale", CLEAN))
+    levels = rows.loc[rows["part"] == "speed_scale", "factor_speed_scale"].round(3).unique()
+    assert sorted(levels) == [0.6, 0.8, 1.15, 1.3]
+    slow, clean = (rows[(rows["part"] == part) & (rows["point"] == 0)] for part in ("speed_scale", CLEAN))
     assert slow["time_s"].mean() > 1.2 * clean["time_s"].mean()
     assert robustness_summary.summarise(rows)["worst_case"][0]["population"] == 2

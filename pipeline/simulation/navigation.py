@@ -53,7 +53,8 @@ class NavigationConfig:
     settle_s: float = 0.0
     """How long an episode goes on after its first success to see whether it settles; 0 in training."""
     disturbable: bool = False
-    """Whether ``disturb`` may be called, which costs some speed."""
+    """Whether ``disturb`` may be called. It costs some speed, and the simulator rounds differently: results are to be
+    compared among such environments."""
 
 
 @dataclass(frozen=True, kw_only=True)
