@@ -176,7 +176,7 @@ def test_nobody_begins_on_top_of_the_robot() -> None:
 
 
 def test_biases_have_the_size_of_their_factor_and_another_direction_every_time() -> None:
-    now = Disturbance(8, device="cpu")
+    now = Disturbance(8, episodes=8, device="cpu")
     values = np.tile(disturbance.one_factor("pose_bias", 0.3), (8, 1))
     values[:, NAMES.index("heading_bias")] = 0.05
     now.load(values, np.arange(8))
@@ -189,7 +189,7 @@ def test_biases_have_the_size_of_their_factor_and_another_direction_every_time()
 
 
 def test_factors_change_only_where_an_episode_begins() -> None:
-    now = Disturbance(2, device="cpu")
+    now = Disturbance(2, episodes=2, device="cpu")
     now.load(np.stack([disturbance.one_factor("mass", 1.5), disturbance.one_factor("mass", 0.7)]), np.arange(2))
     now.begin(torch.tensor([True, False]), torch.tensor([1, 0]))
     np.testing.assert_allclose(now.factor("mass"), [0.7, 1.0])

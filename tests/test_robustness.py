@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
+from embodiments import registry
 from pipeline import evaluate_robustness
 from pipeline.evaluation import robustness_summary
 from pipeline.evaluation.robustness_runner import CLEAN, CONFIRM, RobustnessJob
 from pipeline.simulation.disturbance import NAMES, NEUTRAL, one_factor
 from tests.separate_process import call
+from tests.test_depth_camera import ROWS
 
 ENVS = 4
 
@@ -225,8 +227,13 @@ def test_a_bias_moves_the_goal_that_is_seen_and_not_the_robot(factors: dict[str,
 def test_a_camera_that_sits_higher_is_not_told(factors: dict[str, Any]) -> None:
     clean, higher = factors["neutral"], factors["camera_height"]
     np.testing.assert_array_equal(higher["told"], clean["told"])
-    ground = (clean["depth"] > 0.0) & (clean["depth"] < 9.0) & (higher["depth"] > 0.0)
-    assert np.median((higher["depth"] - clean["depth"])[..., -12:, :][ground[..., -12:, :]]) > 0.05
+    camera = registry.get("tiago").camera
+    fall = np.sin(camera.pitch_rad) - ROWS[:, None] * np.cos(camera.pitch_rad)  # metres down per metre of depth
+    depth = clean["depth"][:, 0]
+    ground = (np.abs(camera.z_m - depth * fall) < 0.03) & (depth > 0.0) & (higher["depth"][:, 0] > 0.0)
+    ratio = (higher["depth"][:, 0] / np.where(ground, depth, 1.0))[ground]
+    assert len(ratio) > 50
+    assert np.median(ratio) == pytest.approx((camera.z_m + LEVELS["camera_height"]) / camera.z_m, rel=0.02)
 
 
 @pytest.mark.slow

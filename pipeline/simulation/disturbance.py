@@ -182,10 +182,10 @@ def unit_bounds() -> tuple[np.ndarray, np.ndarray]:
 class Disturbance:
     """The factors of the episodes that run now, one row per environment, and what follows from them."""
 
-    def __init__(self, num_envs: int, *, device: str) -> None:
-        """Start with nothing wrong anywhere."""
+    def __init__(self, num_envs: int, *, episodes: int, device: str) -> None:
+        """Start with nothing wrong in any of so many episodes."""
         neutral = torch.as_tensor(NEUTRAL, device=device)
-        self._table, self._numbers = neutral[None], torch.zeros(1, dtype=torch.long, device=device)
+        self._table, self._numbers = neutral.repeat(episodes, 1), torch.arange(episodes, device=device)
         self._now = neutral.repeat(num_envs, 1)  # (B, F)
         self._number = torch.zeros(num_envs, dtype=torch.long, device=device)
         self.person = Person(num_envs, device=device)

@@ -99,7 +99,9 @@ class NavigationEnvironment:
         self.camera = DepthCamera(SceneRaycaster(scenes), self.physics, noise_scale=block.depth_noise, seed=seed)
         self._distance = FieldBank([f.distance for f in fields], device=device, dtype=torch.float16)
         self._nearest = self._distance.lowest(self.body.slabs)
-        self.disturbance = Disturbance(num_envs, device=device) if config.disturbable else None
+        self.disturbance: Disturbance | None = None
+        if config.disturbable:
+            self.disturbance = Disturbance(num_envs, episodes=len(episodes), device=device)
         self._tracker = EpisodeTracker(
             num_envs,
             radius_m=SUCCESS_RADIUS_M[episodes.protocol],
