@@ -54,7 +54,7 @@ evaluate: export
 report: evaluate
 	$(call STAGE,report) $(if $(filter report,$(MAKECMDGOALS)),$(ARGS))
 
-# How much of the generalist's success is left when something is wrong; by itself, for it takes as long as the line's end.
+# How much of the generalist's success is left when something is wrong; by itself, a quarter of an hour per robot.
 .PHONY: robustness
 robustness: export
 	$(PYTHON_BIN) -m pipeline evaluate_robustness --policy $(RUN)/export_policy/generalist.onnx --preset $(PRESET) \

@@ -123,13 +123,13 @@ def half_width_m(embodiment: Tensor) -> Tensor:
 
 
 def moved(pose: Tensor, velocity_b: Tensor) -> Tensor:
-    """Return the pose (B, 3) after one control step at a mean velocity (B, 3)."""
+    """Return the pose (..., 3) after one control step at a mean velocity (..., 3)."""
     step = velocity_b * CONTROL_DT_S
-    middle = pose[:, 2] + step[:, 2] / 2.0
+    middle = pose[..., 2] + step[..., 2] / 2.0
     cos, sin = middle.cos(), middle.sin()
-    x = pose[:, 0] + cos * step[:, 0] - sin * step[:, 1]
-    y = pose[:, 1] + sin * step[:, 0] + cos * step[:, 1]
-    return torch.stack([x, y, pose[:, 2] + step[:, 2]], dim=-1)
+    x = pose[..., 0] + cos * step[..., 0] - sin * step[..., 1]
+    y = pose[..., 1] + sin * step[..., 0] + cos * step[..., 1]
+    return torch.stack([x, y, pose[..., 2] + step[..., 2]], dim=-1)
 
 
 def to_anchor(points_b: Tensor, pose: Tensor) -> Tensor:

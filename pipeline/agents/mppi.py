@@ -14,7 +14,7 @@ import torch
 from pytorch_mppi import MPPI_Batched
 
 from embodiments.limits import active_dimensions, project, shares_to_command
-from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, LIMIT_FIELDS, OUTLINE_SLICE, SLABS_M
+from embodiments.spaces import COMMAND_SIZE, LIMIT_FIELDS, OUTLINE_SLICE, SLABS_M
 from pipeline.agents.agent import Privileged
 from pipeline.agents.driving import DrivingLaw
 from pipeline.simulation.observation import Observation, wrap_angle
@@ -119,7 +119,7 @@ class MppiAgent:
         pose, command = states[..., _POSE], states[..., _COMMAND]
         for _ in range(KNOT_STEPS):
             command = project(target, command, self._descriptor)
-            pose = _moved(pose, command)
+            pose = local_map.moved(pose, command)
         return torch.cat([pose, command], dim=-1).view(len(state), -1)
 
     def _cost(self, state: torch.Tensor, share: torch.Tensor, knot: int) -> torch.Tensor:
@@ -144,16 +144,6 @@ class MppiAgent:
         front, rear = (pose[..., :2] + end[..., None] * heading for end in self._ends_m)
         distance_m = (local_map.look_up(self._distance_m, point) for point in (front, rear))
         return torch.minimum(*distance_m) - self._radius_m
-
-
-def _moved(pose: torch.Tensor, command: torch.Tensor) -> torch.Tensor:
-    """Return poses (..., 3) after one control step at commands (..., 3)."""
-    step = command * CONTROL_DT_S
-    middle = pose[..., 2] + step[..., 2] / 2.0
-    cos, sin = middle.cos(), middle.sin()
-    x = pose[..., 0] + cos * step[..., 0] - sin * step[..., 1]
-    y = pose[..., 1] + sin * step[..., 0] + cos * step[..., 1]
-    return torch.stack([x, y, pose[..., 2] + step[..., 2]], dim=-1)
 
 
 def make(*, num_envs: int, device: str, seed: int) -> MppiAgent:
