@@ -146,12 +146,14 @@ def run_disturbed(folder: str) -> dict[str, Any]:
     job = job_in(Path(folder))
     course = robustness_runner._Course(job)
     environment = course._environment
+    environment.sees = True  # the agent does not look, but the tests do
     log: dict[str, Any] = {"untouched": look(environment)}
     for name, level in LEVELS.items():
         environment.disturb(np.tile(one_factor(name, level), (ENVS, 1)), np.arange(ENVS))
         log[name] = look(environment)
     environment.disturb(np.tile(NEUTRAL, (ENVS, 1)), np.arange(ENVS))
     log["neutral"] = look(environment)
+    environment.sees = False
     robustness_runner._Course = lambda _: course  # type: ignore[assignment, misc]
     robustness_runner.evaluate(job)
     log["rows"] = robustness_runner.read([job]).to_dict("list")

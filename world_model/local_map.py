@@ -223,7 +223,7 @@ def _swept(total: Tensor, cost: Tensor) -> Tensor:
 
 
 def look_up(grid: Tensor, points: Tensor) -> Tensor:
-    """Look a grid (B, CELLS, CELLS) up at anchor points (B, P, 2) up bilinearly; the border continues outside."""
+    """Look a grid (B, CELLS, CELLS) up at anchor points (B, P, 2), bilinearly; the border continues outside."""
     cell = _cell(points).clip(0.0, CELLS - 1.001)
     low = cell.floor()
     share = cell - low
