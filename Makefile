@@ -54,6 +54,12 @@ evaluate: export
 report: evaluate
 	$(call STAGE,report) $(if $(filter report,$(MAKECMDGOALS)),$(ARGS))
 
+# How much of the generalist's success is left when something is wrong; by itself, a quarter of an hour per robot.
+.PHONY: robustness
+robustness: export
+	$(PYTHON_BIN) -m pipeline evaluate_robustness --policy $(RUN)/export_policy/generalist.onnx --preset $(PRESET) \
+		--out $(RUN)/evaluate_robustness $(ROBOTS) $(ARGS)
+
 specialist:
 	@test -n '$(ROBOT)' || { echo 'error: say which robot: make specialist ROBOT=g1' >&2; exit 2; }
 	@$(MAKE) --no-print-directory specialists PRESET='$(PRESET)' RUN='$(RUN)' ROBOT='$(ROBOT)' ARGS='$(ARGS)'

@@ -99,3 +99,20 @@ def test_independent_difference_is_centred_and_wider_than_a_paired_one() -> None
     assert interval[1] - interval[0] == pytest.approx(2 * 1.96 * np.sqrt(2 / 200), rel=0.15)
     assert paired[1][1] - paired[1][0] < 1e-6
     assert statistics.independent_difference(first, second, clusters=(scene, 0 * scene)) is None
+
+
+def test_a_paired_ratio_by_hand() -> None:
+    first, second = np.asarray([1, 0, 0, 1, 0, 0]), np.asarray([1, 1, 0, 1, 1, 0])
+    ratio, interval = statistics.paired_ratio(first, second, clusters=np.asarray([0, 0, 1, 1, 2, 2]))
+    assert ratio == pytest.approx(0.5)
+    # Scenes give 1/2, 1/1 and 0/1: resampled scenes reach from 0 to 1.
+    assert interval == (0.0, 1.0)
+
+
+def test_a_ratio_to_itself_is_one_and_to_nothing_is_undefined() -> None:
+    values, clusters = np.asarray([1.0, 0.0, 1.0, 1.0]), np.arange(4)
+    assert statistics.paired_ratio(values, values, clusters=clusters) == (1.0, (1.0, 1.0))
+    assert statistics.paired_ratio(values, np.zeros(4), clusters=clusters) is None
+    assert statistics.paired_ratio(values, values, clusters=np.zeros(4)) == (1.0, None)
+    with pytest.raises(ValueError, match="the same episodes"):
+        statistics.paired_ratio(values, values[:3], clusters=clusters)

@@ -91,10 +91,9 @@ def target_b(state: LocalMap, goal_b: Tensor) -> Tensor:
     """Return the point (B, 2) in the body frame, ``LOOK_AHEAD_M`` away, from which the goal is cheapest to reach."""
     angle = torch.arange(_DIRECTIONS, device=goal_b.device) * (2.0 * math.pi / _DIRECTIONS)
     unit = torch.stack([angle.cos(), angle.sin()], dim=-1)
-    goal = to_anchor(goal_b[:, None, :2], state.pose)[:, 0]
-    total = state.cost_to_go + _straight_m(goal)
+    total = total_m(state, goal_b)
     halfway, there = (
-        _sampled(total, to_anchor((unit * reach).expand(goal_b.shape[0], -1, -1), state.pose))
+        look_up(total, to_anchor((unit * reach).expand(goal_b.shape[0], -1, -1), state.pose))
         for reach in (LOOK_AHEAD_M / 2.0, LOOK_AHEAD_M)
     )
     cost = 0.4 * halfway + 0.6 * there  # halfway counts too: a point behind a wall is no way
@@ -102,11 +101,20 @@ def target_b(state: LocalMap, goal_b: Tensor) -> Tensor:
     return (weight[..., None] * unit).sum(dim=1) * LOOK_AHEAD_M
 
 
+def total_m(state: LocalMap, goal_b: Tensor) -> Tensor:
+    """Return the whole cost to go (B, CELLS, CELLS) [m], weighted by clearance."""
+    return state.cost_to_go + _straight_m(to_anchor(goal_b[:, None, :2], state.pose)[:, 0])
+
+
+def distance_m(state: LocalMap) -> Tensor:
+    """Return the distance (B, CELLS, CELLS) of every cell to the nearest obstacle, up to ``RINGS`` cells."""
+    return _distance_m(state.evidence)
+
+
 def clearance_m(state: LocalMap, embodiment: Tensor) -> Tensor:
     """Return the room (B,) between the body's half width and the nearest obstacle on the map, up to ``RINGS`` cells."""
     origin = torch.zeros(embodiment.shape[0], 1, 2, device=embodiment.device)
-    distance = _distance_m(state.evidence)
-    return _sampled(distance, to_anchor(origin, state.pose))[:, 0] - half_width_m(embodiment)
+    return look_up(distance_m(state), to_anchor(origin, state.pose))[:, 0] - half_width_m(embodiment)
 
 
 def half_width_m(embodiment: Tensor) -> Tensor:
@@ -115,13 +123,13 @@ def half_width_m(embodiment: Tensor) -> Tensor:
 
 
 def moved(pose: Tensor, velocity_b: Tensor) -> Tensor:
-    """Return the pose (B, 3) after one control step at a mean velocity (B, 3)."""
+    """Return the pose (..., 3) after one control step at a mean velocity (..., 3)."""
     step = velocity_b * CONTROL_DT_S
-    middle = pose[:, 2] + step[:, 2] / 2.0
+    middle = pose[..., 2] + step[..., 2] / 2.0
     cos, sin = middle.cos(), middle.sin()
-    x = pose[:, 0] + cos * step[:, 0] - sin * step[:, 1]
-    y = pose[:, 1] + sin * step[:, 0] + cos * step[:, 1]
-    return torch.stack([x, y, pose[:, 2] + step[:, 2]], dim=-1)
+    x = pose[..., 0] + cos * step[..., 0] - sin * step[..., 1]
+    y = pose[..., 1] + sin * step[..., 0] + cos * step[..., 1]
+    return torch.stack([x, y, pose[..., 2] + step[..., 2]], dim=-1)
 
 
 def to_anchor(points_b: Tensor, pose: Tensor) -> Tensor:
@@ -214,8 +222,8 @@ def _swept(total: Tensor, cost: Tensor) -> Tensor:
     return torch.where(apart < step, both, torch.minimum(across, up) + step)
 
 
-def _sampled(grid: Tensor, points: Tensor) -> Tensor:
-    """Look anchor points (B, P, 2) up bilinearly; the border continues outside."""
+def look_up(grid: Tensor, points: Tensor) -> Tensor:
+    """Look a grid (B, CELLS, CELLS) up at anchor points (B, P, 2), bilinearly; the border continues outside."""
     cell = _cell(points).clip(0.0, CELLS - 1.001)
     low = cell.floor()
     share = cell - low

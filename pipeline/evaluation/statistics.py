@@ -125,6 +125,38 @@ def _central(means: np.ndarray) -> Interval:
     return float(low), float(high)
 
 
+def paired_ratio(
+    first: np.ndarray, second: np.ndarray, *, clusters: np.ndarray, seed: int = 0
+) -> tuple[float, Interval | None] | None:
+    """Return mean of first ÷ mean of second over the same episodes, with its scene-clustered 95 % bootstrap interval.
+
+    Args:
+        first: (N,) values under one condition.
+        second: (N,) values of the very same episodes under the other, in the same order.
+        clusters: (N,) the scene of each episode.
+        seed: of the resampling.
+
+    Returns:
+        Ratio and interval; None where the second mean is 0. No interval with fewer than two scenes. Resamples in which
+        the second mean is 0 are left out.
+
+    Raises:
+        ValueError: If the two do not have the same number of episodes.
+    """
+    first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if first.shape != second.shape:
+        raise ValueError(f"a paired ratio needs the same episodes: found {len(first)} and {len(second)}.")
+    if not len(second) or second.mean() == 0.0:
+        return None
+    names, members = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(names) < 2:
+        return float(first.mean() / second.mean()), None
+    drawn = _resamples(len(names), seed)
+    above, below = (drawn @ np.bincount(members, weights=values) for values in (first, second))
+    ratios = above[below > 0.0] / below[below > 0.0]
+    return float(first.mean() / second.mean()), _central(ratios)
+
+
 @cache
 def _resamples(clusters: int, seed: int) -> np.ndarray:
     """Return (RESAMPLES, C): how often each of C clusters is drawn when C are drawn with replacement."""

@@ -259,6 +259,21 @@ class RobotPhysics:
         self._apply_factors()
         return self._factors[:, :6].clone()
 
+    def set_dynamics(self, *, friction: torch.Tensor, mass_scale: torch.Tensor, motor_strength: torch.Tensor) -> None:
+        """Set factors (B,) of ``randomise`` instead of drawing them; writing them costs a fifth of a control step.
+
+        Raises:
+            ValueError: If the physics was not built with ``randomisable=True``.
+        """
+        if not self.is_randomisable:
+            raise ValueError("RobotPhysics.set_dynamics needs RobotPhysics(..., randomisable=True)")
+        factors = self._factors.clone()
+        for column, value in enumerate((friction, mass_scale, motor_strength)):
+            factors[:, column] = value
+        if not torch.equal(factors, self._factors):
+            self._factors = factors
+            self._apply_factors()
+
     def push(self, mask: torch.Tensor, velocity_w: torch.Tensor) -> None:
         """Add a horizontal velocity (B, 2) [m/s] to the bases of the masked robots."""
         current = self._robot.get_dofs_velocity()[:, :2]
