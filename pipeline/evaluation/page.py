@@ -187,8 +187,8 @@ def _maps(file: Path, *, route: str) -> list[Picture]:
 
 
 def _scene(name: str) -> Any:
-    """Return the scene of a trace by its name; None if it is a map that is not there any more."""
-    if registry.is_map(name) and name.endswith((".yaml", ".yml")):
+    """Return the scene of a trace by its name; None if it is a file that is not there any more."""
+    if Path(name).suffix:
         return registry.load(name) if Path(name).is_file() else None
     kind, split, index = name.split("/")
     return registry.generate(kind, split=split, index=int(index))
