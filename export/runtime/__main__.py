@@ -49,9 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--max-speed", type=float, default=0.15, metavar="V", help="m/s (default 0.15, for first runs)")
     parser.add_argument("--max-seconds", type=float, default=180.0, metavar="S", help="give up after this time")
-    parser.add_argument(
-        "--log", type=Path, help="file for a line per control cycle (default runs/runtime/TIME-PID.jsonl)"
-    )
+    parser.add_argument("--log", type=Path, help="a line per control cycle (default runs/runtime/TIME-PID.jsonl)")
     parser.add_argument("--without-lidar", action="store_true", help="no stop zone, no reversing, no obstacle is felt")
     parser.add_argument("--dry-run", action="store_true", help="check everything, look once, move nothing")
     return parser
