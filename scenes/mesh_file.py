@@ -20,7 +20,7 @@ FLOOR_STEP_M = 0.05
 """What lies within this height of the floor is the floor: the lowest slab of a body begins there."""
 FLOOR_SHARE = 0.3
 """The floor is the lowest level with at least this share of the largest level's area: a roof may be larger."""
-LEAST_FLOOR_M2 = 2.0
+LEAST_FLOOR_M2 = 4.0
 WALL_SLOPE = 0.3
 """Greatest vertical part of a wall's normal."""
 WALL_FOOT_M, WALL_TOP_M = 0.5, 1.8
@@ -129,7 +129,7 @@ def _classes(vertices: np.ndarray, triangles: np.ndarray, normals: np.ndarray) -
     """Return the semantic class (F,) of triangles whose floor lies at z = 0, by normal and height."""
     height = vertices[triangles][..., 2]  # (F, 3)
     semantic = np.full(len(triangles), OTHER, dtype=np.uint8)
-    semantic[(np.abs(normals[:, 2]) > FLOOR_SLOPE) & (np.abs(height) <= FLOOR_STEP_M).all(axis=1)] = FLOOR
+    semantic[(normals[:, 2] > FLOOR_SLOPE) & (np.abs(height) <= FLOOR_STEP_M).all(axis=1)] = FLOOR
     upright = np.flatnonzero(np.abs(normals[:, 2]) < WALL_SLOPE)
     if not len(upright):
         return semantic
