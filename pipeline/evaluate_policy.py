@@ -34,7 +34,7 @@ from scenes.registry import FileOptions
 NEEDS = ("export_policy",)
 PER_ROBOT = False
 SUMMARY, EPISODES, TRACES, FAILURES = "summary.json", "episodes.parquet", "traces.npz", "failures.npz"
-_NAMED = 5
+_NAMED = 3
 """How many broken episodes a note names."""
 
 
@@ -89,7 +89,7 @@ def run(config: Config, run: StageRun) -> None:
     for name, columns in arrays.items():
         np.savez_compressed(run.directory / name, **columns)  # type: ignore[arg-type]
     run.metrics.update(_headline(summary), episodes=len(episodes), broken_episodes=int(episodes["broken"].sum()))
-    for line in _broken(episodes):
+    for line in broken_lines(episodes):
         run.note(line)
     _print_table(summary)
 
@@ -235,7 +235,7 @@ def _provenance(config: Config, jobs: Sequence[Job], folder: Path) -> Provenance
     )
 
 
-def _broken(episodes: pd.DataFrame) -> list[str]:
+def broken_lines(episodes: pd.DataFrame) -> list[str]:
     """Return a line per robot, agent and route with episodes in which physics failed or the policy answered NaN."""
     lines = []
     for (robot, agent, route), rows in episodes.groupby(["embodiment", "agent", "route"], sort=False):

@@ -27,7 +27,7 @@ UNKNOWN_GREY = 205
 
 
 def slanted_m(xy_m: np.ndarray) -> np.ndarray:
-    """Return the distance (...) of world points (..., 2) from the middle of the slanted wall, 4 m of it from (-1, -2)."""
+    """Return the distance (...) of world points (..., 2) from the middle of the slanted wall, 4 m from (-1, -2) on."""
     along = np.asarray([np.cos(ANGLE_RAD), np.sin(ANGLE_RAD)])
     offset = xy_m - np.asarray([-1.0, -2.0])
     reach = np.clip(offset @ along, 0.0, 4.0)
