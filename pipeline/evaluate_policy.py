@@ -73,7 +73,7 @@ class Config:
 
 
 def run(config: Config, run: StageRun) -> None:
-    """Write ``summary.json``, ``episodes.parquet``, ``traces.npz`` and ``failures.npz``."""
+    """Write ``summary.json``, ``episodes.parquet``, ``traces.npz`` and, of agents that look, ``failures.npz``."""
     folder = _policy_folder(config, run)
     jobs = _jobs(config, folder, run)
     _check(jobs)
@@ -87,7 +87,8 @@ def run(config: Config, run: StageRun) -> None:
         FAILURES: parts.join([f for job in jobs if (f := parts.failures(job, at_most=FAILURES_PER_AGENT))]),
     }
     for name, columns in arrays.items():
-        np.savez_compressed(run.directory / name, **columns)  # type: ignore[arg-type]
+        if columns:  # agents that do not look leave no images
+            np.savez_compressed(run.directory / name, **columns)  # type: ignore[arg-type]
     run.metrics.update(_headline(summary), episodes=len(episodes), broken_episodes=int(episodes["broken"].sum()))
     for line in broken_lines(episodes):
         run.note(line)

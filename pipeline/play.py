@@ -161,7 +161,7 @@ def _prepare(config: Config) -> "tuple[NavigationEnvironment, Agent, Filming]":
         agent = agents.make(config.agent, embodiment, num_envs=1, device="cpu", seed=config.seed)
     scenes = []
     for name in config.scenes:
-        count = 1 if scene_kinds.is_file(name) else config.episodes
+        count = 1 if scene_kinds.is_map(name) else config.episodes
         scenes += [_scene(name, split=config.split, index=config.seed * count + k) for k in range(count)]
     per_scene = config.episodes if len(scenes) == len(config.scenes) else 1
     task = build_task(embodiment, scenes, protocol="compass", per_scene=per_scene, route=config.route, seed=config.seed)
@@ -199,7 +199,7 @@ def _open_spot(config: Config, *, width_m: float) -> tuple[Scene, np.ndarray, fl
         ValueError: If there is no such place.
     """
     name = config.scenes[0]
-    count = 1 if scene_kinds.is_file(name) else PICTURE_SCENES
+    count = 1 if scene_kinds.is_map(name) else PICTURE_SCENES
     for index in range(config.seed, config.seed + count):
         scene = _scene(name, split=config.split, index=index)
         found = _best_spot(scene, width_m=width_m)

@@ -91,7 +91,7 @@ def load(name_or_path: str | Path, *, split: str = "test", index: int = 0, optio
     text = str(name_or_path)
     if text in names():
         return generate(text, split=split, index=index)
-    if not is_file(text):
+    if not is_map(text):
         raise ValueError(
             f"no scene kind '{text}'{_hint(text, names())} Known kinds: {', '.join(names())}; or give the path of a "
             f"map's yaml or of a mesh ({', '.join(mesh_file.SUFFIXES)})."
@@ -105,7 +105,7 @@ def load(name_or_path: str | Path, *, split: str = "test", index: int = 0, optio
     )
 
 
-def is_file(name_or_path: str | Path) -> bool:
+def is_map(name_or_path: str | Path) -> bool:
     """Tell whether a scene's name means a map or mesh file rather than a kind."""
     return Path(name_or_path).suffix.lower() in (".yaml", ".yml", *mesh_file.SUFFIXES) or "/" in str(name_or_path)
 

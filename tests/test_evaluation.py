@@ -113,6 +113,13 @@ def test_a_job_survives_its_file(tmp_path: Path) -> None:
     assert Job.load(tmp_path / "job.json") == job
 
 
+def test_every_episode_is_dealt_out_once() -> None:
+    from pipeline.evaluation.runner import queues
+
+    queue = queues(100 + np.arange(7), num_envs=3).numpy()
+    assert queue.tolist() == [[100, 103, 106], [101, 104, -1], [102, 105, -1]]
+
+
 def test_a_scene_gets_a_second_episode_when_all_have_one() -> None:
     found = draws(_job("", episodes=150, scenes=("office", "maps/a.yaml")))
     office, drawn_map = found[:64], found[64:]

@@ -185,22 +185,31 @@ def test_the_last_images_of_failures_are_kept(runs: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--scenes", "nowhere/map.yaml"], "no map at 'nowhere/map.yaml'"),
-        (["--scenes", "castle"], "no scene kind 'castle'"),
-        (["--embodiments", "g1", "--agents", "specialist"], "agent 'specialist' of robot 'g1' needs"),
+        ({"scenes": "nowhere/map.yaml"}, "no map at 'nowhere/map.yaml'"),
+        ({"scenes": "castle"}, "no scene kind 'castle'"),
+        ({"embodiments": "g1", "agents": "specialist"}, "agent 'specialist' of robot 'g1' needs"),
+        ({"policy": "README.md"}, "README.md"),
+        ({"policy": "other.onnx"}, "g1"),
     ],
 )
-def test_what_does_not_exist_is_said_in_one_line(
-    policies: Path, tmp_path: Path, options: list[str], message: str
+def test_what_does_not_fit_is_said_in_one_line(
+    policies: Path, tmp_path: Path, options: dict[str, str], message: str
 ) -> None:
-    words = ["--policy", str(policies / "generalist.onnx"), "--embodiments", "tiago", *options]
+    if options.get("policy") == "other.onnx":  # a specialist of tiago's, for g1
+        options = options | {"policy": str(tmp_path / "other.onnx"), "embodiments": "g1"}
+        (tmp_path / "other.onnx").write_bytes(export(build("specialist"), agent="specialist", robots=("tiago",)))
+    words = {
+        "policy": str(policies / "generalist.onnx"),
+        "embodiments": "tiago",
+        "out": str(tmp_path / "out"),
+    } | options
     finished = subprocess.run(
-        [sys.executable, "-m", "pipeline", "evaluate_policy", *words, "--out", str(tmp_path / "out")],
+        [sys.executable, "-m", "pipeline", "evaluate_policy", *(w for n, v in words.items() for w in (f"--{n}", v))],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert finished.returncode == 2
-    errors = finished.stderr.strip().splitlines()
-    assert message in errors[-1] and len([line for line in errors if line.startswith("error")]) == 1
+    errors = [line for line in finished.stderr.splitlines() if line.startswith("error")]
+    assert len(errors) == 1 and message in errors[0]

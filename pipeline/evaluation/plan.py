@@ -109,7 +109,7 @@ def draws(job: Job) -> list[Draw]:
 
 def _draws_of(name: str, episodes: int) -> list[Draw]:
     numbers = range(episodes)
-    if registry.is_file(name):
+    if registry.is_map(name):
         starts = range(0, episodes, SERIES_EPISODES)
         series = [tuple(numbers[start : start + SERIES_EPISODES]) for start in starts]
         return [Draw(scene=name, index=0, series=k, numbers=chosen) for k, chosen in enumerate(series)]
@@ -158,7 +158,7 @@ def draw(job: Job, embodiment: Embodiment, *, shard: int | None = None) -> Plan:
 
 
 def _scene(name: str, index: int, job: Job) -> Scene:
-    if registry.is_file(name):
+    if registry.is_map(name):
         return registry.load(name, options=job.files)
     return registry.generate(name, split=job.split, index=index)
 

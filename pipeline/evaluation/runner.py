@@ -158,6 +158,14 @@ def longest_first(plan: Plan) -> np.ndarray:
     return np.argsort(-plan.task.episodes.initial_geodesic_m[: len(plan)], kind="stable")
 
 
+def queues(episodes: np.ndarray, *, num_envs: int) -> torch.Tensor:
+    """Deal episodes (N,) out to environments beforehand: (B, K) int64, padded with -1."""
+    rounds = -(-len(episodes) // num_envs)
+    padded = np.full(rounds * num_envs, -1, dtype=np.int64)
+    padded[: len(episodes)] = episodes
+    return torch.as_tensor(padded.reshape(rounds, num_envs).T.copy())
+
+
 def _title(part: Part, job: Job) -> str:
     count = len(shards(job))
     which = f", {part.shard + 1} of {count}" if count > 1 else ""
