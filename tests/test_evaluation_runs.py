@@ -185,8 +185,8 @@ def test_the_last_images_of_failures_are_kept(runs: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scenes": "nowhere/map.yaml"}, "no map at 'nowhere/map.yaml'"),
-        ({"scenes": "castle"}, "no scene kind 'castle'"),
+        ({"scenes": "nowhere/map.yaml"}, "no map 'nowhere/map.yaml'"),
+        ({"scenes": "castle"}, "no scene 'castle'"),
         ({"embodiments": "g1", "agents": "specialist"}, "agent 'specialist' of robot 'g1' needs"),
         ({"policy": "README.md"}, "README.md"),
         ({"policy": "other.onnx"}, "g1"),
