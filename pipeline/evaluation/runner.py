@@ -61,8 +61,6 @@ def evaluate(job: Job, *, worker: int = 0, workers: int = 1) -> None:
     embodiment = robots.get(job.embodiment)
     if job.device == "cpu":
         torch.set_num_threads(1)  # the other cores have processes of their own; and sums do not depend on the machine
-    for name in job.agents:
-        _make(name, job, shard=0)  # fail before the long work
     first = worker * len(shards(job)) // workers
     environment: NavigationEnvironment | None = None
     plan: Plan | None = None
