@@ -46,6 +46,7 @@ def summary() -> results.Summary:
                 }
                 figures = {"time_s": 8.0, "time_limit_s": 25.6, "fastest_time_s": 4.0, "path_m": 5.0, "geodesic_m": 1.0}
                 rest = {"initial_geodesic_m": 4.0, "distance_to_goal_m": 0.3, "min_clearance_m": 0.2, "jerk_mps3": 1.0}
+                rest |= {"stopped_s": 0.0, "energy_j": 100.0, "broken": False}
                 tables.append(pd.DataFrame(columns | figures | rest)[list(EPISODE_COLUMNS)])
     provenance = Provenance(split="test", seed=0, training_seed=0, policy_sha256={})
     return summarise(pd.concat(tables, ignore_index=True), provenance)

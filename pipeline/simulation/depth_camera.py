@@ -79,6 +79,10 @@ class DepthCamera:
         self._blank = torch.zeros(shape, device=physics.device)
         self._unknown = torch.full(shape, OTHER, dtype=torch.uint8, device=physics.device)
 
+    def enter(self, raycaster: SceneRaycaster) -> None:
+        """Look into other scenes from here on."""
+        self._raycaster = raycaster
+
     def reseed(self, seed: int) -> None:
         """Draw noise from here on as if the camera had just been built with this seed."""
         self._generator.manual_seed(seed)

@@ -13,7 +13,7 @@ import torch
 
 from embodiments.embodiment import Embodiment, GaitDrive
 from embodiments.limits import project, shares_to_command
-from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S
+from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ
 from pipeline.simulation.body import BodyBatch
 from pipeline.simulation.delay import DRIVE_STEPS, DelayLine
 from pipeline.simulation.depth_camera import DepthCamera
@@ -56,6 +56,8 @@ class NavigationConfig:
     disturbable: bool = False
     """Whether ``disturb`` may be called. It costs some speed, and the simulator rounds differently: results are to be
     compared among such environments."""
+    measures_energy: bool = False
+    """Whether the motors' work is summed up, which costs some percent of a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,6 @@ class NavigationEnvironment:
     ) -> None:
         """Build physics, ray caster and fields; call ``reset`` before the first step."""
         self.embodiment, self.config, self.num_envs, self.device = embodiment, config, num_envs, device
-        self.episodes = episodes
         self._generator = torch.Generator(device=device).manual_seed(seed)
         block = config.randomisation
         self.physics = RobotPhysics(
@@ -104,8 +105,6 @@ class NavigationEnvironment:
         self._drive = make_drive(embodiment, self.physics)
         self.body = BodyBatch(embodiment, num_envs=num_envs, block=block, generator=self._generator, device=device)
         self.camera = DepthCamera(SceneRaycaster(scenes), self.physics, noise_scale=block.depth_noise, seed=seed)
-        self._distance = FieldBank([f.distance for f in fields], device=device, dtype=torch.float16)
-        self._nearest = self._distance.lowest(self.body.slabs)
         self.disturbance: Disturbance | None = None
         if config.disturbable:
             self.disturbance = Disturbance(num_envs, episodes=len(episodes), device=device)
@@ -116,15 +115,24 @@ class NavigationEnvironment:
             settle_s=config.settle_s,
             device=device,
         )
-        self._weights = torch.ones(len(episodes), device=device)
         self.sees = True
         """Whether depth is rendered; agents that do not look need not wait for it, and get zeros"""
-        self._queue: torch.Tensor | None = None
-        self._load_episodes()
+        self._load(fields, episodes)
         self._allocate()
 
-    def _load_episodes(self) -> None:
-        episodes, device = self.episodes, self.device
+    def enter(self, *, scenes: Sequence[Scene], fields: Sequence[SceneFields], episodes: EpisodeSet) -> None:
+        """Go on with other scenes and episodes of the same protocol; call ``reset`` before the next step."""
+        self.camera.enter(SceneRaycaster(scenes))
+        self._load(fields, episodes)
+        self._allocate()
+
+    def _load(self, fields: Sequence[SceneFields], episodes: EpisodeSet) -> None:
+        device = self.device
+        self.episodes = episodes
+        self._distance = FieldBank([f.distance for f in fields], device=device, dtype=torch.float16)
+        self._nearest = self._distance.lowest(self.body.slabs)
+        self._weights = torch.ones(len(episodes), device=device)
+        self._queue: torch.Tensor | None = None
         places = ("start_w", "goal_w", "rest_xy_w_m", "route_w_m")
         self._table = {
             name: torch.as_tensor(getattr(episodes, name), device=device)
@@ -166,6 +174,7 @@ class NavigationEnvironment:
 
         Args:
             queue: (B, K) int64 indices into the episode set, padded with -1; an environment whose list is done idles.
+                Or (N,): one list for all, of which every environment takes the next as soon as it is free.
         """
         self._queue = queue.to(self.device)
         self._next = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
@@ -210,10 +219,12 @@ class NavigationEnvironment:
         first = self._ended
         self._begin(first)
         running = ~first & ~self.idle
+        speechless = ~torch.isfinite(command).all(dim=1)  # a policy that answers NaN: its episode fails, alone
+        command = command.masked_fill(speechless[:, None], 0.0)
         executed = project(command, self.previous_command, self.body.descriptor) * running[:, None]
         last_command = self.previous_command
         self._delay.send(executed)
-        facts = self._advance(running)
+        facts = self._advance(running, broken=speechless)
         self.previous_command = executed
         verdict = self._tracker.update(facts, running, self._time_limit_s)
         step_reward = self._reward(facts, verdict["succeeded"], executed - last_command) * running
@@ -338,20 +349,28 @@ class NavigationEnvironment:
     def _next_episodes(self, mask: torch.Tensor) -> torch.Tensor:
         if self._queue is None:
             return torch.multinomial(self._weights, self.num_envs, replacement=True, generator=self._generator)
-        column = self._next.clamp(max=self._queue.shape[1] - 1)
-        chosen = self._queue.gather(1, column[:, None])[:, 0]
-        chosen = torch.where(self._next < self._queue.shape[1], chosen, IDLE)
-        self._next = self._next + mask.long()
-        return chosen
+        length = self._queue.shape[-1]
+        if self._queue.ndim == 1:
+            place = self._next + mask.long().cumsum(0) - 1
+            chosen = self._queue[place.clamp(0, length - 1)]
+            self._next = self._next + mask.sum()
+        else:
+            place = self._next
+            chosen = self._queue.gather(1, place.clamp(max=length - 1)[:, None])[:, 0]
+            self._next = self._next + mask.long()
+        return torch.where(place < length, chosen, IDLE)
 
-    def _advance(self, running: torch.Tensor) -> StepFacts:
+    def _advance(self, running: torch.Tensor, *, broken: torch.Tensor) -> StepFacts:
         """Run the drive steps; return what happened."""
         poses_w, velocities_b, start_xy = [], [], self.pose_w[:, :2]
         share = running.float() if self.disturbance is None else running * self.disturbance.factor("speed_scale")
+        work_j = torch.full_like(self._along_m, 0.0 if self.config.measures_energy else torch.nan)
         for drive_step in range(DRIVE_STEPS):
             self._drive.step(self._delay.arrived(drive_step) * share[:, None])
             poses_w.append(torch.cat([self.physics.position_w[:, :2], self.physics.yaw_w[:, None]], dim=1))
             velocities_b.append(self.physics.velocity_b)
+            if self.config.measures_energy:
+                work_j = work_j + torch.nan_to_num(self.physics.mechanical_power_w) / DRIVE_HZ
         passed_w = torch.nan_to_num(torch.stack(poses_w))  # (DRIVE_STEPS, B, 3)
         clearance = self.body.clearance_m(self._distance, self.scene_index, passed_w).amin(dim=0)
         if self.disturbance is not None:
@@ -370,7 +389,8 @@ class NavigationEnvironment:
             clearance_m=clearance,
             collision=(clearance < 0.0) & running,
             fall=self.physics.fallen() & running,
-            broken=self.physics.broken() & running,
+            broken=(self.physics.broken() | broken) & running,
+            work_j=work_j,
         )
 
     def _wander(self, start_xy: torch.Tensor) -> None:

@@ -177,6 +177,11 @@ class RobotPhysics:
         return self._robot.get_dofs_control_force(self._dofs)
 
     @property
+    def mechanical_power_w(self) -> torch.Tensor:
+        """What the motors do or absorb now: the summed size of torque times joint velocity (B,) [W]."""
+        return (self.joint_torque * self.joint_velocity).abs().sum(dim=1)
+
+    @property
     def joint_limits_rad(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Lower and upper joint limits, each (J,) or (B, J) [rad]."""
         lower, upper = self._robot.get_dofs_limit(self._dofs)
