@@ -60,6 +60,7 @@ evaluate: export
 	$(call STAGE,evaluate_policy) $(if $(filter evaluate,$(MAKECMDGOALS)),$(ARGS))
 benchmark: export
 	$(call STAGE,evaluate_policy) --out $(RUN)/benchmark --agents base,specialist,generalist $(BENCHMARK) $(ARGS)
+	$(call STAGE,evaluate_policy) --out $(RUN)/benchmark_classical --agents go_straight,planner,mppi,teacher $(ROBOTS) $(ARGS)
 else
 evaluate: setup
 	$(PYTHON_BIN) -m pipeline evaluate_policy --policy $(POLICY) --out $(FILE_OUT) $(ROBOTS) $(ARGS)

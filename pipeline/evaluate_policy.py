@@ -37,6 +37,9 @@ SUMMARY, EPISODES, TRACES, FAILURES = "summary.json", "episodes.parquet", "trace
 _NAMED = 3
 """How many broken episodes a note names."""
 
+_LEFT_OUT = ("random", "mppi")
+"""Run only when asked for: like zero, and like planner at twice its price."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -155,7 +158,7 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
 def _default_agents(policy: Path | None) -> tuple[str, ...]:
     """Return the agent of a single file; without one all that say something new at the price of one run."""
     if policy is None:
-        return tuple(agent for agent in agents.IDS if agent != "random")
+        return tuple(agent for agent in agents.IDS if agent not in _LEFT_OUT)
     return (runtime.load(policy).agent,)
 
 

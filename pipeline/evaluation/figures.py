@@ -29,6 +29,8 @@ AGENT_COLOURS = {
     "zero": "#b8b8b8",
     "random": "#9a9a9a",
     "go_straight": "#6e7f8d",
+    "planner": "#8a6fb0",
+    "mppi": "#b07fa8",
     "blind": "#b98b5e",
     "base": "#e0a458",
     "specialist": "#419d78",

@@ -9,7 +9,18 @@ from pipeline.evaluation.summary import ALL, Cell
 
 Summary = dict[str, list[Cell]]
 
-AGENT_ORDER = ("zero", "random", "go_straight", "blind", "base", "specialist", "generalist", "teacher")
+AGENT_ORDER = (
+    "zero",
+    "random",
+    "go_straight",
+    "planner",
+    "mppi",
+    "blind",
+    "base",
+    "specialist",
+    "generalist",
+    "teacher",
+)
 ROBOT_LOSS, CELL_LOSS = 0.015, 0.04
 """How much success the generalist may lose against the specialist: in a robot's mean, in any cell."""
 EYES_WORTH = 0.10
