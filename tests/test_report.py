@@ -225,9 +225,9 @@ def test_old_summaries_and_curves_still_read(tmp_path: Path, evaluated: Path, su
 
 def test_further_figures_of_a_summary_get_their_column(summary: results.Summary) -> None:
     for cell in summary["pooled"]:
-        cell |= {"stopped_s": 1.25, "energy_j": 1000.0, "policy": "x", "energy_j_ci95": [1.0, 2.0]}
+        cell |= {"waited_s": 1.25, "power_w": 1000.0, "policy": "x", "power_w_ci95": [1.0, 2.0]}
     table = results.quality_table(summary, route="straight", agents=("generalist",))
-    assert table.head[-2:] == ("stopped s", "energy J")
+    assert table.head[-2:] == ("waited s", "power W")
     assert all(row[-2:] == ("1.25", "1000.00") and len(row) == len(table.head) for row in table.rows)
 
 

@@ -50,7 +50,8 @@ class TextTable:
         """Return the table in GitHub's Markdown."""
         lines = [f"**{self.title}**", "", _line(self.head), _line(["---", *(["--:"] * (len(self.head) - 1))])]
         lines += [_line(row) for row in self.rows]
-        return "\n".join([*lines, "", self.note] if self.note else lines) + "\n"
+        text = "\n".join([*lines, "", self.note] if self.note else lines) + "\n"
+        return text.replace("\u00a0", " ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +78,15 @@ QUALITY = (
     _Column(key="wtt_s", label="WTT s", digits=0),
     _Column(key="min_clearance_m", label="clearance m", digits=2),
     _Column(key="jerk_mps3", label="jerk m/s³", digits=1),
+    _Column(key="path_m", label="path m", digits=1),
+    _Column(key="stopped_share", label="stopped %", digits=1, is_rate=True),
+    _Column(key="energy_j_per_m", label="energy J/m", digits=0),
+    _Column(key="energy_j", label="energy J", digits=0),
+    _Column(key="broken", label="broken %", digits=1, is_rate=True),
 )
 NO_FIGURES = {"seed", "training_seed", "episodes"}
 """Numbers in a cell that are no figures of merit"""
-_UNITS = {"_mps3": "m/s³", "_mps": "m/s", "_radps": "rad/s", "_jpm": "J/m", "_j": "J", "_wh": "Wh", "_w": "W"}
+_UNITS = {"_mps3": "m/s³", "_mps": "m/s", "_radps": "rad/s", "_wh": "Wh", "_w": "W"}
 _UNITS |= {"_s": "s", "_m": "m"}
 """End of a key -> the unit that it says"""
 
@@ -131,7 +137,7 @@ def quality_table(summary: Summary, *, route: str, agents: Sequence[str]) -> Tex
         )
         for cell in rows
     ]
-    note = "Time is the mean over successes, WTT COMPASS's weighted travel time (episodes × that mean)."
+    note = "Time, path and energy are means over successes, WTT COMPASS's weighted travel time (episodes × mean time)."
     head = ("robot", *(column.label for column in columns))
     return TextTable(title=f"More figures, {route} route", head=head, rows=tuple(body), note=note)
 
