@@ -12,13 +12,16 @@ from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embodiments import registry
 from embodiments.embodiment import GaitDrive
 from embodiments.spaces import PHYSICS_HZ
 from pipeline import processes
 from pipeline.progress import progress
+
+if TYPE_CHECKING:
+    from pipeline.simulation.gait_trials import GaitTrials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,7 @@ class Config:
     weights: Path | None = None
     """Other weights than the ones that ship, for one robot"""
     num_envs: int = 256
-    rounds: int = 4
+    rounds: int = 2
     """Trials per environment of tracking and of stopping"""
     minutes: float = 600.0
     """Simulated time of the trial of falling: no fall in 600 minutes bounds the rate at 0.15 per 30 minutes"""
@@ -113,7 +116,6 @@ def measure(config: Config, name: str, weights: Path, physics: Physics, minutes:
     """Run all trials of one robot under one physics in this process and return their figures."""
     import torch
 
-    from pipeline.evaluation import gait_figures
     from pipeline.simulation.gait_dynamics import GaitRandomisation
     from pipeline.simulation.gait_policy import load_gait
     from pipeline.simulation.gait_trials import GaitTrials, drive_steps
@@ -135,8 +137,14 @@ def measure(config: Config, name: str, weights: Path, physics: Physics, minutes:
             seed=config.seed,
             report=bar.advance,
         )
-        tracked, stopped = trials.track(rounds=config.rounds), trials.stop(rounds=config.rounds)
-        endured = trials.endure(minutes=minutes)
+        return judge(trials, rounds=config.rounds, minutes=minutes)
+
+
+def judge(trials: "GaitTrials", *, rounds: int, minutes: float) -> dict[str, Any]:
+    """Run all trials of one batch and return their figures, as ``gait.json`` has them for a robot."""
+    from pipeline.evaluation import gait_figures
+
+    tracked, stopped, endured = trials.track(rounds=rounds), trials.stop(rounds=rounds), trials.endure(minutes=minutes)
     return {
         **gait_figures.tracking(tracked.command.cpu().numpy(), tracked.velocity.cpu().numpy()),
         **gait_figures.falling(falls=endured.falls, minutes=endured.minutes, broken=endured.broken),
@@ -222,8 +230,7 @@ def _write_json(path: Path, content: object) -> None:
 def _update_card(weights: Path, figures: Mapping[str, Any]) -> None:
     card = weights.with_suffix(".json")
     content = json.loads(card.read_text()) if card.is_file() else {}
-    kept = {key: value for key, value in figures.items() if key != "by_command"}
-    _write_json(card, content | {"evaluated": kept})
+    _write_json(card, content | {"measured": figures})
 
 
 def _print(name: str, figures: Mapping[str, Any]) -> None:

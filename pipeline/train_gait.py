@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ROLLOUT_STEPS = 24
 CHUNK_ITERATIONS = 20
 """Iterations between checkpoints; a killed run loses at most this."""
+JUDGE_MINUTES = 60.0
+"""Simulated minutes of random commands and pushes after training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,7 @@ def train_one(config: Config, name: str, directory: Path) -> None:
         _export(runner, embodiment, config, progress, directory / f"{name}.safetensors", measured=None)
     measured = _measure(env, runner)
     _export(runner, embodiment, config, progress, directory / f"{name}.safetensors", measured=measured)
-    print(f"{name}: {json.dumps(measured)}", flush=True)
+    print(f"{name}: {json.dumps({key: value for key, value in measured.items() if key != 'by_command'})}", flush=True)
     if config.ship:
         from pipeline.simulation.gait_policy import GAITS_FOLDER
 
@@ -186,9 +188,13 @@ def _report(name: str, env: "GaitEnvironment", progress: dict[str, float], total
 
 
 def _measure(env: "GaitEnvironment", runner: "OnPolicyRunner") -> dict[str, Any]:
-    from pipeline.simulation.gait_measurement import measure_gait
+    """Judge the gait on the robots that it was trained on; ``evaluate_gait`` does it longer and on other physics."""
+    from pipeline.evaluate_gait import judge
+    from pipeline.simulation.gait_trials import GaitTrials
 
-    return measure_gait(env.embodiment, env.physics, _actor(runner, env.embodiment))
+    actor = _actor(runner, env.embodiment)
+    trials = GaitTrials(env.embodiment, env.physics, actor, block=env.task.randomisation, seed=0)
+    return judge(trials, rounds=1, minutes=JUDGE_MINUTES)
 
 
 def _actor(runner: "OnPolicyRunner", embodiment: Embodiment) -> Any:
