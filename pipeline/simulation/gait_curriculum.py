@@ -6,11 +6,11 @@ import torch
 
 from embodiments.spaces import DRIVE_HZ
 
-RISE_S = 100.0
+RISE_S = 50.0
 """Simulated time per robot from the easiest to the hardest."""
 EASY_FALLS_PER_S, HARD_FALLS_PER_S = 0.02, 0.08
 """Below the first it gets harder, above the second easier."""
-GOOD_ERROR, BAD_ERROR = (0.12, 0.2), (0.14, 0.25)
+GOOD_ERROR, BAD_ERROR = (0.15, 0.25), (0.18, 0.3)
 """Mean errors [m/s, rad/s]: it gets harder only while both are below the first, easier if one is above the second."""
 EASIEST_RANGE = 0.5
 """Share of the command range at level 0."""
