@@ -94,7 +94,7 @@ class GaitEnvironment(VecEnv):
         blend = 1.0 / (LINEAR_ERROR_TIME_S * DRIVE_HZ)
         self._mean_error = self._mean_error + blend * (self.command - self.physics.velocity_b - self._mean_error)
         fallen = self.physics.fallen() | self.physics.broken()
-        self.curriculum.update(fallen, self._mean_error)
+        self.curriculum.update(fallen, self.command, self._mean_error)
         reward = self._reward(
             GaitStep(
                 command=self.command,
