@@ -21,6 +21,11 @@ def wilson(count: int, *, total: int) -> Interval | None:
     return float(interval.low), float(interval.high)
 
 
+def poisson_upper(count: int) -> float:
+    """Return the exact one-sided upper 95 % bound of a Poisson mean of which ``count`` events were seen."""
+    return float(stats.chi2.ppf(CONFIDENCE, 2 * (count + 1)) / 2.0)
+
+
 def mean_interval(values: np.ndarray, *, clusters: np.ndarray, seed: int = 0) -> Interval | None:
     """Return the 95 % bootstrap interval of a mean, resampling whole clusters (scenes).
 

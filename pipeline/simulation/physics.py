@@ -6,7 +6,7 @@ and stays flagged in ``broken()`` until it is reset, so that it can never stop o
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class RobotPhysics:
         physics_hz: float = 200.0,
         seed: int = 0,
         randomisable: bool = False,
+        mass_factor: float = 1.0,
         extra_meshes: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
         film_set: FilmSet | None = None,
     ) -> None:
@@ -52,6 +53,7 @@ class RobotPhysics:
 
         Args:
             randomisable: Keep masses and gains per environment, which ``randomise`` needs and which costs some speed.
+            mass_factor: Makes every link heavier (or lighter) than its model, for tests of a gait.
             extra_meshes: Fixed meshes, each (vertices_w (V, 3) [m], triangles (F, 3)), that the whole body can touch.
             film_set: What a camera is to see; without it nothing is drawn.
 
@@ -97,6 +99,7 @@ class RobotPhysics:
         self._robot = self._scene.add_entity(morph, material=rigid(friction=friction))
         self._scene.build(n_envs=num_envs)
         self._set_up_joints()
+        self._scale_masses(mass_factor)
         self._allocate()
         everyone = torch.ones(num_envs, dtype=torch.bool, device=self.device)
         self.reset(everyone, torch.zeros(num_envs, 2, device=self.device), torch.zeros(num_envs, device=self.device))
@@ -111,10 +114,16 @@ class RobotPhysics:
         """Set the PD position targets (B, J) [rad] of the driven joints."""
         self._robot.control_dofs_position(position_rad, self._dofs)
 
-    def step(self, count: int) -> None:
-        """Advance by ``count`` physics steps; a failing environment is quarantined, the others go on."""
+    def step(self, count: int, *, before: Callable[[int], None] | None = None) -> None:
+        """Advance by ``count`` physics steps; a failing environment is quarantined, the others go on.
+
+        Args:
+            before: Called with the index of every physics step before it is taken, to set targets in between.
+        """
         failed = torch.zeros_like(self._broken)
-        for _ in range(count):
+        for index in range(count):
+            if before is not None:
+                before(index)
             self._scene.step(update_visualizer=False)
             failed |= self._take_errors()
         self._state.clear()
@@ -318,6 +327,12 @@ class RobotPhysics:
         robot.set_dofs_frictionloss(self._row([0.0] * count), self._dofs)
         self._default = self._row(default)
         self._set_gains(self._kp, self._kd, self._torque)
+
+    def _scale_masses(self, factor: float) -> None:
+        if factor != 1.0:
+            links = list(range(self._robot.n_links))
+            self._robot.set_links_mass(self._robot.get_links_mass(links) * factor, links)
+            self._robot.set_links_inertia(self._robot.get_links_inertia(links) * factor, links)
 
     def _allocate(self) -> None:
         self._state: dict[str, torch.Tensor] = {}
