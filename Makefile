@@ -1,22 +1,27 @@
 # The line from nothing to a policy for all robots. `make` or `make help` says what there is.
 #   PRESET=smoke|laptop|workstation   sizes (default laptop)      RUN=runs/NAME   run folder (default runs/PRESET)
 #   ROBOT=a,b   only these robots                                 ARGS="..."      more options for the stage
+#   POLICY=FILE.onnx   evaluate or benchmark this file instead of the run's (results in runs/evaluation/NAME)
 # A finished stage is skipped while its inputs and configuration are the same, so every target may be repeated.
 
 PRESET ?= laptop
 RUN ?= runs/$(PRESET)
 ROBOT ?=
+POLICY ?=
 ARGS ?=
 PYTEST_ARGS ?=
 
 PYTHON_BIN := .venv/bin/python
 STAGE = $(PYTHON_BIN) -m pipeline $(1) --run $(RUN) --preset $(PRESET)
 ROBOTS = $(if $(ROBOT),--embodiments $(ROBOT))
+FILE_OUT = runs/evaluation/$(basename $(notdir $(POLICY)))
+# COMPASS's size: 640 goals in every cell, on both routes.
+BENCHMARK = --episodes 640 $(ROBOTS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup all smoke test check gaits specialist scenes data pretrain specialists record distill export evaluate \
-	report readme bench play hardness list clean
+	benchmark report readme bench play hardness list clean
 
 help:
 	@echo 'make all          the whole line, sized for 2 h on two cores without a GPU; results in runs/laptop/report'
@@ -24,6 +29,7 @@ help:
 	@echo 'make test         style, types, tests, and make smoke'
 	@echo 'make specialist ROBOT=g1    one robot, reusing what is there'
 	@echo 'Stages:           scenes data pretrain specialists record distill export evaluate report; gaits (weights are in the repository)'
+	@echo 'make evaluate POLICY=FILE.onnx    one exported policy on its own; make benchmark: 640 goals in every cell, hours'
 	@echo 'Also:             setup check readme bench play hardness list clean'
 	@sed -n 's/^#   /  /p' Makefile
 
@@ -49,10 +55,26 @@ distill: record
 	$(call STAGE,distill_generalist) $(if $(filter distill,$(MAKECMDGOALS)),$(ARGS))
 export: distill
 	$(call STAGE,export_policy) $(if $(filter export,$(MAKECMDGOALS)),$(ARGS))
+ifeq ($(POLICY),)
 evaluate: export
 	$(call STAGE,evaluate_policy) $(if $(filter evaluate,$(MAKECMDGOALS)),$(ARGS))
+benchmark: export
+	$(call STAGE,evaluate_policy) --out $(RUN)/benchmark --agents base,specialist,generalist $(BENCHMARK) $(ARGS)
+	$(call STAGE,evaluate_policy) --out $(RUN)/benchmark_classical --agents go_straight,planner,mppi,teacher $(ROBOTS) $(ARGS)
+else
+evaluate: setup
+	$(PYTHON_BIN) -m pipeline evaluate_policy --policy $(POLICY) --out $(FILE_OUT) $(ROBOTS) $(ARGS)
+benchmark: setup
+	$(PYTHON_BIN) -m pipeline evaluate_policy --policy $(POLICY) --out $(FILE_OUT)-benchmark $(BENCHMARK) $(ARGS)
+endif
 report: evaluate
 	$(call STAGE,report) $(if $(filter report,$(MAKECMDGOALS)),$(ARGS))
+
+# How much of the generalist's success is left when something is wrong; by itself, a quarter of an hour per robot.
+.PHONY: robustness
+robustness: export
+	$(PYTHON_BIN) -m pipeline evaluate_robustness --policy $(RUN)/export_policy/generalist.onnx --preset $(PRESET) \
+		--out $(RUN)/evaluate_robustness $(ROBOTS) $(ARGS)
 
 specialist:
 	@test -n '$(ROBOT)' || { echo 'error: say which robot: make specialist ROBOT=g1' >&2; exit 2; }

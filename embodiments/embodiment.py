@@ -37,6 +37,8 @@ class RobotModel:
     """Shapes that replace the collision meshes of their links (Stretch's wheel meshes do not grip)."""
     ground_links: tuple[str, ...] = ()
     """Links that may touch the ground. The others cannot collide while the ground is all there is; empty = all can."""
+    joint_ranges_rad: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Joint name -> lower and upper limit, for joints whose limits the model's file leaves out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,8 @@ class GaitDrive:
     """Joint offsets at touch-down per forward speed: half the way of a stance over the length of the leg."""
     sidestep_rad_per_mps: tuple[float, ...] = ()
     """The same per speed to the left."""
+    reverse_mps: float = 0.5
+    """Fastest way backwards that the gait is trained for and measured at; navigation stays below its own limit."""
     weights: str
     """File in ``embodiments/gaits/``."""
     source: str

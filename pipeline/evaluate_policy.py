@@ -1,7 +1,8 @@
 """Stage: run exported policies and reference agents through the same episodes, in scenes never seen before.
 
-Also by itself: ``python -m pipeline evaluate_policy --policy FILE.onnx --out DIR``. One process per robot; finished
-parts are kept, so that the same command goes on where it was interrupted.
+Also by itself: ``python -m pipeline evaluate_policy --policy FILE.onnx --out DIR``. One process per core, several of
+them for one robot if there are more cores than robots; the table does not depend on how many. Finished parts are kept,
+so that the same command goes on where it was interrupted.
 """
 
 import json
@@ -15,19 +16,29 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from embodiments import registry as robots
 from export.runtime import policy as runtime
 from pipeline import manifest, processes
 from pipeline.agents import registry as agents
+from pipeline.evaluation import parts
 from pipeline.evaluation.plan import Job
-from pipeline.evaluation.runner import Part, evaluate, parts
+from pipeline.evaluation.runner import evaluate
 from pipeline.evaluation.summary import EPISODE_COLUMNS, Cell, Provenance, summarise
+from pipeline.evaluation.witness import FAILURES_PER_AGENT
 from pipeline.presets import DEFAULT_ROBOTS
 from pipeline.run_folder import StageRun
 from pipeline.simulation.episodes import Protocol
+from scenes import registry as scenes
+from scenes.registry import FileOptions
 
 NEEDS = ("export_policy",)
 PER_ROBOT = False
-SUMMARY, EPISODES, TRACES = "summary.json", "episodes.parquet", "traces.npz"
+SUMMARY, EPISODES, TRACES, FAILURES = "summary.json", "episodes.parquet", "traces.npz", "failures.npz"
+_NAMED = 3
+"""How many broken episodes a note names."""
+
+_LEFT_OUT = ("random", "mppi")
+"""Run only when asked for: like zero, and like planner at twice its price."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +49,7 @@ class Config:
     """Exported file; only its agent runs unless ``agents`` asks for more, whose files lie beside it"""
     embodiments: tuple[str, ...] = DEFAULT_ROBOTS
     scenes: tuple[str, ...] = ("office", "warehouse_single", "warehouse_multi", "combined")
-    """Scene kinds, COMPASS's four by default, or paths of Nav2 maps (.yaml)"""
+    """Scene kinds, COMPASS's four by default, or paths of Nav2 maps (.yaml) or meshes (.glb, .obj, .ply)"""
     episodes: int = 64
     """Per robot and scene kind or map, each in another scene: ± 12 points at a rate of 50 %. COMPASS: 640"""
     route: tuple[Literal["straight", "planned"], ...] = ("straight", "planned")
@@ -52,22 +63,38 @@ class Config:
     """What one core steps efficiently"""
     device: str = "cpu"
     workers: int = 0
-    """Robots at once; 0: one per core"""
+    """Processes at once; 0: one per core"""
     seed: int = 0
+    map_wall_height_m: float = FileOptions.map_wall_height_m
+    """Height to which a map's occupied cells are extruded"""
+    map_unknown: Literal["closed", "open"] = FileOptions.map_unknown
+    """Whether a map's unknown cells are walls or free"""
+    mesh_up: Literal["auto", "y", "z"] = FileOptions.mesh_up
+    """Which axis of a mesh points up; auto: y in .glb and .gltf, z in .obj and .ply"""
+    mesh_scale: float = FileOptions.mesh_scale
+    """Metres per unit of a mesh"""
 
 
 def run(config: Config, run: StageRun) -> None:
-    """Write ``summary.json``, ``episodes.parquet`` and ``traces.npz``."""
+    """Write ``summary.json``, ``episodes.parquet``, ``traces.npz`` and, of agents that look, ``failures.npz``."""
     folder = _policy_folder(config, run)
     jobs = _jobs(config, folder, run)
+    _check(jobs)
     _evaluate(jobs, run.work, workers=config.workers or processes.cores())
-    finished = [part for job in jobs for part in parts(job)]
-    episodes = pd.concat([pd.read_parquet(part.rows) for part in finished], ignore_index=True)
+    episodes = pd.concat([parts.rows(job) for job in jobs], ignore_index=True)
     summary = summarise(episodes, _provenance(config, jobs, folder))
     (run.directory / SUMMARY).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     episodes[list(EPISODE_COLUMNS)].to_parquet(run.directory / EPISODES, index=False)
-    np.savez_compressed(run.directory / TRACES, **_join_traces(finished))  # type: ignore[arg-type]
+    arrays = {
+        TRACES: parts.join([parts.traces(job) for job in jobs]),
+        FAILURES: parts.join([f for job in jobs if (f := parts.failures(job, at_most=FAILURES_PER_AGENT))]),
+    }
+    for name, columns in arrays.items():
+        if columns:  # agents that do not look leave no images
+            np.savez_compressed(run.directory / name, **columns)  # type: ignore[arg-type]
     run.metrics.update(_headline(summary), episodes=len(episodes), broken_episodes=int(episodes["broken"].sum()))
+    for line in broken_lines(episodes):
+        run.note(line)
     _print_table(summary)
 
 
@@ -117,6 +144,12 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
                 num_envs=config.num_envs,
                 device=config.device,
                 parts=str(run.work / "parts"),
+                files=FileOptions(
+                    map_wall_height_m=config.map_wall_height_m,
+                    map_unknown=config.map_unknown,
+                    mesh_up=config.mesh_up,
+                    mesh_scale=config.mesh_scale,
+                ),
             )
         )
     return jobs
@@ -125,7 +158,7 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
 def _default_agents(policy: Path | None) -> tuple[str, ...]:
     """Return the agent of a single file; without one all that say something new at the price of one run."""
     if policy is None:
-        return tuple(agent for agent in agents.IDS if agent != "random")
+        return tuple(agent for agent in agents.IDS if agent not in _LEFT_OUT)
     return (runtime.load(policy).agent,)
 
 
@@ -147,21 +180,46 @@ def _policies(chosen: Sequence[str], config: Config, folder: Path, robot: str) -
     return found
 
 
+def _check(jobs: Sequence[Job]) -> None:
+    """Refuse before the long work what cannot be evaluated.
+
+    Raises:
+        ValueError: If a policy does not fit a robot, or a scene cannot be read.
+        FileNotFoundError: If a scene's file does not exist.
+    """
+    for name in jobs[0].scenes:
+        scenes.load(name, split=jobs[0].split, options=jobs[0].files)
+    for job in jobs:
+        for agent, path in job.policies.items():
+            agents.make(
+                agent, robots.get(job.embodiment), num_envs=1, device=job.device, seed=job.seed, policy=Path(path)
+            )
+
+
 def _evaluate(jobs: Sequence[Job], work: Path, *, workers: int) -> None:
     """Run the jobs; a process holds one simulation, so several robots need as many processes.
+
+    Every robot has a first process; further ones join those robots that are not finished when a core becomes free.
 
     Raises:
         ValueError: If a robot's evaluation failed; it has said why.
     """
-    if len(jobs) == 1:
+    for job in jobs:
+        parts.forget_claims(job)
+    if len(jobs) == 1 and workers == 1:
         evaluate(jobs[0])
         return
     commands = {}
-    for job in jobs:
-        path = work / f"{job.embodiment}.json"
-        job.save(path)
-        commands[job.embodiment] = ["evaluate_robot", "--job", str(path)]
-    failed = [robot for robot, status in processes.run_side_by_side(commands, workers=workers).items() if status]
+    for worker in range(workers):
+        for job in jobs if worker == 0 else jobs[::-1]:
+            path = work / f"{job.embodiment}.json"
+            job.save(path)
+            if worker < len(list(parts.parts(job))):
+                label = job.embodiment if worker == 0 else f"{job.embodiment}+{worker}"
+                arguments = ["--job", str(path), "--worker", str(worker), "--workers", str(workers)]
+                commands[label] = ["evaluate_robot", *arguments]
+    processes.run_side_by_side(commands, workers=workers)
+    failed = [job.embodiment for job in jobs if not all(part.rows.exists() for part in parts.parts(job))]
     if failed:
         raise ValueError(f"evaluation failed for {', '.join(failed)}; see the lines marked so above")
 
@@ -181,9 +239,20 @@ def _provenance(config: Config, jobs: Sequence[Job], folder: Path) -> Provenance
     )
 
 
-def _join_traces(finished: Sequence[Part]) -> dict[str, np.ndarray]:
-    columns = [dict(np.load(part.traces)) for part in finished]
-    return {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
+def broken_lines(episodes: pd.DataFrame) -> list[str]:
+    """Return a line per robot, agent and route with episodes in which physics failed or the policy answered NaN."""
+    lines = []
+    for (robot, agent, route), rows in episodes.groupby(["embodiment", "agent", "route"], sort=False):
+        found = rows[rows["broken"]]
+        if len(found):
+            first = found.head(_NAMED)
+            named = [f"{scene} {number}" for scene, number in zip(first["scene"], first["episode"], strict=True)]
+            named += ["…"] * (len(found) > _NAMED)
+            lines.append(
+                f"{robot} {agent} ({route}): {len(found)} of {len(rows)} episodes broken, counted as failed: physics "
+                f"failed or the policy answered NaN ({', '.join(named)})"
+            )
+    return lines
 
 
 def _headline(summary: Mapping[str, list[Cell]]) -> dict[str, float]:

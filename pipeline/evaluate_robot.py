@@ -1,4 +1,4 @@
-"""Run the part of an evaluation that belongs to one robot; ``evaluate_policy`` starts it once per robot."""
+"""Run the part of an evaluation that belongs to one robot; ``evaluate_policy`` starts it, once or several times."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,9 @@ class Config:
 
     job: Path
     """File that ``evaluate_policy`` wrote"""
+    worker: int = 0
+    """Which of the processes that share the job"""
+    workers: int = 1
 
 
 def main(config: Config) -> None:
@@ -20,4 +23,4 @@ def main(config: Config) -> None:
 
     if not config.job.is_file():
         raise FileNotFoundError(f"no job {config.job}; start an evaluation with: python -m pipeline evaluate_policy")
-    evaluate(Job.load(config.job))
+    evaluate(Job.load(config.job), worker=config.worker, workers=config.workers)

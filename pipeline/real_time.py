@@ -80,8 +80,8 @@ def drive_in_real_time(
         "driven_s": cycles[-1]["time_s"] - cycles[0]["time_s"] if cycles else 0.0,
         "wall_s": time.monotonic() - began_s,
         "simulated_per_real": found["time_s"] / found["wall_s"],
-        "stopped_by_gates_share": float(np.mean([cycle["gate"] != "" for cycle in armed])) if armed else 0.0,
-        "gates": sorted({cycle["gate"] for cycle in armed if cycle["gate"]}),
+        "false_stop_share": float(np.mean([cycle["gate"] != "" for cycle in armed])) if armed else 0.0,
+        "closed": ",".join(sorted({cycle["gate"] for cycle in armed if cycle["gate"]})),
     }
 
 

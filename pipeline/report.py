@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipeline import manifest
-from pipeline.evaluation import figures, page, results
+from pipeline.evaluation import curves, failures, figures, films, maps, page, results, robustness_curves
+from pipeline.evaluation.summary import ALL
+from pipeline.evaluation.tensorboard_summary import write_tensorboard
 from pipeline.provenance import ROOT
-from pipeline.run_folder import StageRun
+from pipeline.run_folder import TENSORBOARD, StageRun
 
 NEEDS: tuple[str, ...] = ()
 READS_IF_THERE = (
@@ -27,50 +29,118 @@ READS_IF_THERE = (
     "evaluate_policy",
 )
 PER_ROBOT = False
-HTML, MARKDOWN = "report.html", "results.md"
+HTML, MARKDOWN, FILMS = "report.html", "results.md", "films"
+ROBUSTNESS = "evaluate_robustness"
+FILMED_POLICY = "generalist.onnx"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """How the page is called."""
+    """What the page is called, and what is filmed."""
 
     title: str = "One navigation policy for many bodies"
+    films: bool = True
+    """A short film of each robot: about half a minute of one core each, made once per policy"""
+    film_robots: tuple[str, ...] = ()
+    """Robots that are filmed; none: all that were evaluated"""
+    film_scene: str = "office"
+    """Scene kind or path of a Nav2 map"""
+    film_route: Literal["straight", "planned"] = "planned"
+    """What a robot with a map would be told"""
     seed: int = 0
-    """Unused: a report draws nothing at random"""
+    """Which scene and episode is filmed"""
 
 
 def run(config: Config, run: StageRun) -> None:
-    """Write ``report.html`` and ``results.md``."""
+    """Write ``report.html``, ``results.md``, the films, and the evaluation's figures for TensorBoard."""
     folders = run.inputs
+    summary = _summary(folders.get("evaluate_policy"))
     entries = page.stage_entries(folders)
-    evaluated = folders.get("evaluate_policy")
-    specialists = {
-        where.partition("/")[2]: folder for where, folder in folders.items() if where.startswith("train_specialist/")
-    }
     newest = manifest.read(folders[entries[-1].name]).body if entries else {}
     context = {
         "title": config.title,
         "subtitle": f"Run {run.directory.parent.name}, made {datetime.now(UTC):%d %B %Y, %H:%M} UTC.",
-        **page.evaluation(evaluated),
+        **page.evaluation(summary),
         "published": results.published_table(),
-        "curves": page.curves(specialists),
+        **_films(config, run, summary),
+        **_episodes(folders.get("evaluate_policy"), summary),
+        **_robustness(run),
+        **_learning(folders),
         "predictions": page.predictions(folders.get("pretrain_world_model")),
         "gaits": page.gaits(ROOT / "embodiments" / "gaits"),
         "stages": entries,
         "packages": sorted((newest.get("packages") or {}).items()),
         "machine": _machine(newest),
-        "line_legend": "generalist and specialist solid, base dashed, go_straight dotted",
-        "endings": list(figures.ENDING_COLOURS.items()),
+        "policies": page.policies(summary),
     }
     (run.directory / HTML).write_text(page.render(context), encoding="utf-8")
-    (run.directory / MARKDOWN).write_text(_markdown(evaluated), encoding="utf-8")
+    (run.directory / MARKDOWN).write_text(_markdown(summary), encoding="utf-8")
+    if summary is not None:
+        write_tensorboard(summary, run.work / TENSORBOARD)
     run.metrics["stages_shown"] = len(entries)
 
 
-def _markdown(evaluated: Path | None) -> str:
+def _summary(evaluated: Path | None) -> results.Summary | None:
     if evaluated is None:
-        return "No evaluation yet.\n"
-    return results.markdown(json.loads((evaluated / "summary.json").read_text(encoding="utf-8")))
+        return None
+    found: results.Summary = json.loads((evaluated / "summary.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _films(config: Config, run: StageRun, summary: results.Summary | None) -> dict[str, Any]:
+    """Make the films that are not there yet and return what the page shows of them."""
+    exported = run.inputs.get("export_policy")
+    policy = exported / FILMED_POLICY if exported else None
+    robots = config.film_robots or tuple(
+        dict.fromkeys(cell["embodiment"] for cell in (summary or {}).get("pooled", []) if cell["embodiment"] != ALL)
+    )
+    if not config.films:
+        return {"films": [], "films_note": "No films were asked for."}
+    if policy is None or not policy.is_file() or not robots:
+        return {"films": [], "films_note": "Films need an exported generalist and an evaluation."}
+    order = films.Order(
+        policy=policy, robots=robots, scene=config.film_scene, route=config.film_route, seed=config.seed
+    )
+    folder = run.work / FILMS
+    missing = films.make(order, folder, made_before=[run.target / FILMS])
+    if missing:
+        run.note(f"no film of {', '.join(missing)}; see the lines marked so above")
+    shown = films.read(folder, robots)
+    folder.rename(run.directory / FILMS)
+    return {"films": shown, "films_note": f"No film could be made of {', '.join(missing)}." if missing else ""}
+
+
+def _episodes(evaluated: Path | None, summary: results.Summary | None) -> dict[str, Any]:
+    legend = {
+        "line_legend": "generalist and specialist solid, base dashed, go_straight dotted",
+        "endings": list(figures.ENDING_COLOURS.items()),
+    }
+    if evaluated is None or summary is None:
+        return legend | {"maps": [], "whole_maps": [], "failures": []}
+    traces, route = maps.read(evaluated / "traces.npz"), results.routes(summary)[0]
+    return legend | {
+        "maps": maps.of_episodes(traces, route=route),
+        "whole_maps": maps.of_whole_maps(traces, route=route),
+        "failures": failures.read(evaluated / "failures.npz"),
+    }
+
+
+def _robustness(run: StageRun) -> dict[str, Any]:
+    folder = run.inputs.get(ROBUSTNESS, run.target.parent / ROBUSTNESS)
+    found = robustness_curves.read(folder / "robustness.json")
+    return {"sweeps": robustness_curves.pictures(found), "worst_case": robustness_curves.worst_case(found)}
+
+
+def _learning(folders: Mapping[str, Path]) -> dict[str, Any]:
+    specialists = {
+        where.partition("/")[2]: folder for where, folder in folders.items() if where.startswith("train_specialist/")
+    }
+    found = curves.read(specialists)
+    return {"curves": curves.pictures(found), "learning": curves.table(found)}
+
+
+def _markdown(summary: results.Summary | None) -> str:
+    return "No evaluation yet.\n" if summary is None else results.markdown(summary)
 
 
 def _machine(body: Mapping[str, Any]) -> str:

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 ROLLOUT_STEPS = 24
 CHUNK_ITERATIONS = 20
 """Iterations between checkpoints; a killed run loses at most this."""
+JUDGE_MINUTES = 60.0
+"""Simulated minutes of random commands and pushes after training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Gait training of one or more robots, one process each."""
 
-    embodiments: str = "go2,g1"
+    embodiments: str = "go2,g1,anymal_c"
     """Comma-separated robot names."""
     steps: int = 25_000_000
     """Drive steps (20 ms) per robot; about an hour on one laptop core."""
@@ -38,8 +40,8 @@ class Config:
     """Best throughput per core measured with Genesis on CPU."""
     max_minutes: float = 60.0
     """Stop training here even if ``steps`` are not done."""
-    push_mps: float = 0.4
-    """Size of random pushes; a humanoid learns faster with 0 until it walks, and is then resumed with pushes."""
+    push_mps: float = 0.7
+    """Largest push; the curriculum grows to it from 0, because a beginner learns to stand under pushes, not to walk."""
     device: str = "cpu"
     seed: int = 0
     out: str = "runs/gaits"
@@ -98,6 +100,7 @@ def train_one(config: Config, name: str, directory: Path) -> None:
     )
     runner = _make_runner(env, config, directory)
     progress = _resume(runner, directory)
+    env.curriculum.level = progress["level"]
     per_iteration = config.num_envs * ROLLOUT_STEPS
     while progress["steps"] < config.steps and progress["seconds"] < 60.0 * config.max_minutes:
         start = time.monotonic()
@@ -106,12 +109,13 @@ def train_one(config: Config, name: str, directory: Path) -> None:
         runner.current_learning_iteration += 1
         progress["steps"] += CHUNK_ITERATIONS * per_iteration
         progress["seconds"] += time.monotonic() - start
+        progress["level"] = env.curriculum.level
         _checkpoint(runner, directory, progress)
         _report(name, env, progress, config.steps)
         _export(runner, embodiment, config, progress, directory / f"{name}.safetensors", measured=None)
     measured = _measure(env, runner)
     _export(runner, embodiment, config, progress, directory / f"{name}.safetensors", measured=measured)
-    print(f"{name}: {json.dumps(measured)}", flush=True)
+    print(f"{name}: {json.dumps({key: value for key, value in measured.items() if key != 'by_command'})}", flush=True)
     if config.ship:
         from pipeline.simulation.gait_policy import GAITS_FOLDER
 
@@ -158,10 +162,10 @@ def _make_runner(env: "GaitEnvironment", config: Config, directory: Path) -> "On
 
 
 def _resume(runner: "OnPolicyRunner", directory: Path) -> dict[str, float]:
-    """Load the newest checkpoint if there is one; return steps and seconds done."""
+    """Load the newest checkpoint if there is one; return steps and seconds done, and the curriculum's level."""
     path = directory / "checkpoint.pt"
     if not path.is_file():
-        return {"steps": 0, "seconds": 0.0}
+        return {"steps": 0, "seconds": 0.0, "level": 0.0}
     progress = dict(runner.load(str(path)))
     print(f"resuming {directory.name} at {progress['steps'] / 1e6:.1f} M steps", flush=True)
     return progress
@@ -177,16 +181,20 @@ def _checkpoint(runner: "OnPolicyRunner", directory: Path, progress: dict[str, f
 
 def _report(name: str, env: "GaitEnvironment", progress: dict[str, float], total: int) -> None:
     log = env.last_log
-    keys = ("falls", "error/linear_mps", "error/yaw_radps", "error/stand_mps")
+    keys = ("level", "falls", "error/linear_mps", "error/yaw_radps", "error/stand_mps")
     figures = "  ".join(f"{key} {float(log[key]):.3f}" for key in keys)
     rate = progress["steps"] / max(progress["seconds"], 1e-9)
     print(f"{name}: {progress['steps'] / 1e6:6.2f} / {total / 1e6:.1f} M steps  {rate:5.0f}/s  {figures}", flush=True)
 
 
 def _measure(env: "GaitEnvironment", runner: "OnPolicyRunner") -> dict[str, Any]:
-    from pipeline.simulation.gait_measurement import measure_gait
+    """Judge the gait on the robots that it was trained on; ``evaluate_gait`` does it longer and on other physics."""
+    from pipeline.evaluate_gait import judge
+    from pipeline.simulation.gait_trials import GaitTrials
 
-    return measure_gait(env.embodiment, env.physics, _actor(runner, env.embodiment))
+    actor = _actor(runner, env.embodiment)
+    trials = GaitTrials(env.embodiment, env.physics, actor, block=env.task.randomisation, seed=0)
+    return judge(trials, rounds=1, minutes=JUDGE_MINUTES)
 
 
 def _actor(runner: "OnPolicyRunner", embodiment: Embodiment) -> Any:
@@ -212,17 +220,19 @@ def _export(
     from pipeline.simulation.gait_environment import GaitTask
     from pipeline.simulation.gait_policy import save_gait
 
+    assert isinstance(embodiment.drive, GaitDrive)
     task = GaitTask(push_mps=config.push_mps)
     card = {
         "embodiment": embodiment.name,
         "command_ranges": {
-            "vx_mps": [-task.reverse_mps, embodiment.limits.forward_mps * task.forward_margin],
+            "vx_mps": [-embodiment.drive.reverse_mps * task.margin, embodiment.limits.forward_mps * task.margin],
             "vy_mps": [-task.lateral_mps, task.lateral_mps],
             "yaw_rate_radps": [-task.yaw_rate_radps, task.yaw_rate_radps],
         },
         "rate_hz": DRIVE_HZ,
         "steps": int(progress["steps"]),
         "training_minutes": round(progress["seconds"] / 60.0, 1),
+        "curriculum_level": round(progress["level"], 3),
         "seed": config.seed,
         "num_envs": config.num_envs,
         "task": dataclasses.asdict(task),

@@ -9,7 +9,7 @@ GROUND_MARGIN_M = 12.0
 
 
 def to_mesh(scene: Scene) -> Mesh:
-    """Return the triangles of all solids, outward facing, and of the ground plane z = 0 (class floor, known)."""
+    """Return the triangles of a scene, a solid's outward facing, and of the ground plane z = 0 (class floor, known)."""
     vertices, triangles = [_ground_vertices(scene)], [np.asarray([(0, 1, 2), (0, 2, 3)])]
     semantic, known = [FLOOR] * 2, [True] * 2
     offset = 4
@@ -20,6 +20,11 @@ def to_mesh(scene: Scene) -> Mesh:
         semantic += [solid.semantic] * len(faces)
         known += [solid.known] * len(faces)
         offset += len(corners)
+    if scene.mesh is not None:
+        vertices.append(scene.mesh.vertices_w_m)
+        triangles.append(scene.mesh.triangles + offset)
+        semantic += scene.mesh.semantic.tolist()
+        known += scene.mesh.known.tolist()
     return Mesh(
         vertices_w_m=np.concatenate(vertices).astype(np.float32),
         triangles=np.concatenate(triangles).astype(np.uint32),

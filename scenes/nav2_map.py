@@ -74,16 +74,18 @@ def load(path_yaml: Path, *, unknown_is_occupied: bool = True) -> Grid:
     return Grid(values=occupied[::-1].copy(), origin_xy_w_m=(x, y), resolution_m=keys["resolution"])
 
 
-def load_scene(path_yaml: Path, *, wall_height_m: float = 2.0) -> Scene:
+def load_scene(path_yaml: Path, *, wall_height_m: float = 2.0, unknown_is_occupied: bool = True) -> Scene:
     """Return a map as a scene: its occupied cells as walls of one height, all known.
 
     The scene ends where the map's free space ends; what lies farther out cannot be reached.
 
     Raises:
         FileNotFoundError: If the yaml or its image does not exist.
-        ValueError: If the map cannot be read or has no free cell.
+        ValueError: If the map cannot be read or has no free cell, or the walls have no height.
     """
-    grid = load(path_yaml)
+    if not 0.0 < wall_height_m < math.inf:
+        raise ValueError(f"walls of {wall_height_m:g} m height; a map's walls need a height above 0.")
+    grid = load(path_yaml, unknown_is_occupied=unknown_is_occupied)
     free_rows, free_columns = np.nonzero(~grid.values)
     if not len(free_rows):
         raise ValueError(f"map '{path_yaml}' has no free cell; check negate and the thresholds.")

@@ -1,9 +1,10 @@
-"""Which cells the solids of a scene fill, per height slab."""
+"""Which cells a scene fills, per height slab."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from scenes import mesh_occupancy
 from scenes.grid import Grid
 from scenes.scene import Scene, Solid
 
@@ -23,7 +24,8 @@ def slab_occupancy(
 
     Returns:
         (S, H, W) bool; cells outside the scene's extent are occupied. A solid too thin to hold any centre fills the
-        cell of its own centre, so nothing vanishes.
+        cell of its own centre, so nothing vanishes. Of a mesh, all of which is known, every cell that a surface
+        touches is occupied, and every cell without a floor.
     """
     if not slabs_m:
         raise ValueError("slab_occupancy needs at least one (z_min, z_max) slab.")
@@ -39,6 +41,8 @@ def slab_occupancy(
         slabs = [i for i, (low, high) in enumerate(slabs_m) if solid.z_min_m < high and solid.z_max_m > low]
         if slabs and (solid.known or not known_only):
             _fill(values, slabs, solid, x_w, y_w)
+    if scene.mesh is not None:
+        mesh_occupancy.fill(values, scene.mesh, slabs_m=slabs_m, x_w=x_w, y_w=y_w)
     return Grid(values=values, origin_xy_w_m=origin, resolution_m=resolution_m)
 
 

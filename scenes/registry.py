@@ -1,14 +1,16 @@
-"""The kinds of scenes that exist: one file per kind in this folder, discovered, never listed."""
+"""The scenes that exist: kinds, one file each in this folder, discovered, never listed; and maps and meshes by path."""
 
 import difflib
 import hashlib
 import importlib
 import pkgutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from scenes import nav2_map
+from scenes import mesh_file, nav2_map
 from scenes.scene import Scene
 
 SPLITS = ("train", "val", "test")
@@ -18,6 +20,8 @@ _NOT_KINDS = {
     "grid",
     "layout",
     "mesh",
+    "mesh_file",
+    "mesh_occupancy",
     "nav2_map",
     "occupancy",
     "path",
@@ -63,26 +67,47 @@ def generate(kind: str, *, split: str, index: int) -> Scene:
     return scene
 
 
-def load(name_or_path: str | Path, *, split: str = "test", index: int = 0) -> Scene:
-    """Return a scene by the name of its kind, or the scene of a Nav2 map by the path of its yaml.
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """How scenes are read from files."""
+
+    map_wall_height_m: float = 2.0
+    """Height of a map's walls: above the tallest robot's camera, below most ceilings"""
+    map_unknown: Literal["closed", "open"] = "closed"
+    """Whether a map's unknown cells are walls, as a planner that keeps off them has it, or free"""
+    mesh_up: Literal["auto", "y", "z"] = "auto"
+    """Which axis of a mesh points up; auto: y in .glb and .gltf, as their standard says, z in .obj and .ply"""
+    mesh_scale: float = 1.0
+    """Metres per unit of a mesh"""
+
+
+def load(name_or_path: str | Path, *, split: str = "test", index: int = 0, options: FileOptions | None = None) -> Scene:
+    """Return a scene by the name of its kind, or the scene of a Nav2 map or of a mesh by its path.
 
     Raises:
-        ValueError: If it is neither a known kind nor a readable map.
-        FileNotFoundError: If the map does not exist.
+        ValueError: If it is neither a known kind nor a readable map or mesh.
+        FileNotFoundError: If the file does not exist.
     """
     text = str(name_or_path)
     if text in names():
         return generate(text, split=split, index=index)
     if not is_map(text):
         raise ValueError(
-            f"no scene kind '{text}'{_hint(text, names())} Known kinds: {', '.join(names())}; or give a map's yaml."
+            f"no scene kind '{text}'{_hint(text, names())} Known kinds: {', '.join(names())}; or give the path of a "
+            f"map's yaml or of a mesh ({', '.join(mesh_file.SUFFIXES)})."
         )
-    return nav2_map.load_scene(Path(text))
+    options = options or FileOptions()
+    path = Path(text)
+    if path.suffix.lower() in mesh_file.SUFFIXES:
+        return mesh_file.load_scene(path, up=options.mesh_up, scale=options.mesh_scale)
+    return nav2_map.load_scene(
+        path, wall_height_m=options.map_wall_height_m, unknown_is_occupied=options.map_unknown == "closed"
+    )
 
 
 def is_map(name_or_path: str | Path) -> bool:
-    """Tell whether a scene's name means a map file rather than a kind."""
-    return Path(name_or_path).suffix in {".yaml", ".yml"} or "/" in str(name_or_path)
+    """Tell whether a scene's name means a map or mesh file rather than a kind."""
+    return Path(name_or_path).suffix.lower() in (".yaml", ".yml", *mesh_file.SUFFIXES) or "/" in str(name_or_path)
 
 
 def _hint(word: str, known: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""A scene: solids on flat ground, each with a semantic class and whether the known map shows it."""
+"""A scene: solids, or triangles, on flat ground, with semantic classes and whether the known map shows them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,21 +21,9 @@ class Solid:
     """Whether it is on the known map: walls, racks and fixed furniture are; boxes, clutter and people are not."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scene:
-    """Solids standing on the ground plane z = 0 inside a closed rectangle."""
-
-    name: str
-    """``kind/split/index`` or the path of a map."""
-    kind: str
-    solids: tuple[Solid, ...]
-    extent_w_m: tuple[float, float, float, float]
-    """x_min, y_min, x_max, y_max; nothing outside of it can be reached."""
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Mesh:
-    """Triangles of a scene, ground included."""
+    """Triangles of a scene."""
 
     vertices_w_m: np.ndarray
     """(V, 3) float32"""
@@ -45,6 +33,20 @@ class Mesh:
     """(F,) uint8, index into ``SEMANTIC_CLASSES``"""
     known: np.ndarray
     """(F,) bool"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What stands on the ground plane z = 0 inside a closed rectangle."""
+
+    name: str
+    """``kind/split/index`` or the path of a map or mesh."""
+    kind: str
+    solids: tuple[Solid, ...]
+    extent_w_m: tuple[float, float, float, float]
+    """x_min, y_min, x_max, y_max; nothing outside of it can be reached."""
+    mesh: Mesh | None = None
+    """Triangles in place of solids, for what comes from a mesh file"""
 
 
 def box(

@@ -1,14 +1,16 @@
 """Reference agents on a kinematic body: they do what they say, batched, seeded, and only through the observation."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 import torch
 
+from embodiments import registry
 from embodiments.limits import project, shares_to_command
 from embodiments.spaces import CONTROL_DT_S, DESCRIPTOR_SIZE, LIMIT_FIELDS, OBSERVATION_SHAPES
-from pipeline.agents import go_straight, planner, random, teacher, zero
+from pipeline.agents import go_straight, mppi, planner, random, teacher, zero
 from pipeline.agents.agent import Agent
 from pipeline.simulation.observation import Observation
 
@@ -124,6 +126,65 @@ def test_the_planner_drives_straight_where_it_sees_nothing(body_with_random_goal
         body.step(agent.act(body.observe(), privileged))
         reached |= body.succeeded()
     assert reached.float().mean() > 0.95  # a goal just behind is turned to late: the map's directions are coarse
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_mppi_stops_at_goals_in_the_open(name: str) -> None:
+    goal_w = torch.tensor([[2.0, 0.5, 1.0], [1.0, -1.5, -2.0], [-1.5, 0.5, 0.0], [1.5, 1.0, 3.0]])
+    body = Body(descriptor_of(name, batch=4), LIMITS[name][1], torch.zeros(4, 3), goal_w)
+    agent = mppi.make(num_envs=4, device="cpu", seed=0)
+    agent.reset(torch.ones(4, dtype=torch.bool))
+    reached = torch.zeros(4, dtype=torch.bool)
+    for _ in range(300):
+        body.step(agent.act(body.observe(), privileged))
+        reached |= body.succeeded()
+        if reached.all():
+            break
+    assert reached.all(), f"not reached: {goal_w[~reached]}"
+
+
+def wall_ahead(distance_m: float) -> torch.Tensor:
+    """Return a depth image (1, 1, 40, 64) of a level camera, 1 m up, before a wall that fills its view."""
+    return torch.full((1, 1, *OBSERVATION_SHAPES["depth_m"][1:]), distance_m)
+
+
+def test_mppi_does_not_drive_into_what_it_sees() -> None:
+    descriptor = torch.from_numpy(registry.get("tiago").descriptor())[None]
+    closest_m = {}
+    for distance_m in (1.2, 10.0):
+        body = Body(descriptor, 0.05, torch.zeros(1, 3), torch.tensor([[4.0, 0.0, 0.0]]))
+        agent = mppi.make(num_envs=1, device="cpu", seed=0)
+        agent.reset(torch.ones(1, dtype=torch.bool))
+        for _ in range(40):
+            ahead_m = distance_m - float(body.pose_w[0, 0])
+            sees = body.pose_w[0, 2].abs() < 0.4  # turned away, it sees nothing
+            depth = wall_ahead(max(ahead_m, 0.3) if sees else 10.0)
+            body.step(agent.act(dataclasses.replace(body.observe(), depth_m=depth), privileged))
+        closest_m[distance_m] = distance_m - float(body.pose_w[0, 0])
+    assert closest_m[1.2] > 0.3  # the body's radius
+    assert closest_m[10.0] < 8.0
+
+
+def test_mppi_begins_anew_where_everybody_does() -> None:
+    agent = mppi.make(num_envs=2, device="cpu", seed=0)
+    first, second = [], []
+    for shares in (first, second):
+        body = Body(descriptor_of("gait", batch=2), 0.05, torch.zeros(2, 3), torch.full((2, 3), 3.0))
+        agent.reset(torch.ones(2, dtype=torch.bool))
+        for _ in range(3):
+            shares.append(agent.act(body.observe(), privileged))
+            body.step(shares[-1])
+    assert torch.equal(torch.stack(first), torch.stack(second))
+
+
+def test_mppi_forgets_only_where_an_episode_begins() -> None:
+    body = Body(descriptor_of("fast_wheels", batch=2), 0.05, torch.zeros(2, 3), torch.full((2, 3), 3.0))
+    agent = mppi.make(num_envs=2, device="cpu", seed=0)
+    for _ in range(5):
+        body.step(agent.act(body.observe(), privileged))
+    agent.reset(torch.tensor([True, False]))
+    assert not agent._mppi.U[0].any() and agent._mppi.U[1].any()
+    assert not agent._map[0].any() and agent._map[1].any()
 
 
 def test_go_straight_forgets_the_goal_it_reached() -> None:

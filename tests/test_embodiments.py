@@ -22,6 +22,7 @@ from embodiments.spaces import (
     REVERSE_LIMIT_MPS,
     SLABS_M,
 )
+from pipeline.presets import DEFAULT_ROBOTS
 from pipeline.simulation.robot_model import (
     driven_joints,
     model_path,
@@ -38,6 +39,7 @@ CAMERA_FRAMES = {
     "tiago": "xtion_depth_optical_frame",
     "stretch3": "camera_depth_optical_frame",
     "g1": "d435_link",
+    "anymal_c": "depth_camera_front_depth_optical_frame",
 }
 
 
@@ -63,7 +65,9 @@ def load(robot: Embodiment, folder: Path) -> urchin.URDF:
     path = model_path(robot.model)
     root = next((parent for parent in path.parents if parent.name == "example-robot-data"), path.parent).parent
     copy = folder / path.name
-    copy.write_text(path.read_text().replace("package://", f"{root}/").replace("./meshes", f"{path.parent}/meshes"))
+    text = path.read_text().replace("package://", f"{root}/")
+    text = text.replace("../meshes", f"{path.parents[1]}/meshes").replace('"./meshes', f'"{path.parent}/meshes')
+    copy.write_text(text)
     return urchin.URDF.load(str(copy), lazy_load_meshes=True)
 
 
@@ -90,8 +94,9 @@ def support(points: np.ndarray, directions: np.ndarray) -> np.ndarray:
     return (points @ directions.T).max(axis=0)
 
 
-def test_registry_finds_the_four_robots():
-    assert {"tiago", "stretch3", "go2", "g1"} <= set(names())
+def test_registry_finds_the_four_robots_of_the_line_and_an_unseen_one():
+    assert {"tiago", "stretch3", "go2", "g1"} == set(DEFAULT_ROBOTS)
+    assert {*DEFAULT_ROBOTS, "anymal_c"} <= set(names())
 
 
 def test_registry_suggests_a_name():

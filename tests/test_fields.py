@@ -86,3 +86,11 @@ def test_away_points_from_the_wall_and_the_patch_knows_the_nearest_slab() -> Non
     patch = body.clearance_patch_m(wall.lowest(body.slabs), scene, pose)
     assert patch.mean().item() == pytest.approx(1.5 - 0.5, abs=1e-2)
     assert body.clearance_patch_m(wall.lowest(1), scene, pose).mean().item() == pytest.approx(1.5, abs=1e-2)
+
+
+def test_the_lowest_layer_is_looked_up_at_every_point() -> None:
+    layers = [plane(1.0, 0.0, origin=(0.0, 0.0), shape=(40, 40)), plane(0.0, 1.0, origin=(0.0, 0.0), shape=(40, 40))]
+    stacked = Grid(values=np.stack([g.values for g in layers]), origin_xy_w_m=(0.0, 0.0), resolution_m=0.1)
+    bank = FieldBank([stacked], device="cpu")
+    points = torch.tensor([[[1.0, 2.0], [3.0, 0.5]]])
+    assert bank.sample_lowest(torch.tensor([0]), points)[0].tolist() == pytest.approx([1.0, 0.5], abs=1e-4)

@@ -111,3 +111,10 @@ def test_the_critic_takes_privileged_inputs_beside_or_behind_the_features() -> N
     features, privileged = torch.randn(5, FEATURES), torch.randn(5, 4)
     torch.testing.assert_close(critic(features, privileged), critic(torch.cat([features, privileged], dim=1)))
     assert Critic(CriticConfig(feature_size=FEATURES))(features).shape == (5,)
+
+
+def test_an_untrained_head_answers_with_the_ways_own_share() -> None:
+    head = BaseHead(BaseHeadConfig(latent_size=LATENT))
+    features = 0.5 * torch.randn(20, base_feature_size(LATENT)).clamp(-1.0, 1.0)
+    mean, _ = head(features)
+    torch.testing.assert_close(mean, features[:, LATENT - 3 : LATENT], rtol=0.0, atol=1e-6)

@@ -28,7 +28,7 @@ def test_features_are_those_that_the_heads_define() -> None:
     base, seen = environment.base, step.observation
     state = base.world_model.initial_state(environment.num_envs)
     _, latent = base.world_model.observe_step(
-        seen.depth_m, seen.velocity_b, seen.previous_command, seen.goal_b, seen.embodiment, state
+        seen.depth_m, seen.velocity_b, seen.previous_command, seen.route_xy_b_m, seen.goal_b, seen.embodiment, state
     )
     rest = {name: value for name, value in seen.policy_inputs().items() if name != "depth_m"}
     share, _ = base.head(base_features(latent, route_xy_b_m=seen.route_xy_b_m, goal_b=seen.goal_b))
@@ -60,7 +60,7 @@ def test_the_recurrent_state_starts_from_zero_with_every_episode() -> None:
         base, seen = environment.base, step.observation
         zeros = base.world_model.initial_state(environment.num_envs)
         _, replay = base.world_model.observe_step(
-            seen.depth_m, seen.velocity_b, seen.previous_command, seen.goal_b, seen.embodiment, zeros
+            seen.depth_m, seen.velocity_b, seen.previous_command, seen.route_xy_b_m, seen.goal_b, seen.embodiment, zeros
         )
         size = base.world_model.latent_size
         torch.testing.assert_close(step.features[step.first][:, :size], replay[step.first])

@@ -22,6 +22,7 @@ DOORS = {
     "genesis": ("pipeline/simulation/",),
     "ray": ("pipeline/residual_rl/",),
     "rsl_rl": ("pipeline/train_gait.py", "pipeline/simulation/gait_"),
+    "pytorch_mppi": ("pipeline/agents/mppi.py",),
     "tensordict": ("pipeline/train_gait.py", "pipeline/simulation/gait_"),
     "h5py": ("distill/", "pipeline/"),
     "torch": ("world_model/", "distill/", "export/", "pipeline/"),

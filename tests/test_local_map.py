@@ -14,11 +14,16 @@ AHEAD = torch.tensor([[4.0, 0.0, 1.0, 0.0]])
 
 
 def points(*found: tuple[float, float]) -> torch.Tensor:
-    """Return a sight (1, 64, 3) of points (x, y) in the body frame."""
-    sight = torch.zeros(1, 64, 3)
+    """Return a sight (1, 64, 4) of points (x, y) in the body frame, over ground that is seen from 0.4 m on."""
+    sight = torch.zeros(1, 64, 4)
     for column, (x, y) in enumerate(found):
-        sight[0, column] = torch.tensor([x, y, 1.0])
+        sight[0, column] = torch.tensor([x, y, 1.0, 0.4])
     return sight
+
+
+def straight(goal_b: torch.Tensor = AHEAD) -> torch.Tensor:
+    """Return the route (1, 10, 2) that says nothing about walls."""
+    return torch.linspace(0.1, 1.0, 10)[None, :, None] * goal_b[:, None, :2]
 
 
 def wall(x_m: float, *, low_m: float = -1.0, high_m: float = 1.0) -> torch.Tensor:
@@ -30,7 +35,7 @@ def watched(sight: torch.Tensor, *, looks: int = 5, goal_b: torch.Tensor = AHEAD
     """Return the map after standing still and looking."""
     state = local_map.empty(1, like=BODY)
     for _ in range(looks):
-        state = local_map.update(state, sight, torch.zeros(1, 3), goal_b, BODY)
+        state = local_map.update(state, sight, torch.zeros(1, 3), straight(goal_b), goal_b, BODY)
     return state
 
 
@@ -41,7 +46,7 @@ def evidence_at(state: LocalMap, x: float, y: float) -> float:
 
 
 def bearing_rad(state: LocalMap, goal_b: torch.Tensor = AHEAD) -> float:
-    x, y = local_map.target_b(state, goal_b)[0].tolist()
+    x, y = local_map.look(state, goal_b, BODY).aim_b[0].tolist()
     return math.atan2(y, x)
 
 
@@ -50,7 +55,7 @@ def test_without_obstacles_the_way_is_straight(bearing: float) -> None:
     goal = torch.tensor([[4.0 * math.cos(bearing), 4.0 * math.sin(bearing), 1.0, 0.0]])
     state = watched(points(), goal_b=goal)
     assert bearing_rad(state, goal) == pytest.approx(bearing, abs=0.1)
-    assert local_map.clearance_m(state, BODY)[0] > 0.3
+    assert local_map.look(state, goal, BODY).clearance_m[0] > 0.3
 
 
 def test_obstacles_are_entered_after_two_looks_where_they_stand() -> None:
@@ -64,12 +69,12 @@ def test_obstacles_are_entered_after_two_looks_where_they_stand() -> None:
 def test_the_map_stays_while_the_robot_moves_and_turns() -> None:
     state = watched(wall(2.0))
     for _ in range(10):  # half a metre ahead, then a quarter turn to the left
-        state = local_map.update(state, points(), torch.tensor([[0.5, 0.0, 0.0]]), AHEAD, BODY)
+        state = local_map.update(state, points(), torch.tensor([[0.5, 0.0, 0.0]]), straight(), AHEAD, BODY)
     for _ in range(10):
-        state = local_map.update(state, points(), torch.tensor([[0.0, 0.0, math.pi / 2]]), AHEAD, BODY)
+        state = local_map.update(state, points(), torch.tensor([[0.0, 0.0, math.pi / 2]]), straight(), AHEAD, BODY)
     assert state.pose[0].tolist() == pytest.approx([0.5, 0.0, math.pi / 2], abs=1e-4)
     for _ in range(3):  # a new thing, 1 m ahead of a robot that looks along y now
-        state = local_map.update(state, points((1.0, 0.0)), torch.zeros(1, 3), AHEAD, BODY)
+        state = local_map.update(state, points((1.0, 0.0)), torch.zeros(1, 3), straight(), AHEAD, BODY)
     assert evidence_at(state, 0.5, 1.0) > 0.5
     assert evidence_at(state, 2.0, 0.0) > 0.5
 
@@ -78,7 +83,7 @@ def test_what_was_looked_through_is_free_again() -> None:
     state = watched(points((1.5, 0.0)))
     assert evidence_at(state, 1.5, 0.0) > 0.5
     for _ in range(10):
-        state = local_map.update(state, wall(3.5, low_m=-0.1, high_m=0.1), torch.zeros(1, 3), AHEAD, BODY)
+        state = local_map.update(state, wall(3.5, low_m=-0.1, high_m=0.1), torch.zeros(1, 3), straight(), AHEAD, BODY)
     assert evidence_at(state, 1.5, 0.0) < 0.5
 
 
@@ -102,8 +107,8 @@ def test_a_wide_body_keeps_off_a_gap_that_a_slender_one_takes() -> None:
     slender = BODY.clone()
     slender[:, [10, 13, 16, 19]] = 0.1
     for _ in range(40):
-        state = local_map.update(state, points(*gap), torch.zeros(1, 3), AHEAD, slender)
-        other = local_map.update(other, points(*gap), torch.zeros(1, 3), AHEAD, wide)
+        state = local_map.update(state, points(*gap), torch.zeros(1, 3), straight(), AHEAD, slender)
+        other = local_map.update(other, points(*gap), torch.zeros(1, 3), straight(), AHEAD, wide)
     centre = CELLS // 2
     assert other.cost_to_go[0, centre, centre] > state.cost_to_go[0, centre, centre] + 0.5
 
@@ -113,3 +118,21 @@ def test_a_flat_state_is_the_same_state() -> None:
     again = local_map.unpack(local_map.pack(state))
     assert all(torch.equal(vars(state)[name], value) for name, value in vars(again).items())
     assert not any(value.any() for value in vars(local_map.empty(2, like=BODY)).values())
+
+
+def test_what_has_sunk_below_the_image_is_not_looked_through() -> None:
+    state = watched(points((1.0, 0.0)))
+    over = wall(3.5, low_m=-0.1, high_m=0.1)
+    over[..., 3] = 1.5  # the column sees the ground from 1.5 m on
+    for _ in range(10):
+        state = local_map.update(state, over, torch.zeros(1, 3), straight(), AHEAD, BODY)
+    assert evidence_at(state, 1.0, 0.0) > 0.5
+
+
+def test_a_planned_route_is_kept_to_where_nothing_has_been_seen() -> None:
+    corner = torch.tensor([[0.0, 1.0], [0.0, 2.0], [1.0, 2.0], [2.0, 2.0], [3.0, 2.0], [4.0, 1.0], [4.0, 0.0]])
+    route = torch.cat([corner, AHEAD[:, :2].expand(3, 2)])[None]
+    state = local_map.empty(1, like=BODY)
+    for _ in range(20):
+        state = local_map.update(state, points(), torch.zeros(1, 3), route, AHEAD, BODY)
+    assert bearing_rad(state) > 1.0

@@ -1,5 +1,6 @@
 """The navigation environment: episodes begin, are seen, go wrong and end as they should."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def run_tiago() -> dict[str, Any]:
     environment = make_environment(task, config=NavigationConfig(), num_envs=ENVS, seed=0)
     log: dict[str, Any] = {"start_w": task.episodes.start_w, "goal_w": task.episodes.goal_w}
 
-    def run_through(*, poison: bool) -> list[np.ndarray]:
+    def run_through(*, poison: bool = False, speechless: bool = False) -> list[np.ndarray]:
         environment.assign(torch.arange(ENVS)[:, None])
         agent = teacher.make(num_envs=ENVS, device="cpu", seed=0)
         step = environment.reset()
@@ -42,22 +43,54 @@ def run_tiago() -> dict[str, Any]:
         for number in range(40):
             if poison and number == 10:
                 _break_environment(environment.physics, 0)
-            step = environment.step(agent.act(step.observation, environment.privileged))
+            share = agent.act(step.observation, environment.privileged)
+            if speechless and number == 10:
+                share[0, 1] = torch.nan
+            step = environment.step(share)
             poses.append(environment.pose_w.numpy().copy())
-            if poison and bool(step.outcome.broken[0] & step.terminated[0]):
-                log["broken_at"] = number
+            if bool(step.outcome.broken[0] & step.terminated[0]):
+                log["speechless_at" if speechless else "broken_at"] = number
             log["finite"] = log.get("finite", True) and all(
                 bool(torch.isfinite(v).all()) for v in step.observation.policy_inputs().values()
             )
         return poses
 
-    log["clean"] = run_through(poison=False)
-    log["again"] = run_through(poison=False)
+    log["clean"] = run_through()
+    log["again"] = run_through()
     log["poisoned"] = run_through(poison=True)
+    log["speechless"] = run_through(speechless=True)
+    log["entered"] = _enter_and_come_back(environment, task, run_through)
     log["idle_outcomes"] = _run_idle(environment)
     log["drives"] = _command_twice(environment)
     log["looks"] = _look_again(environment)
+    log["shared"] = _share_a_list(environment)
     return log
+
+
+def _enter_and_come_back(environment: Any, task: Any, run_through: Callable[[], list[np.ndarray]]) -> list[np.ndarray]:
+    """Return the poses of the same episodes after others in other scenes."""
+    from pipeline.simulation.task import build_task
+    from scenes.registry import generate
+
+    scenes = [generate("office", split="train", index=0)]
+    other = build_task(task.embodiment, scenes, protocol="compass", per_scene=ENVS, route="straight", seed=1)
+    environment.enter(scenes=other.scenes, fields=other.fields, episodes=other.episodes)
+    run_through()
+    environment.enter(scenes=task.scenes, fields=task.fields, episodes=task.episodes)
+    return run_through()
+
+
+def _share_a_list(environment: Any) -> list[list[int]]:
+    """Return the episodes of the environments, step by step, as one list of seven is used up."""
+    environment.assign(torch.tensor([3, 1, 0, 2, 1, 3, 0]))
+    environment.reset()
+    seen = [environment.episode.tolist()]
+    for ended in ([1, 2], [0], [1, 3]):
+        environment._ended = torch.zeros(ENVS, dtype=torch.bool)
+        environment._ended[ended] = True
+        environment.step(torch.zeros(ENVS, 3))
+        seen.append(environment.episode.tolist())
+    return seen
 
 
 def _look_again(environment: Any) -> list[np.ndarray]:
@@ -134,6 +167,20 @@ def test_one_broken_environment_ends_alone(log: dict[str, Any]) -> None:
     clean, poisoned = np.stack(log["clean"]), np.stack(log["poisoned"])
     assert np.array_equal(clean[:, 1:], poisoned[:, 1:])
     assert np.isfinite(poisoned).all()
+
+
+def test_a_policy_that_answers_nan_ends_its_own_episode_alone(log: dict[str, Any]) -> None:
+    assert log["speechless_at"] == 10
+    clean, speechless = np.stack(log["clean"]), np.stack(log["speechless"])
+    assert np.array_equal(clean[:, 1:], speechless[:, 1:]) and np.isfinite(speechless).all()
+
+
+def test_other_scenes_in_between_change_nothing(log: dict[str, Any]) -> None:
+    assert np.array_equal(np.stack(log["clean"]), np.stack(log["entered"]))
+
+
+def test_who_is_free_takes_the_next_of_a_shared_list(log: dict[str, Any]) -> None:
+    assert log["shared"] == [[3, 1, 0, 2], [3, 1, 3, 2], [0, 1, 3, 2], [0, -1, 3, -1]]
 
 
 def test_noise_follows_the_seed_and_who_does_not_look_sees_nothing(log: dict[str, Any]) -> None:

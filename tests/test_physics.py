@@ -57,7 +57,7 @@ def observe_frames() -> dict[str, np.ndarray]:
     """Put robots at known poses and push them. Runs in a process of its own."""
     from pipeline.simulation.physics import RobotPhysics
 
-    physics = RobotPhysics(get("go2"), num_envs=2, randomisable=True)
+    physics = RobotPhysics(get("go2"), num_envs=2, randomisable=True, mass_factor=1.25)
     everyone = torch.ones(2, dtype=torch.bool)
     physics.reset(everyone, torch.tensor([[1.0, 2.0], [-3.0, 0.5]]), torch.tensor([QUARTER, -QUARTER]))
     result = {
@@ -74,7 +74,10 @@ def observe_frames() -> dict[str, np.ndarray]:
     heavier = torch.tensor([True, False])
     result["factors"] = physics.randomise(heavier, mass_scale=(1.5, 1.5), friction=(0.5, 0.5), generator=generator)
     mass = physics._robot.get_links_mass()
-    result["mass_ratio"] = mass[0, 0] / mass[1, 0]
+    result["mass_ratio"], result["mass_kg"] = mass[0, 0] / mass[1, 0], mass[1].sum()
+    physics.set_position_targets(physics.joint_position + 3.0)
+    physics.step(1)
+    result["torque"] = physics.joint_torque
     return {name: value.numpy() for name, value in result.items()}
 
 
@@ -137,6 +140,20 @@ def test_randomisation_is_masked(frames):
     assert frames["mass_ratio"] == pytest.approx(1.5, rel=1e-5)
 
 
+@pytest.mark.slow
+def test_every_link_carries_the_mass_factor(frames):
+    root = robot_model.build_urdf(get("go2"), all_links_collide=False)
+    assert frames["mass_kg"] == pytest.approx(
+        1.25 * sum(float(mass.get("value")) for mass in root.iter("mass")), rel=0.01
+    )
+
+
+@pytest.mark.slow
+def test_motors_give_no_more_than_the_real_ones(frames):
+    # The targets are 3 rad away: the gains alone would ask for 120 N m.
+    np.testing.assert_allclose(frames["torque"], [get("go2").drive.torque_nm] * 2, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", names())
 def test_every_robot_has_a_model_that_stands_on_the_ground(name):
     embodiment = get(name)
@@ -167,6 +184,15 @@ def test_a_missing_file_is_named():
 def test_an_unknown_joint_is_named():
     with pytest.raises(ValueError, match="wing_joint"):
         robot_model.build_urdf(go2_with(posture_rad={"wing_joint": 0.1}), all_links_collide=False)
+
+
+@pytest.mark.parametrize("name", [name for name in names() if isinstance(get(name).drive, GaitDrive)])
+def test_legs_have_joint_limits(name):
+    embodiment = get(name)
+    joints = {joint.get("name"): joint for joint in robot_model.build_urdf(embodiment, all_links_collide=False)}
+    for driven, angle in zip(embodiment.drive.joints, embodiment.drive.default_rad, strict=True):
+        limit = joints[driven].find("limit")
+        assert float(limit.get("lower")) < angle < float(limit.get("upper")), driven
 
 
 def test_locked_joints_become_fixed_at_their_posture():

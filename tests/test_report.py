@@ -1,17 +1,23 @@
 """The report: it says what was measured, shows what is there, names what is not, and needs no network."""
 
+import base64
 import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pipeline import manifest, report
-from pipeline.evaluation import published, results
-from pipeline.evaluation.summary import EPISODE_COLUMNS, Provenance, summarise
+from pipeline.evaluation import failures, films, maps, published, results
+from pipeline.evaluation.summary import ALL, EPISODE_COLUMNS, Provenance, summarise
+from pipeline.evaluation.tensorboard_summary import write_tensorboard
+from scenes import nav2_map
+from scenes.grid import Grid
 
 RATES = {"go_straight": 0.25, "blind": 0.5, "specialist": 0.75, "generalist": 0.75}
 
@@ -40,6 +46,7 @@ def summary() -> results.Summary:
                 }
                 figures = {"time_s": 8.0, "time_limit_s": 25.6, "fastest_time_s": 4.0, "path_m": 5.0, "geodesic_m": 1.0}
                 rest = {"initial_geodesic_m": 4.0, "distance_to_goal_m": 0.3, "min_clearance_m": 0.2, "jerk_mps3": 1.0}
+                rest |= {"stopped_s": 0.0, "energy_j": 100.0, "broken": False}
                 tables.append(pd.DataFrame(columns | figures | rest)[list(EPISODE_COLUMNS)])
     provenance = Provenance(split="test", seed=0, training_seed=0, policy_sha256={})
     return summarise(pd.concat(tables, ignore_index=True), provenance)
@@ -70,33 +77,235 @@ def evaluated(tmp_path: Path, summary: results.Summary) -> Path:
     return folder
 
 
-def write(tmp_path: Path, inputs: dict[str, Path]) -> str:
-    directory = tmp_path / ".report.new"
+@pytest.fixture
+def whole_run(tmp_path: Path, evaluated: Path) -> dict[str, Path]:
+    """Return the folders of a run that has failures, curves, predictions, a policy and robustness."""
+    count, frames = 3, 8
+    depth_m = np.linspace(0.0, 10.0, count * frames * 40 * 64).reshape(count, frames, 40, 64)
+    np.savez_compressed(
+        evaluated / "failures.npz",
+        depth_m=depth_m.astype(np.float16),
+        embodiment=np.asarray(["tiago", "tiago", "go2"]),
+        agent=np.asarray(["generalist", "base", "specialist"]),
+        route=np.full(count, "straight"),
+        scene=np.full(count, "office"),
+        scene_name=np.asarray(["office/test/0", "office/test/0", "gone.yaml"]),
+        episode=np.arange(count),
+        ending=np.asarray(["collision", "timeout", "fall"]),
+        pose_w=np.asarray([[1.0, 1.0, 0.0]] * count),
+        goal_w=np.asarray([[4.0, 5.0, 1.0]] * count),
+    )
+    folders = {"evaluate_policy": evaluated}
+    for name in ("train_specialist/tiago", "pretrain_world_model", "export_policy"):
+        folders[name] = tmp_path / name
+        folders[name].mkdir(parents=True)
+    curve = [{"control_steps": 1000 * k, "wall_s": 60.0 * k, "success": 0.1 * k, "collision": 0.0} for k in range(10)]
+    (folders["train_specialist/tiago"] / "curve.json").write_text(json.dumps(curve))
+    Image.new("RGB", (8, 8)).save(folders["pretrain_world_model"] / "predictions.png")
+    (folders["export_policy"] / "generalist.onnx").write_bytes(b"a policy")
+    for name, folder in folders.items():
+        if name != "evaluate_policy":
+            manifest.write(folder, {"stage": name.partition("/")[0], "key": "k", "config": {"seed": 3}})
+    sweep = {"embodiment": "tiago", "factor": "depth_noise", "unit": "x", "episodes": 64, "kept_ci95": [0.4, 0.6]}
+    sweeps = [
+        sweep | {"level": x, "success": s, "success_ci95": [s, s], "kept": s / 0.8} for x, s in ((1, 0.8), (4, 0.4))
+    ]
+    worst = {"embodiment": "tiago", "population": 8, "iterations": 3, "mean": 0.5, "p10": 0.25, "worst": 0.125}
+    worst |= {"kept_worst": 0.15625, "factors": {"latency_s": 0.25}}
+    (tmp_path / "evaluate_robustness").mkdir()
+    document = {"sweeps": sweeps, "worst_case": [worst], "clean": {"tiago": 0.8}}
+    (tmp_path / "evaluate_robustness" / "robustness.json").write_text(json.dumps(document))
+    return folders
+
+
+def film(tmp_path: Path, robot: str, *, key: str) -> None:
+    """Leave a film where the last report would have left it."""
+    folder = tmp_path / "report" / "films"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{robot}.mp4").write_bytes(b"film of " + robot.encode())
+    (folder / f"{robot}.jpg").write_bytes(b"frame")
+    facts = {"embodiment": robot, "agent": "generalist", "scene": "office", "split": "val", "route": "planned"}
+    facts |= {"ending": "success", "time_s": 9.5, "speed": 2, "camera": "simulator", "key": key}
+    (folder / f"{robot}.json").write_text(json.dumps(facts))
+
+
+def write(tmp_path: Path, inputs: dict[str, Path], **options: Any) -> str:
+    directory, work = tmp_path / ".report.new", tmp_path / ".work"
     directory.mkdir()
-    report.run(report.Config(), SimpleNamespace(inputs=inputs, directory=directory, metrics={}))  # type: ignore[arg-type]
+    notes: list[str] = []
+    run = SimpleNamespace(
+        inputs=inputs, directory=directory, work=work, target=tmp_path / "report", metrics={}, note=notes.append
+    )
+    report.run(report.Config(**options), run)  # type: ignore[arg-type]
     return (directory / "report.html").read_text()
+
+
+def check_self_contained(page: str) -> None:
+    """Refuse anything that a browser would fetch, a second file included."""
+    sources = re.findall(r'(?:src|poster)="([^"]*)"', page)
+    assert all(re.match(r"data:(image|video)/[a-z0-9+]+;base64,", source) for source in sources)
+    assert all(link.startswith("#") for link in re.findall(r'href="([^"]*)"', page))
+    assert "@import" not in page and "<script" not in page and "url(" not in page and "<link" not in page
 
 
 def test_the_page_says_what_was_measured(tmp_path: Path, evaluated: Path) -> None:
     page = write(tmp_path, {"evaluate_policy": evaluated})
+    check_self_contained(page)
     assert "75.0 [" in page and "50.0 [" in page
-    assert "Published elsewhere" in page and "not comparable" in page
+    assert "Published elsewhere" in page and "Not measured here, and not comparable" in page
     assert "numpy" in page and "office" in page
 
 
-def test_the_page_needs_no_network(tmp_path: Path, evaluated: Path) -> None:
-    page = write(tmp_path, {"evaluate_policy": evaluated})
-    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert sources and all(source.startswith("data:image/") for source in sources)
-    assert "@import" not in page and "<script" not in page
+def test_a_whole_run_is_shown_whole(tmp_path: Path, whole_run: dict[str, Path]) -> None:
+    order = films.Order(
+        policy=whole_run["export_policy"] / "generalist.onnx", robots=(), scene="office", route="planned", seed=0
+    )
+    for robot in ("tiago", "go2"):
+        film(tmp_path, robot, key=order.key())
+    page = write(tmp_path, whole_run)
+    check_self_contained(page)
     assert 'name="viewport"' in page and "@media print" in page
+    assert "python -m pipeline" not in page  # nothing is missing
+    assert base64.b64encode(b"film of go2").decode() in page and "success after 9.5 s, shown 2 times as fast" in page
+    assert (tmp_path / ".report.new" / "films" / "go2.mp4").is_file()
+    # Failures: of tiago the generalist's, not the base policy's; a scene that is gone has no map but still its frames.
+    assert "tiago, generalist, office, straight route, episode 0: collision 5.0 m from the goal" in page
+    assert "tiago, base" not in page.partition('id="failures"')[2].partition("<h2")[0]
+    assert "scene not there" in page
+    assert "8 k, 8 min" in page  # 80 % first passed
+    assert "50.0 % at 4" in page and "latency s 0.25" in page and "15.6" in page
+    boards = {folder.name for folder in (tmp_path / ".work" / "tensorboard").iterdir()}
+    assert boards == {f"{agent}.straight" for agent in RATES}
 
 
 def test_parts_that_are_missing_are_named(tmp_path: Path) -> None:
     page = write(tmp_path, {})
-    for stage in ("evaluate_policy", "train_specialist", "pretrain_world_model"):
+    check_self_contained(page)
+    for stage in ("evaluate_policy", "train_specialist", "pretrain_world_model", "evaluate_robustness"):
         assert f"python -m pipeline {stage}" in page
+    assert "Films need an exported generalist" in page
     assert (tmp_path / ".report.new" / "results.md").read_text() == "No evaluation yet.\n"
+
+
+def test_films_that_cannot_be_made_are_named(
+    tmp_path: Path, whole_run: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cameras = []
+
+    def fail(commands: dict[str, list[str]], *, workers: int) -> dict[str, int]:
+        cameras.extend(words[words.index("--camera") + 1] for words in commands.values())
+        return dict.fromkeys(commands, 2)
+
+    monkeypatch.setattr("pipeline.processes.run_side_by_side", fail)
+    film(tmp_path, "tiago", key="of another policy")
+    page = write(tmp_path, whole_run, film_robots=("tiago",))
+    assert cameras == ["simulator", "rays"]
+    assert "No film could be made of tiago." in page and "<video" not in page
+
+
+def test_values_are_escaped(tmp_path: Path, evaluated: Path) -> None:
+    page = write(tmp_path, {"evaluate_policy": evaluated}, title="<script>alert(1)</script> & more", films=False)
+    assert "<script" not in page and "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page
+
+
+def test_old_summaries_and_curves_still_read(tmp_path: Path, evaluated: Path, summary: results.Summary) -> None:
+    old = {
+        name: [{k: v for k, v in row.items() if k not in ("jerk_mps3", "soft_spl", "policy_sha256")} for row in rows]
+        for name, rows in summary.items()
+    }
+    (evaluated / "summary.json").write_text(json.dumps(old))
+    specialist = tmp_path / "train_specialist" / "go2"
+    specialist.mkdir(parents=True)
+    (specialist / "curve.json").write_text(json.dumps([{"control_steps": 1000, "success": 0.5}]))
+    manifest.write(specialist, {"stage": "train_specialist", "key": "k"})
+    page = write(tmp_path, {"evaluate_policy": evaluated, "train_specialist/go2": specialist})
+    assert "clearance m" in page and "jerk" not in page
+    assert "not passed" in page and "over control steps" in page and "over time" not in page
+
+
+def test_further_figures_of_a_summary_get_their_column(summary: results.Summary) -> None:
+    for cell in summary["pooled"]:
+        cell |= {"waited_s": 1.25, "power_w": 1000.0, "policy": "x", "power_w_ci95": [1.0, 2.0]}
+    table = results.quality_table(summary, route="straight", agents=("generalist",))
+    assert table.head[-2:] == ("waited s", "power W")
+    assert all(row[-2:] == ("1.25", "1000.00") and len(row) == len(table.head) for row in table.rows)
+
+
+def test_numbers_in_the_tables_are_those_of_the_summary(summary: results.Summary) -> None:
+    table = results.quality_table(summary, route="straight", agents=tuple(RATES))
+    cells = {(cell["embodiment"], cell["agent"]): cell for cell in summary["pooled"]}
+    assert len(table.rows) == len(cells)
+    for row in table.rows:
+        robot, _, agent = row[0].partition(", ")
+        cell = cells[robot if robot != "all robots" else ALL, agent]
+        shown = dict(zip(table.head, row, strict=True))
+        assert float(shown["success %"]) == pytest.approx(100.0 * cell["success"], abs=0.05)
+        assert float(shown["SPL"]) == pytest.approx(cell["spl"], abs=0.005)
+        assert float(shown["collision %"]) == pytest.approx(100.0 * cell["collision"], abs=0.05)
+    headline = results.headline(summary, route="straight")
+    assert headline.head == ("robot", "specialist", "generalist")
+    assert headline.rows[-1][2] == results.success_table(summary, route="straight").rows[-1][4]
+
+
+def test_failures_are_as_different_as_they_can_be() -> None:
+    endings = np.asarray(["collision"] * 6 + ["timeout"] * 2 + ["collision"])
+    columns = {"embodiment": np.full(9, "g1"), "agent": np.asarray(["generalist"] * 8 + ["base"]), "ending": endings}
+    assert failures.choose(columns) == [0, 6, 1, 7]
+
+
+def test_a_strip_keeps_the_order_of_time() -> None:
+    depth_m = np.stack([np.full((40, 64), depth) for depth in (0.0, 0.1, 9.9, 5.0, 0.1)])
+    picture = failures.strip(depth_m)
+    width, height = failures.FRAME_PX
+    middle = [picture[4 + height // 2, 4 + k * (width + 4) + width // 2] for k in range(4)]
+    last = picture[4 + height + 4 + height // 2, 4 + width // 2]
+    assert (middle[0] == 0).all()
+    np.testing.assert_array_equal(middle[1], last)
+    assert int(middle[1].sum()) > int(middle[3].sum()) > int(middle[2].sum())  # near is bright
+
+
+def test_a_users_map_is_shown_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An L of walls with a negative origin: its corner must lie at the lower left of the picture."""
+    occupied = np.zeros((20, 40), dtype=bool)
+    occupied[0, :] = occupied[:, 0] = True
+    file = tmp_path / "flat.yaml"
+    nav2_map.save(Grid(values=occupied, origin_xy_w_m=(-3.0, -1.0), resolution_m=0.1), file)
+    shown = []
+    monkeypatch.setattr(maps, "data_uri", lambda figure: shown.append(figure) or "data:image/svg+xml;base64,")
+    traces = {
+        "embodiment": np.asarray(["tiago"]),
+        "agent": np.asarray(["generalist"]),
+        "route": np.asarray(["planned"]),
+        "scene": np.asarray([str(file)]),
+        "scene_name": np.asarray([str(file)]),
+        "episode": np.asarray([0]),
+        "ending": np.asarray(["success"]),
+        "start_w": np.asarray([[-2.0, -0.5, 0.0]]),
+        "goal_w": np.asarray([[0.5, 0.5, 0.0]]),
+        "length": np.asarray([2]),
+        "pose_w": np.asarray([[-2.0, -0.5, 0.0], [0.5, 0.5, 0.0]]),
+    }
+    (picture,) = maps.of_whole_maps(traces, route="planned")
+    assert "1 way of generalist" in picture.caption
+    axes = shown[0].axes[0]
+    walls = np.concatenate([path.vertices for collection in axes.collections for path in collection.get_paths()])
+    np.testing.assert_allclose(walls.min(axis=0), [-3.0, -1.0], atol=1e-6)
+    np.testing.assert_allclose(walls.max(axis=0), [1.0, 1.0], atol=1e-6)
+    inside = [tuple(path.get_extents().extents) for c in axes.collections for path in c.get_paths()]
+    assert any(x1 - x0 > 3.0 and y1 - y0 < 0.2 and y0 < -0.9 for x0, y0, x1, y1 in inside)  # the long wall is below
+    assert maps.of_whole_maps(traces | {"scene": np.asarray(["gone.yaml"])}, route="planned") == []
+
+
+def test_tensorboard_holds_the_summary(tmp_path: Path, summary: results.Summary) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    write_tensorboard(summary, tmp_path)
+    board = EventAccumulator(str(tmp_path / "generalist.straight"))
+    board.Reload()
+    tags = board.Tags()["scalars"]
+    assert {"success/tiago", "success/tiago/office", "spl/all", "collision/go2/clutter"} <= set(tags)
+    assert not any(tag.startswith(("seed", "episodes")) for tag in tags)
+    assert board.Scalars("success/tiago")[0].value == pytest.approx(0.75)
 
 
 def test_markdown_tables_are_rectangular(summary: results.Summary) -> None:

@@ -143,6 +143,34 @@ def test_a_robot_that_has_changed_is_refused(file: Path) -> None:
         policy.load(file, robot=faster, allow_unseen=True)
 
 
+def test_one_answer_that_is_no_number_leaves_the_others_alone(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one robot it is an error; in a batch of an evaluation that robot alone is ill, and starts anew."""
+    loaded, healthy = policy.load(file), policy.load(file)
+    run = loaded._run
+
+    def ill_once(feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        results = run(feed)
+        results["state_output"] = results["state_output"].copy()
+        results["state_output"][1, 0] = np.nan
+        return results
+
+    seen = observation(3)
+    monkeypatch.setattr(loaded, "_run", ill_once)
+    command, ill = loaded.attempt(seen)
+    assert ill.tolist() == [False, True, False]
+    monkeypatch.setattr(loaded, "_run", run)
+    fresh = healthy.step(seen)
+    np.testing.assert_array_equal(command[[0, 2]], fresh[[0, 2]])
+    after, ill = loaded.attempt(seen)
+    assert not ill.any()
+    second = healthy.step(seen)
+    np.testing.assert_allclose(after[[0, 2]], second[[0, 2]], atol=1e-6)
+    np.testing.assert_allclose(after[1], fresh[1], atol=1e-6)
+    monkeypatch.setattr(loaded, "_run", ill_once)
+    with pytest.raises(ValueError, match="answered NaN"):
+        loaded.step(seen)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

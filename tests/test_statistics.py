@@ -78,3 +78,41 @@ def test_same_seed_same_interval() -> None:
     values = np.random.default_rng(3).random(50)
     first = statistics.mean_interval(values, clusters=np.arange(50), seed=5)
     assert first == statistics.mean_interval(values, clusters=np.arange(50), seed=5)
+
+
+def test_newcombe_against_the_published_example() -> None:
+    # Newcombe 1998, table II, case a, method 10: 56/70 - 48/80 = 0.2, interval 0.0524 to 0.3339
+    assert statistics.rate_difference(56, 48, totals=(70, 80)) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    assert statistics.rate_difference(0, 0, totals=(0, 10)) is None
+
+
+def test_independent_difference_is_centred_and_wider_than_a_paired_one() -> None:
+    rng = np.random.default_rng(0)
+    scene = np.arange(200)
+    first = rng.normal(size=200)
+    second = first - 0.5
+    interval = statistics.independent_difference(first, second, clusters=(scene, scene))
+    paired = statistics.paired_difference(first, second, clusters=scene)
+    assert interval is not None and paired is not None and paired[1] is not None
+    assert interval[0] < 0.5 < interval[1]
+    # two independent means of 200 values with unit spread: 2 x 1.96 x sqrt(2 / 200)
+    assert interval[1] - interval[0] == pytest.approx(2 * 1.96 * np.sqrt(2 / 200), rel=0.15)
+    assert paired[1][1] - paired[1][0] < 1e-6
+    assert statistics.independent_difference(first, second, clusters=(scene, 0 * scene)) is None
+
+
+def test_a_paired_ratio_by_hand() -> None:
+    first, second = np.asarray([1, 0, 0, 1, 0, 0]), np.asarray([1, 1, 0, 1, 1, 0])
+    ratio, interval = statistics.paired_ratio(first, second, clusters=np.asarray([0, 0, 1, 1, 2, 2]))
+    assert ratio == pytest.approx(0.5)
+    # Scenes give 1/2, 1/1 and 0/1: resampled scenes reach from 0 to 1.
+    assert interval == (0.0, 1.0)
+
+
+def test_a_ratio_to_itself_is_one_and_to_nothing_is_undefined() -> None:
+    values, clusters = np.asarray([1.0, 0.0, 1.0, 1.0]), np.arange(4)
+    assert statistics.paired_ratio(values, values, clusters=clusters) == (1.0, (1.0, 1.0))
+    assert statistics.paired_ratio(values, np.zeros(4), clusters=clusters) is None
+    assert statistics.paired_ratio(values, values, clusters=np.zeros(4)) == (1.0, None)
+    with pytest.raises(ValueError, match="the same episodes"):
+        statistics.paired_ratio(values, values[:3], clusters=clusters)

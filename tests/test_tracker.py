@@ -1,8 +1,11 @@
 """When an episode ends, step by step."""
 
+import numpy as np
 import pytest
 import torch
 
+from embodiments.spaces import CONTROL_DT_S
+from pipeline.evaluation import metrics
 from pipeline.simulation.tracker import EpisodeTracker, StepFacts
 
 LIMIT = torch.tensor([25.6])
@@ -16,6 +19,7 @@ def facts(
     heading: float = 0.0,
     position: tuple[float, float] = (0.0, 0.0),
     collision: bool = False,
+    work_j: float = 0.0,
 ) -> StepFacts:
     one = torch.ones(1)
     return StepFacts(
@@ -26,6 +30,7 @@ def facts(
         heading_error_rad=one * heading,
         geodesic_m=one * distance_m,
         clearance_m=one,
+        work_j=one * work_j,
         collision=torch.tensor([collision]),
         fall=torch.tensor([False]),
         broken=torch.tensor([False]),
@@ -106,6 +111,34 @@ def test_path_is_measured_between_positions_one_second_apart() -> None:
         verdict = run.update(facts(position=(0.1 * step, sway)), RUNNING, LIMIT)
     outcome = run.outcome(facts(), torch.zeros(1).long(), verdict["timeout"])
     assert outcome.path_m.item() == pytest.approx(2.0, abs=1e-5)
+
+
+def test_what_a_tracker_counts_is_what_the_metrics_say() -> None:
+    """The running sums of a batch against the pure functions of whole episodes."""
+    rng = np.random.default_rng(0)
+    velocity = rng.uniform(-0.12, 0.12, size=(40, 3)).astype(np.float32)
+    velocity[::3] *= 0.3
+    work_j = rng.uniform(0.0, 5.0, size=40)
+    position = np.cumsum(velocity[:, :2] * CONTROL_DT_S, axis=0)
+    run = tracker()
+    for row in range(40):
+        vx, vy, turn = (float(value) for value in velocity[row])
+        now = facts(velocity=(vx, vy, turn), position=tuple(position[row].tolist()), work_j=work_j[row])
+        verdict = run.update(now, RUNNING, LIMIT)
+    outcome = run.outcome(now, torch.zeros(1).long(), verdict["timeout"])
+    stopped_s = metrics.stopped_s(velocity, dt_s=CONTROL_DT_S)
+    assert 0.3 < stopped_s < 3.0 and outcome.stopped_s.item() == pytest.approx(stopped_s, abs=1e-5)
+    assert outcome.energy_j.item() == pytest.approx(work_j.sum(), rel=1e-5)
+    jerk = metrics.jerk_mps3(velocity[:, :2], dt_s=CONTROL_DT_S)
+    assert outcome.jerk_mps3.item() == pytest.approx(jerk, rel=1e-4)
+    seconds = np.concatenate([np.zeros((1, 2)), position[9::10]])
+    assert outcome.path_m.item() == pytest.approx(metrics.path_length_m(seconds), rel=1e-4)
+
+
+def test_energy_that_nobody_measures_is_undefined() -> None:
+    run = tracker()
+    verdict = run.update(facts(work_j=float("nan")), RUNNING, LIMIT)
+    assert run.outcome(facts(), torch.zeros(1).long(), verdict["timeout"]).energy_j.isnan().all()
 
 
 def test_a_new_episode_forgets_the_last_one() -> None:

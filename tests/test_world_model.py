@@ -15,14 +15,13 @@ from pipeline import pretrain_world_model as pretrain
 from pipeline.run_folder import StageRun
 from scenes.scene import SEMANTIC_CLASSES
 from tests.test_recordings import teacher_arrays
-from world_model import local_map
+from world_model import way
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.checkpoint import load_module, save_module
 from world_model.descriptor import normalise_descriptor
 from world_model.image import SEMANTIC_CLASS_COUNT, depth_from_log, log_depth
 from world_model.losses import LossWeights, balanced_kl, depth_error_m, reconstruction
 from world_model.network import Gaussians, Prediction, WorldModel, WorldModelConfig
-from world_model.obstacle_points import obstacle_points
 from world_model.residual_head import ResidualHead, ResidualHeadConfig
 from world_model.training_state import restore_state, save_state
 
@@ -50,7 +49,7 @@ def windows(steps: int = 12, batch: int = 4, *, seed: int = 0) -> Windows:
         previous_command=velocity.clone(),
         route_xy_b_m=goal[..., None, :2].expand(steps, batch, 10, 2).clone(),
         goal_b=goal,
-        map_features=torch.zeros(steps, batch, local_map.FEATURE_SIZE),
+        way_features=torch.zeros(steps, batch, way.FEATURE_SIZE),
         embodiment=torch.full((steps, batch, DESCRIPTOR_SIZE), 0.5),
         first=first,
         teacher_share=velocity.clone(),
@@ -60,18 +59,18 @@ def windows(steps: int = 12, batch: int = 4, *, seed: int = 0) -> Windows:
 
 def step_inputs(seen: Windows, t: int) -> tuple[torch.Tensor, ...]:
     """Return what ``observe_step`` takes at one step, but the state."""
-    return seen.depth_m[t], seen.velocity_b[t], seen.previous_command[t], seen.goal_b[t], seen.embodiment[t]
+    names = ("depth_m", "velocity_b", "previous_command", "route_xy_b_m", "goal_b", "embodiment")
+    return tuple(getattr(seen, name)[t] for name in names)
 
 
 def draw(seen: Windows) -> None:
-    """Fill in the map's features, as ``collect_teacher`` does."""
-    state = torch.zeros(seen.first.shape[1], local_map.STATE_SIZE)
+    """Fill in what the map says about the way, as ``collect_teacher`` does."""
+    state = torch.zeros(seen.first.shape[1], way.STATE_SIZE)
     for t, first in enumerate(seen.first):
-        kept = local_map.unpack(state.masked_fill(first[:, None], 0.0))
-        points = obstacle_points(seen.depth_m[t], seen.embodiment[t])
-        drawn = local_map.update(kept, points, seen.velocity_b[t], seen.goal_b[t], seen.embodiment[t])
-        seen.map_features[t] = local_map.features(drawn, seen.goal_b[t], seen.embodiment[t])
-        state = local_map.pack(drawn)
+        names = ("depth_m", "velocity_b", "route_xy_b_m", "goal_b", "embodiment")
+        kept = state.masked_fill(first[:, None], 0.0)
+        found, state = way.step(**{name: getattr(seen, name)[t] for name in names}, state=kept)
+        seen.way_features[t] = found.features()
 
 
 def networks(seed: int = 0) -> tuple[WorldModel, BaseHead]:

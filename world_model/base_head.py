@@ -16,6 +16,8 @@ _ROUTE_SCALE_M = 5.0
 _NEAR_M = 1.0
 _NEAR_HEADING = 5.0
 _GOAL_FEATURES = 10
+_APART = 0.1
+"""How far the modes begin on either side, in shares of the yaw rate"""
 
 
 def base_feature_size(latent_size: int) -> int:
@@ -121,6 +123,9 @@ class BaseHead(nn.Module):
         layers.append(nn.Linear(size, config.modes * (COMMAND_SIZE + 1)))
         self.layers = nn.Sequential(*layers)
         zero_last_layer(self.layers)
+        with torch.no_grad():  # modes that begin alike would stay alike; their mean is the way's share all the same
+            turn = torch.linspace(-_APART, _APART, config.modes)
+            self.layers[-1].bias[config.modes :].unflatten(0, (config.modes, COMMAND_SIZE))[:, 2] = torch.atanh(turn)
         self.log_std = nn.Parameter(torch.full((COMMAND_SIZE,), -1.0))
 
     def mixture(self, features: Tensor) -> Mixture:

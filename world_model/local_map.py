@@ -113,21 +113,30 @@ def look(state: LocalMap, goal_b: Tensor, embodiment: Tensor) -> Look:
     """Read off the map what matters around a body (B, E) on its way to a goal (B, 4)."""
     angle = torch.arange(DIRECTIONS, device=goal_b.device) * (2.0 * math.pi / DIRECTIONS)
     unit = torch.stack([angle.cos(), angle.sin()], dim=-1).expand(goal_b.shape[0], -1, -1)  # (B, DIRECTIONS, 2)
-    goal = to_anchor(goal_b[:, None, :2], state.pose)[:, 0]
     halfway, there = (to_anchor(unit * reach, state.pose) for reach in (LOOK_AHEAD_M / 2.0, LOOK_AHEAD_M))
-    total = state.cost_to_go + _straight_m(goal)
+    total = total_m(state, goal_b)
     # Halfway counts too: a point behind a wall is no way.
-    cost = 0.4 * _sampled(total, halfway) + 0.6 * _sampled(total, there)
+    cost = 0.4 * look_up(total, halfway) + 0.6 * look_up(total, there)
     weight = torch.softmax(-(cost - cost.amin(dim=1, keepdim=True)) / 0.03, dim=1)
     here = to_anchor(goal_b.new_zeros(goal_b.shape[0], 1, 2), state.pose)
-    room = _sampled(_distance_m(state.evidence), torch.cat([here, halfway[:, ::2], there[:, ::2]], dim=1))
+    room = look_up(_distance_m(state.evidence), torch.cat([here, halfway[:, ::2], there[:, ::2]], dim=1))
     room = room - half_width_m(embodiment)[:, None]
     return Look(
         aim_b=(weight[..., None] * unit).sum(dim=1) * LOOK_AHEAD_M,
         room_m=room[:, 1:],
         clearance_m=room[:, 0],
-        detour_m=_sampled(state.cost_to_go, here)[:, 0],
+        detour_m=look_up(state.cost_to_go, here)[:, 0],
     )
+
+
+def total_m(state: LocalMap, goal_b: Tensor) -> Tensor:
+    """Return the whole cost to go (B, CELLS, CELLS) [m], weighted by clearance."""
+    return state.cost_to_go + _straight_m(to_anchor(goal_b[:, None, :2], state.pose)[:, 0])
+
+
+def distance_m(state: LocalMap) -> Tensor:
+    """Return the distance (B, CELLS, CELLS) of every cell to the nearest obstacle, up to ``RINGS`` cells."""
+    return _distance_m(state.evidence)
 
 
 def half_width_m(embodiment: Tensor) -> Tensor:
@@ -136,13 +145,13 @@ def half_width_m(embodiment: Tensor) -> Tensor:
 
 
 def moved(pose: Tensor, velocity_b: Tensor) -> Tensor:
-    """Return the pose (B, 3) after one control step at a mean velocity (B, 3)."""
+    """Return the pose (..., 3) after one control step at a mean velocity (..., 3)."""
     step = velocity_b * CONTROL_DT_S
-    middle = pose[:, 2] + step[:, 2] / 2.0
+    middle = pose[..., 2] + step[..., 2] / 2.0
     cos, sin = middle.cos(), middle.sin()
-    x = pose[:, 0] + cos * step[:, 0] - sin * step[:, 1]
-    y = pose[:, 1] + sin * step[:, 0] + cos * step[:, 1]
-    return torch.stack([x, y, pose[:, 2] + step[:, 2]], dim=-1)
+    x = pose[..., 0] + cos * step[..., 0] - sin * step[..., 1]
+    y = pose[..., 1] + sin * step[..., 0] + cos * step[..., 1]
+    return torch.stack([x, y, pose[..., 2] + step[..., 2]], dim=-1)
 
 
 def to_anchor(points_b: Tensor, pose: Tensor) -> Tensor:
@@ -259,8 +268,8 @@ def _swept(total: Tensor, cost: Tensor) -> Tensor:
     return torch.where(apart < step, both, torch.minimum(across, up) + step)
 
 
-def _sampled(grid: Tensor, points: Tensor) -> Tensor:
-    """Look anchor points (B, P, 2) up bilinearly; the border continues outside."""
+def look_up(grid: Tensor, points: Tensor) -> Tensor:
+    """Look a grid (B, CELLS, CELLS) up at anchor points (B, P, 2), bilinearly; the border continues outside."""
     cell = _cell(points).clip(0.0, CELLS - 1.001)
     low = cell.floor()
     share = cell - low

@@ -51,6 +51,17 @@ class Policy:
         Raises:
             ValueError: If an input is missing, misshapen, not finite or out of range, or the answer is not finite.
         """
+        command, ill = self.attempt(observation)
+        if ill.any():
+            self._state = None
+            raise ValueError("the policy answered NaN or Inf; its state has been reset, stop the robot")
+        return command
+
+    def attempt(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the commands (B, 3), and which of them (B,) bool came with anything that is not finite.
+
+        Those robots' states are zeroed; the others of the batch go on. Everything else is as in ``step``.
+        """
         feed = _checked(observation)
         batch = len(feed["depth_m"])
         if self._state is None:
@@ -58,13 +69,12 @@ class Policy:
         if len(self._state) != batch:
             raise ValueError(f"batch changed from {len(self._state)} to {batch}; call reset() first")
         results = self._run(feed | {"state_input": self._state})
-        if not all(np.isfinite(result).all() for result in results.values()):
-            self._state = None
-            raise ValueError("the policy answered NaN or Inf; its state has been reset, stop the robot")
-        self._state = results["state_output"]
+        finite = [np.isfinite(result).reshape(batch, -1).all(axis=1) for result in results.values()]
+        ill = ~np.logical_and.reduce(finite)
+        self._state = np.where(ill[:, None], np.float32(0.0), results["state_output"])
         self.value = results["value"][:, 0] if "value" in results else None
         command: np.ndarray = results["command"]
-        return command
+        return command, ill
 
     def _run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         answer = self._session.run(self._outputs, dict(feed))

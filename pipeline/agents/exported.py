@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 
 from embodiments.embodiment import Embodiment
@@ -40,8 +41,9 @@ class ExportedAgent:
         self._policy.reset(mask.cpu().numpy())
 
     def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
-        """Return commands (B, 3), already admissible; one inference for the whole batch."""
+        """Return commands (B, 3), already admissible; one inference for the whole batch. NaN where it answered NaN."""
         inputs = {name: tensor.cpu().numpy() for name, tensor in observation.policy_inputs().items()}
         if self._blind:
             inputs["depth_m"] = 0.0 * inputs["depth_m"]
-        return torch.as_tensor(self._policy.step(inputs), device=self._device)
+        command, ill = self._policy.attempt(inputs)
+        return torch.as_tensor(np.where(ill[:, None], np.float32(np.nan), command), device=self._device)

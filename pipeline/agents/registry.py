@@ -8,7 +8,7 @@ from embodiments.embodiment import Embodiment
 from pipeline.agents.agent import Agent
 from pipeline.agents.exported import ExportedAgent
 
-SCRIPTED = ("zero", "random", "go_straight", "planner", "teacher")
+SCRIPTED = ("zero", "random", "go_straight", "planner", "mppi", "teacher")
 """Agents without weights; none of them looks at the route."""
 POLICY_FILES = {
     "base": "base.onnx",

@@ -1,6 +1,7 @@
 """The view from behind a robot that moves through a scene."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -46,36 +47,46 @@ class ChaseCamera:
             route_w_m: (R, 2)
             size_px: Width and height.
         """
+        view = self.view(base_w=base_w, size_px=size_px)
+        robot = place(self._parts, xy_w_m=(0.0, 0.0), yaw_w_rad=0.0, angles_rad=angles_rad, base_w=base_w)
+        marks = [disc(goal_w[:2], radius_m=0.25, rgb=GOAL_RGB)]
+        marks += [disc(point, radius_m=0.05, rgb=ROUTE_RGB) for point in route_w_m]
+        return render([self._scene, robot, *marks], view, supersample=1)
+
+    def view(self, *, base_w: np.ndarray, size_px: tuple[int, int]) -> View:
+        """Move the camera on to the next moment and return where it is; ``picture`` says the rest."""
         position, heading = base_w[:2, 3], math.atan2(base_w[1, 0], base_w[0, 0])
         self._yaw_rad += FOLLOW * math.remainder(heading - self._yaw_rad, 2.0 * math.pi)
         target = np.asarray([*position, _AIM_HEIGHT_M])
         clear_rad = self._clear_elevation(target)
         last_rad = clear_rad if self._elevation_rad is None else self._elevation_rad
-        self._elevation_rad = last_rad + FOLLOW * (clear_rad - last_rad)
+        between_rad = last_rad + FOLLOW * (clear_rad - last_rad)
+        self._elevation_rad = between_rad if self._sees(target, (between_rad,))[0] else clear_rad
         eye = target + DISTANCE_M * self._backwards(self._elevation_rad)
-        robot = place(self._parts, xy_w_m=(0.0, 0.0), yaw_w_rad=0.0, angles_rad=angles_rad, base_w=base_w)
-        marks = [_disc(goal_w[:2], radius_m=0.25, rgb=GOAL_RGB)]
-        marks += [_disc(point, radius_m=0.05, rgb=ROUTE_RGB) for point in route_w_m]
-        view = View(
+        return View(
             eye_w_m=(float(eye[0]), float(eye[1]), float(eye[2])),
             target_w_m=(float(target[0]), float(target[1]), float(target[2])),
             width_px=size_px[0],
             height_px=size_px[1],
         )
-        return render([self._scene, robot, *marks], view, supersample=1)
 
     def _backwards(self, elevation_rad: float) -> np.ndarray:
         level = math.cos(elevation_rad)
         return np.asarray([-level * math.cos(self._yaw_rad), -level * math.sin(self._yaw_rad), math.sin(elevation_rad)])
 
     def _clear_elevation(self, target: np.ndarray) -> float:
-        rays = np.stack([self._backwards(elevation) for elevation in ELEVATIONS_RAD]) * DISTANCE_M
-        distance, _ = cast_mesh(self._scene.vertices_w_m, self._scene.triangles, target, rays)
-        clear = np.flatnonzero(distance > 1.0)
+        clear = np.flatnonzero(self._sees(target, ELEVATIONS_RAD))
         return ELEVATIONS_RAD[int(clear[0])] if len(clear) else ELEVATIONS_RAD[-1]
 
+    def _sees(self, target: np.ndarray, elevations_rad: Sequence[float]) -> np.ndarray:
+        """Return (N,) bool: whether nothing hides the target from the camera at these elevations."""
+        rays = np.stack([self._backwards(elevation) for elevation in elevations_rad]) * DISTANCE_M
+        distance, _ = cast_mesh(self._scene.vertices_w_m, self._scene.triangles, target, rays)
+        clear: np.ndarray = distance > 1.0
+        return clear
 
-def _disc(xy_w_m: np.ndarray, *, radius_m: float, rgb: tuple[float, float, float]) -> Surface:
+
+def disc(xy_w_m: np.ndarray, *, radius_m: float, rgb: tuple[float, float, float]) -> Surface:
     """Return a flat disc just above the ground."""
     angle = np.linspace(0.0, 2.0 * np.pi, 24, endpoint=False)
     rim = np.stack([xy_w_m[0] + radius_m * np.cos(angle), xy_w_m[1] + radius_m * np.sin(angle)], axis=1)

@@ -2,9 +2,8 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,8 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
+from embodiments import registry as robots
 from embodiments.spaces import SLABS_M
 from pipeline.evaluation.summary import ALL, Cell
+from pipeline.presets import DEFAULT_ROBOTS
 from scenes.scene import Scene
 
 ENDING_COLOURS = {
@@ -28,6 +29,8 @@ AGENT_COLOURS = {
     "zero": "#b8b8b8",
     "random": "#9a9a9a",
     "go_straight": "#6e7f8d",
+    "planner": "#8a6fb0",
+    "mppi": "#b07fa8",
     "blind": "#b98b5e",
     "base": "#e0a458",
     "specialist": "#419d78",
@@ -35,15 +38,29 @@ AGENT_COLOURS = {
     "teacher": "#3b3b3b",
 }
 KNOWN_COLOUR, UNKNOWN_COLOUR = "#9aa5b1", "#d8a657"
-LINE_STYLES = {"generalist": "-", "specialist": "-", "base": "--", "teacher": (0, (5, 1, 1, 1)), "go_straight": ":"}
-_STYLE = {
+LINESTYLES = {"generalist": "-", "specialist": "-", "base": "--", "teacher": (0, (5, 1, 1, 1)), "go_straight": ":"}
+STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "svg.fonttype": "none",
+    "savefig.dpi": 150,
     "svg.hashsalt": "report",
     "font.family": ["DejaVu Sans", "sans-serif"],
 }
+
+
+Window = tuple[float, float, float, float]
+"""x and y of the lower left corner, then of the upper right one [m]"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture inside the page."""
+
+    source: str
+    """A ``data:`` URI"""
+    caption: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +78,7 @@ class Track:
 def data_uri(figure: Figure) -> str:
     """Return a figure as the source of an ``<img>``: isolated from the page and from other figures."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
 
@@ -70,7 +87,7 @@ def success_by_agent(pooled: Sequence[Cell], *, robot: str) -> Figure:
     """Return success with 95 % intervals, one bar per agent, for one robot."""
     rows = [cell for cell in pooled if cell["embodiment"] == robot]
     rows = sorted(rows, key=lambda cell: _order(cell["agent"]))
-    figure, axes = _figure(width=4.2, height=0.34 * len(rows) + 0.75)
+    figure, axes = new_figure(width=4.2, height=0.34 * len(rows) + 0.75)
     rate = np.asarray([cell["success"] for cell in rows]) * 100.0
     low, high = (np.asarray([cell["success_ci95"][k] for cell in rows]) * 100.0 for k in (0, 1))
     place = np.arange(len(rows))
@@ -96,7 +113,7 @@ def heat_map(cells: Sequence[Cell], *, agent: str) -> Figure:
     values = np.full((len(robots), len(scenes)), np.nan)
     for cell in rows:
         values[robots.index(cell["embodiment"]), scenes.index(cell["scene"])] = 100.0 * cell["success"]
-    figure, axes = _figure(width=1.0 + 0.95 * len(scenes), height=0.7 + 0.45 * len(robots))
+    figure, axes = new_figure(width=1.0 + 0.95 * len(scenes), height=0.7 + 0.45 * len(robots))
     axes.imshow(values, cmap="viridis", vmin=0, vmax=100, aspect="auto")
     for row, column in np.argwhere(np.isfinite(values)):
         value = values[row, column]
@@ -113,25 +130,40 @@ def heat_map(cells: Sequence[Cell], *, agent: str) -> Figure:
 
 def map_of_tracks(scene: Scene, tracks: Sequence[Track], *, margin_m: float = 1.5) -> Figure:
     """Return one episode seen from above: what every agent did, coloured by how it ended."""
-    figure, axes = _figure(width=3.0, height=3.0)
-    draw_scene(axes, scene)
+    figure, axes = new_figure(width=3.0, height=3.0)
+    points = np.concatenate([track.pose_w[:, :2] for track in tracks] + [tracks[0].goal_w[None, :2]])
+    draw_scene(axes, scene, window=frame(axes, points, margin_m=margin_m))
     for track in tracks:
         colour = ENDING_COLOURS[track.ending]
-        style = LINE_STYLES.get(track.agent, "-")
+        style = LINESTYLES.get(track.agent, "-")
         width = 2.2 if track.agent in ("generalist", "specialist") else 1.4
         xy = track.pose_w[:, :2]
         axes.plot(xy[:, 0], xy[:, 1], color=colour, linestyle=style, linewidth=width, solid_capstyle="round")
         axes.plot(*xy[-1], ENDING_MARKERS[track.ending], color=colour, markersize=6, markeredgecolor="white")
-    draw_start_and_goal(axes, tracks[0].start_w, tracks[0].goal_w)
-    points = np.concatenate([track.pose_w[:, :2] for track in tracks] + [tracks[0].goal_w[None, :2]])
-    _frame(axes, points, margin_m=margin_m)
+    draw_start(axes, tracks[0].start_w)
+    draw_goal(axes, tracks[0].goal_w)
     return figure
 
 
-def draw_scene(axes: Axes, scene: Scene) -> None:
-    """Draw a scene from above: what the known map shows in grey, what it does not in ochre, table tops paler."""
+def robot_colour(name: str) -> str:
+    """Return a robot's colour, the same in every figure."""
+    names = [*DEFAULT_ROBOTS, *(robot for robot in robots.names() if robot not in DEFAULT_ROBOTS)]
+    return f"C{names.index(name) % 10}" if name in names else "#666666"
+
+
+def draw_scene(axes: Axes, scene: Scene, *, window: Window | None = None, as_pixels: bool = False) -> None:
+    """Draw a scene from above: what the known map shows in grey, what it does not in ochre, table tops paler.
+
+    Args:
+        window: What lies outside of it is left out.
+        as_pixels: Draw the many rectangles of a map as one image.
+    """
     for colour, is_low, polygons in ground_plan(scene):
-        axes.add_collection(PolyCollection(polygons, facecolor=colour, edgecolor="none", alpha=0.85 if is_low else 0.4))
+        shown = [polygon for polygon in polygons if window is None or _meets(polygon, window)]
+        if shown:
+            alpha = 0.85 if is_low else 0.4
+            filled = PolyCollection(shown, facecolor=colour, edgecolor="none", alpha=alpha, rasterized=as_pixels)
+            axes.add_collection(filled)
     x_min, y_min, x_max, y_max = scene.extent_w_m
     axes.plot([x_min, x_max, x_max, x_min, x_min], [y_min, y_min, y_max, y_max, y_min], color=KNOWN_COLOUR)
 
@@ -150,44 +182,28 @@ def ground_plan(scene: Scene) -> list[tuple[str, bool, list[np.ndarray]]]:
     return groups
 
 
-def draw_start_and_goal(axes: Axes, start_w: np.ndarray, goal_w: np.ndarray) -> None:
-    """Draw the start as a ring, the goal as its tolerance circle with an arrow along its heading."""
+def draw_start(axes: Axes, start_w: np.ndarray) -> None:
+    """Draw a start as a ring."""
     axes.plot(*start_w[:2], "o", color="white", markeredgecolor="black", markersize=5)
+
+
+def draw_goal(axes: Axes, goal_w: np.ndarray) -> None:
+    """Draw a goal as its tolerance circle with an arrow along its heading."""
     angle = np.linspace(0.0, 2.0 * np.pi, 40)
     axes.plot(goal_w[0] + 0.5 * np.cos(angle), goal_w[1] + 0.5 * np.sin(angle), color="black", linewidth=0.8)
     tip = 0.6 * np.asarray([np.cos(goal_w[2]), np.sin(goal_w[2])])
     axes.annotate("", xy=goal_w[:2] + tip, xytext=goal_w[:2], arrowprops={"arrowstyle": "-|>", "color": "black"})
 
 
-def learning_curves(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, names: Sequence[str]) -> Figure:
-    """Return training rates over control steps, one panel per name, one line per robot.
-
-    Args:
-        curves: Robot -> rows with ``control_steps`` and the names.
-        names: What to show: rates in 0 to 1.
-    """
-    figure = Figure(figsize=(4.4, 1.9 * len(names)), layout="constrained")
-    with matplotlib.rc_context(_STYLE):
-        panels = np.atleast_1d(figure.subplots(len(names), 1, sharex=True))
-    for axes, name in zip(panels, names, strict=True):
-        for robot, rows in curves.items():
-            steps = [row["control_steps"] / 1e3 for row in rows if name in row]
-            axes.plot(steps, [100.0 * row[name] for row in rows if name in row], label=robot, linewidth=1.5)
-        axes.set_ylim(0, 100)
-        axes.set_ylabel(f"{name} in %")
-        axes.grid(alpha=0.25)
-    panels[-1].set_xlabel("control steps in thousands")
-    panels[0].legend(frameon=False, fontsize=8, ncols=2)
-    return figure
-
-
-def _figure(*, width: float, height: float) -> tuple[Figure, Axes]:
-    with matplotlib.rc_context(_STYLE):
+def new_figure(*, width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a figure of a size in inches and its axes, in the report's style."""
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         return figure, figure.subplots()
 
 
-def _frame(axes: Axes, points: np.ndarray, *, margin_m: float) -> None:
+def frame(axes: Axes, points: np.ndarray, *, margin_m: float) -> Window:
+    """Fit a square window with a thin frame around points (N, 2) and return it."""
     centre = (points.min(axis=0) + points.max(axis=0)) / 2.0
     half = float((points.max(axis=0) - points.min(axis=0)).max()) / 2.0 + margin_m
     axes.set_xlim(centre[0] - half, centre[0] + half)
@@ -198,6 +214,12 @@ def _frame(axes: Axes, points: np.ndarray, *, margin_m: float) -> None:
     for spine in axes.spines.values():
         spine.set_visible(True)
         spine.set_color("#cccccc")
+    return (centre[0] - half, centre[1] - half, centre[0] + half, centre[1] + half)
+
+
+def _meets(polygon: np.ndarray, window: Window) -> bool:
+    low, high = polygon.min(axis=0), polygon.max(axis=0)
+    return bool(low[0] < window[2] and high[0] > window[0] and low[1] < window[3] and high[1] > window[1])
 
 
 def _order(agent: str) -> int:

@@ -56,7 +56,7 @@ class Filming:
                 depth_m=step.observation.depth_m[0, 0].cpu().numpy(),
                 semantic=environment.semantic[0].cpu().numpy(),
                 lines=self._lines(step, scene),
-                ending=_ending(step),
+                ending=ending_of(step),
                 chase=self._chase(goal_w, route_w_m),
             ),
             self._view,
@@ -87,18 +87,19 @@ class Filming:
         physics = self._environment.physics
         angles = dict(zip(physics.joint_names, physics.joint_position[0].tolist(), strict=True))
         return self._camera.picture(
-            base_w=_base_w(physics), angles_rad=angles, goal_w=goal_w, route_w_m=route_w_m, size_px=CHASE_PX
+            base_w=base_w(physics), angles_rad=angles, goal_w=goal_w, route_w_m=route_w_m, size_px=CHASE_PX
         )
 
 
-def _ending(step: Step) -> str | None:
+def ending_of(step: Step) -> str | None:
+    """Return how the first environment's episode ended at this step; None if it goes on."""
     if not bool((step.terminated | step.truncated)[0]):
         return None
     return next((name for name in ENDINGS if bool(getattr(step.outcome, name)[0])), "timeout")
 
 
-def _base_w(physics: RobotPhysics) -> np.ndarray:
-    """Return the (4, 4) pose of the root link."""
+def base_w(physics: RobotPhysics) -> np.ndarray:
+    """Return the (4, 4) pose of the first robot's root link."""
     w, x, y, z = torch.nn.functional.normalize(physics.quat_wxyz_w[0], dim=0).tolist()
     pose = np.eye(4)
     pose[:3, :3] = [

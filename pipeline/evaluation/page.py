@@ -8,27 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 
 from pipeline import manifest
 from pipeline.evaluation import figures, results
+from pipeline.evaluation.figures import Picture
 from pipeline.evaluation.summary import ALL
-from scenes import registry
 
 TEMPLATE = "report.html.j2"
-MAP_AGENTS = ("go_straight", "base", "specialist", "generalist")
-MAPS_PER_CELL = 2
-CURVES = ("success", "collision", "timeout")
+LEARNED = ("base", "specialist", "generalist")
 _KEEP_DIGITS = 12
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A picture inside the page."""
-
-    source: str
-    """A ``data:`` URI"""
-    caption: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,45 +32,32 @@ class StageEntry:
     settings: tuple[tuple[str, str], ...]
 
 
-def render(context: Mapping[str, Any]) -> str:
+def render(context: Mapping[str, Any], *, template: str = TEMPLATE) -> str:
     """Return the page; every value is escaped."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
-    return environment.get_template(TEMPLATE).render(**context)
+    return environment.get_template(template).render(**context)
 
 
-def evaluation(folder: Path | None) -> dict[str, Any]:
-    """Return tables, bars, heat maps and maps of an evaluation's folder; empty ones without it."""
-    empty: dict[str, Any] = {"tables": [], "promises": [], "bars": [], "heat_maps": [], "maps": []}
-    if folder is None:
-        return empty
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+def evaluation(summary: results.Summary | None) -> dict[str, Any]:
+    """Return tables, bars and heat maps of an evaluation; empty ones without it."""
+    if summary is None:
+        return {"headline": None, "tables": [], "promises": [], "bars": [], "heat_maps": []}
     tables = []
     for route in results.routes(summary):
         tables += [results.success_table(summary, route=route), results.difference_table(summary, route=route)]
-    route = results.routes(summary)[0]
     agents = dict.fromkeys(cell["agent"] for cell in summary["cells"])
-    learned = [agent for agent in agents if agent in ("base", "specialist", "generalist")] or list(agents)
-    tables.append(results.quality_table(summary, route=route, agents=learned))
+    learned = [agent for agent in agents if agent in LEARNED] or list(agents)
+    tables += [results.quality_table(summary, route=route, agents=learned) for route in results.routes(summary)]
+    headline = results.headline(summary, route=results.routes(summary)[0])
     return {
+        "headline": headline if headline.rows else None,
         "tables": [table for table in tables if table.rows],
         "promises": results.promises(summary),
-        "bars": _bars(summary, route=route),
+        "bars": _bars(summary),
         "heat_maps": _heat_maps(summary, learned),
-        "maps": _maps(folder / "traces.npz", route=route),
     }
-
-
-def curves(folders: Mapping[str, Path]) -> list[Picture]:
-    """Return the learning curves of the specialists; robot -> its folder."""
-    found = {robot: folder / "curve.json" for robot, folder in folders.items()}
-    rows = {robot: json.loads(path.read_text(encoding="utf-8")) for robot, path in found.items() if path.is_file()}
-    names = [name for name in CURVES if any(name in row for curve in rows.values() for row in curve)]
-    if not names:
-        return []
-    figure = figures.learning_curves(rows, names=names)
-    return [Picture(source=figures.data_uri(figure), caption="How episodes end, over the training of each robot")]
 
 
 def predictions(folder: Path | None) -> list[Picture]:
@@ -98,7 +73,8 @@ def gaits(folder: Path) -> results.TextTable:
     """Return what the cards of the gaits say was measured."""
     cards = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     cards = {name: card for name, card in cards.items() if card.get("measured")}
-    keys = list(dict.fromkeys(key for card in cards.values() for key in card["measured"]))
+    figures_of = {key: value for card in cards.values() for key, value in card["measured"].items()}
+    keys = [key for key, value in figures_of.items() if results.is_number(value)]
     rows = [
         (name, _minutes(card), *(_figure(card["measured"].get(key)) for key in keys)) for name, card in cards.items()
     ]
@@ -108,6 +84,19 @@ def gaits(folder: Path) -> results.TextTable:
         rows=tuple(rows),
         note="Measured over a grid of commands with nominal dynamics; the cards in embodiments/gaits/ say more.",
     )
+
+
+def policies(summary: results.Summary | None) -> list[tuple[str, str]]:
+    """Return the files behind the figures: (agents, and the robot if it is of one alone; SHA-256)."""
+    users: dict[str, list[tuple[str, str]]] = {}
+    for cell in (summary or {}).get("cells", []):
+        if cell.get("policy_sha256"):
+            users.setdefault(cell["policy_sha256"], []).append((cell["agent"], cell["embodiment"]))
+    rows = []
+    for digest, pairs in users.items():
+        agents, robots = (list(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
+        rows.append((", ".join([*agents, *(robots if len(robots) == 1 else [])]), digest))
+    return rows
 
 
 def stage_entries(folders: Mapping[str, Path]) -> list[StageEntry]:
@@ -133,16 +122,17 @@ def stage_entries(folders: Mapping[str, Path]) -> list[StageEntry]:
     return entries
 
 
-def _bars(summary: results.Summary, *, route: str) -> list[Picture]:
-    rows = [cell for cell in summary["pooled"] if cell["route"] == route]
-    robots = sorted(dict.fromkeys(cell["embodiment"] for cell in rows), key=lambda name: name != ALL)
-    return [
-        Picture(
-            source=figures.data_uri(figures.success_by_agent(rows, robot=robot)),
-            caption=f"{'All robots' if robot == ALL else robot}, {route} route",
-        )
-        for robot in robots
-    ]
+def _bars(summary: results.Summary) -> list[Picture]:
+    """Return all robots together on every route, and each of them on the first."""
+    first = results.routes(summary)[0]
+    pictures = []
+    for route in results.routes(summary):
+        rows = [cell for cell in summary["pooled"] if cell["route"] == route]
+        for robot in sorted(dict.fromkeys(cell["embodiment"] for cell in rows), key=lambda name: name != ALL):
+            if robot == ALL or route == first:
+                source = figures.data_uri(figures.success_by_agent(rows, robot=robot))
+                pictures.append(Picture(source=source, caption=f"{results.robot_name(robot)}, {route} route"))
+    return pictures
 
 
 def _heat_maps(summary: results.Summary, agents: Sequence[str]) -> list[Picture]:
@@ -153,45 +143,6 @@ def _heat_maps(summary: results.Summary, agents: Sequence[str]) -> list[Picture]
             figure = figures.heat_map(cells, agent=agent)
             pictures.append(Picture(source=figures.data_uri(figure), caption=f"{agent}, {route} route"))
     return pictures
-
-
-def _maps(file: Path, *, route: str) -> list[Picture]:
-    """Return the first episodes of every cell from above."""
-    if not file.is_file():
-        return []
-    data = dict(np.load(file))
-    ends = np.cumsum(data["length"])
-    groups: dict[tuple[str, str, int], list[int]] = {}
-    for row in np.flatnonzero((data["route"] == route) & (data["episode"] < MAPS_PER_CELL)):
-        key = (str(data["embodiment"][row]), str(data["scene"][row]), int(data["episode"][row]))
-        groups.setdefault(key, []).append(int(row))
-    pictures = []
-    for (robot, kind, _), rows in groups.items():
-        shown = [row for row in rows if data["agent"][row] in MAP_AGENTS] or rows
-        tracks = [
-            figures.Track(
-                agent=str(data["agent"][row]),
-                ending=str(data["ending"][row]),
-                pose_w=data["pose_w"][ends[row] - data["length"][row] : ends[row]],
-                start_w=data["start_w"][row],
-                goal_w=data["goal_w"][row],
-            )
-            for row in shown
-        ]
-        scene = _scene(str(data["scene_name"][rows[0]]))
-        if scene is not None:
-            said = ", ".join(f"{track.agent} {track.ending}" for track in tracks)
-            figure = figures.map_of_tracks(scene, tracks)
-            pictures.append(Picture(source=figures.data_uri(figure), caption=f"{robot}, {Path(kind).stem}: {said}"))
-    return pictures
-
-
-def _scene(name: str) -> Any:
-    """Return the scene of a trace by its name; None if it is a map that is not there any more."""
-    if registry.is_map(name) and name.endswith((".yaml", ".yml")):
-        return registry.load(name) if Path(name).is_file() else None
-    kind, split, index = name.split("/")
-    return registry.generate(kind, split=split, index=int(index))
 
 
 def _png_uri(path: Path) -> str:

@@ -1,4 +1,8 @@
-"""Which episodes an evaluation of one robot runs: drawn beforehand, the same for every agent."""
+"""Which episodes an evaluation of one robot runs: drawn beforehand, the same for every agent.
+
+The plan of a robot is cut into shards, which depend on nothing but the job: how many processes work on it, and in which
+order, changes nothing. A shard is drawn, loaded and run by itself.
+"""
 
 import dataclasses
 import json
@@ -10,28 +14,41 @@ from typing import Any
 import numpy as np
 
 from embodiments.embodiment import Embodiment
-from pipeline.simulation.episodes import ROUTE_SAMPLES, EpisodeSet, Protocol
-from pipeline.simulation.task import Task, build_task
+from pipeline.simulation.episodes import (
+    ROUTE_SAMPLES,
+    EpisodeSet,
+    Protocol,
+    SceneFields,
+    build_episodes,
+    scene_fields,
+)
+from pipeline.simulation.task import Task
 from scenes import registry
+from scenes.registry import FileOptions
 from scenes.scene import Scene
 
 MIN_SCENES = 64
 """Different scenes per cell, if it has as many episodes."""
+ROUNDS_PER_SHARD = 4
+"""Episodes of a shard per environment: with fewer the batch waits longer for its last episodes, with more a few hundred
+episodes would not keep two processes busy."""
+SERIES_EPISODES = 64
+"""Episodes in one map are drawn in series of at most so many, each from its own key, so that shards can share a map."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """The evaluation of one robot, as plain values: it is handed to another process."""
+    """The evaluation of one robot, as plain values: it is handed to other processes."""
 
     embodiment: str
     agents: tuple[str, ...]
     policies: dict[str, str]
     """Agent -> its exported file, for agents that have one"""
     scenes: tuple[str, ...]
-    """Scene kinds and paths of Nav2 maps"""
+    """Scene kinds and paths of Nav2 maps and meshes"""
     split: str
     episodes: int
-    """Per scene kind or map"""
+    """Per scene kind or file"""
     routes: tuple[str, ...]
     protocol: Protocol
     seed: int
@@ -39,6 +56,8 @@ class Job:
     device: str
     parts: str
     """Folder for the finished parts"""
+    files: FileOptions = dataclasses.field(default_factory=FileOptions)
+    """How maps and meshes are read"""
 
     def save(self, path: Path) -> None:
         """Write the job as JSON."""
@@ -49,94 +68,128 @@ class Job:
         """Read a job that ``save`` wrote."""
         found = json.loads(path.read_text(encoding="utf-8"))
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
-        return Job(**values)
+        return Job(**values | {"files": FileOptions(**found["files"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """Episodes to draw in one scene."""
+
+    scene: str
+    """Scene kind, or the path of a file"""
+    index: int
+    """The scene's index within its kind and split; 0 for a file"""
+    series: int
+    numbers: tuple[int, ...]
+    """The episodes' running numbers within the kind or file"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The episodes of one robot; N of them per route, in the same order for every route."""
+    """Episodes of one robot; N of them per route, in the same order for every route."""
 
     task: Task
     """Its episode set holds all routes one after the other: route k's episode n is row k N + n"""
     scene: np.ndarray
-    """(N,) scene kind, or the path of a map, of each episode"""
+    """(N,) scene kind, or the path of a file, of each episode"""
     scene_seed: np.ndarray
-    """(N,) the scene's index within its kind and split; 0 for a map"""
+    """(N,) the scene's index within its kind and split; 0 for a file"""
     number: np.ndarray
-    """(N,) running number within the kind or map"""
+    """(N,) running number within the kind or file"""
 
     def __len__(self) -> int:
         """Return the number of episodes per route."""
         return len(self.scene)
 
 
-def draw(job: Job, embodiment: Embodiment) -> Plan:
-    """Draw the episodes of a job.
+def draws(job: Job) -> list[Draw]:
+    """Return everything that is to be drawn for a job: every scene gets one episode before any gets a second."""
+    return [draw for name in job.scenes for draw in _draws_of(name, job.episodes)]
+
+
+def _draws_of(name: str, episodes: int) -> list[Draw]:
+    numbers = range(episodes)
+    if registry.is_map(name):
+        starts = range(0, episodes, SERIES_EPISODES)
+        series = [tuple(numbers[start : start + SERIES_EPISODES]) for start in starts]
+        return [Draw(scene=name, index=0, series=k, numbers=chosen) for k, chosen in enumerate(series)]
+    count = min(episodes, MIN_SCENES)
+    return [Draw(scene=name, index=index, series=0, numbers=tuple(numbers[index::count])) for index in range(count)]
+
+
+def shards(job: Job) -> list[list[Draw]]:
+    """Cut a job into shards of about equal size, each of whole draws; they depend on the job alone."""
+    everything = draws(job)
+    total = sum(len(draw.numbers) for draw in everything)
+    count = min(-(-total // (ROUNDS_PER_SHARD * job.num_envs)), len(everything))
+    cut: list[list[Draw]] = [[] for _ in range(count)]
+    before = 0
+    for draw in everything:
+        cut[before * count // total].append(draw)
+        before += len(draw.numbers)
+    return [shard for shard in cut if shard]
+
+
+def draw(job: Job, embodiment: Embodiment, *, shard: int | None = None) -> Plan:
+    """Draw the episodes of a job, or of one of its shards.
 
     Raises:
         ValueError: If a scene does not exist or has no room for this robot.
     """
-    tasks, names, seeds, numbers = [], [], [], []
-    for name in job.scenes:
-        scenes = _scenes(name, split=job.split, episodes=job.episodes)
-        per_scene = -(-job.episodes // len(scenes))
-        task = build_task(
-            embodiment, scenes, protocol=job.protocol, per_scene=per_scene, route="planned", seed=job.seed
-        )
-        tasks.append(_spread(task, count=job.episodes))
-        names += [name] * job.episodes
-        seeds.append(tasks[-1].episodes.scene_index)
-        numbers.append(np.arange(job.episodes))
-    task = _join(tasks)
+    chosen = draws(job) if shard is None else shards(job)[shard]
+    places = {(d.scene, d.index): None for d in chosen}  # each scene once, in order
+    scenes = [_scene(name, index, job) for name, index in places]
+    fields = [scene_fields(scene) for scene in scenes]
+    place = {key: number for number, key in enumerate(places)}
+    sets = [_episodes(d, job, embodiment, scenes, fields, place=place[d.scene, d.index]) for d in chosen]
+    task = Task(
+        embodiment=embodiment,
+        scenes=tuple(scenes),
+        fields=tuple(fields),
+        episodes=_with_routes(_join(sets), job.routes),
+    )
+    counts = [len(d.numbers) for d in chosen]
     return Plan(
-        task=dataclasses.replace(task, episodes=_with_routes(task.episodes, job.routes)),
-        scene=np.asarray(names),
-        scene_seed=np.concatenate(seeds),
-        number=np.concatenate(numbers),
+        task=task,
+        scene=np.repeat([d.scene for d in chosen], counts),
+        scene_seed=np.repeat([d.index for d in chosen], counts),
+        number=np.concatenate([d.numbers for d in chosen]),
     )
 
 
-def _scenes(name: str, *, split: str, episodes: int) -> list[Scene]:
+def _scene(name: str, index: int, job: Job) -> Scene:
     if registry.is_map(name):
-        return [registry.load(name)]
-    return [registry.generate(name, split=split, index=index) for index in range(min(episodes, MIN_SCENES))]
+        return registry.load(name, options=job.files)
+    return registry.generate(name, split=job.split, index=index)
 
 
-def _spread(task: Task, *, count: int) -> Task:
-    """Keep ``count`` episodes, taking one in every scene before a second in any."""
-    scene = task.episodes.scene_index
-    order = np.argsort(scene, kind="stable")
-    _, first, per_scene = np.unique(scene[order], return_index=True, return_counts=True)
-    place = np.empty(len(scene), dtype=int)  # of an episode among those in its scene
-    place[order] = np.arange(len(scene)) - np.repeat(first, per_scene)
-    keep = np.lexsort((scene, place))[:count]
-    return dataclasses.replace(task, episodes=_take(task.episodes, keep))
-
-
-def _take(episodes: EpisodeSet, rows: np.ndarray) -> EpisodeSet:
-    arrays = {n: v[rows] for n, v in _arrays(episodes).items()}
-    return dataclasses.replace(episodes, **arrays)  # type: ignore[arg-type]
-
-
-def _join(tasks: Sequence[Task]) -> Task:
-    """Put tasks of one robot into one, so that one batch can hold all kinds of scenes."""
-    scene_first = np.cumsum([0] + [len(task.scenes) for task in tasks])
-    goal_first = np.cumsum([0] + [len(task.episodes.geodesic) for task in tasks])
-    columns = [_arrays(task.episodes) for task in tasks]
-    for column, scene, goal in zip(columns, scene_first, goal_first, strict=False):
-        column["scene_index"] = column["scene_index"] + scene
-        column["goal_index"] = column["goal_index"] + goal
-    episodes = dataclasses.replace(
-        tasks[0].episodes,
-        **{name: np.concatenate([column[name] for column in columns]) for name in columns[0]},  # type: ignore[arg-type]
-        cost_to_go=tuple(field for task in tasks for field in task.episodes.cost_to_go),
-        geodesic=tuple(field for task in tasks for field in task.episodes.geodesic),
+def _episodes(
+    draw: Draw, job: Job, embodiment: Embodiment, scenes: list[Scene], fields: list[SceneFields], *, place: int
+) -> EpisodeSet:
+    drawn = build_episodes(
+        embodiment,
+        [scenes[place]],
+        [fields[place]],
+        protocol=job.protocol,
+        per_scene=len(draw.numbers),
+        route="planned",
+        seed=job.seed,
+        series=draw.series,
     )
-    return Task(
-        embodiment=tasks[0].embodiment,
-        scenes=tuple(scene for task in tasks for scene in task.scenes),
-        fields=tuple(fields for task in tasks for fields in task.fields),
-        episodes=episodes,
+    return dataclasses.replace(drawn, scene_index=drawn.scene_index + place)
+
+
+def _join(sets: Sequence[EpisodeSet]) -> EpisodeSet:
+    """Put the episodes of several draws one after the other."""
+    goal_first = np.cumsum([0] + [len(episodes.geodesic) for episodes in sets])
+    columns = [_arrays(episodes) for episodes in sets]
+    for column, first in zip(columns, goal_first, strict=False):
+        column["goal_index"] = column["goal_index"] + first
+    return dataclasses.replace(
+        sets[0],
+        **{name: np.concatenate([column[name] for column in columns]) for name in columns[0]},  # type: ignore[arg-type]
+        cost_to_go=tuple(field for episodes in sets for field in episodes.cost_to_go),
+        geodesic=tuple(field for episodes in sets for field in episodes.geodesic),
     )
 
 

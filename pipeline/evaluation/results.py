@@ -9,7 +9,18 @@ from pipeline.evaluation.summary import ALL, Cell
 
 Summary = dict[str, list[Cell]]
 
-AGENT_ORDER = ("zero", "random", "go_straight", "blind", "base", "specialist", "generalist", "teacher")
+AGENT_ORDER = (
+    "zero",
+    "random",
+    "go_straight",
+    "planner",
+    "mppi",
+    "blind",
+    "base",
+    "specialist",
+    "generalist",
+    "teacher",
+)
 ROBOT_LOSS, CELL_LOSS = 0.015, 0.04
 """How much success the generalist may lose against the specialist: in a robot's mean, in any cell."""
 EYES_WORTH = 0.10
@@ -39,7 +50,45 @@ class TextTable:
         """Return the table in GitHub's Markdown."""
         lines = [f"**{self.title}**", "", _line(self.head), _line(["---", *(["--:"] * (len(self.head) - 1))])]
         lines += [_line(row) for row in self.rows]
-        return "\n".join([*lines, "", self.note] if self.note else lines) + "\n"
+        text = "\n".join([*lines, "", self.note] if self.note else lines) + "\n"
+        return text.replace("\u00a0", " ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Column:
+    key: str
+    label: str
+    digits: int
+    is_rate: bool = False
+
+    def text(self, value: float | None) -> str:
+        return percent(value) if self.is_rate else number(value, digits=self.digits)
+
+
+QUALITY = (
+    _Column(key="success", label="success %", digits=1, is_rate=True),
+    _Column(key="success_settled", label="settled %", digits=1, is_rate=True),
+    _Column(key="spl", label="SPL", digits=2),
+    _Column(key="soft_spl", label="SoftSPL", digits=2),
+    _Column(key="sct", label="SCT", digits=2),
+    _Column(key="collision", label="collision %", digits=1, is_rate=True),
+    _Column(key="fall", label="fall %", digits=1, is_rate=True),
+    _Column(key="timeout", label="timeout %", digits=1, is_rate=True),
+    _Column(key="time_s", label="time s", digits=1),
+    _Column(key="wtt_s", label="WTT s", digits=0),
+    _Column(key="min_clearance_m", label="clearance m", digits=2),
+    _Column(key="jerk_mps3", label="jerk m/s³", digits=1),
+    _Column(key="path_m", label="path m", digits=1),
+    _Column(key="stopped_share", label="stopped %", digits=1, is_rate=True),
+    _Column(key="energy_j_per_m", label="energy J/m", digits=0),
+    _Column(key="energy_j", label="energy J", digits=0),
+    _Column(key="broken", label="broken %", digits=1, is_rate=True),
+)
+NO_FIGURES = {"seed", "training_seed", "episodes"}
+"""Numbers in a cell that are no figures of merit"""
+_UNITS = {"_mps3": "m/s³", "_mps": "m/s", "_radps": "rad/s", "_wh": "Wh", "_w": "W"}
+_UNITS |= {"_s": "s", "_m": "m"}
+"""End of a key -> the unit that it says"""
 
 
 def routes(summary: Summary) -> tuple[str, ...]:
@@ -53,7 +102,9 @@ def success_table(summary: Summary, *, route: str) -> TextTable:
     agents = _agents(rows)
     found = {(cell["embodiment"], cell["agent"]): cell for cell in rows}
     robots = list(dict.fromkeys(cell["embodiment"] for cell in rows))
-    body = [(_robot(robot), *(_rate_with_interval(found.get((robot, agent))) for agent in agents)) for robot in robots]
+    body = [
+        (robot_name(robot), *(_rate_with_interval(found.get((robot, agent))) for agent in agents)) for robot in robots
+    ]
     first = summary["cells"][0]
     episodes = {cell["episodes"] for cell in summary["cells"]}
     scenes = list(dict.fromkeys(cell["scene"] for cell in summary["cells"]))
@@ -66,33 +117,37 @@ def success_table(summary: Summary, *, route: str) -> TextTable:
     )
 
 
+def headline(summary: Summary, *, route: str) -> TextTable:
+    """Return success of the recipe's three steps, to stand beside COMPASS's own figures."""
+    table = success_table(summary, route=route)
+    shown = [0, *(column for column, agent in enumerate(table.head) if agent in published.AGENTS)]
+    rows = tuple(tuple(row[column] for column in shown) for row in table.rows)
+    head = tuple(table.head[column] for column in shown)
+    return TextTable(title=f"Here: success in %, {route} route", head=head, rows=rows if len(shown) > 1 else ())
+
+
 def quality_table(summary: Summary, *, route: str, agents: Sequence[str]) -> TextTable:
-    """Return the other figures of some agents, per robot."""
-    body = []
-    for cell in summary["pooled"]:
-        if cell["route"] != route or cell["agent"] not in agents:
-            continue
-        body.append(
-            (
-                f"{_robot(cell['embodiment'])}, {cell['agent']}",
-                _percent(cell["success"]),
-                _percent(cell["success_settled"]),
-                _number(cell["spl"]),
-                _number(cell["soft_spl"]),
-                _number(cell["sct"]),
-                _percent(cell["collision"]),
-                _percent(cell["fall"]),
-                _percent(cell["timeout"]),
-                _number(cell["time_s"], digits=1),
-                _number(cell["wtt_s"], digits=0),
-                _number(cell["min_clearance_m"]),
-                _number(cell["jerk_mps3"], digits=1),
-            )
+    """Return the other figures of some agents, per robot; figures that no cell defines have no column."""
+    rows = [cell for cell in summary["pooled"] if cell["route"] == route and cell["agent"] in agents]
+    columns = [column for column in _quality_columns(rows) if any(column.key in cell for cell in rows)]
+    body = [
+        (
+            f"{robot_name(cell['embodiment'])}, {cell['agent']}",
+            *(column.text(cell.get(column.key)) for column in columns),
         )
-    head = ("success %", "settled %", "SPL", "SoftSPL", "SCT", "collision %", "fall %", "timeout %")
-    units = ("time s", "WTT s", "clearance m", "jerk m/s³")
-    note = "Time is the mean over successes, WTT COMPASS's weighted travel time (episodes × that mean)."
-    return TextTable(title=f"More figures, {route} route", head=("robot", *head, *units), rows=tuple(body), note=note)
+        for cell in rows
+    ]
+    note = "Time, path and energy are means over successes, WTT COMPASS's weighted travel time (episodes × mean time)."
+    head = ("robot", *(column.label for column in columns))
+    return TextTable(title=f"More figures, {route} route", head=head, rows=tuple(body), note=note)
+
+
+def _quality_columns(rows: Sequence[Cell]) -> list[_Column]:
+    """Return the columns that are always there, then one for every further figure of the cells."""
+    known = {column.key for column in QUALITY}
+    further = dict.fromkeys(key for cell in rows for key in cell if key not in known | NO_FIGURES)
+    numbers = [key for key in further if any(is_number(cell.get(key)) for cell in rows)]
+    return [*QUALITY, *(_Column(key=key, label=_label(key), digits=2) for key in numbers)]
 
 
 def difference_table(summary: Summary, *, route: str) -> TextTable:
@@ -101,7 +156,7 @@ def difference_table(summary: Summary, *, route: str) -> TextTable:
     robots = list(dict.fromkeys(c["embodiment"] for c in rows))
     pairs = list(dict.fromkeys((c["first"], c["second"]) for c in rows))
     found = {(c["embodiment"], c["first"], c["second"]): c for c in rows}
-    body = [(_robot(robot), *(_points(found.get((robot, *pair))) for pair in pairs)) for robot in robots]
+    body = [(robot_name(robot), *(_points(found.get((robot, *pair))) for pair in pairs)) for robot in robots]
     return TextTable(
         title=f"Paired differences in success, in points, {route} route",
         head=("robot", *(f"{first} − {second}" for first, second in pairs)),
@@ -117,13 +172,14 @@ def published_table() -> TextTable:
         rates = [f"{100.0 * published.mean_success(robot, agent):.1f}" for agent in published.AGENTS]
         times = f"{published.mean_time_s(robot, 'generalist'):.1f}"
         body.append((robot, *rates, times))
+    steps = ", ".join(f"{agent} is its {name}" for agent, name in published.AGENTS.items() if name.lower() != agent)
     return TextTable(
         title="Published elsewhere: COMPASS, success in %",
-        head=("robot", *(f"{name} ({agent})" for agent, name in published.AGENTS.items()), "generalist's time s"),
+        head=("robot", *published.AGENTS, "time s"),
         rows=tuple(body),
         note="From arXiv 2502.16372: other robots and limits, other scenes, another simulator (Isaac Sim), RGB and no "
-        "depth, 640 episodes per cell, straight route, means over four scenes. Not measured here, and not comparable "
-        "number by number.",
+        f"depth, 640 episodes per cell, straight route, means over four scenes; {steps}; time is the generalist's. Not "
+        "measured here, and not comparable number by number.",
     )
 
 
@@ -146,7 +202,11 @@ def _promise(text: str, rows: Sequence[Cell], *, at_least: float) -> list[Promis
     if not rows:
         return []
     worst = min(rows, key=lambda c: float(c["difference"]))
-    place = [_robot(worst["embodiment"]), "" if worst["scene"] == ALL else worst["scene"], f"{worst['route']} route"]
+    place = [
+        robot_name(worst["embodiment"]),
+        "" if worst["scene"] == ALL else worst["scene"],
+        f"{worst['route']} route",
+    ]
     measured = f"at worst {_points(worst)} ({', '.join(word for word in place if word)})"
     if worst["difference"] >= at_least:
         return [Promise(text=text, measured=measured, verdict="kept")]
@@ -168,7 +228,8 @@ def _agents(rows: Sequence[Cell]) -> list[str]:
     return [agent for agent in AGENT_ORDER if agent in present] + sorted(present - set(AGENT_ORDER))
 
 
-def _robot(name: str) -> str:
+def robot_name(name: str) -> str:
+    """Return what a row's robot is called."""
     return "all robots" if name == ALL else name
 
 
@@ -176,21 +237,41 @@ def _rate_with_interval(cell: Cell | None) -> str:
     if cell is None:
         return "–"
     low, high = cell["success_ci95"]
-    return f"{100.0 * cell['success']:.1f} [{100.0 * low:.0f}, {100.0 * high:.0f}]"
+    return (
+        f"{100.0 * cell['success']:.1f} [{100.0 * low:.0f},\u00a0{100.0 * high:.0f}]"  # a narrow cell breaks before it
+    )
 
 
 def _points(row: Cell | None) -> str:
-    if row is None:
-        return "–"
-    interval = "" if row["ci95"] is None else " [{:+.1f}, {:+.1f}]".format(*(100.0 * end for end in row["ci95"]))
-    return f"{100.0 * row['difference']:+.1f}{interval}".replace("-", "−")
+    return "–" if row is None else signed(row["difference"], row["ci95"], scale=100.0, digits=1)
 
 
-def _percent(rate: float | None) -> str:
+def signed(difference: float, interval: Sequence[float] | None, *, scale: float, digits: int) -> str:
+    """Return a difference with its interval, both times ``scale``, every number with its sign."""
+    ends = (
+        "" if interval is None else " [{:+.{n}f},\u00a0{:+.{n}f}]".format(*(scale * end for end in interval), n=digits)
+    )
+    return f"{scale * difference:+.{digits}f}{ends}".replace("-", "−")
+
+
+def _label(key: str) -> str:
+    """Return a key as words, its unit last: ``energy_j`` is "energy J"."""
+    end = next((end for end in _UNITS if key.endswith(end)), "")
+    return f"{key.removesuffix(end).replace('_', ' ')} {_UNITS.get(end, '')}".rstrip()
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value of a cell is a number (rates and means are; hashes, names and intervals are not)."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def percent(rate: float | None) -> str:
+    """Return a rate (0 to 1) in %, without the sign; a dash where it is undefined."""
     return "–" if rate is None else f"{100.0 * rate:.1f}"
 
 
-def _number(value: float | None, *, digits: int = 2) -> str:
+def number(value: float | None, *, digits: int = 2) -> str:
+    """Return a number; a dash where it is undefined."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 

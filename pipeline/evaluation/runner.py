@@ -1,11 +1,10 @@
 """Run the agents of one robot through the same episodes and write down how each ended.
 
-The environment is built once; every agent then drives the same episodes, each environment through its own list of them.
-A part (one agent on one route) is written when it is finished, so that an interrupted evaluation goes on with the next.
+A process builds the simulation once and goes from part to part. Before each part everything is reset and reseeded from
+the job's seed and the shard alone, so that a part comes out the same whatever ran before it, and in which process.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +12,21 @@ import pandas as pd
 import torch
 
 from embodiments import registry as robots
-from embodiments.spaces import CONTROL_HZ
+from embodiments.embodiment import Embodiment
 from pipeline.agents import registry as agents
 from pipeline.agents.agent import Agent
-from pipeline.evaluation.plan import Job, Plan, draw
+from pipeline.evaluation.parts import Part, parts
+from pipeline.evaluation.plan import Job, Plan, draw, shards
 from pipeline.evaluation.summary import EPISODE_COLUMNS
+from pipeline.evaluation.witness import LastFrames, Trace
 from pipeline.progress import progress
 from pipeline.simulation.navigation import NavigationConfig, NavigationEnvironment, Step
 from pipeline.simulation.randomisation import nominal
 from pipeline.simulation.task import make_environment
+from scenes.registry import random_key
 
 SETTLE_S = 2.5
 """How long an episode goes on after a success to see whether it settles: a mean over 1 s, held for 1 s, and some."""
-TRACE_STEPS = round(CONTROL_HZ / 2)
-"""Positions of a trajectory are kept twice a second."""
-TRACES_PER_CELL = 4
-"""Trajectories kept per robot, scene kind and agent, for the report's maps."""
 OUTCOME_COLUMNS = (
     "success",
     "success_settled",
@@ -42,102 +40,99 @@ OUTCOME_COLUMNS = (
     "distance_to_goal_m",
     "min_clearance_m",
     "jerk_mps3",
+    "stopped_s",
+    "energy_j",
 )
+_EPISODE_FACTS = ("time_limit_s", "fastest_time_s", "initial_geodesic_m")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One agent on one route: rows and traces, in two files."""
+def evaluate(job: Job, *, worker: int = 0, workers: int = 1) -> None:
+    """Run what nobody has finished or claimed of one robot's evaluation. One simulation per process: call it once.
 
-    embodiment: str
-    agent: str
-    route: str
-    folder: Path
-
-    @property
-    def rows(self) -> Path:
-        """Where the rows are; it exists only when the part is finished."""
-        return self.folder / f"{self.embodiment}.{self.agent}.{self.route}.parquet"
-
-    @property
-    def traces(self) -> Path:
-        """Where the trajectories are; written before ``rows``."""
-        return self.rows.with_suffix(".npz")
-
-
-def parts(job: Job) -> Iterator[Part]:
-    """Yield the parts of a job in the order in which they run."""
-    for agent in job.agents:
-        for route in job.routes:
-            yield Part(embodiment=job.embodiment, agent=agent, route=route, folder=Path(job.parts))
-
-
-def evaluate(job: Job) -> None:
-    """Run what is not finished yet of one robot's evaluation. One simulation per process: call it once.
+    Args:
+        worker: Which of the processes that work on this job; each begins at another shard.
 
     Raises:
         ValueError: If an agent's file does not fit the robot, or a scene has no room for it.
         FileNotFoundError: If an agent's file does not exist.
     """
-    todo = [part for part in parts(job) if not part.rows.exists()]
-    if not todo:
+    if not any(part.is_open for part in parts(job)):
         return
     embodiment = robots.get(job.embodiment)
-    torch.manual_seed(job.seed)
-    made = {name: _make(name, job) for name in dict.fromkeys(part.agent for part in todo)}  # fail before the long work
-    plan = draw(job, embodiment)
-    environment = make_environment(
-        plan.task,
-        config=NavigationConfig(randomisation=nominal(), settle_s=SETTLE_S),
+    if job.device == "cpu":
+        torch.set_num_threads(1)  # the other cores have processes of their own; and sums do not depend on the machine
+    first = worker * len(shards(job)) // workers
+    environment: NavigationEnvironment | None = None
+    plan: Plan | None = None
+    shard = -1
+    while (found := _next_shard(job, present=shard, first=first)) is not None:
+        if plan is None or found != shard:
+            shard, plan = found, draw(job, embodiment, shard=found)
+            environment = _enter(environment, plan, job)
+        # Claimed only now, for drawing and building take long: another process may have got through meanwhile.
+        part = next((part for part in parts(job) if part.shard == shard and part.is_open and part.take()), None)
+        if part is not None:
+            assert environment is not None
+            _run_part(environment, _make(part.agent, job, shard=shard), part, job=job, plan=plan)
+
+
+def _next_shard(job: Job, *, present: int, first: int) -> int | None:
+    """Return the shard to work on: the present one while it has an open part, else the next; None if none has."""
+    found = {part.shard for part in parts(job) if part.is_open}
+    count = len(shards(job))
+    return min(found, key=lambda shard: (shard != present, (shard - first) % count)) if found else None
+
+
+def _enter(environment: NavigationEnvironment | None, plan: Plan, job: Job) -> NavigationEnvironment:
+    """Return the environment in the plan's scenes; built at the first time."""
+    task = plan.task
+    if environment is not None:
+        environment.enter(scenes=task.scenes, fields=task.fields, episodes=task.episodes)
+        return environment
+    return make_environment(
+        task,
+        config=NavigationConfig(randomisation=nominal(), settle_s=SETTLE_S, measures_energy=True),
         num_envs=job.num_envs,  # though some may idle: the simulator compiles anew for every size of a batch
         seed=job.seed,
         device=job.device,
     )
-    for part in todo:
-        twin = _twin(part, job)
-        if twin is not None:
-            _relabel(twin, part)
-            continue
-        _run_part(environment, made[part.agent], part, job=job, plan=plan)
 
 
-def _make(name: str, job: Job) -> Agent:
+def _seed(job: Job, shard: int) -> int:
+    """Return the seed of a shard's noise, the same for every agent and route."""
+    return int(random_key("evaluation", job.seed, shard).integers(2**31))
+
+
+def _make(name: str, job: Job, *, shard: int) -> Agent:
+    embodiment: Embodiment = robots.get(job.embodiment)
     return agents.make(
         name,
-        robots.get(job.embodiment),
+        embodiment,
         num_envs=job.num_envs,
         device=job.device,
-        seed=job.seed,
+        seed=_seed(job, shard),
         policy=Path(job.policies[name]) if name in job.policies else None,
     )
 
 
-def _twin(part: Part, job: Job) -> Part | None:
-    """Return the finished part with the same motions: scripted agents do not look at the route."""
-    if part.agent not in agents.SCRIPTED or part.route == job.routes[0]:
-        return None
-    return Part(embodiment=part.embodiment, agent=part.agent, route=job.routes[0], folder=part.folder)
-
-
-def _relabel(done: Part, part: Part) -> None:
-    traces = dict(np.load(done.traces))
-    traces["route"] = np.full_like(traces["route"], part.route)
-    _write(part, pd.read_parquet(done.rows).assign(route=part.route), traces)
-
-
 def _run_part(environment: NavigationEnvironment, agent: Agent, part: Part, *, job: Job, plan: Plan) -> None:
     offset = job.routes.index(part.route) * len(plan)
-    environment.assign(queues(offset + np.arange(len(plan)), num_envs=environment.num_envs))
-    environment.reseed(job.seed)  # the same sensor noise for every agent, and after an interruption
+    seed = _seed(job, part.shard)
+    torch.manual_seed(seed)
+    environment.reseed(seed)
+    environment.assign(torch.as_tensor(offset + longest_first(plan)))
     environment.sees = part.agent not in agents.BLIND
     outcomes: list[dict[str, np.ndarray]] = []
-    trace = _Trace()
-    with progress(len(plan), f"{part.embodiment} {part.agent} ({part.route})") as bar:
+    trace, frames = Trace(), LastFrames()
+    keeps_frames = part.agent in agents.POLICY_FILES and environment.sees
+    with progress(len(plan), _title(part, job)) as bar:
         done = 0
         step = environment.reset()
         while done < len(plan):
             trace.add(environment, step)
             ended = step.terminated | step.truncated
+            if keeps_frames:
+                frames.add(environment, step, failed=ended & ~step.outcome.success)
             if bool(ended.any()):
                 outcomes.append(_ended_rows(step, ended))
                 done += len(outcomes[-1]["episode"])
@@ -150,15 +145,29 @@ def _run_part(environment: NavigationEnvironment, agent: Agent, part: Part, *, j
     columns["episode"] -= offset
     order = np.argsort(columns["episode"])
     table = _table({name: values[order] for name, values in columns.items()}, part, job=job, plan=plan)
-    _write(part, table, trace.chosen(plan, part, offset=offset, table=table))
+    arrays = {"traces": trace.chosen(plan, table, offset=offset)}
+    if keeps_frames:
+        arrays["failures"] = frames.chosen(plan, table, offset=offset)
+    part.write(table, **arrays)
+
+
+def longest_first(plan: Plan) -> np.ndarray:
+    """Return the order (N,) in which a plan's episodes begin: what begins last should not take long."""
+    return np.argsort(-plan.task.episodes.initial_geodesic_m[: len(plan)], kind="stable")
 
 
 def queues(episodes: np.ndarray, *, num_envs: int) -> torch.Tensor:
-    """Deal episodes (N,) out to environments: (B, K) int64, padded with -1."""
+    """Deal episodes (N,) out to environments beforehand: (B, K) int64, padded with -1."""
     rounds = -(-len(episodes) // num_envs)
     padded = np.full(rounds * num_envs, -1, dtype=np.int64)
     padded[: len(episodes)] = episodes
     return torch.as_tensor(padded.reshape(rounds, num_envs).T.copy())
+
+
+def _title(part: Part, job: Job) -> str:
+    count = len(shards(job))
+    which = f", {part.shard + 1} of {count}" if count > 1 else ""
+    return f"{part.embodiment} {part.agent} ({part.route}{which})"
 
 
 def _ended_rows(step: Step, ended: torch.Tensor) -> dict[str, np.ndarray]:
@@ -184,58 +193,4 @@ def _table(columns: Mapping[str, np.ndarray], part: Part, *, job: Job, plan: Pla
             "scene_seed": plan.scene_seed,
         }
     )
-    return table[[*EPISODE_COLUMNS, "broken"]]
-
-
-_EPISODE_FACTS = ("time_limit_s", "fastest_time_s", "initial_geodesic_m")
-
-
-class _Trace:
-    """Positions over time of all environments, thinned out."""
-
-    def __init__(self) -> None:
-        self._steps = 0
-        self._episode: list[np.ndarray] = []
-        self._pose_w: list[np.ndarray] = []
-
-    def add(self, environment: NavigationEnvironment, step: Step) -> None:
-        """Keep where the environments are now, twice a second and where an episode begins or ends."""
-        keep = step.first | step.terminated | step.truncated
-        if self._steps % TRACE_STEPS == 0:
-            keep = torch.ones_like(keep)
-        self._steps += 1
-        keep = keep & ~environment.idle
-        if bool(keep.any()):
-            self._episode.append(environment.episode[keep].cpu().numpy())
-            self._pose_w.append(environment.pose_w[keep].cpu().numpy())
-
-    def chosen(self, plan: Plan, part: Part, *, offset: int, table: pd.DataFrame) -> dict[str, np.ndarray]:
-        """Return the traces of the first episodes of every cell, in order of time."""
-        episode, pose_w = np.concatenate(self._episode) - offset, np.concatenate(self._pose_w)
-        rows = np.flatnonzero(plan.number < TRACES_PER_CELL)
-        paths = [pose_w[episode == row] for row in rows]
-        endings = ("success", "collision", "fall", "timeout")
-        ending = [next((e for e in endings if table[e].iloc[row]), "broken") for row in rows]
-        scenes = plan.task.scenes
-        return {
-            "embodiment": np.full(len(rows), part.embodiment),
-            "agent": np.full(len(rows), part.agent),
-            "route": np.full(len(rows), part.route),
-            "scene": plan.scene[rows],
-            "scene_name": np.asarray([scenes[i].name for i in plan.task.episodes.scene_index[rows]]),
-            "episode": plan.number[rows],
-            "ending": np.asarray(ending),
-            "start_w": plan.task.episodes.start_w[rows],
-            "goal_w": plan.task.episodes.goal_w[rows],
-            "length": np.asarray([len(path) for path in paths]),
-            "pose_w": np.concatenate(paths).astype(np.float32),
-        }
-
-
-def _write(part: Part, table: pd.DataFrame, traces: Mapping[str, np.ndarray]) -> None:
-    """Write a part; the rows last and by renaming, for they say that it is finished."""
-    part.folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(part.traces, **dict(traces))  # type: ignore[arg-type]
-    temporary = part.rows.with_suffix(".tmp")
-    table.to_parquet(temporary, index=False)
-    temporary.replace(part.rows)
+    return table[list(EPISODE_COLUMNS)]

@@ -1,5 +1,6 @@
 """Confidence intervals that know that episodes in one scene are not independent."""
 
+import math
 from functools import cache
 
 import numpy as np
@@ -20,6 +21,11 @@ def wilson(count: int, *, total: int) -> Interval | None:
     return float(interval.low), float(interval.high)
 
 
+def poisson_upper(count: int) -> float:
+    """Return the exact one-sided upper 95 % bound of a Poisson mean of which ``count`` events were seen."""
+    return float(stats.chi2.ppf(CONFIDENCE, 2 * (count + 1)) / 2.0)
+
+
 def mean_interval(values: np.ndarray, *, clusters: np.ndarray, seed: int = 0) -> Interval | None:
     """Return the 95 % bootstrap interval of a mean, resampling whole clusters (scenes).
 
@@ -31,20 +37,8 @@ def mean_interval(values: np.ndarray, *, clusters: np.ndarray, seed: int = 0) ->
     Returns:
         Lower and upper end; None where fewer than two clusters hold a defined value.
     """
-    values = np.asarray(values, dtype=float)
-    defined = np.isfinite(values)
-    if not defined.any():
-        return None
-    names, members = np.unique(np.asarray(clusters)[defined], return_inverse=True)
-    if len(names) < 2:
-        return None
-    sums = np.bincount(members, weights=values[defined])  # (C,)
-    counts = np.bincount(members).astype(float)  # (C,)
-    drawn = _resamples(len(names), seed)
-    means = (drawn @ sums) / (drawn @ counts)
-    tail = (1.0 - CONFIDENCE) / 2.0
-    low, high = np.quantile(means, [tail, 1.0 - tail])
-    return float(low), float(high)
+    means = _resampled_means(np.asarray(values, dtype=float), clusters=clusters, seed=seed)
+    return None if means is None else _central(means)
 
 
 def paired_difference(
@@ -71,6 +65,101 @@ def paired_difference(
     if not np.isfinite(difference).any():
         return None
     return float(np.nanmean(difference)), mean_interval(difference, clusters=clusters, seed=seed)
+
+
+def rate_difference(first: int, second: int, *, totals: tuple[int, int]) -> Interval | None:
+    """Return the 95 % interval of a difference of two rates of independent trials, first − second.
+
+    Args:
+        first: Successes of the first.
+        second: Successes of the second.
+        totals: Trials of the first and of the second.
+
+    Returns:
+        Lower and upper end; None where either has no trials.
+
+    Source: Newcombe 1998, "Interval estimation for the difference between independent proportions", method 10.
+    """
+    interval_1, interval_2 = wilson(first, total=totals[0]), wilson(second, total=totals[1])
+    if interval_1 is None or interval_2 is None:
+        return None
+    (low_1, high_1), (low_2, high_2) = interval_1, interval_2
+    rate_1, rate_2 = first / totals[0], second / totals[1]
+    below = math.hypot(rate_1 - low_1, high_2 - rate_2)
+    above = math.hypot(high_1 - rate_1, rate_2 - low_2)
+    return rate_1 - rate_2 - below, rate_1 - rate_2 + above
+
+
+def independent_difference(
+    first: np.ndarray, second: np.ndarray, *, clusters: tuple[np.ndarray, np.ndarray], seed: int = 0
+) -> Interval | None:
+    """Return the 95 % bootstrap interval of mean(first) − mean(second) over different episodes, by whole scenes.
+
+    Args:
+        first: (N,) values; nan where undefined, left out.
+        second: (M,) values.
+        clusters: The scene of each episode of the first and of the second.
+        seed: of the resampling.
+
+    Returns:
+        Lower and upper end; None where either has fewer than two scenes.
+    """
+    means = [
+        _resampled_means(np.asarray(values, dtype=float), clusters=scenes, seed=seed + side)
+        for side, (values, scenes) in enumerate(zip((first, second), clusters, strict=True))
+    ]
+    return None if means[0] is None or means[1] is None else _central(means[0] - means[1])
+
+
+def _resampled_means(values: np.ndarray, *, clusters: np.ndarray, seed: int) -> np.ndarray | None:
+    """Return the mean (RESAMPLES,) of each resample of whole clusters; None with fewer than two clusters."""
+    defined = np.isfinite(values)
+    names, members = np.unique(np.asarray(clusters)[defined], return_inverse=True)
+    if len(names) < 2:
+        return None
+    sums = np.bincount(members, weights=values[defined])  # (C,)
+    counts = np.bincount(members).astype(float)  # (C,)
+    drawn = _resamples(len(names), seed)
+    means: np.ndarray = (drawn @ sums) / (drawn @ counts)
+    return means
+
+
+def _central(means: np.ndarray) -> Interval:
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(means, [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+def paired_ratio(
+    first: np.ndarray, second: np.ndarray, *, clusters: np.ndarray, seed: int = 0
+) -> tuple[float, Interval | None] | None:
+    """Return mean of first ÷ mean of second over the same episodes, with its scene-clustered 95 % bootstrap interval.
+
+    Args:
+        first: (N,) values under one condition.
+        second: (N,) values of the very same episodes under the other, in the same order.
+        clusters: (N,) the scene of each episode.
+        seed: of the resampling.
+
+    Returns:
+        Ratio and interval; None where the second mean is 0. No interval with fewer than two scenes. Resamples in which
+        the second mean is 0 are left out.
+
+    Raises:
+        ValueError: If the two do not have the same number of episodes.
+    """
+    first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if first.shape != second.shape:
+        raise ValueError(f"a paired ratio needs the same episodes: found {len(first)} and {len(second)}.")
+    if not len(second) or second.mean() == 0.0:
+        return None
+    names, members = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(names) < 2:
+        return float(first.mean() / second.mean()), None
+    drawn = _resamples(len(names), seed)
+    above, below = (drawn @ np.bincount(members, weights=values) for values in (first, second))
+    ratios = above[below > 0.0] / below[below > 0.0]
+    return float(first.mean() / second.mean()), _central(ratios)
 
 
 @cache

@@ -31,10 +31,13 @@ EPISODE_COLUMNS = (
     "distance_to_goal_m",
     "min_clearance_m",
     "jerk_mps3",
+    "stopped_s",
+    "energy_j",
+    "broken",
 )
 """Columns of ``episodes.parquet``. ``geodesic_m`` is measured where the episode ended, ``initial_geodesic_m`` at its
 start; ``scene_seed`` is the scene's index within its kind and split; rows of one embodiment, scene, route and episode
-number are the same episode for every agent."""
+number are the same episode for every agent; ``broken``: physics failed or the policy answered NaN."""
 
 Pairs = tuple[tuple[str, str], ...]
 Cell = dict[str, Any]
@@ -162,6 +165,11 @@ def _cell(group: pd.DataFrame, provenance: Provenance, *, scene: str = "", embod
         "wtt_s": metrics.wtt_s(success, time_s=group["time_s"].to_numpy()),
         "min_clearance_m": _mean(group["min_clearance_m"]),
         "jerk_mps3": _mean(group["jerk_mps3"]),
+        "path_m": _mean(group["path_m"][success]),
+        "stopped_share": _mean(metrics.stopped_share(group["stopped_s"].to_numpy(), time_s=group["time_s"].to_numpy())),
+        "energy_j": _mean(group["energy_j"][success]),
+        "energy_j_per_m": metrics.energy_j_per_m(group["energy_j"].to_numpy(), path_m=group["path_m"].to_numpy()),
+        "broken": _mean(group["broken"]),
     }
 
 

@@ -63,6 +63,16 @@ class BodyBatch:
         slab = self._slab.expand(centre_w.shape[:-1])
         return (distance.sample(wide, slab, centre_w) - self._radius_m * factor).amin(dim=-1)
 
+    def gap_m(self, xy_w: torch.Tensor, pose_w: torch.Tensor) -> torch.Tensor:
+        """Return the room (..., B) between the outline, in whatever slab, and a point (..., B, 2) [m].
+
+        Args:
+            pose_w: (..., B, 3) x [m], y [m], yaw [rad]
+        """
+        factor = self._outline_factor[:, None]
+        centre_w = _to_world(self._centre_b * factor[..., None], pose_w)  # (..., B, D, 2)
+        return ((centre_w - xy_w[..., None, :]).norm(dim=-1) - self._radius_m * factor).amin(dim=-1)
+
     def away_xy_w(
         self, distance: FieldBank, scene_index: torch.Tensor, pose_w: torch.Tensor, clearance_m: torch.Tensor
     ) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """The canonical depth image of every body: one upright pinhole, in which only what the real sensor sees is not 0."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -16,10 +17,14 @@ from embodiments.spaces import (
 from pipeline.simulation.depth_noise import DepthNoise, add_noise
 from pipeline.simulation.robot_model import neutral_mesh, standing_height_m
 from scenes.raycasting import SceneRaycaster, cast_mesh
-from scenes.scene import OTHER
+from scenes.scene import OTHER, PERSON
 
 CARRIER_DISTANCE_M = 0.05
 """A link that the image shows nearer than this is the one that the camera is built into."""
+
+
+Cast = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Origins (B, 3) and directions (B, ..., 3) of rays to distances (B, ...) in units of the directions' own lengths"""
 
 
 class BodyState(Protocol):
@@ -61,6 +66,11 @@ class DepthCamera:
         self._noise = noise if noise is not None else DepthNoise()
         self._noise_scale = noise_scale
         self._generator = torch.Generator(device=physics.device).manual_seed(seed)
+        self._loss_generator = torch.Generator(device=physics.device).manual_seed(seed)
+        self.noise_factor: torch.Tensor | None = None
+        """(B,) further factor on the noise, per environment"""
+        self.dropout: torch.Tensor | None = None
+        """(B,) further share of the pixels that are lost"""
         self._base_height_m = standing_height_m(physics.embodiment)
         self._rays_c = pixel_rays().to(physics.device)  # (H, W, 3)
         self.self_mask = torch.as_tensor(own_body_mask(physics.embodiment), device=physics.device)
@@ -69,16 +79,21 @@ class DepthCamera:
         self._blank = torch.zeros(shape, device=physics.device)
         self._unknown = torch.full(shape, OTHER, dtype=torch.uint8, device=physics.device)
 
+    def enter(self, raycaster: SceneRaycaster) -> None:
+        """Look into other scenes from here on."""
+        self._raycaster = raycaster
+
     def reseed(self, seed: int) -> None:
         """Draw noise from here on as if the camera had just been built with this seed."""
         self._generator.manual_seed(seed)
+        self._loss_generator.manual_seed(seed)
 
     def nothing(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return images of the shapes of ``render``, all invalid."""
         return self._blank[:, None].clone(), self._unknown
 
     def render(
-        self, camera: torch.Tensor, scene_index: torch.Tensor, *, own_body: bool = True
+        self, camera: torch.Tensor, scene_index: torch.Tensor, *, own_body: bool = True, person: Cast | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what the cameras see from the bodies' present poses.
 
@@ -86,6 +101,7 @@ class DepthCamera:
             camera: (B, 7) mount and sensor, laid out as ``spaces.CAMERA_FIELDS``.
             scene_index: (B,) int64.
             own_body: Whether the robot's own body hides what lies behind it; False for a camera that it does not have.
+            person: Casts rays, in the scenes' own world frames, against somebody who is not part of the scenes.
 
         Returns:
             depth (B, 1, H, W) planar [m], see ``sense``; semantic class (B, H, W) uint8, ``OTHER`` where nothing was
@@ -100,18 +116,31 @@ class DepthCamera:
         rows, columns = _window(camera, self._rays_c)
         rays_c = self._rays_c[rows, columns]
         directions_w = torch.einsum("bij,hwj->bhwi", camera_to_world, rays_c)  # (B, h, w, 3)
-        distance, hit_class = self._raycaster.cast(
-            scene_index.cpu().numpy(), origin_w.cpu().numpy(), directions_w.cpu().numpy()
-        )
-        seen_m = sense(torch.from_numpy(distance).to(self._blank.device), camera, rays_c)
+        found = self._raycaster.cast(scene_index.cpu().numpy(), origin_w.cpu().numpy(), directions_w.cpu().numpy())
+        planar_m, hit_class = (torch.from_numpy(values).to(self._blank.device) for values in found)
+        if person is not None:
+            person_m = person(origin_w, directions_w)
+            hit_class = torch.where(person_m < planar_m, PERSON, hit_class)
+            planar_m = torch.minimum(person_m, planar_m)
+        seen_m = sense(planar_m, camera, rays_c)
         if own_body:
             seen_m = seen_m.masked_fill(self.self_mask[rows, columns], 0.0)
-        if self._noise_scale > 0.0:
-            seen_m = add_noise(seen_m, noise=self._noise, generator=self._generator, scale=self._noise_scale)
+        seen_m = self._spoiled(seen_m)
         depth_m, semantic = self._blank.clone(), self._unknown.clone()
         depth_m[:, rows, columns] = seen_m
-        semantic[:, rows, columns] = torch.from_numpy(hit_class).to(depth_m.device)
+        semantic[:, rows, columns] = hit_class
         return depth_m[:, None], semantic
+
+    def _spoiled(self, depth_m: torch.Tensor) -> torch.Tensor:
+        """Return depth (B, h, w) with the sensor's noise and losses."""
+        if self._noise_scale > 0.0:
+            factor = 1.0 if self.noise_factor is None else self.noise_factor[:, None, None]
+            scale = self._noise_scale * factor
+            depth_m = add_noise(depth_m, noise=self._noise, generator=self._generator, scale=scale)
+        if self.dropout is not None:
+            lost = torch.rand(depth_m.shape, generator=self._loss_generator, device=depth_m.device)
+            depth_m = torch.where(lost < self.dropout[:, None, None], 0.0, depth_m)
+        return depth_m
 
 
 def pixel_rays() -> torch.Tensor:

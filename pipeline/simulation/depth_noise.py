@@ -25,7 +25,7 @@ class DepthNoise:
 
 
 def add_noise(
-    depth_m: torch.Tensor, *, noise: DepthNoise, generator: torch.Generator, scale: float = 1.0
+    depth_m: torch.Tensor, *, noise: DepthNoise, generator: torch.Generator, scale: float | torch.Tensor = 1.0
 ) -> torch.Tensor:
     """Return a noisy copy of depth images.
 
@@ -33,7 +33,7 @@ def add_noise(
         depth_m: (..., H, W) planar depth [m]; 0 = invalid, ``DEPTH_RANGE_M`` = nothing within range. Both stay as they
             are, except that a far pixel can be lost too.
         generator: On the device of ``depth_m``.
-        scale: Factor on every standard deviation and chance; 0 returns the image unchanged.
+        scale: Factor on every standard deviation and chance, one or (..., 1, 1) per image; 0 returns it unchanged.
     """
     sigma = scale * (noise.sigma_per_m * depth_m**2).clamp(max=noise.sigma_limit_m)
     normal = torch.randn(depth_m.shape, generator=generator, device=depth_m.device)

@@ -113,14 +113,26 @@ def build_episodes(
     route: RouteKind,
     seed: int,
     starts_per_goal: int = 1,
+    series: int = 0,
 ) -> EpisodeSet:
     """Draw ``per_scene`` episodes in every scene; the key is the scene's name, so episodes do not depend on the others.
+
+    Args:
+        series: Each draws other episodes in the same scenes.
 
     Raises:
         ValueError: If a scene has no start and goal that this body can reach.
     """
     drawn = [
-        _draw_scene(embodiment, scene, field, protocol=protocol, count=per_scene, starts=starts_per_goal, seed=seed)
+        _draw_scene(
+            embodiment,
+            scene,
+            field,
+            protocol=protocol,
+            count=per_scene,
+            starts=starts_per_goal,
+            key=f"{scene.name}/{embodiment.name}/{protocol}/{seed}" + (f"/{series}" if series else ""),
+        )
         for scene, field in zip(scenes, fields, strict=True)
     ]
     rows = [(index, *row) for index, (grounds, rows) in enumerate(drawn) for row in rows]
@@ -173,11 +185,10 @@ def _draw_scene(
     protocol: Protocol,
     count: int,
     starts: int,
-    seed: int,
+    key: str,
 ) -> tuple[list[_Goal], list[tuple[int, np.ndarray, np.ndarray, float]]]:
     """Return the goals of one scene and its episodes (goal, start, goal pose, initial geodesic)."""
-    key = hashlib.sha256(f"{scene.name}/{embodiment.name}/{protocol}/{seed}".encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(key[:8], "little"))
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little"))
     ground = _ground(embodiment, scene, fields)
     goals: list[_Goal] = []
     rows: list[tuple[int, np.ndarray, np.ndarray, float]] = []

@@ -52,6 +52,12 @@ class FieldBank:
         upper = flat[corner + width].float() * (1.0 - across) + flat[corner + width + 1].float() * across
         return lower * (1.0 - up) + upper * up
 
+    def sample_lowest(self, index: torch.Tensor, xy_w_m: torch.Tensor) -> torch.Tensor:
+        """Return the least value (B, Q) over all layers of the fields ``index`` (B,) at world points (B, Q, 2)."""
+        wide = index[:, None].expand(xy_w_m.shape[:2])
+        layers = range(self.values.shape[1])
+        return torch.stack([self.sample(wide, torch.full_like(wide, layer), xy_w_m) for layer in layers]).amin(dim=0)
+
     def gradient(self, index: torch.Tensor, xy_w_m: torch.Tensor) -> torch.Tensor:
         """Return the (..., 2) central-difference gradient of layer 0 at world points (..., 2)."""
         step = self.resolution_m

@@ -1,7 +1,7 @@
 """Velocity tracking as an rsl_rl environment: command and proprioception in, joint targets out, at 50 Hz."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -10,7 +10,9 @@ from tensordict import TensorDict
 
 from embodiments.embodiment import Embodiment, GaitDrive
 from embodiments.spaces import DRIVE_HZ
-from pipeline.simulation.gait_policy import GaitController, Mirror, is_moving, noise_scale, observation_size
+from pipeline.simulation.gait_curriculum import Curriculum
+from pipeline.simulation.gait_dynamics import FACTORS, SHIFT_Y_FACTOR, GaitDynamics, GaitRandomisation
+from pipeline.simulation.gait_policy import GaitController, Mirror, is_moving, observation_size
 from pipeline.simulation.gait_rewards import CONTACT_N, WEIGHTS, GaitRewards, GaitStep
 from pipeline.simulation.physics import RobotPhysics
 
@@ -25,9 +27,8 @@ class GaitTask:
     episode_s: float = 20.0
     command_s: tuple[float, float] = (2.0, 6.0)
     """A target is held for a time drawn from this interval; the command runs to it with the robot's accelerations."""
-    reverse_mps: float = 0.4
-    """The range goes a little beyond the robot's limits, so that the limits are not its edge."""
-    forward_margin: float = 1.1
+    margin: float = 1.1
+    """The range forwards and backwards goes a little beyond what is asked for, so that this is not its edge."""
     lateral_mps: float = 0.4
     yaw_rate_radps: float = 1.2
     stand_share: float = 0.18
@@ -35,16 +36,12 @@ class GaitTask:
     side_share: float = 0.12
     """Sideways only: the slowest to be learned, because its commands are the smallest."""
     slow_share: float = 0.20
-    friction: tuple[float, float] = (0.5, 1.5)
-    mass_scale: tuple[float, float] = (0.85, 1.2)
-    com_shift_m: float = 0.02
-    motor_strength: tuple[float, float] = (0.9, 1.1)
+    randomisation: GaitRandomisation = field(default_factory=GaitRandomisation)
     randomise_every_steps: int = 1500
     """All environments draw new dynamics at once: writing masses is slow, and they differ among environments anyway."""
-    push_mps: float = 0.4
+    push_mps: float = 0.7
+    """Largest change of speed by a push, once the curriculum is at its end: more than ``evaluate_gait`` asks for."""
     push_every_s: float = 6.0
-    noise: float = 1.0
-    """Factor on the sensor noise of ``gait_policy.noise_scale``."""
     fall_penalty: float = 2.0
 
 
@@ -52,6 +49,7 @@ class GaitEnvironment(VecEnv):
     """rsl_rl's contract over ``RobotPhysics``; observation groups ``policy`` (B, O) and ``critic`` (B, C)."""
 
     def __init__(self, embodiment: Embodiment, *, num_envs: int, task: GaitTask, device: str, seed: int) -> None:
+        """Build the scene; the curriculum starts at its easiest."""
         assert isinstance(embodiment.drive, GaitDrive)
         self.embodiment, self.drive, self.task = embodiment, embodiment.drive, task
         self.num_envs, self.num_actions, self.device = num_envs, len(embodiment.drive.joints), device
@@ -62,8 +60,8 @@ class GaitEnvironment(VecEnv):
         self.mirror = Mirror(self.drive, device)
         self._generator = torch.Generator(device=device).manual_seed(seed)
         self._rewards = GaitRewards(self.drive, self.physics)
-        self._noise = torch.as_tensor(noise_scale(self.num_actions), device=device) * task.noise
-        self._substeps = round(1.0 / (DRIVE_HZ * self.physics.dt_s))
+        self.dynamics = GaitDynamics(self.physics, task.randomisation, seed=seed + 1)
+        self.curriculum = Curriculum()
         self._steps = 0
         self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long, device=device)
         self.command = torch.zeros(num_envs, 3, device=device)
@@ -73,7 +71,6 @@ class GaitEnvironment(VecEnv):
         self._command_step = torch.tensor(accelerations, device=device) / DRIVE_HZ
         self._command_left = torch.zeros(num_envs, device=device)
         self._mean_error = torch.zeros(num_envs, 3, device=device)
-        self._factors = torch.zeros(num_envs, 6, device=device)
         self._sums = {name: torch.zeros(num_envs, device=device) for name in WEIGHTS}
         self.last_log: dict[str, torch.Tensor] = {}
         self._everyone = torch.ones(num_envs, dtype=torch.bool, device=device)
@@ -81,8 +78,7 @@ class GaitEnvironment(VecEnv):
 
     def get_observations(self) -> TensorDict:
         """Return noisy proprioception for the actor and clean, privileged state for the critic."""
-        noise = self._noise * (2.0 * self._rand(self._noise.shape[0]) - 1.0)
-        policy = self.controller.observe(self.physics, self.command, noise=noise)
+        policy = self.controller.observe(self.physics, self.command, noise=self.dynamics.noise())
         clean = self.controller.observe(self.physics, self.command)
         return TensorDict({"policy": policy, "critic": self._privileged(clean)}, batch_size=[self.num_envs])
 
@@ -91,14 +87,14 @@ class GaitEnvironment(VecEnv):
         previous_action, previous_velocity = self.controller.previous_action, self.physics.joint_velocity
         foot_phase = (self.controller.phase[:, None] + self.controller.foot_phases) % 1.0
         stepping = self.controller.is_stepping(self.command)
-        self.physics.set_position_targets(self.controller.act(actions, self.command))
-        self.physics.step(self._substeps)
+        self.dynamics.step(self.controller.act(actions, self.command))
         self._steps += 1
         self.episode_length_buf = self.episode_length_buf + 1
         self._disturb()
         blend = 1.0 / (LINEAR_ERROR_TIME_S * DRIVE_HZ)
         self._mean_error = self._mean_error + blend * (self.command - self.physics.velocity_b - self._mean_error)
         fallen = self.physics.fallen() | self.physics.broken()
+        self.curriculum.update(fallen, self.command, self._mean_error)
         reward = self._reward(
             GaitStep(
                 command=self.command,
@@ -149,7 +145,7 @@ class GaitEnvironment(VecEnv):
                 physics.linear_velocity_b * 2.0,
                 self._mean_error * 4.0,
                 physics.position_w[:, 2:3] * 5.0,
-                self._factors,
+                self.dynamics.factors,
             ],
             dim=-1,
         )
@@ -159,7 +155,8 @@ class GaitEnvironment(VecEnv):
         clean, contact, height, rest = critic.split([size, feet, feet, critic.shape[-1] - size - 2 * feet], dim=-1)
         swap = [index + 1 if index % 2 == 0 else index - 1 for index in range(feet)]
         sign = torch.ones(rest.shape[-1], device=rest.device)
-        sign[[1, 4, 5, 12]] = -1.0  # vy; mean errors in vy and yaw rate; centre of mass shift in y
+        # vy; mean errors in vy and yaw rate; centre of mass shift in y
+        sign[[1, 4, 5, rest.shape[-1] - FACTORS + SHIFT_Y_FACTOR]] = -1.0
         return torch.cat([self.mirror.observation(clean), contact[:, swap], height[:, swap], rest * sign], dim=-1)
 
     def _reward(self, step: GaitStep) -> torch.Tensor:
@@ -174,6 +171,7 @@ class GaitEnvironment(VecEnv):
         ended = done.float().sum().clamp(min=1.0)
         scale = 1.0 / (ended * self.task.episode_s)
         log = {f"reward/{name}": (value * done).sum() * scale for name, value in self._sums.items()}
+        log["level"] = torch.tensor(self.curriculum.level)
         log["falls"] = fallen.float().mean() * DRIVE_HZ
         log["error/linear_mps"] = self._mean_error[:, :2].norm(dim=-1).mean()
         log["error/yaw_radps"] = self._mean_error[:, 2].abs().mean()
@@ -187,6 +185,7 @@ class GaitEnvironment(VecEnv):
             zeros = torch.zeros(self.num_envs, 2, device=self.device)
             self.physics.reset(mask, zeros, zeros[:, 0])
             self.controller.reset(mask, self._rand())
+            self.dynamics.forget(mask, self.controller.default_rad.expand(self.num_envs, -1))
             self.episode_length_buf = torch.where(mask, 0, self.episode_length_buf)
             self._sums = {name: torch.where(mask, 0.0, value) for name, value in self._sums.items()}
             self._resample(mask)
@@ -198,10 +197,10 @@ class GaitEnvironment(VecEnv):
         """Draw new commands (B, 3): stand, turn on the spot, slow, or anywhere in the range."""
         task, limits = self.task, self.embodiment.limits
         kind, unit = self._rand(), self._rand(3)
-        low = torch.tensor([-task.reverse_mps, -task.lateral_mps, -task.yaw_rate_radps], device=self.device)
-        high = torch.tensor(
-            [limits.forward_mps * task.forward_margin, task.lateral_mps, task.yaw_rate_radps], device=self.device
-        )
+        reverse_mps, forward_mps = (speed * task.margin for speed in (self.drive.reverse_mps, limits.forward_mps))
+        share = self.curriculum.command_share
+        low = share * torch.tensor([-reverse_mps, -task.lateral_mps, -task.yaw_rate_radps], device=self.device)
+        high = share * torch.tensor([forward_mps, task.lateral_mps, task.yaw_rate_radps], device=self.device)
         command = low + (high - low) * unit
         stand = kind < task.stand_share
         turn = ~stand & (kind < task.stand_share + task.turn_share)
@@ -219,17 +218,10 @@ class GaitEnvironment(VecEnv):
     def _disturb(self) -> None:
         task = self.task
         if self._steps % task.randomise_every_steps == 1:
-            self._factors = self.physics.randomise(
-                self._everyone,
-                friction=task.friction,
-                mass_scale=task.mass_scale,
-                com_shift_m=task.com_shift_m,
-                motor_strength=task.motor_strength,
-                generator=self._generator,
-            )
+            self.dynamics.redraw(self._everyone)
         if self._steps % 25 == 0 and task.push_mps > 0.0:
             pushed = self._rand() < 25.0 / (DRIVE_HZ * task.push_every_s)
-            self.physics.push(pushed, task.push_mps * (2.0 * self._rand(2) - 1.0))
+            self.dynamics.push(pushed, task.push_mps * self.curriculum.push_share * self._rand())
 
     def _rand(self, *columns: int) -> torch.Tensor:
         return torch.rand(self.num_envs, *columns, generator=self._generator, device=self.device)

@@ -8,16 +8,20 @@ gymnasium's NEXT_STEP: the step after an end ignores its action and returns the 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from embodiments.embodiment import Embodiment, GaitDrive
 from embodiments.limits import project, shares_to_command
 from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ
 from pipeline.simulation.body import BodyBatch
+from pipeline.simulation.delay import DRIVE_STEPS, DelayLine
 from pipeline.simulation.depth_camera import DepthCamera
+from pipeline.simulation.disturbance import LONGEST_LATENCY_S, Disturbance
 from pipeline.simulation.drives import make_drive
 from pipeline.simulation.episodes import SUCCESS_RADIUS_M, EpisodeSet, SceneFields
 from pipeline.simulation.fields import FieldBank
+from pipeline.simulation.film_set import FilmSet
 from pipeline.simulation.observation import (
     Observation,
     goal_in_body,
@@ -34,7 +38,6 @@ from pipeline.simulation.tracker import EpisodeTracker, Outcome, StepFacts
 from scenes.raycasting import SceneRaycaster
 from scenes.scene import Scene
 
-DRIVE_STEPS = round(CONTROL_DT_S * DRIVE_HZ)
 LOOK_AHEAD_M = 0.6
 """How far along the shortest path the teacher's target lies."""
 STALE_SHARE = 0.125
@@ -50,6 +53,11 @@ class NavigationConfig:
     reward: RewardConfig = field(default_factory=RewardConfig)
     settle_s: float = 0.0
     """How long an episode goes on after its first success to see whether it settles; 0 in training."""
+    disturbable: bool = False
+    """Whether ``disturb`` may be called. It costs some speed, and the simulator rounds differently: results are to be
+    compared among such environments."""
+    measures_energy: bool = False
+    """Whether the motors' work is summed up, which costs some percent of a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,20 +88,26 @@ class NavigationEnvironment:
         num_envs: int,
         device: str = "cpu",
         seed: int = 0,
+        film_set: FilmSet | None = None,
     ) -> None:
         """Build physics, ray caster and fields; call ``reset`` before the first step."""
         self.embodiment, self.config, self.num_envs, self.device = embodiment, config, num_envs, device
-        self.episodes = episodes
         self._generator = torch.Generator(device=device).manual_seed(seed)
         block = config.randomisation
         self.physics = RobotPhysics(
-            embodiment, num_envs=num_envs, device=device, seed=seed, randomisable=block.physical
+            embodiment,
+            num_envs=num_envs,
+            device=device,
+            seed=seed,
+            randomisable=block.physical or config.disturbable,
+            film_set=film_set,
         )
         self._drive = make_drive(embodiment, self.physics)
         self.body = BodyBatch(embodiment, num_envs=num_envs, block=block, generator=self._generator, device=device)
         self.camera = DepthCamera(SceneRaycaster(scenes), self.physics, noise_scale=block.depth_noise, seed=seed)
-        self._distance = FieldBank([f.distance for f in fields], device=device, dtype=torch.float16)
-        self._nearest = self._distance.lowest(self.body.slabs)
+        self.disturbance: Disturbance | None = None
+        if config.disturbable:
+            self.disturbance = Disturbance(num_envs, episodes=len(episodes), device=device)
         self._tracker = EpisodeTracker(
             num_envs,
             radius_m=SUCCESS_RADIUS_M[episodes.protocol],
@@ -101,15 +115,24 @@ class NavigationEnvironment:
             settle_s=config.settle_s,
             device=device,
         )
-        self._weights = torch.ones(len(episodes), device=device)
         self.sees = True
         """Whether depth is rendered; agents that do not look need not wait for it, and get zeros"""
-        self._queue: torch.Tensor | None = None
-        self._load_episodes()
+        self._load(fields, episodes)
         self._allocate()
 
-    def _load_episodes(self) -> None:
-        episodes, device = self.episodes, self.device
+    def enter(self, *, scenes: Sequence[Scene], fields: Sequence[SceneFields], episodes: EpisodeSet) -> None:
+        """Go on with other scenes and episodes of the same protocol; call ``reset`` before the next step."""
+        self.camera.enter(SceneRaycaster(scenes))
+        self._load(fields, episodes)
+        self._allocate()
+
+    def _load(self, fields: Sequence[SceneFields], episodes: EpisodeSet) -> None:
+        device = self.device
+        self.episodes = episodes
+        self._distance = FieldBank([f.distance for f in fields], device=device, dtype=torch.float16)
+        self._nearest = self._distance.lowest(self.body.slabs)
+        self._weights = torch.ones(len(episodes), device=device)
+        self._queue: torch.Tensor | None = None
         places = ("start_w", "goal_w", "rest_xy_w_m", "route_w_m")
         self._table = {
             name: torch.as_tensor(getattr(episodes, name), device=device)
@@ -130,7 +153,8 @@ class NavigationEnvironment:
         self._velocity_b: torch.Tensor = torch.zeros(count, COMMAND_SIZE, device=device)
         self._drift: torch.Tensor = torch.zeros(count, 3, device=device)
         self._along_m: torch.Tensor = torch.zeros(count, device=device)
-        self._latency_steps: torch.Tensor = torch.zeros(count, device=device)
+        longest_s = max(self.config.randomisation.latency_s[1], LONGEST_LATENCY_S if self.disturbance else 0.0)
+        self._delay = DelayLine(count, longest_s=longest_s, device=device)
         self._last_terms: torch.Tensor = torch.zeros(count, 3, device=device)  # cost to go, distance, heading error
         self._take_rows()
 
@@ -150,6 +174,7 @@ class NavigationEnvironment:
 
         Args:
             queue: (B, K) int64 indices into the episode set, padded with -1; an environment whose list is done idles.
+                Or (N,): one list for all, of which every environment takes the next as soon as it is free.
         """
         self._queue = queue.to(self.device)
         self._next = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
@@ -162,6 +187,16 @@ class NavigationEnvironment:
     def idle(self) -> torch.Tensor:
         """(B,) bool: no episode left for this environment."""
         return self.episode == IDLE
+
+    def disturb(self, values: np.ndarray, numbers: np.ndarray) -> None:
+        """Set what is wrong (N, F) in every episode that begins from now on, see ``Disturbance.load``.
+
+        Raises:
+            ValueError: If the environment was not built with ``disturbable=True``.
+        """
+        if self.disturbance is None:
+            raise ValueError("NavigationEnvironment.disturb needs NavigationConfig(disturbable=True)")
+        self.disturbance.load(values, numbers)
 
     def reseed(self, seed: int) -> None:
         """Draw from here on as if the environment had just been built with this seed."""
@@ -184,9 +219,12 @@ class NavigationEnvironment:
         first = self._ended
         self._begin(first)
         running = ~first & ~self.idle
+        speechless = ~torch.isfinite(command).all(dim=1)  # a policy that answers NaN: its episode fails, alone
+        command = command.masked_fill(speechless[:, None], 0.0)
         executed = project(command, self.previous_command, self.body.descriptor) * running[:, None]
         last_command = self.previous_command
-        facts = self._advance(executed, last_command, running)
+        self._delay.send(executed)
+        facts = self._advance(running, broken=speechless)
         self.previous_command = executed
         verdict = self._tracker.update(facts, running, self._time_limit_s)
         step_reward = self._reward(facts, verdict["succeeded"], executed - last_command) * running
@@ -220,7 +258,9 @@ class NavigationEnvironment:
     def render(self, camera: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Return depth (B, 1, H, W) [m] and semantic class (B, H, W) from the robot's camera or other mounts (B, 7)."""
         mount = self.body.camera if camera is None else camera
-        return self.camera.render(mount, self.scene_index, own_body=camera is None)
+        person = None if self.disturbance is None else self.disturbance.person
+        cast = person.cast if person is not None and bool(person.present.any()) else None
+        return self.camera.render(mount, self.scene_index, own_body=camera is None, person=cast)
 
     @property
     def semantic(self) -> torch.Tensor:
@@ -263,11 +303,33 @@ class NavigationEnvironment:
         self._draw_dynamics(mask)
         low, high = block.latency_s
         drawn = low + (high - low) * torch.rand(self.num_envs, generator=self._generator, device=self.device)
-        self._latency_steps = torch.where(mask, (drawn * DRIVE_HZ).round(), self._latency_steps)
+        self._delay.begin(mask, drawn)
         for state in (self.previous_command, self._drift, self._along_m):
             state[mask] = 0.0
         self.pose_w = torch.where(mask[:, None], start_w, self.pose_w)
         self._tracker.begin(mask, self.pose_w[:, :2])
+        self._begin_disturbed(mask)
+
+    def _begin_disturbed(self, mask: torch.Tensor) -> None:
+        """Let what is wrong in the new episodes begin."""
+        now = self.disturbance
+        if now is None:
+            return
+        now.begin(mask, self.episode)
+        self.physics.set_dynamics(
+            friction=now.factor("friction"), mass_scale=now.factor("mass"), motor_strength=now.factor("motor_strength")
+        )
+        self._delay.begin(mask, now.factor("latency"))
+        self._drift = torch.where(mask[:, None], now.pose_bias, self._drift)
+        self.body.camera = torch.where(mask[:, None], self.body.camera + now.camera_error, self.body.camera)
+        self.camera.noise_factor, self.camera.dropout = now.factor("depth_noise"), now.factor("depth_dropout")
+        now.person.begin(
+            mask,
+            speed_mps=now.factor("person"),
+            phase=now.phase,
+            route_w_m=self._route_w,
+            room=lambda points_w: self._distance.sample_lowest(self.scene_index, points_w),
+        )
 
     def _draw_dynamics(self, mask: torch.Tensor) -> None:
         """Draw new dynamics for environments that were reset, several at a time: writing costs a fifth of a step."""
@@ -287,22 +349,32 @@ class NavigationEnvironment:
     def _next_episodes(self, mask: torch.Tensor) -> torch.Tensor:
         if self._queue is None:
             return torch.multinomial(self._weights, self.num_envs, replacement=True, generator=self._generator)
-        column = self._next.clamp(max=self._queue.shape[1] - 1)
-        chosen = self._queue.gather(1, column[:, None])[:, 0]
-        chosen = torch.where(self._next < self._queue.shape[1], chosen, IDLE)
-        self._next = self._next + mask.long()
-        return chosen
+        length = self._queue.shape[-1]
+        if self._queue.ndim == 1:
+            place = self._next + mask.long().cumsum(0) - 1
+            chosen = self._queue[place.clamp(0, length - 1)]
+            self._next = self._next + mask.sum()
+        else:
+            place = self._next
+            chosen = self._queue.gather(1, place.clamp(max=length - 1)[:, None])[:, 0]
+            self._next = self._next + mask.long()
+        return torch.where(place < length, chosen, IDLE)
 
-    def _advance(self, executed: torch.Tensor, last: torch.Tensor, running: torch.Tensor) -> StepFacts:
-        """Run the drive steps; return what happened. A latent command arrives some drive steps late."""
+    def _advance(self, running: torch.Tensor, *, broken: torch.Tensor) -> StepFacts:
+        """Run the drive steps; return what happened."""
         poses_w, velocities_b, start_xy = [], [], self.pose_w[:, :2]
+        share = running.float() if self.disturbance is None else running * self.disturbance.factor("speed_scale")
+        work_j = torch.full_like(self._along_m, 0.0 if self.config.measures_energy else torch.nan)
         for drive_step in range(DRIVE_STEPS):
-            late = (self._latency_steps > drive_step)[:, None]
-            self._drive.step(torch.where(late, last, executed) * running[:, None])
+            self._drive.step(self._delay.arrived(drive_step) * share[:, None])
             poses_w.append(torch.cat([self.physics.position_w[:, :2], self.physics.yaw_w[:, None]], dim=1))
             velocities_b.append(self.physics.velocity_b)
+            if self.config.measures_energy:
+                work_j = work_j + torch.nan_to_num(self.physics.mechanical_power_w) / DRIVE_HZ
         passed_w = torch.nan_to_num(torch.stack(poses_w))  # (DRIVE_STEPS, B, 3)
         clearance = self.body.clearance_m(self._distance, self.scene_index, passed_w).amin(dim=0)
+        if self.disturbance is not None:
+            clearance = torch.minimum(clearance, self.disturbance.person.pass_by(self.body, passed_w))
         velocity_b, pose_w = torch.nan_to_num(torch.stack(velocities_b)).mean(dim=0), passed_w[-1]
         self._velocity_b, self.pose_w = velocity_b, pose_w
         self._wander(start_xy)
@@ -317,17 +389,20 @@ class NavigationEnvironment:
             clearance_m=clearance,
             collision=(clearance < 0.0) & running,
             fall=self.physics.fallen() & running,
-            broken=self.physics.broken() & running,
+            broken=(self.physics.broken() | broken) & running,
+            work_j=work_j,
         )
 
     def _wander(self, start_xy: torch.Tensor) -> None:
         """Let the odometry drift with the way travelled."""
         block = self.config.randomisation
-        if block.drift_xy_per_m == 0.0 and block.drift_yaw_per_m == 0.0:
+        if self.disturbance is None and block.drift_xy_per_m == 0.0 and block.drift_yaw_per_m == 0.0:
             return
         travelled = (self.pose_w[:, :2] - start_xy).norm(dim=1, keepdim=True).clamp(max=1.0).sqrt()
         noise = torch.randn(self.num_envs, 3, generator=self._generator, device=self.device)
         scale = torch.tensor([block.drift_xy_per_m, block.drift_xy_per_m, block.drift_yaw_per_m], device=self.device)
+        if self.disturbance is not None:
+            scale = scale + self.disturbance.drift_rates
         self._drift = self._drift + travelled * noise * scale
 
     def _at_goal_field(self, bank: FieldBank, xy_w_m: torch.Tensor) -> torch.Tensor:

@@ -6,13 +6,14 @@ and stays flagged in ``broken()`` until it is reset, so that it can never stop o
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from embodiments.embodiment import DifferentialDrive, Embodiment, GaitDrive
+from pipeline.simulation.film_set import FilmSet
 from pipeline.simulation.robot_model import build_urdf, driven_joints, neutral_mesh, standing_height_m
 
 GROUND_FRICTION = 0.01
@@ -44,13 +45,17 @@ class RobotPhysics:
         physics_hz: float = 200.0,
         seed: int = 0,
         randomisable: bool = False,
+        mass_factor: float = 1.0,
         extra_meshes: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
+        film_set: FilmSet | None = None,
     ) -> None:
         """Build the scene; the first one on a machine compiles for about a minute.
 
         Args:
             randomisable: Keep masses and gains per environment, which ``randomise`` needs and which costs some speed.
+            mass_factor: Makes every link heavier (or lighter) than its model, for tests of a gait.
             extra_meshes: Fixed meshes, each (vertices_w (V, 3) [m], triangles (F, 3)), that the whole body can touch.
+            film_set: What a camera is to see; without it nothing is drawn.
 
         Raises:
             FileNotFoundError: If the package with the robot's model is not installed.
@@ -72,6 +77,7 @@ class RobotPhysics:
                 enable_self_collision=False, batch_links_info=randomisable, batch_dofs_info=randomisable
             ),
             profiling_options=gs.options.ProfilingOptions(show_FPS=False),
+            vis_options=film_set.options(gs) if film_set else None,
             show_viewer=False,
         )
         rigid = gs.materials.Rigid
@@ -80,8 +86,12 @@ class RobotPhysics:
             self._scene.add_entity(_fixed_mesh(gs, vertices, triangles), material=rigid(friction=GROUND_FRICTION))
         wheeled = isinstance(embodiment.drive, DifferentialDrive)
         armature = embodiment.drive.armature_kgm2
+        urdf = build_urdf(embodiment, all_links_collide=bool(extra_meshes))
+        if film_set is not None:
+            film_set.dress(urdf)
+            film_set.furnish(gs, self._scene)
         morph = gs.morphs.URDF(
-            file=build_urdf(embodiment, all_links_collide=bool(extra_meshes)),
+            file=urdf,
             links_to_keep=embodiment.model.keep_links,
             default_armature=armature if isinstance(armature, float) else 0.01,
         )
@@ -89,6 +99,7 @@ class RobotPhysics:
         self._robot = self._scene.add_entity(morph, material=rigid(friction=friction))
         self._scene.build(n_envs=num_envs)
         self._set_up_joints()
+        self._scale_masses(mass_factor)
         self._allocate()
         everyone = torch.ones(num_envs, dtype=torch.bool, device=self.device)
         self.reset(everyone, torch.zeros(num_envs, 2, device=self.device), torch.zeros(num_envs, device=self.device))
@@ -103,10 +114,16 @@ class RobotPhysics:
         """Set the PD position targets (B, J) [rad] of the driven joints."""
         self._robot.control_dofs_position(position_rad, self._dofs)
 
-    def step(self, count: int) -> None:
-        """Advance by ``count`` physics steps; a failing environment is quarantined, the others go on."""
+    def step(self, count: int, *, before: Callable[[int], None] | None = None) -> None:
+        """Advance by ``count`` physics steps; a failing environment is quarantined, the others go on.
+
+        Args:
+            before: Called with the index of every physics step before it is taken, to set targets in between.
+        """
         failed = torch.zeros_like(self._broken)
-        for _ in range(count):
+        for index in range(count):
+            if before is not None:
+                before(index)
             self._scene.step(update_visualizer=False)
             failed |= self._take_errors()
         self._state.clear()
@@ -167,6 +184,11 @@ class RobotPhysics:
     def joint_torque(self) -> torch.Tensor:
         """Torques of the motors in the last physics step (B, J) [N m]."""
         return self._robot.get_dofs_control_force(self._dofs)
+
+    @property
+    def mechanical_power_w(self) -> torch.Tensor:
+        """What the motors do or absorb now: the summed size of torque times joint velocity (B,) [W]."""
+        return (self.joint_torque * self.joint_velocity).abs().sum(dim=1)
 
     @property
     def joint_limits_rad(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -251,6 +273,21 @@ class RobotPhysics:
         self._apply_factors()
         return self._factors[:, :6].clone()
 
+    def set_dynamics(self, *, friction: torch.Tensor, mass_scale: torch.Tensor, motor_strength: torch.Tensor) -> None:
+        """Set factors (B,) of ``randomise`` instead of drawing them; writing them costs a fifth of a control step.
+
+        Raises:
+            ValueError: If the physics was not built with ``randomisable=True``.
+        """
+        if not self.is_randomisable:
+            raise ValueError("RobotPhysics.set_dynamics needs RobotPhysics(..., randomisable=True)")
+        factors = self._factors.clone()
+        for column, value in enumerate((friction, mass_scale, motor_strength)):
+            factors[:, column] = value
+        if not torch.equal(factors, self._factors):
+            self._factors = factors
+            self._apply_factors()
+
     def push(self, mask: torch.Tensor, velocity_w: torch.Tensor) -> None:
         """Add a horizontal velocity (B, 2) [m/s] to the bases of the masked robots."""
         current = self._robot.get_dofs_velocity()[:, :2]
@@ -290,6 +327,12 @@ class RobotPhysics:
         robot.set_dofs_frictionloss(self._row([0.0] * count), self._dofs)
         self._default = self._row(default)
         self._set_gains(self._kp, self._kd, self._torque)
+
+    def _scale_masses(self, factor: float) -> None:
+        if factor != 1.0:
+            links = list(range(self._robot.n_links))
+            self._robot.set_links_mass(self._robot.get_links_mass(links) * factor, links)
+            self._robot.set_links_inertia(self._robot.get_links_inertia(links) * factor, links)
 
     def _allocate(self) -> None:
         self._state: dict[str, torch.Tensor] = {}

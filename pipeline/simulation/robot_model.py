@@ -64,8 +64,8 @@ def neutral_angles_rad(embodiment: Embodiment) -> dict[str, float]:
 def build_urdf(embodiment: Embodiment, *, all_links_collide: bool) -> ElementTree.Element:
     """Return the URDF tree that the simulator loads.
 
-    Locked joints become fixed ones at their posture (the solver then merges their links), visuals go, contact shapes
-    replace meshes, and mesh paths become absolute.
+    Locked joints become fixed ones at their posture (the solver then merges their links), limits that the file leaves
+    out are added, visuals go, contact shapes replace meshes, and mesh paths become absolute.
 
     Args:
         all_links_collide: Keep the collision geometry of every link, not only of those that may touch the ground.
@@ -79,6 +79,8 @@ def build_urdf(embodiment: Embodiment, *, all_links_collide: bool) -> ElementTre
     for joint in root.findall("joint"):
         if joint.get("name") not in driven_joints(embodiment):
             _lock(joint, embodiment.posture_rad.get(joint.get("name", ""), 0.0))
+        elif joint.get("name") in embodiment.model.joint_ranges_rad:
+            _limit(joint, *embodiment.model.joint_ranges_rad[joint.get("name", "")])
     replaced = {shape.link for shape in embodiment.model.contact_shapes}
     ground = set(embodiment.model.ground_links)
     for link in root.findall("link"):
@@ -138,7 +140,8 @@ def _check_names(embodiment: Embodiment, root: ElementTree.Element, path: Path) 
     links = {link.get("name") for link in root.findall("link")}
     wanted_links = set(embodiment.model.keep_links) | set(embodiment.model.ground_links)
     wanted_links |= {shape.link for shape in embodiment.model.contact_shapes}
-    missing = sorted((set(driven_joints(embodiment)) | set(embodiment.posture_rad)) - joints)
+    wanted_joints = {*driven_joints(embodiment), *embodiment.posture_rad, *embodiment.model.joint_ranges_rad}
+    missing = sorted(wanted_joints - joints)
     missing += sorted(wanted_links - links)
     if missing:
         raise ValueError(f"robot '{embodiment.name}' names {', '.join(missing)}, which {path.name} does not have")
@@ -155,6 +158,15 @@ def _lock(joint: ElementTree.Element, value: float) -> None:
         attributes = {"xyz": " ".join(map(repr, map(float, pose[:3, 3]))), "rpy": " ".join(map(repr, map(float, rpy)))}
         joint.append(ElementTree.Element("origin", attributes))
         joint.set("type", "fixed")
+
+
+def _limit(joint: ElementTree.Element, lower_rad: float, upper_rad: float) -> None:
+    """Give a joint the limits that its file leaves out."""
+    limit = joint.find("limit")
+    if limit is None:
+        limit = ElementTree.SubElement(joint, "limit")
+    limit.set("lower", str(lower_rad))
+    limit.set("upper", str(upper_rad))
 
 
 def _collision(shape: ContactShape) -> ElementTree.Element:

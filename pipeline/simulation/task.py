@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from embodiments.embodiment import Embodiment
 from pipeline.simulation.episodes import EpisodeSet, Protocol, RouteKind, SceneFields, build_episodes, scene_fields
+from pipeline.simulation.film_set import FilmSet
 from pipeline.simulation.navigation import NavigationConfig, NavigationEnvironment
 from scenes.scene import Scene
 
@@ -49,9 +50,15 @@ def build_task(
 
 
 def make_environment(
-    task: Task, *, config: NavigationConfig, num_envs: int, seed: int, device: str = "cpu"
+    task: Task,
+    *,
+    config: NavigationConfig,
+    num_envs: int,
+    seed: int,
+    device: str = "cpu",
+    film_set: FilmSet | None = None,
 ) -> NavigationEnvironment:
-    """Build the environment of a task; one per process."""
+    """Build the environment of a task, with what a camera is to see if there is one; one per process."""
     return NavigationEnvironment(
         task.embodiment,
         scenes=task.scenes,
@@ -61,4 +68,5 @@ def make_environment(
         num_envs=num_envs,
         device=device,
         seed=seed,
+        film_set=film_set,
     )

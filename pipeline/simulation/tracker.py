@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from embodiments.spaces import CONTROL_DT_S, CONTROL_HZ
+from embodiments.spaces import CONTROL_DT_S, CONTROL_HZ, STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
 
 SUCCESS_SPEED_MPS = 0.1
 SUCCESS_YAW_RATE_RADPS = 0.1
@@ -24,7 +24,7 @@ class Outcome:
     fall: torch.Tensor
     timeout: torch.Tensor
     broken: torch.Tensor
-    """Physics failed in this environment; the episode counts as failed."""
+    """Physics failed in this environment or the policy's answer was no number; the episode counts as failed."""
     time_s: torch.Tensor
     path_m: torch.Tensor
     """From positions 1 s apart: a walking body sways"""
@@ -33,6 +33,10 @@ class Outcome:
     """Geodesic distance left at the end"""
     min_clearance_m: torch.Tensor
     jerk_mps3: torch.Tensor
+    stopped_s: torch.Tensor
+    """Time below both stand thresholds"""
+    energy_j: torch.Tensor
+    """Mechanical work of the motors; nan where it is not measured"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,8 @@ class StepFacts:
     geodesic_m: torch.Tensor
     clearance_m: torch.Tensor
     """Smallest over the control step"""
+    work_j: torch.Tensor
+    """Mechanical work of the motors in the control step; nan where it is not measured"""
     collision: torch.Tensor
     fall: torch.Tensor
     broken: torch.Tensor
@@ -70,7 +76,7 @@ class EpisodeTracker:
         self._held = zeros.long()
         self._success = zeros.bool()
         self._settled = zeros.bool()
-        recorded = ("time_s", "path_m", "distance", "geodesic", "clearance", "jerk")
+        recorded = ("time_s", "path_m", "distance", "geodesic", "clearance", "jerk", "stopped_s", "energy_j")
         self._values = {name: zeros.clone() for name in recorded}
         self._jerk_sum = zeros.clone()
         self._anchor_w = torch.zeros(num_envs, 2, device=device)
@@ -132,6 +138,8 @@ class EpisodeTracker:
             geodesic_m=self._values["geodesic"].clone(),
             min_clearance_m=self._values["clearance"].clone(),
             jerk_mps3=self._values["jerk"].clone(),
+            stopped_s=self._values["stopped_s"].clone(),
+            energy_j=self._values["energy_j"].clone(),
         )
 
     def _within(
@@ -161,6 +169,8 @@ class EpisodeTracker:
         counted = running & (self._steps >= 3)
         self._jerk_sum += torch.where(counted, jerk / CONTROL_DT_S**2, 0.0)
         self._past_velocity_w = torch.stack([self._past_velocity_w[:, 1], facts.velocity_w], dim=1)
+        velocity_b = facts.velocity_b
+        stands = (velocity_b[:, :2].norm(dim=1) < STAND_SPEED_MPS) & (velocity_b[:, 2].abs() < STAND_YAW_RATE_RADPS)
         fresh = {
             "time_s": self._steps * CONTROL_DT_S,
             "path_m": path,
@@ -168,6 +178,8 @@ class EpisodeTracker:
             "geodesic": facts.geodesic_m,
             "clearance": torch.minimum(values["clearance"], facts.clearance_m),
             "jerk": self._jerk_sum / (self._steps - 2).clamp(min=1),
+            "stopped_s": values["stopped_s"] + stands * CONTROL_DT_S,
+            "energy_j": values["energy_j"] + facts.work_j,
         }
         for name, value in fresh.items():
             values[name] = torch.where(running, value, values[name])

@@ -1,0 +1,153 @@
+"""A classical controller that sees what the policies see: model predictive path integral control on the drawn map.
+
+The map is the planner's own (``world_model.local_map``). Each control step the library samples sequences of shares,
+rolls a unicycle (or, with a lateral limit, a holonomic body) out under the robot's own limits and weighs the sequences
+by their cost; ``MPPI_Batched`` does it for all environments in one batch. In the last half metre the driving law of the
+scripted agents parks: a mean over samples does not come to rest within 0.1 rad.
+
+Source: Williams et al. 2017, "Information Theoretic MPC for Model-Based Reinforcement Learning"; pytorch-mppi 0.9.1.
+"""
+
+from typing import Literal
+
+import torch
+from pytorch_mppi import MPPI_Batched
+
+from embodiments.limits import active_dimensions, project, shares_to_command
+from embodiments.spaces import COMMAND_SIZE, LIMIT_FIELDS, OUTLINE_SLICE, SLABS_M
+from pipeline.agents.agent import Privileged
+from pipeline.agents.driving import DrivingLaw
+from pipeline.simulation.observation import Observation, wrap_angle
+from world_model import local_map
+from world_model.obstacle_points import obstacle_points
+
+SAMPLES = 128
+KNOTS, KNOT_STEPS = 10, 2
+"""A share holds for two control steps, ten of them look 2 s ahead: noise that changes every 0.1 s averages out."""
+SIGMA = (0.5, 0.3, 0.6)
+"""Standard deviation of the sampled shares"""
+TEMPERATURE = 0.1
+"""In seconds of driving, as all costs are (metres of cost to go at top speed): slow bodies weigh small steps alike."""
+COMFORT_M = 0.25
+NEAR_WEIGHT, HIT_WEIGHT = 0.5, 4.0
+"""Of a knot within ``COMFORT_M`` of something, and of one that touches it"""
+HEADING_WEIGHT = 0.5
+"""Of the time that turning from the last knot's heading into the way would take"""
+REVERSE_WEIGHT, LATERAL_WEIGHT = 1.0, 0.3
+"""Of top speed where the camera does not look, per knot"""
+PARK_M, UNPARK_M = 0.4, 0.6
+_POSE, _COMMAND = slice(0, 3), slice(3, 6)
+
+
+class MppiAgent:
+    """Samples, rolls out and weighs; keeps a map and a nominal sequence per environment."""
+
+    output: Literal["share"] = "share"
+
+    def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
+        self._law = DrivingLaw(num_envs=num_envs, device=device)
+        self._map = torch.zeros(num_envs, local_map.STATE_SIZE, device=device)
+        self._parks = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        self._num_envs, self._steps = num_envs, 0
+        limit = torch.ones(COMMAND_SIZE, device=device)
+        self._seed = seed
+        self._mppi = MPPI_Batched(
+            self._roll,
+            self._cost,
+            nx=6,
+            noise_sigma=torch.diag(torch.tensor(SIGMA, device=device).square()),
+            num_envs=num_envs,
+            num_samples=SAMPLES,
+            horizon=KNOTS,
+            device=device,
+            lambda_=TEMPERATURE,
+            u_min=-limit,
+            u_max=limit,
+            step_dependent_dynamics=True,
+        )
+        self._mppi.U.zero_()
+
+    def reset(self, mask: torch.Tensor) -> None:
+        """Forget what was remembered for the environments in ``mask`` (B,).
+
+        Where all begin, so does the noise, so that no result depends on what was driven before: the library draws from
+        torch's own generator.
+        """
+        if bool(mask.all()):
+            torch.manual_seed(self._seed)
+            self._steps = 0
+        self._law.reset(mask)
+        self._map = self._map.masked_fill(mask[:, None], 0.0)
+        self._mppi.U[mask] = 0.0
+        self._parks = self._parks & ~mask
+
+    @torch.no_grad()
+    def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
+        """Return shares (B, 3) from depth, odometry and goal."""
+        seen, goal_b = observation, observation.goal_b
+        points = obstacle_points(seen.depth_m, seen.embodiment)
+        drawn = local_map.update(
+            local_map.unpack(self._map), points, seen.velocity_b, seen.route_xy_b_m, goal_b, seen.embodiment
+        )
+        self._map = local_map.pack(drawn)
+        self._prepare(drawn, goal_b, seen.embodiment)
+        shift = self._steps % KNOT_STEPS == 0
+        self._steps += 1
+        state = torch.cat([drawn.pose, seen.previous_command], dim=1)
+        share = self._mppi.command(state, shift_nominal_trajectory=shift) * active_dimensions(seen.embodiment)
+        self._mppi.U = self._mppi.U.clamp(-1.0, 1.0)
+        distance_m = torch.linalg.vector_norm(goal_b[:, :2], dim=1)
+        self._parks = distance_m < torch.where(self._parks, UNPARK_M, PARK_M)
+        parking = self._law.shares(goal_b, goal_b[:, :2], seen.embodiment, care=torch.ones_like(distance_m))
+        return torch.where(self._parks[:, None], parking, share)
+
+    def _prepare(self, drawn: local_map.LocalMap, goal_b: torch.Tensor, embodiment: torch.Tensor) -> None:
+        """Set what the roll-outs of this control step look up."""
+        self._total_m, self._distance_m = local_map.total_m(drawn, goal_b), local_map.distance_m(drawn)
+        self._descriptor = embodiment[:, None]  # (B, 1, E)
+        self._forward_mps = embodiment[:, LIMIT_FIELDS.index("forward_mps"), None]
+        self._yaw_rate_radps = embodiment[:, LIMIT_FIELDS.index("yaw_rate_radps"), None]
+        way_b = local_map.look(drawn, goal_b, embodiment).aim_b
+        self._way_rad = (torch.atan2(way_b[:, 1], way_b[:, 0]) + drawn.pose[:, 2])[:, None]
+        extents = embodiment[:, OUTLINE_SLICE].unflatten(-1, (len(SLABS_M), 3)).amax(dim=1)  # front, rear, half width
+        self._radius_m = extents[:, 2:]
+        ends = (extents[:, :2] - self._radius_m).clamp(min=0.0)
+        self._ends_m = torch.stack([ends[:, 0], -ends[:, 1]])[..., None]  # (2, B, 1)
+
+    def _roll(self, state: torch.Tensor, share: torch.Tensor, knot: int) -> torch.Tensor:
+        """Return the states (B K, 6) after one knot: pose in the frame of the map, and the command executed last."""
+        many = (self._num_envs, SAMPLES, -1)
+        states, target = state.view(*many), shares_to_command(share.view(*many), self._descriptor)
+        pose, command = states[..., _POSE], states[..., _COMMAND]
+        for _ in range(KNOT_STEPS):
+            command = project(target, command, self._descriptor)
+            pose = local_map.moved(pose, command)
+        return torch.cat([pose, command], dim=-1).view(len(state), -1)
+
+    def _cost(self, state: torch.Tensor, share: torch.Tensor, knot: int) -> torch.Tensor:
+        """Return what one knot costs (B K,), in seconds of driving."""
+        states = state.view(self._num_envs, SAMPLES, -1)
+        pose, command = states[..., _POSE], states[..., _COMMAND]
+        room_m = self._room_m(pose)
+        near = (1.0 - room_m / COMFORT_M).clamp(0.0, 1.0)
+        hit = (-room_m / 0.1).clamp(0.0, 1.0)
+        forward, aside = command[..., 0] / self._forward_mps, command[..., 1].abs() / self._forward_mps
+        cost = NEAR_WEIGHT * near * (0.3 + forward.abs()) + HIT_WEIGHT * hit
+        cost = cost + REVERSE_WEIGHT * (-forward).clamp(min=0.0) + LATERAL_WEIGHT * aside
+        to_go_s = local_map.look_up(self._total_m, pose[..., :2]) / self._forward_mps
+        if knot < KNOTS - 1:
+            return (cost + to_go_s / KNOTS).view(-1)
+        turn_s = wrap_angle(pose[..., 2] - self._way_rad).abs() / self._yaw_rate_radps
+        return (cost + to_go_s + HEADING_WEIGHT * turn_s).view(-1)
+
+    def _room_m(self, pose: torch.Tensor) -> torch.Tensor:
+        """Return the room (B, K) around the body's outline, a capsule along its axis."""
+        heading = torch.stack([pose[..., 2].cos(), pose[..., 2].sin()], dim=-1)
+        front, rear = (pose[..., :2] + end[..., None] * heading for end in self._ends_m)
+        distance_m = (local_map.look_up(self._distance_m, point) for point in (front, rear))
+        return torch.minimum(*distance_m) - self._radius_m
+
+
+def make(*, num_envs: int, device: str, seed: int) -> MppiAgent:
+    """Return the controller."""
+    return MppiAgent(num_envs=num_envs, device=device, seed=seed)
