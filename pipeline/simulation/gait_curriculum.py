@@ -10,7 +10,7 @@ RISE_S = 50.0
 """Simulated time per robot from the easiest to the hardest."""
 EASY_FALLS_PER_S, HARD_FALLS_PER_S = 0.02, 0.08
 """Below the first it gets harder, above the second easier."""
-GOOD_SHARE, BAD_SHARE = 0.5, 0.3
+GOOD_SHARE, BAD_SHARE = 0.6, 0.4
 """It gets harder only while every kind of command (forwards, backwards, sideways, turning) yields more than the first
 share of its velocity, easier while one yields less than the second. Errors alone would not do: with small commands
 standing still looks good, and a robot that never learned to walk forwards under small ones does not under large ones.
