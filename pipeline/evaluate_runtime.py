@@ -91,7 +91,7 @@ def _drive_on_simulated_clocks(config: Config) -> list[dict[str, Any]]:
 
 
 def _drive_on_a_real_clock(config: Config) -> list[dict[str, Any]]:
-    plan = _plan(config)
+    plan = planned(config)
     chosen = np.flatnonzero(plan.number < config.episodes)
     rows: list[dict[str, Any]] = []
     with progress(len(chosen), "drive in real time") as bar:
@@ -114,7 +114,7 @@ def drive_share(config: Config, share: int, shares: int) -> list[dict[str, Any]]
     import torch
 
     torch.set_num_threads(max(1, cores() // shares))
-    plan = _plan(config)
+    plan = planned(config)
     robot = LiveRobot(plan.task.embodiment, scenes=plan.task.scenes, fields=plan.task.fields, seed=config.seed)
     policy = policies.load(config.policy, robot=plan.task.embodiment)
     chosen = np.flatnonzero(plan.number < config.episodes)[share::shares]
@@ -177,7 +177,8 @@ def drive_episode(
     }
 
 
-def _plan(config: Config) -> Plan:
+def planned(config: Config) -> Plan:
+    """Return the episodes of the evaluation that ``config`` is to be held against."""
     job = Job(
         embodiment=ROBOT,
         agents=(),

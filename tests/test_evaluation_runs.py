@@ -62,7 +62,7 @@ def evaluate(policies: Path, out: Path, *, workers: int, interrupt: bool = False
         with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             while process.poll() is None and not list(out.parent.glob(f".work/{out.name}/parts/*.parquet")):
                 time.sleep(0.05)
-            process.send_signal(signal.SIGTERM)  # as SIGINT, which a test run in the background ignores
+            process.send_signal(signal.SIGINT)
             process.communicate()
         assert process.returncode == 130 and not out.exists()
     finished = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)

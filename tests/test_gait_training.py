@@ -11,7 +11,7 @@ from embodiments.registry import get, names
 from embodiments.spaces import DRIVE_HZ
 from pipeline import evaluate_gait
 from pipeline.evaluation import gait_figures, statistics
-from pipeline.simulation.gait_curriculum import EASIEST_RANGE, Curriculum
+from pipeline.simulation.gait_curriculum import BAD_SHARE, EASIEST_RANGE, GOOD_SHARE, Curriculum
 from pipeline.simulation.gait_dynamics import FACTORS, GaitDynamics, GaitRandomisation
 from pipeline.simulation.gait_trials import command_grid, command_range
 
@@ -88,7 +88,7 @@ def test_noise_stays_inside_its_half_widths():
         ([False] * 4, (0.0, 1.0, 1.0, 1.0), -1),  # does not walk forwards
         ([False] * 4, (1.0, 1.0, 0.1, 1.0), -1),  # nor sideways
         ([True, False, False, False], (1.0, 1.0, 1.0, 1.0), -1),
-        ([False] * 4, (0.65, 1.0, 1.0, 1.0), 0),
+        ([False] * 4, (0.5 * (GOOD_SHARE + BAD_SHARE), 1.0, 1.0, 1.0), 0),
     ],
 )
 def test_curriculum_goes_both_ways(fallen, yields, direction):
@@ -103,6 +103,12 @@ def test_curriculum_goes_both_ways(fallen, yields, direction):
     assert np.sign(round(curriculum.level - start, 2)) == direction
     assert 0.0 <= curriculum.push_share <= 1.0
     assert EASIEST_RANGE <= curriculum.command_share <= 1.0
+
+
+def test_pushes_begin_when_the_whole_range_is_walked():
+    easy, half, hard = Curriculum(0.0), Curriculum(0.5), Curriculum(1.0)
+    assert (easy.command_share, half.command_share, hard.command_share) == (EASIEST_RANGE, 1.0, 1.0)
+    assert (easy.push_share, half.push_share, hard.push_share) == (0.0, 0.0, 1.0)
 
 
 def test_standing_still_is_not_rewarded_with_harder_commands():

@@ -9,7 +9,7 @@ import pytest
 
 from embodiments import registry
 from embodiments.spaces import SLABS_M
-from pipeline.evaluate_runtime import Config, _plan
+from pipeline.evaluate_runtime import Config, planned
 from pipeline.real_time import drive_in_real_time, known_map
 from scenes import nav2_map
 from scenes.scene import BOX, WALL, Scene, box
@@ -41,7 +41,7 @@ def test_the_known_map_holds_what_is_known_and_as_high_as_the_body() -> None:
 
 @pytest.mark.slow
 def test_a_drive_in_real_time_is_cut_off_in_time_and_told_truly(tmp_path: Path) -> None:
-    plan = _plan(Config(scenes=("office",), episodes=1, drawn=1, split="val"))
+    plan = planned(Config(scenes=("office",), episodes=1, drawn=1, split="val"))
     episodes = dataclasses.replace(plan.task.episodes, time_limit_s=np.full(len(plan.task.episodes), 6.0))
     plan = dataclasses.replace(plan, task=dataclasses.replace(plan.task, episodes=episodes))
     row = drive_in_real_time(POLICY, plan, 0, split="val", max_speed_mps=0.3, folder=tmp_path)

@@ -82,7 +82,7 @@ def gaits(folder: Path) -> results.TextTable:
         title="Velocity tracking of the shipped gaits",
         head=("robot", "training", *(key.replace("_", " ") for key in keys)),
         rows=tuple(rows),
-        note="Measured over a grid of commands with nominal dynamics; the cards in embodiments/gaits/ say more.",
+        note="By evaluate_gait: randomised dynamics, noise and pushes. The cards in embodiments/gaits/ say more.",
     )
 
 

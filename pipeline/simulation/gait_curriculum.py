@@ -10,7 +10,7 @@ RISE_S = 50.0
 """Simulated time per robot from the easiest to the hardest."""
 EASY_FALLS_PER_S, HARD_FALLS_PER_S = 0.02, 0.08
 """Below the first it gets harder, above the second easier."""
-GOOD_SHARE, BAD_SHARE = 0.75, 0.55
+GOOD_SHARE, BAD_SHARE = 0.6, 0.4
 """It gets harder only while every kind of command (forwards, backwards, sideways, turning) yields more than the first
 share of its velocity, easier while one yields less than the second. Errors alone would not do: with small commands
 standing still looks good, and a robot that never learned to walk forwards under small ones does not under large ones.
@@ -18,6 +18,7 @@ standing still looks good, and a robot that never learned to walk forwards under
 EASIEST_RANGE = 0.35
 """Share of the command range at level 0."""
 _MEMORY_S = 5.0
+_LITTLE = 1e-3
 
 
 class Curriculum:
@@ -28,18 +29,23 @@ class Curriculum:
         self.level = level
         # Between the thresholds: what is not known yet moves nothing, in a resumed run either.
         self._falls_per_s = 0.5 * (EASY_FALLS_PER_S + HARD_FALLS_PER_S)
-        self._yield = torch.full((4,), 0.5 * (GOOD_SHARE + BAD_SHARE))
-        self._asked = torch.ones(4)
+        self._asked = torch.full((4,), _LITTLE)
+        self._yield = 0.5 * (GOOD_SHARE + BAD_SHARE) * self._asked
 
     @property
     def command_share(self) -> float:
-        """Share of the command range that is drawn from."""
-        return EASIEST_RANGE + (1.0 - EASIEST_RANGE) * self.level
+        """Share of the command range that is drawn from; it grows over the first half of the levels."""
+        return EASIEST_RANGE + (1.0 - EASIEST_RANGE) * min(2.0 * self.level, 1.0)
 
     @property
     def push_share(self) -> float:
-        """Share of the largest push."""
-        return self.level
+        """Share of the largest push; it grows over the second half: a beginner under pushes learns to stand."""
+        return max(2.0 * self.level - 1.0, 0.0)
+
+    @property
+    def shares(self) -> torch.Tensor:
+        """How much of what is commanded forwards, backwards, sideways and in turning is done lately, (4,)."""
+        return self._yield / self._asked
 
     def update(self, fallen: torch.Tensor, command: torch.Tensor, error: torch.Tensor) -> None:
         """Take in one drive step.
@@ -56,7 +62,7 @@ class Curriculum:
         done = (command - error)[:, [0, 0, 1, 2]]
         self._yield = keep * self._yield + (1.0 - keep) * (asked * done).mean(0).cpu()
         self._asked = keep * self._asked + (1.0 - keep) * asked.square().mean(0).cpu()
-        share = float((self._yield / self._asked).min())
+        share = float(self.shares.min())
         if share < BAD_SHARE or self._falls_per_s > HARD_FALLS_PER_S:
             self.level -= 1.0 / (RISE_S * DRIVE_HZ)
         elif share > GOOD_SHARE and self._falls_per_s < EASY_FALLS_PER_S:

@@ -172,6 +172,8 @@ class GaitEnvironment(VecEnv):
         scale = 1.0 / (ended * self.task.episode_s)
         log = {f"reward/{name}": (value * done).sum() * scale for name, value in self._sums.items()}
         log["level"] = torch.tensor(self.curriculum.level)
+        for name, share in zip(("forwards", "backwards", "sideways", "turning"), self.curriculum.shares, strict=True):
+            log[f"followed/{name}"] = share
         log["falls"] = fallen.float().mean() * DRIVE_HZ
         log["error/linear_mps"] = self._mean_error[:, :2].norm(dim=-1).mean()
         log["error/yaw_radps"] = self._mean_error[:, 2].abs().mean()
