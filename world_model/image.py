@@ -12,6 +12,9 @@ SEMANTIC_CLASS_COUNT = 7
 """Length of ``scenes.scene.SEMANTIC_CLASSES``; this layer may not import that one, a test compares the two."""
 _GRID_PX = (DEPTH_HEIGHT_PX // 8, DEPTH_WIDTH_PX // 8)
 _LOG_RANGE = math.log1p(DEPTH_RANGE_M)
+_FILL_ROUNDS = 2
+_FILL_SHARE = 4.5 / 9.0
+"""A pixel on the image's edge has three neighbours outside, which count as invalid."""
 
 
 def log_depth(depth_m: Tensor) -> Tensor:
@@ -22,6 +25,20 @@ def log_depth(depth_m: Tensor) -> Tensor:
 def depth_from_log(value: Tensor) -> Tensor:
     """Invert ``log_depth``; the result lies in [0, range] metres."""
     return torch.expm1(value.clip(0.0, 1.0) * _LOG_RANGE)
+
+
+def without_holes(depth_m: Tensor) -> Tensor:
+    """Fill scattered invalid pixels of images (N, 1, 40, 64) with the mean of their valid neighbours.
+
+    A pixel is filled where most of its eight neighbours are valid; what is invalid as a whole, such as a thing too near
+    for the sensor, stays so.
+    """
+    for _ in range(_FILL_ROUNDS):
+        valid = (depth_m > 0.0).to(depth_m.dtype)
+        around = functional.avg_pool2d(torch.cat([depth_m, valid], dim=1), 3, stride=1, padding=1)
+        total, count = around[:, :1], around[:, 1:]  # ninths; the pixel itself adds nothing where it is invalid
+        depth_m = torch.where((valid == 0.0) & (count > _FILL_SHARE), total / count.clip(min=1e-3), depth_m)
+    return depth_m
 
 
 class ImageEncoder(nn.Module):
@@ -43,7 +60,7 @@ class ImageEncoder(nn.Module):
 
     def forward(self, depth_m: Tensor) -> Tensor:
         """Encode images (N, 1, 40, 64) [m], 0 = invalid, to (N, output_size)."""
-        depth = depth_m.clip(0.0, DEPTH_RANGE_M)
+        depth = without_holes(depth_m.clip(0.0, DEPTH_RANGE_M))
         invalid = (depth <= 0.0).to(depth.dtype)
         image = torch.cat([depth / DEPTH_RANGE_M, log_depth(depth), invalid], dim=1)  # (N, 3, 40, 64)
         # oneDNN is four times faster on few channels when they come last

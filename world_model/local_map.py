@@ -38,6 +38,10 @@ BENT_M = (0.1, 0.6)
 """A route that strays this far from the straight line has been planned; a straight one says nothing about walls"""
 STATE_SIZE = 3 + 2 * CELLS**2
 _DIAGONAL = math.sqrt(2.0)
+_CHOICE_M = 0.06
+"""Ways that differ by so much are not yet told apart: sharper, and the last bit of a number would choose"""
+_COARSE = 2
+"""Cells along an axis that share the cost of straying from the route"""
 DIRECTIONS = 24
 ROOM_SIZE = DIRECTIONS  # every other direction, at two distances
 _RAY_SAMPLES = 12
@@ -117,7 +121,7 @@ def look(state: LocalMap, goal_b: Tensor, embodiment: Tensor) -> Look:
     total = total_m(state, goal_b)
     # Halfway counts too: a point behind a wall is no way.
     cost = 0.4 * look_up(total, halfway) + 0.6 * look_up(total, there)
-    weight = torch.softmax(-(cost - cost.amin(dim=1, keepdim=True)) / 0.03, dim=1)
+    weight = torch.softmax(-(cost - cost.amin(dim=1, keepdim=True)) / _CHOICE_M, dim=1)
     here = to_anchor(goal_b.new_zeros(goal_b.shape[0], 1, 2), state.pose)
     room = look_up(_distance_m(state.evidence), torch.cat([here, halfway[:, ::2], there[:, ::2]], dim=1))
     room = room - half_width_m(embodiment)[:, None]
@@ -244,12 +248,13 @@ def _outside_cost(route_xy_b_m: Tensor, pose: Tensor) -> Tensor:
     start = torch.cat([here, route_xy_b_m[:, :-1]], dim=1)
     along = torch.cat([start, (start + route_xy_b_m) / 2.0, route_xy_b_m[:, -1:]], dim=1)  # (B, 21, 2), 0.5 m apart
     along = to_anchor(along, pose)
-    axis = _axis_m(pose)
-    across = (axis[None, None, :] - along[..., :1]).square()[:, :, None, :]  # (B, 21, 1, CELLS)
-    up = (axis[None, None, :] - along[..., 1:]).square()[:, :, :, None]  # (B, 21, CELLS, 1)
+    axis = _axis_m(pose).unflatten(0, (-1, _COARSE)).mean(dim=1)
+    across = (axis[None, None, :] - along[..., :1]).square()[:, :, None, :]  # (B, 21, 1, CELLS / 2)
+    up = (axis[None, None, :] - along[..., 1:]).square()[:, :, :, None]  # (B, 21, CELLS / 2, 1)
     distance = (across + up).amin(dim=1).sqrt()
     outside = ((distance - CORRIDOR_M[0]) / (CORRIDOR_M[1] - CORRIDOR_M[0])).clip(0.0, 1.0)
-    return OUTSIDE_COST * planned[:, None, None] * outside
+    fine = outside[:, :, None, :, None].expand(-1, -1, _COARSE, -1, _COARSE).flatten(3, 4).flatten(1, 2)
+    return OUTSIDE_COST * planned[:, None, None] * fine
 
 
 def _axis_m(like: Tensor) -> Tensor:

@@ -23,6 +23,15 @@ _RAMP_M = 0.05
 _REACH_M = 1.0
 """A point counts by exp(-distance / reach)."""
 _EPSILON = 1e-3
+_BAND_M, _BAND_PER_M = 0.1, 0.12
+"""How far from where the nominal camera sees it the ground is looked for: a walker's camera sways"""
+_GROUND_REACH_M = 5.0
+_GROUND_NOISE_M, _GROUND_NOISE_PER_M = 0.01, 0.01
+_PIXELS = 30.0
+"""So many pixels tell as much as one: their errors are alike"""
+_TILT = (0.03, 0.06, 0.06)
+"""How far from nominal a camera's height [m] and tilts [rad] usually are"""
+_ROUNDS = 4
 
 
 def obstacle_points(depth_m: Tensor, embodiment: Tensor) -> Tensor:
@@ -42,6 +51,9 @@ def obstacle_points(depth_m: Tensor, embodiment: Tensor) -> Tensor:
     depth = depth_m[:, 0]  # (B, H, W)
     x, y = mount_x + depth * (cos + sin * up), depth * left
     z = mount_z + depth * (cos * up - sin)
+    offset, ahead, aside = _ground(x, y, z, depth > 0.0)
+    # The ground is level: what it seems to slope the camera is tilted, and everything with it.
+    x, y, z = x + ahead * (z - mount_z), y + aside * (z - mount_z), z - offset - ahead * x - aside * y
     distance = (x.square() + y.square() + _EPSILON).sqrt()
     above = (z - _LOW_M - _LOW_PER_M * distance) / _RAMP_M
     below = (_top_m(embodiment)[:, None, None] - z) / _RAMP_M
@@ -51,6 +63,38 @@ def obstacle_points(depth_m: Tensor, embodiment: Tensor) -> Tensor:
     nearest = torch.where(valid, distance, DEPTH_RANGE_M).amin(dim=1)  # (B, W)
     chosen = [value.gather(1, row)[:, 0] for value in (x, y, weight)]
     return torch.stack([*chosen, nearest], dim=-1)
+
+
+def _ground(x: Tensor, y: Tensor, z: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Fit the ground z = offset + ahead * x + aside * y to the lowest of what is near it; return three (B, 1, 1).
+
+    Robust least squares around the camera's nominal pose: nothing is below the ground, so what stands out above the fit
+    counts less with every round.
+    """
+    distance = (x.square() + y.square() + _EPSILON).sqrt()
+    band = _BAND_M + _BAND_PER_M * distance
+    near = ((_GROUND_REACH_M - distance) / 1.0).clip(0.0, 1.0) * (2.0 - z.abs() / (0.5 * band)).clip(0.0, 1.0)
+    trust = near * valid.to(z.dtype) / (_GROUND_NOISE_M + _GROUND_NOISE_PER_M * distance).square()
+    flat = torch.stack([torch.ones_like(x), x, y], dim=1).flatten(2)  # (B, 3, H * W)
+    height, noise = z.flatten(1), (_GROUND_NOISE_M + _GROUND_NOISE_PER_M * distance).flatten(1)
+    prior = torch.diag(z.new_tensor(_TILT).square().reciprocal())
+    plane = z.new_zeros(z.shape[0], 3)
+    for _ in range(_ROUNDS):
+        above = (height - (plane[:, :, None] * flat).sum(dim=1)).clip(min=0.0) / (2.0 * noise)
+        weight = trust.flatten(1) / (1.0 + above.square()).square() / _PIXELS
+        weighted = flat * weight[:, None]
+        plane = _solved(weighted @ flat.transpose(1, 2) + prior, (weighted * height[:, None]).sum(dim=2))
+    offset, ahead, aside = plane[:, :, None, None].unbind(1)
+    return offset, ahead, aside
+
+
+def _solved(matrix: Tensor, right: Tensor) -> Tensor:
+    """Solve symmetric (B, 3, 3) systems for (B, 3) by Cramer's rule; a graph knows no solver."""
+    first, second, third = matrix.unbind(-1)
+    cross = torch.linalg.cross(second, third)
+    determinant = (first * cross).sum(dim=-1)
+    parts = [cross, torch.linalg.cross(third, first), torch.linalg.cross(first, second)]
+    return torch.stack([(right * part).sum(dim=-1) for part in parts], dim=-1) / determinant[:, None]
 
 
 def _pressing(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ from pipeline.residual_rl.guidance import GuidanceConfig
 class PpoConfig:
     """PPO's settings; a share is a share of the robot's limits."""
 
-    control_steps: int = 800_000
-    """Control steps of one specialist, all environments together; 14 to 18 minutes on one of two cores."""
+    control_steps: int = 500_000
+    """Control steps of one specialist, all environments together."""
     num_envs: int = 64
     """Environments per simulating process: enough to fill a core's vector units, few enough to stay on-policy."""
     horizon: int = 64
