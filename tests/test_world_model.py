@@ -19,7 +19,7 @@ from world_model import way
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.checkpoint import load_module, save_module
 from world_model.descriptor import normalise_descriptor
-from world_model.image import SEMANTIC_CLASS_COUNT, depth_from_log, log_depth
+from world_model.image import SEMANTIC_CLASS_COUNT, depth_from_log, log_depth, without_holes
 from world_model.losses import LossWeights, balanced_kl, depth_error_m, reconstruction
 from world_model.network import Gaussians, Prediction, WorldModel, WorldModelConfig
 from world_model.residual_head import ResidualHead, ResidualHeadConfig
@@ -96,6 +96,21 @@ def test_log_depth_by_hand() -> None:
     torch.testing.assert_close(
         depth_from_log(log_depth(torch.tensor([0.0, 0.5, 10.0]))), torch.tensor([0.0, 0.5, 10.0])
     )
+
+
+def test_scattered_holes_are_filled_and_whole_ones_are_not() -> None:
+    truth = torch.linspace(1.0, 4.0, 40)[:, None].expand(1, 1, 40, 64).clone()
+    lost = torch.rand(truth.shape, generator=torch.Generator().manual_seed(0)) < 0.2
+    filled = without_holes(truth.masked_fill(lost, 0.0))
+    inner = torch.zeros_like(lost)
+    inner[..., 1:-1, 1:-1] = True
+    assert (filled[lost & inner] > 0.0).float().mean() > 0.99
+    seen = lost & (filled > 0.0)
+    assert (filled - truth)[seen].abs().max() < 0.12  # at most about the step from one row to the next
+    torch.testing.assert_close(filled[~lost], truth[~lost])
+    near = truth.clone()
+    near[..., 10:30, 20:40] = 0.0
+    assert (without_holes(near)[..., 12:28, 22:38] == 0.0).all()
 
 
 def test_descriptor_constants_cover_every_robot() -> None:

@@ -16,7 +16,7 @@ class PpoConfig:
     horizon: int = 64
     """Control steps per environment and iteration (6.4 s); the critic bootstraps the rest of an episode."""
     minibatch: int = 1024
-    """With 4 epochs 16 updates per iteration: a budget of 800 k steps has only 195 iterations to learn in"""
+    """With 4 epochs 16 updates per iteration: a budget of 500 k steps has only 122 iterations to learn in"""
     epochs: int = 4
     gae_lambda: float = 0.95
     clip: float = 0.2
