@@ -93,7 +93,7 @@ class _Stage:
         self._goal_w = task.episodes.goal_w[0]
         self._film_set: FilmSet | None = None
         if shot.camera == "simulator":
-            props = [*_looks(parts), *_furniture(scene), _goal_prop(self._goal_w)]
+            props = [*looks(parts), *_furniture(scene), _goal_prop(self._goal_w)]
             self._film_set = FilmSet(props, size_px=SIZE_PX, hfov_rad=View.hfov_rad, folder=folder)
         self.environment = make_environment(
             task, config=NavigationConfig(), num_envs=1, seed=shot.seed, film_set=self._film_set
@@ -134,7 +134,8 @@ def _agent(shot: Shot) -> ExportedAgent:
     return ExportedAgent(shot.policy, shot.embodiment, device="cpu", allow_unseen=True)
 
 
-def _looks(parts: RobotParts) -> list[Prop]:
+def looks(parts: RobotParts) -> list[Prop]:
+    """Return what a film shows of a robot."""
     pieces = zip(parts.links, parts.vertices_l_m, parts.triangles, parts.colours, strict=True)
     return [
         Prop(vertices_m=vertices, triangles=triangles, rgb=_rgb(colours[0]), link=link)

@@ -111,6 +111,20 @@ class GaitTrials:
         self._command = torch.zeros(physics.num_envs, 3, device=physics.device)
         self._fell = ~self._everyone
 
+    def begin(self) -> None:
+        """Stand everybody up again, with new dynamics."""
+        self._dynamics.redraw(self._everyone)
+        self._reset(self._everyone)
+
+    @torch.no_grad()
+    def walk(self, target: torch.Tensor) -> None:
+        """Advance by one drive step; the command runs to the target (B, 3) with the robot's accelerations."""
+        self._command = self._command + (target - self._command).clamp(-self._command_step, self._command_step)
+        observation = self._controller.observe(self._physics, self._command, noise=self._dynamics.noise())
+        self._dynamics.step(self._controller.act(self._network(observation), self._command))
+        self._fell |= self._physics.fallen() | self._physics.broken()
+        self._report(1)
+
     @torch.no_grad()
     def track(self, *, rounds: int) -> Tracked:
         """Walk the grid of commands ``rounds`` times and more: every environment takes one command per round."""
@@ -119,7 +133,7 @@ class GaitTrials:
         for number in range(rounds):
             index = torch.arange(self._physics.num_envs, device=grid.device) + number * self._physics.num_envs
             target = grid[index % len(grid)]
-            self._start()
+            self.begin()
             self._go(target, _ramp_s(self._embodiment) + SETTLE_S)
             velocity = torch.stack(self._go(target, MEAN_S)).mean(0)
             commands.append(target)
@@ -131,7 +145,7 @@ class GaitTrials:
         """Walk random commands under pushes for so much simulated time, all environments together."""
         count = self._physics.num_envs
         steps = round(minutes * 60.0 * DRIVE_HZ / count)
-        self._start()
+        self.begin()
         target, falls, broken = self._random_command(), 0, 0
         # Every robot is pushed and told something new at its own time.
         clock = torch.randint(0, 10_000, (count,), generator=self._generator, device=self._physics.device)
@@ -142,7 +156,7 @@ class GaitTrials:
             target = torch.where(due[:, None], self._random_command(), target)
             pushed = (clock + step) % round(PUSH_S * DRIVE_HZ) == 0
             self._dynamics.push(pushed, torch.full((count,), PUSH_MPS, device=self._physics.device))
-            self._step(target)
+            self.walk(target)
             falls += int(self._fell.sum())
             broken += int(self._physics.broken().sum())
             self._reset(self._fell)
@@ -153,7 +167,7 @@ class GaitTrials:
         """Walk a random command, then stand."""
         parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         for _ in range(rounds):
-            self._start()
+            self.begin()
             self._go(self._random_command(), COMMAND_S)
             stand = torch.zeros_like(self._command)
             stopped = torch.stack([_is_still(v) for v in self._go(stand, STOP_S)]).any(0)
@@ -168,22 +182,9 @@ class GaitTrials:
         """Hold a target (B, 3) and return the velocities (B, 3) after every drive step."""
         velocities = []
         for _ in range(round(duration_s * DRIVE_HZ)):
-            self._step(target)
+            self.walk(target)
             velocities.append(self._physics.velocity_b.clone())
         return velocities
-
-    def _step(self, target: torch.Tensor) -> None:
-        """Advance by one drive step; the command runs to the target with the robot's accelerations."""
-        self._command = self._command + (target - self._command).clamp(-self._command_step, self._command_step)
-        observation = self._controller.observe(self._physics, self._command, noise=self._dynamics.noise())
-        self._dynamics.step(self._controller.act(self._network(observation), self._command))
-        self._fell |= self._physics.fallen() | self._physics.broken()
-        self._report(1)
-
-    def _start(self) -> None:
-        """Stand everybody up again, with new dynamics."""
-        self._dynamics.redraw(self._everyone)
-        self._reset(self._everyone)
 
     def _reset(self, mask: torch.Tensor) -> None:
         if bool(mask.any()):
