@@ -120,12 +120,12 @@ class BaseHead(nn.Module):
         for width in config.hidden:
             layers += [nn.Linear(size, width), nn.SiLU()]
             size = width
-        layers.append(nn.Linear(size, config.modes * (COMMAND_SIZE + 1)))
-        self.layers = nn.Sequential(*layers)
+        last = nn.Linear(size, config.modes * (COMMAND_SIZE + 1))
+        self.layers = nn.Sequential(*layers, last)
         zero_last_layer(self.layers)
         with torch.no_grad():  # modes that begin alike would stay alike; their mean is the way's share all the same
             turn = torch.linspace(-_APART, _APART, config.modes)
-            self.layers[-1].bias[config.modes :].unflatten(0, (config.modes, COMMAND_SIZE))[:, 2] = torch.atanh(turn)
+            last.bias[config.modes :].unflatten(0, (config.modes, COMMAND_SIZE))[:, 2] = torch.atanh(turn)
         self.log_std = nn.Parameter(torch.full((COMMAND_SIZE,), -1.0))
 
     def mixture(self, features: Tensor) -> Mixture:
