@@ -57,7 +57,7 @@ export: distill
 	$(call STAGE,export_policy) $(if $(filter export,$(MAKECMDGOALS)),$(ARGS))
 ifeq ($(POLICY),)
 evaluate: export
-	$(call STAGE,evaluate_policy) $(if $(filter evaluate,$(MAKECMDGOALS)),$(ARGS))
+	$(call STAGE,evaluate_policy) $(ROBOTS) $(if $(filter evaluate,$(MAKECMDGOALS)),$(ARGS))
 benchmark: export
 	$(call STAGE,evaluate_policy) --out $(RUN)/benchmark --agents base,specialist,generalist $(BENCHMARK) $(ARGS)
 	$(call STAGE,evaluate_policy) --out $(RUN)/benchmark_classical --agents go_straight,planner,mppi,teacher $(ROBOTS) $(ARGS)

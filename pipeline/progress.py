@@ -60,7 +60,7 @@ class _Count:
 
     def add(self, n: int) -> None:
         self.done += n
-        if self.first is None:
+        if self.first is None or n < 0:  # back at a checkpoint: what was done after it is done again
             self.first, self.started_s = self.done, time.monotonic()
 
     def rate(self) -> str:

@@ -42,6 +42,8 @@ class Config:
     """Of actor and critic"""
     privileged_critic: bool = True
     """Let the critic see the distance field; what is exported never does, so `value` is not exported then"""
+    curriculum: bool = True
+    """Practise more often what fails; success while training then looks worse than it is"""
     ground: TrainingGround = field(default_factory=TrainingGround)
     device: str = "cpu"
     seed: int = 0
@@ -125,6 +127,7 @@ def make_vector_environment(settings: dict[str, Any]) -> "ResidualVectorEnvironm
         seed=config.seed + 1000 * int(settings["worker_index"]),
         privileged=config.privileged_critic,
         guided=config.ppo.guidance.control_steps > 0,
+        curriculum=config.curriculum,
         device=config.device,
     )
     return ResidualVectorEnvironment(environment, reward_scale=config.ppo.reward_scale)

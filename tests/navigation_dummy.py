@@ -16,24 +16,36 @@ from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.network import WorldModel, WorldModelConfig
 
 
+class Episodes(SimpleNamespace):
+    """As many as there are scene indices."""
+
+    def __len__(self) -> int:
+        return len(self.scene_index)
+
+
 class PlaneNavigation:
     """Episodes of ``limit`` steps to a goal 1 m away; within 0.5 m is a success, beyond 2 m a collision."""
 
     def __init__(self, *, robot: str = "tiago", num_envs: int = 6, seed: int = 0, limit: int = 12) -> None:
         self.embodiment, self.num_envs, self.device = registry.get(robot), num_envs, "cpu"
-        self.episodes = SimpleNamespace(scene_index=np.arange(8) % 4)
+        self.episodes = Episodes(scene_index=np.arange(8) % 4)
         self._descriptor = torch.from_numpy(self.embodiment.descriptor()).repeat(num_envs, 1)
         self._generator = torch.Generator().manual_seed(seed)
         self._limit = limit
         self.previous_command = torch.zeros(num_envs, 3)
         self._pose_w, self._goal_w = torch.zeros(num_envs, 3), torch.zeros(num_envs, 3)
         self._age = torch.zeros(num_envs)
+        self.episode = torch.arange(num_envs) % len(self.episodes)
         self._ended = torch.ones(num_envs, dtype=torch.bool)
         self.shares: list[torch.Tensor] = []
 
     def assign(self, queue: torch.Tensor) -> None:
         """Remember the queue."""
         self.queue = queue
+
+    def weigh_episodes(self, weights: torch.Tensor) -> None:
+        """Remember the weights."""
+        self.weights = weights
 
     def reset(self) -> SimpleNamespace:
         """Begin anew everywhere."""
@@ -63,7 +75,9 @@ class PlaneNavigation:
             terminated=success | collision,
             truncated=timeout,
             first=first,
-            outcome=SimpleNamespace(success=success, collision=collision, fall=none, timeout=timeout, broken=none),
+            outcome=SimpleNamespace(
+                episode=self.episode, success=success, collision=collision, fall=none, timeout=timeout, broken=none
+            ),
         )
 
     def observe(self) -> Observation:
@@ -109,8 +123,20 @@ def small_base(seed: int = 0) -> Base:
 
 
 def plane(
-    *, robot: str = "tiago", num_envs: int = 6, seed: int = 0, privileged: bool = False, guide: Agent | None = None
+    *,
+    robot: str = "tiago",
+    num_envs: int = 6,
+    seed: int = 0,
+    privileged: bool = False,
+    guide: Agent | None = None,
+    curriculum: bool = False,
 ) -> LatentEnvironment:
     """Return the plane behind the small base policy."""
     navigation = PlaneNavigation(robot=robot, num_envs=num_envs, seed=seed)
-    return LatentEnvironment(navigation, small_base(), privileged=privileged, guide=guide)  # type: ignore[arg-type]
+    return LatentEnvironment(
+        navigation,  # type: ignore[arg-type]
+        small_base(),
+        privileged=privileged,
+        guide=guide,
+        curriculum=curriculum,
+    )

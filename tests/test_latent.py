@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pipeline.agents import go_straight
+from pipeline.simulation.curriculum import EpisodeCurriculum
 from pipeline.simulation.latent import PRIVILEGED_SIZE, load_base
 from pipeline.simulation.recording import Disturbance, Noise, outcome_rates, record
 from tests.navigation_dummy import PlaneNavigation, plane, small_base
@@ -65,6 +66,38 @@ def test_the_recurrent_state_starts_from_zero_with_every_episode() -> None:
         size = base.world_model.latent_size
         torch.testing.assert_close(step.features[step.first][:, :size], replay[step.first])
     assert replay is not None
+
+
+def test_the_curriculum_draws_what_fails_more_often() -> None:
+    curriculum = EpisodeCurriculum(4)
+    torch.testing.assert_close(curriculum.weights, torch.full((4,), 0.15 + 0.85 * 0.3))
+    curriculum.update(torch.tensor([0, 1, 1]), torch.tensor([True, False, True]))
+    # (1 + 0.7) / 2 and (1 + 0.7) / 3 succeed; the others have not run
+    torch.testing.assert_close(curriculum.weights, 0.15 + 0.85 * torch.tensor([0.15, 1.3 / 3.0, 0.3, 0.3]))
+    for _ in range(30):
+        curriculum.update(torch.tensor([0, 1]), torch.tensor([True, False]))
+    # 1 / (1 - 0.7) runs are remembered
+    known = 1.0 / 0.3
+    rates = torch.tensor([(known + 0.7) / (known + 1.0), 0.7 / (known + 1.0)])
+    torch.testing.assert_close(curriculum.weights[:2], 0.15 + 0.85 * (1.0 - rates), atol=1e-3, rtol=0.0)
+
+
+def test_the_environment_tells_the_curriculum_how_episodes_ended() -> None:
+    environment = plane(curriculum=True)
+    navigation = environment.environment
+    assert isinstance(navigation, PlaneNavigation)
+    driver = go_straight.make(num_envs=environment.num_envs, device="cpu", seed=0)
+    step = environment.reset()
+    succeeded = torch.zeros(8, dtype=torch.bool)
+    drives = (torch.arange(environment.num_envs) % 2 == 0)[:, None]  # the others stand and run out of time
+    for _ in range(40):
+        step = environment.step_share(drives * driver.act(step.observation, navigation.privileged))
+        succeeded[navigation.episode[step.outcome.success & step.terminated]] = True
+    weights, unseen = navigation.weights, navigation.weights[-1]
+    stood = torch.arange(len(weights)) % 2 == 1
+    stood[environment.num_envs :] = False
+    assert succeeded.any() and not (succeeded & stood).any()
+    assert weights[succeeded].max() < weights[stood].min() and unseen < weights[stood].min()
 
 
 def test_active_dimensions_follow_the_body_and_privileged_inputs_the_setting() -> None:

@@ -27,6 +27,16 @@ def test_lines_are_rare_and_say_rate_and_time_left(clock_s: list[float], capsys:
     ]
 
 
+def test_a_step_back_to_a_checkpoint_counts_anew(clock_s: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(1000, "train") as bar:
+        bar.advance(500)  # what was shown before the kill
+        clock_s[0] += 10.0
+        bar.advance(-200)  # the checkpoint is older
+        clock_s[0] += 10.0
+        bar.advance(100)
+    assert capsys.readouterr().out.splitlines()[-1] == "train: 400/1000 (10/s, 60 s left)"
+
+
 def test_a_loop_that_fails_prints_no_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ZeroDivisionError), progress(10, "train") as bar:
         bar.advance(1, loss=1 / 0)

@@ -12,6 +12,7 @@ from embodiments.limits import active_dimensions
 from embodiments.spaces import COMMAND_SIZE
 from pipeline.agents.agent import Agent
 from pipeline.simulation.body import PATCH_SIDE
+from pipeline.simulation.curriculum import EpisodeCurriculum
 from pipeline.simulation.navigation import NavigationEnvironment, Step
 from pipeline.simulation.observation import Observation
 from pipeline.simulation.tracker import Outcome
@@ -73,18 +74,26 @@ class LatentEnvironment:
     """A batch of navigation environments seen through the frozen base policy; NEXT_STEP autoreset."""
 
     def __init__(
-        self, environment: NavigationEnvironment, base: Base, *, privileged: bool = False, guide: Agent | None = None
+        self,
+        environment: NavigationEnvironment,
+        base: Base,
+        *,
+        privileged: bool = False,
+        guide: Agent | None = None,
+        curriculum: bool = False,
     ) -> None:
         """Wrap an environment.
 
         Args:
             privileged: Whether steps carry privileged inputs for the critic.
             guide: The agent whose shares steps carry as guidance; the teacher, or none.
+            curriculum: Whether episodes that fail are drawn more often.
         """
         self.environment, self.base = environment, base
         self.num_envs, self.device = environment.num_envs, environment.device
         self.feature_size = base.feature_size
         self._privileged, self._guide = privileged, guide
+        self._curriculum = EpisodeCurriculum(len(environment.episodes), device=self.device) if curriculum else None
         descriptor = torch.from_numpy(environment.embodiment.descriptor())
         self.active = tuple(int(index) for index in active_dimensions(descriptor).nonzero()[:, 0])
         self._state = base.world_model.initial_state(self.num_envs)
@@ -117,6 +126,7 @@ class LatentEnvironment:
         return COMMAND_SIZE if self._guide is not None else 0
 
     def _see(self, step: Step) -> LatentStep:
+        self._learn_what_fails(step)
         known = self.environment.privileged() if self._privileged or self._guide is not None else {}
         self._last = LatentStep(
             observation=step.observation,
@@ -130,6 +140,12 @@ class LatentEnvironment:
             outcome=step.outcome,
         )
         return self._last
+
+    def _learn_what_fails(self, step: Step) -> None:
+        ended = step.terminated | step.truncated
+        if self._curriculum is not None and bool(ended.any()):
+            self._curriculum.update(step.outcome.episode[ended], step.outcome.success[ended])
+            self.environment.weigh_episodes(self._curriculum.weights)
 
     @torch.no_grad()
     def _features(self, seen: Observation, first: torch.Tensor) -> torch.Tensor:

@@ -37,6 +37,7 @@ def build(
     seed: int,
     privileged: bool = False,
     guided: bool = False,
+    curriculum: bool = False,
     device: str = "cpu",
 ) -> LatentEnvironment:
     """Draw the episodes and build the environments, one per process.
@@ -45,6 +46,7 @@ def build(
         seed: Of what is drawn while running.
         privileged: Whether steps carry what only a privileged critic may see.
         guided: Whether steps carry what the privileged teacher would do.
+        curriculum: Whether episodes that fail are drawn more often.
     """
     task = build_task(
         embodiment,
@@ -58,4 +60,4 @@ def build(
     config = NavigationConfig(randomisation=ground.randomisation, reward=ground.reward)
     navigation = make_environment(task, config=config, num_envs=num_envs, seed=seed, device=device)
     guide = teacher.make(num_envs=num_envs, device=device, seed=seed) if guided else None
-    return LatentEnvironment(navigation, base, privileged=privileged, guide=guide)
+    return LatentEnvironment(navigation, base, privileged=privileged, guide=guide, curriculum=curriculum)

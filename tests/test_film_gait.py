@@ -1,0 +1,38 @@
+"""A gait's film: it has the frames that it promises, the robot walks in it, and what cannot be filmed is named."""
+
+import ctypes.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import film_gait
+from tests.separate_process import call
+
+
+def test_a_robot_on_wheels_has_no_gait_to_film(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="robot 'tiago' has no gait to film"):
+        film_gait.main(film_gait.Config(embodiment="tiago", out=tmp_path / "film.mp4"))
+
+
+def short_film(out: Path) -> None:
+    """Film a quarter of a second of everything that a Go2 is told. Runs in a process of its own."""
+    from pipeline.evaluation import gait_film
+
+    gait_film.COMMAND_S = 0.24
+    film_gait.main(film_gait.Config(embodiment="go2", out=out))
+
+
+@pytest.mark.slow  # builds a simulated scene with a camera
+def test_a_film_shows_a_robot_that_moves(tmp_path: Path) -> None:
+    import imageio.v2 as imageio
+
+    if ctypes.util.find_library("EGL") is None:
+        pytest.skip("the simulator's camera needs OpenGL (EGL)")
+    out = tmp_path / "films" / "go2.mp4"
+    call(short_film, out)
+    frames = np.asarray(list(imageio.get_reader(out)), dtype=int)  # type: ignore[attr-defined]
+    assert len(frames) == 8 * 6  # eight commands of twelve drive steps, every other one
+    below_the_text = frames[:, 80:]
+    assert below_the_text.std(axis=(1, 2, 3)).min() > 5.0  # nowhere one colour
+    assert np.abs(below_the_text[-1] - below_the_text[0]).mean() > 1.0
