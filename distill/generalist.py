@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from embodiments.spaces import COMMAND_SIZE, DESCRIPTOR_SIZE
 from world_model.descriptor import gaussian_log_std_bounds, normalise_descriptor
@@ -21,6 +22,8 @@ class GeneralistConfig:
     correction_scale: float = 1.0
     """Bound of the correction of the base share; that of the residual heads."""
     initial_log_std: float = -1.2
+    one_hot: tuple[tuple[float, ...], ...] = ()
+    """As an ablation: descriptors of the bodies that it is told apart by number instead of by quantities."""
 
 
 class Generalist(nn.Module):
@@ -31,9 +34,10 @@ class Generalist(nn.Module):
     def __init__(self, config: GeneralistConfig) -> None:
         super().__init__()
         self.config = config
-        self.layers = mlp(config.feature_size + DESCRIPTOR_SIZE, config.hidden, COMMAND_SIZE)
+        body_size = len(config.one_hot) or DESCRIPTOR_SIZE
+        self.layers = mlp(config.feature_size + body_size, config.hidden, COMMAND_SIZE)
         zero_last_layer(self.layers)
-        self.log_std_layer = nn.Linear(DESCRIPTOR_SIZE, COMMAND_SIZE)
+        self.log_std_layer = nn.Linear(body_size, COMMAND_SIZE)
         nn.init.zeros_(self.log_std_layer.weight)
         nn.init.constant_(self.log_std_layer.bias, config.initial_log_std)
 
@@ -47,7 +51,15 @@ class Generalist(nn.Module):
         Returns:
             mean (B, 3) = base share + bounded correction, not clipped; log_std (B, 3), which follows the body alone.
         """
-        body = normalise_descriptor(embodiment)
+        body = self._body(embodiment)
         correction = torch.tanh(self.layers(torch.cat([features, body], dim=-1))) * self.config.correction_scale
         log_std = gaussian_log_std_bounds(self.log_std_layer(body))
         return features[..., -COMMAND_SIZE:] + correction, log_std
+
+    def _body(self, embodiment: Tensor) -> Tensor:
+        normalised = normalise_descriptor(embodiment)
+        if not self.config.one_hot:
+            return normalised
+        known = normalise_descriptor(embodiment.new_tensor(self.config.one_hot))  # (K, E)
+        nearest = (normalised[:, None] - known).square().sum(dim=-1).argmin(dim=1)
+        return functional.one_hot(nearest, len(known)).to(normalised.dtype)

@@ -40,6 +40,8 @@ class Config:
     embodiments: tuple[str, ...] = ()
     """Robots to distil; by default all that are recorded"""
     hidden: tuple[int, ...] = (384, 384, 256)
+    one_hot: bool = False
+    """Tell bodies apart by number instead of by descriptor, as an ablation"""
     fit: FitConfig = field(default_factory=FitConfig)
     offline_updates: int = 3000
     """About 60 looks at every recorded row"""
@@ -118,7 +120,9 @@ def _student(config: Config, run: StageRun, number: int, *, feature_size: int) -
     if number:
         return load_module(Generalist, run.work / f"round_{number - 1}", "generalist")
     torch.manual_seed(config.seed)
-    return Generalist(GeneralistConfig(feature_size=feature_size, hidden=config.hidden))
+    robots = config.embodiments or run.robots("record_specialist")
+    bodies = tuple(tuple(registry.get(robot).descriptor().tolist()) for robot in robots) if config.one_hot else ()
+    return Generalist(GeneralistConfig(feature_size=feature_size, hidden=config.hidden, one_hot=bodies))
 
 
 def _rows(config: Config, run: StageRun, robot: str, part: str, number: int) -> Rows:

@@ -84,7 +84,8 @@ def _items(config: Config, run: StageRun) -> list[Item]:
     for robot in config.embodiments or run.robots("train_specialist"):
         folder = run.input("train_specialist", robot)
         head = load_module(ResidualHead, folder, "residual_head")
-        graph = PolicyGraph(world_model, base_head, head=head, critic=_critic(folder))
+        below = base_head.silenced() if head.config.from_scratch else base_head
+        graph = PolicyGraph(world_model, below, head=head, critic=_critic(folder))
         items.append(Item(name=f"specialist_{robot}", agent="specialist", robots=(robot,), graph=graph))
     folder = run.input("distill_generalist")
     generalist = load_module(Generalist, folder, "generalist")

@@ -42,6 +42,8 @@ class Config:
 def run(config: Config, run: StageRun) -> None:
     """Write shards ``train_NNN.h5`` and ``val_NNN.h5``; failed episodes stay in, they hold the corner cases."""
     specialist = load_module(ResidualHead, run.input("train_specialist"), "residual_head").to(config.device)
+    if specialist.config.from_scratch:
+        raise ValueError("a specialist trained from scratch is an ablation: it shares no base policy to distil it with")
     noise = Noise(config.disturbance, num_envs=config.num_envs, seed=config.seed, device=config.device)
     environment: LatentEnvironment | None = None
 

@@ -40,10 +40,12 @@ class Config:
     the end, has got stuck (docs/log.md, 2026-11-24)"""
     hidden: tuple[int, ...] = (256, 256)
     """Of actor and critic"""
+    from_scratch: bool = False
+    """Leave out the base policy's answer, as an ablation; with ``--ppo.guidance.control-steps 0`` it is PPO alone"""
     privileged_critic: bool = True
     """Let the critic see the distance field; what is exported never does, so `value` is not exported then"""
-    curriculum: bool = True
-    """Practise more often what fails; success while training then looks worse than it is"""
+    curriculum: bool = False
+    """Practise more often what fails; success while training then looks worse than it is. Not judged yet"""
     ground: TrainingGround = field(default_factory=TrainingGround)
     device: str = "cpu"
     seed: int = 0
@@ -100,6 +102,7 @@ def _module_config(config: Config, *, feature_size: int) -> dict[str, Any]:
         hidden=config.hidden,
         residual_scale=config.residual_scale,
         initial_log_std=config.initial_log_std,
+        from_scratch=config.from_scratch,
     )
     privileged_size = PRIVILEGED_SIZE if config.privileged_critic else 0
     critic = CriticConfig(feature_size=feature_size, privileged_size=privileged_size, hidden=config.hidden)
@@ -122,7 +125,7 @@ def make_vector_environment(settings: dict[str, Any]) -> "ResidualVectorEnvironm
         config.ground,
         registry.get(config.embodiment),
         scenes=load_scenes(Path(settings["scenes"]) / "scenes_train.npz"),
-        base=load_base(Path(settings["base"]), device=config.device),
+        base=load_base(Path(settings["base"]), device=config.device, silent=config.from_scratch),
         num_envs=int(settings["num_envs"]),
         seed=config.seed + 1000 * int(settings["worker_index"]),
         privileged=config.privileged_critic,

@@ -1,5 +1,7 @@
 """The base policy's command head, and the features that every head sees."""
 
+import copy
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -88,6 +90,8 @@ class BaseHeadConfig:
     """Left of it, right of it, stop: a single Gaussian would answer with the average and hit the obstacle."""
     sharpness: float = 6.0
     """Inverse temperature of the mode choice at inference; finite, so that the answer stays continuous."""
+    silent: bool = False
+    """Answer 0 to everything: what is learned on top of it is learned from scratch"""
 
 
 class Mixture(NamedTuple):
@@ -128,6 +132,12 @@ class BaseHead(nn.Module):
             last.bias[config.modes :].unflatten(0, (config.modes, COMMAND_SIZE))[:, 2] = torch.atanh(turn)
         self.log_std = nn.Parameter(torch.full((COMMAND_SIZE,), -1.0))
 
+    def silenced(self) -> "BaseHead":
+        """Return a copy that answers 0."""
+        copied = copy.deepcopy(self)
+        copied.config = dataclasses.replace(self.config, silent=True)
+        return copied
+
     def mixture(self, features: Tensor) -> Mixture:
         """Return the mixture over shares for ``base_features`` (..., D)."""
         output = self.layers(features).float()
@@ -140,5 +150,7 @@ class BaseHead(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean (..., 3), that of the most likely mode, and log_std (3,) for ``base_features`` (..., D)."""
         mixture = self.mixture(features)
+        if self.config.silent:
+            return torch.zeros_like(mixture.means[..., 0, :]), mixture.log_std
         weights = torch.softmax(mixture.logits * self.config.sharpness, dim=-1)
         return (weights.unsqueeze(-1) * mixture.means).sum(dim=-2), mixture.log_std

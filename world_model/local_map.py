@@ -31,6 +31,9 @@ REACH_M = 4.5
 """Points further away are not entered: their place is too uncertain"""
 COMFORT_M = 0.35
 NEAR_COST, BLOCKED_COST = 3.0, 25.0
+MOST_M = 50.0
+"""Cost to go above the straight distance at which it stops counting. Without a bound it reaches a thousand metres
+behind walls, where the last bit of a number is a tenth of a millimetre: too coarse for two runtimes to agree."""
 LOOK_AHEAD_M = 0.6
 CORRIDOR_M, OUTSIDE_COST = (0.5, 1.2), 2.0
 """A planned route knows walls that have not been seen yet: further from it than the second, a metre costs this more"""
@@ -94,7 +97,8 @@ def update(
     straight = _straight_m(goal)
     cost = _cell_cost(evidence, half_width_m(embodiment)) + _outside_cost(route_xy_b_m, pose)
     total = straight + state.cost_to_go
-    source = straight + 100.0 * (straight - CELL_M).clip(min=0.0)  # the goal's own cells are what the way ends in
+    # The goal's own cells are what the way ends in.
+    source = straight + (100.0 * (straight - CELL_M)).clip(0.0, MOST_M)
     for _ in range(SWEEPS):
         total = torch.maximum(straight, torch.minimum(source, _swept(total, cost)))
     return LocalMap(pose=pose, evidence=evidence, cost_to_go=total - straight)

@@ -19,6 +19,8 @@ class ResidualHeadConfig:
     """Largest correction, in shares of the robot's limits."""
     initial_log_std: float = -1.2
     """Exploration of about 0.3 of the limits: enough to meet the other side of an obstacle."""
+    from_scratch: bool = False
+    """It was trained, and must be used, with a silent base head."""
 
 
 def mlp(input_size: int, hidden: tuple[int, ...], output_size: int) -> nn.Sequential:

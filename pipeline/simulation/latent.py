@@ -63,11 +63,15 @@ class LatentStep:
         return self.features[:, -COMMAND_SIZE:]
 
 
-def load_base(directory: Path, *, device: str = "cpu") -> Base:
-    """Load the folder that ``pretrain_world_model`` published, frozen and in evaluation mode."""
+def load_base(directory: Path, *, device: str = "cpu", silent: bool = False) -> Base:
+    """Load the folder that ``pretrain_world_model`` published, frozen and in evaluation mode.
+
+    Args:
+        silent: Leave out the base head's answer, for what is learned from scratch.
+    """
     world_model = load_module(WorldModel, directory, "world_model").to(device).requires_grad_(False)
     head = load_module(BaseHead, directory, "base_head").to(device).requires_grad_(False)
-    return Base(world_model=world_model, head=head)
+    return Base(world_model=world_model, head=head.silenced() if silent else head)
 
 
 class LatentEnvironment:
