@@ -18,6 +18,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads() -> int:
+    """Return how many threads this process may use: what ``run_side_by_side`` left it, or every core."""
+    return min(cores(), int(os.environ.get("OMP_NUM_THREADS") or cores()))
+
+
 def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> dict[str, int]:
     """Run ``python -m pipeline ...`` once per name and wait for all; one that fails does not stop the others.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from embodiments import registry
 from embodiments.limits import active_dimensions
-from pipeline.processes import cores
+from pipeline import processes
 from pipeline.residual_rl.config import PpoConfig
 from pipeline.run_folder import StageRun
 from pipeline.simulation.latent import PRIVILEGED_SIZE, load_base
@@ -61,7 +61,7 @@ def run_many(configs: Sequence[Config], runs: Sequence[StageRun]) -> None:
     from pipeline.residual_rl.side_by_side import train_many  # Ray, which the command line's help does not need
 
     runs_of = {config.embodiment: run for config, run in zip(configs, runs, strict=True)}
-    threads = max(1, cores() // len(configs))
+    threads = max(1, processes.threads() // len(configs))
     jobs = [_job(config, run, threads=threads) for config, run in zip(configs, runs, strict=True)]
 
     def done(job: "Job", figures: dict[str, Any]) -> None:

@@ -118,3 +118,26 @@ def test_an_untrained_head_answers_with_the_ways_own_share() -> None:
     features = 0.5 * torch.randn(20, base_feature_size(LATENT)).clamp(-1.0, 1.0)
     mean, _ = head(features)
     torch.testing.assert_close(mean, features[:, LATENT - 3 : LATENT], rtol=0.0, atol=1e-6)
+
+
+def test_a_silenced_base_head_answers_nothing_and_leaves_the_original_alone() -> None:
+    head = BaseHead(BaseHeadConfig(latent_size=LATENT))
+    features = torch.randn(5, base_feature_size(LATENT))
+    before, _ = head(features)
+    share, _ = head.silenced()(features)
+    assert torch.count_nonzero(share) == 0 and share.shape == (5, 3)
+    torch.testing.assert_close(head(features)[0], before)
+    assert torch.count_nonzero(before) > 0
+
+
+def test_one_hot_bodies_are_told_apart_by_the_nearest_descriptor() -> None:
+    names = ("tiago", "go2", "g1")
+    bodies = torch.stack([torch.from_numpy(registry.get(name).descriptor()) for name in names])
+    known = tuple(tuple(row) for row in bodies.tolist())
+    generalist = Generalist(GeneralistConfig(feature_size=FEATURES, hidden=(8,), one_hot=known))
+    torch.nn.init.normal_(generalist.layers[-1].weight)  # type: ignore[arg-type]
+    features = torch.randn(1, FEATURES).expand(3, -1)
+    mean, log_std = generalist(features, bodies)
+    assert mean.shape == log_std.shape == (3, 3) and len(torch.unique(mean.detach(), dim=0)) == 3
+    jittered, _ = generalist(features, 1.02 * bodies)
+    torch.testing.assert_close(jittered, mean)  # which body it is does not change by a few percent

@@ -136,3 +136,10 @@ def test_a_planned_route_is_kept_to_where_nothing_has_been_seen() -> None:
     for _ in range(20):
         state = local_map.update(state, points(), torch.zeros(1, 3), route, AHEAD, BODY)
     assert bearing_rad(state) > 1.0
+
+
+def test_the_cost_to_go_stays_small_enough_to_be_exact() -> None:
+    ring = [(math.cos(angle), math.sin(angle)) for angle in torch.linspace(-math.pi, math.pi, 64).tolist()]
+    state = watched(points(*ring), looks=40)  # walled in: no way to the goal
+    assert 3.0 < state.cost_to_go.max() <= local_map.MOST_M + 1e-4
+    assert state.cost_to_go.min() >= 0.0

@@ -1,0 +1,193 @@
+"""Train with one thing changed at a time, several seeds each, and say what the change cost or gained (val scenes).
+
+Every variant is a run folder of its own, ``RUN/ablations/VARIANT_SEED``, which borrows what comes before the change as
+links. Finished stages are skipped: repeat the command to go on, or to add variants and seeds.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import processes
+from pipeline.evaluation import comparison, statistics
+from pipeline.evaluation.comparison import EPISODE_KEY
+from pipeline.evaluation.results import TextTable, percent, signed
+from pipeline.evaluation.statistics import Interval
+from pipeline.stages import stages, unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One change of the recipe."""
+
+    stage: str
+    """Which trains"""
+    reference: str
+    """The variant without the change; its own name for a reference"""
+    options: tuple[str, ...] = ()
+
+
+_NO_LESSONS = ("--ppo.guidance.control-steps", "0")
+VARIANTS: Mapping[str, Variant] = {
+    "specialist": Variant(stage="train_specialist", reference="specialist"),
+    "without_lessons": Variant(stage="train_specialist", reference="specialist", options=_NO_LESSONS),
+    "from_scratch": Variant(
+        stage="train_specialist", reference="without_lessons", options=("--from-scratch", *_NO_LESSONS)
+    ),
+    "curriculum": Variant(stage="train_specialist", reference="specialist", options=("--curriculum",)),
+    "symmetric_critic": Variant(stage="train_specialist", reference="specialist", options=("--no-privileged-critic",)),
+    "generalist": Variant(stage="distill_generalist", reference="generalist"),
+    "mse": Variant(stage="distill_generalist", reference="generalist", options=("--fit.loss", "mse")),
+    "one_hot": Variant(stage="distill_generalist", reference="generalist", options=("--one-hot",)),
+    "failures_dropped": Variant(stage="distill_generalist", reference="generalist", options=("--drop-failures",)),
+}
+_AGENT = {"train_specialist": "specialist", "distill_generalist": "generalist"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is changed, and how often it is repeated."""
+
+    run: Path = Path("runs/laptop")
+    """A run that is exported; its scenes and base policy, and for the generalist its recordings, are used"""
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    """Each needs its reference beside it"""
+    seeds: int = 3
+    embodiment: str = "go2"
+    """The robot of the specialists; generalists are trained and judged on all recorded robots"""
+    control_steps: int = 250_000
+    """Of a specialist; the first half with the teacher's lessons"""
+    episodes: int = 64
+    """Per robot, scene kind and route"""
+    preset: str = "laptop"
+    workers: int = 0
+    """Trainings at once; 0 = one per core"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What a variant reached on one route."""
+
+    variant: str
+    route: str
+    success: tuple[float, ...]
+    """By seed"""
+    difference: float
+    """To the reference, over the same episodes of all seeds"""
+    ci95: Interval | None
+
+
+def main(config: Config) -> None:
+    """Train, export, evaluate; print the table and write ``ablations.json``.
+
+    Raises:
+        ValueError: If a variant does not exist or its reference is missing, or one failed.
+    """
+    _check(config)
+    for step in ("train", "export_policy", "evaluate_policy"):
+        commands = {
+            f"{name}_{seed}": _command(config, name, seed, step)
+            for name in config.variants
+            for seed in range(config.seeds)
+        }
+        failed = [name for name, status in _run(config, commands).items() if status]
+        if failed:
+            raise ValueError(f"{step} failed for {', '.join(failed)}; see the lines marked so above, then repeat.")
+    rows = _rows(config)
+    path = config.run / "ablations" / "ablations.json"
+    path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    print(f"{table(rows).markdown()}\nwrote {path}")
+
+
+def _check(config: Config) -> None:
+    for name in config.variants:
+        if name not in VARIANTS:
+            raise ValueError(unknown("variant", name, tuple(VARIANTS)))
+        if VARIANTS[name].reference not in config.variants:
+            raise ValueError(f"variant '{name}' is compared with '{VARIANTS[name].reference}': name that too.")
+    if config.seeds < 1:
+        raise ValueError(f"seeds is {config.seeds}; at least one is needed.")
+    if not (config.run / "export_policy").is_dir():
+        raise ValueError(f"{config.run} is not exported; make it first: make export RUN={config.run}")
+
+
+def _folder(config: Config, name: str, seed: int) -> Path:
+    return config.run / "ablations" / f"{name}_{seed}"
+
+
+def _command(config: Config, name: str, seed: int, step: str) -> list[str]:
+    """Return the arguments of one stage of one variant; its folder borrows what the variant does not change."""
+    variant, folder = VARIANTS[name], _folder(config, name, seed)
+    changed = [variant.stage, "export_policy", "evaluate_policy", "report"]
+    folder.mkdir(parents=True, exist_ok=True)
+    for stage in stages():
+        source, link = config.run / stage, folder / stage
+        if stage not in changed and source.is_dir() and not link.exists():
+            link.symlink_to(source.resolve())
+    common = ["--run", str(folder.resolve()), "--preset", config.preset]
+    robot = ["--embodiments", config.embodiment] if variant.stage == "train_specialist" else []
+    if step == "export_policy":
+        return [step, *common, *robot]
+    if step == "evaluate_policy":
+        judged = ["--agents", _AGENT[variant.stage], "--split", "val", "--episodes", str(config.episodes)]
+        return [step, *common, *robot, *judged, "--workers", "1"]
+    if variant.stage == "train_specialist":
+        budget = ["--ppo.control-steps", str(config.control_steps)]
+        if "--ppo.guidance.control-steps" not in variant.options:
+            budget += ["--ppo.guidance.control-steps", str(config.control_steps // 2)]
+    else:
+        budget = ["--workers", "1"]
+    return [variant.stage, *common, *robot, *budget, "--seed", str(seed), *variant.options]
+
+
+def _run(config: Config, commands: Mapping[str, Sequence[str]]) -> Mapping[str, int]:
+    return processes.run_side_by_side(commands, workers=config.workers or processes.cores())
+
+
+def _rows(config: Config) -> list[Row]:
+    rows = []
+    for name in config.variants:
+        reference = VARIANTS[name].reference
+        found = {who: [_success(config, who, seed) for seed in range(config.seeds)] for who in (name, reference)}
+        for route in found[name][0]:
+            mine, other = (np.concatenate([each[route][0] for each in found[who]]) for who in (name, reference))
+            clusters = np.concatenate([each[route][1] for each in found[name]])
+            difference = statistics.paired_difference(mine, other, clusters=clusters)
+            assert difference is not None
+            means = tuple(float(each[route][0].mean()) for each in found[name])
+            rows.append(Row(variant=name, route=route, success=means, difference=difference[0], ci95=difference[1]))
+    return rows
+
+
+def _success(config: Config, name: str, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return success and scene (N,) of every route, in the same order of episodes for every variant and seed."""
+    episodes = comparison.read(_folder(config, name, seed)).episodes.sort_values(EPISODE_KEY)
+    scene = episodes["scene"] + " " + episodes["scene_seed"].astype(str)
+    routes = episodes["route"]
+    return {
+        str(route): (
+            episodes.loc[routes == route, "success"].to_numpy(dtype=float),
+            scene[routes == route].to_numpy(),
+        )
+        for route in dict.fromkeys(routes)
+    }
+
+
+def table(rows: Sequence[Row]) -> TextTable:
+    """Return the rows as the log shows them."""
+    body = []
+    for row in rows:
+        is_reference = VARIANTS[row.variant].reference == row.variant
+        points = signed(row.difference, row.ci95, scale=100.0, digits=1)
+        to = "–" if is_reference else f"{points} to {VARIANTS[row.variant].reference}"
+        seeds = ", ".join(percent(value) for value in row.success)
+        body.append((row.variant, row.route, percent(float(np.mean(row.success))), seeds, to))
+    return TextTable(
+        title="Ablations: success in %, val scenes",
+        head=("variant", "route", "mean", "by seed", "points"),
+        rows=tuple(body),
+        note="Differences over the same episodes of all seeds; scene-clustered bootstrap 95 % intervals.",
+    )
