@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from embodiments import registry
 from embodiments.embodiment import Embodiment, GaitDrive
 from embodiments.spaces import DRIVE_HZ
+from pipeline.processes import run_side_by_side
 
 if TYPE_CHECKING:
     from rsl_rl.runners import OnPolicyRunner
@@ -58,7 +59,7 @@ def main(config: Config) -> None:
 def train(config: Config, directory: Path) -> None:
     """Train every robot named in the config, resuming where a killed run stopped.
 
-    Writes ``directory/NAME/`` with checkpoints, TensorBoard events, ``NAME.safetensors`` and its JSON card.
+    Writes ``directory/NAME/`` with checkpoints, TensorBoard events, ``NAME.safetensors``, its JSON card and a film.
 
     Raises:
         ValueError: If a robot does not exist or does not walk.
@@ -120,6 +121,13 @@ def train_one(config: Config, name: str, directory: Path) -> None:
         from pipeline.simulation.gait_policy import GAITS_FOLDER
 
         _export(runner, embodiment, config, progress, GAITS_FOLDER / f"{name}.safetensors", measured=measured)
+    _film(name, directory)
+
+
+def _film(name: str, directory: Path) -> None:
+    """Film the new gait, in a process of its own: this one's scene has no camera. Without OpenGL there is no film."""
+    weights, out = (str((directory / f"{name}{end}").absolute()) for end in (".safetensors", ".mp4"))
+    run_side_by_side({name: ["film_gait", "--embodiment", name, "--weights", weights, "--out", out]}, workers=1)
 
 
 def _make_runner(env: "GaitEnvironment", config: Config, directory: Path) -> "OnPolicyRunner":
@@ -194,7 +202,8 @@ def _measure(env: "GaitEnvironment", runner: "OnPolicyRunner") -> dict[str, Any]
 
     actor = _actor(runner, env.embodiment)
     trials = GaitTrials(env.embodiment, env.physics, actor, block=env.task.randomisation, seed=0)
-    return judge(trials, rounds=1, minutes=JUDGE_MINUTES)
+    with torch.inference_mode():  # rsl_rl left such tensors in the physics; nothing else may write to them
+        return judge(trials, rounds=1, minutes=JUDGE_MINUTES)
 
 
 def _actor(runner: "OnPolicyRunner", embodiment: Embodiment) -> Any:
