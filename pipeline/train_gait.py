@@ -197,6 +197,8 @@ def _report(name: str, env: "GaitEnvironment", progress: dict[str, float], total
 
 def _measure(env: "GaitEnvironment", runner: "OnPolicyRunner") -> dict[str, Any]:
     """Judge the gait on the robots that it was trained on; ``evaluate_gait`` does it longer and on other physics."""
+    import torch
+
     from pipeline.evaluate_gait import judge
     from pipeline.simulation.gait_trials import GaitTrials
 
