@@ -17,7 +17,7 @@ WALKER_ARRIVE_M, WALKER_LEAVE_M = 0.2, 0.36
 """The same for a body on legs: it coasts through its last step, and drifts while it turns on the spot."""
 DIRECT_M = (0.6, 0.8)
 """Between these distances the aim fades from the goal itself to the way."""
-AIM_RAD = (0.4, 0.5)
+AIM_RAD = (0.5, 0.6)
 """Turn on the spot while the aim is further aside than this, the less the narrower the camera sees: a curve would be a
 detour, and leads where nobody has looked."""
 SWATH_M = 1.5
@@ -28,7 +28,7 @@ HOLD_GAIN_HZ, HOLD_MPS = 1.0, 0.15
 """A walker that turns at the goal also steps back to it, no faster than this."""
 BRAKING = 0.5
 """Share of the acceleration limit that slowing down counts on; the rest covers the drive's delay."""
-SPEED_GAIN_HZ = YAW_GAIN_HZ = 1.5
+SPEED_GAIN_HZ, YAW_GAIN_HZ = 1.5, 3.0
 CREEP_MPS, CREEP_RADPS = 2.0 * STAND_SPEED_MPS, 0.15
 """Slowest commands, above the stand thresholds and above what a gait does not follow."""
 _EPSILON = 1e-6

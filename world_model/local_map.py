@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from embodiments.spaces import CONTROL_DT_S, OUTLINE_SLICE, SLABS_M
+from world_model.obstacle_points import SIGHT_M
 
-CELLS = 64
+CELLS = 80
 CELL_M = 0.2
 """12.8 m: COMPASS's goals lie within 5 m of the start in either axis, and the way around something has room."""
 SWEEPS = 8
@@ -27,19 +28,29 @@ HIT = 0.6
 """Evidence of one sighting of a point; it takes two to make an obstacle"""
 FREE = 0.2
 """Evidence against, of one look through a cell"""
-REACH_M = 4.5
-"""Points further away are not entered: their place is too uncertain"""
 COMFORT_M = 0.35
-NEAR_COST, BLOCKED_COST = 3.0, 25.0
+NEAR_COST, BLOCKED_COST = 3.0, 100.0
 MOST_M = 50.0
 """Cost to go above the straight distance at which it stops counting. Without a bound it reaches a thousand metres
 behind walls, where the last bit of a number is a tenth of a millimetre: too coarse for two runtimes to agree."""
 LOOK_AHEAD_M = 0.6
-CORRIDOR_M, OUTSIDE_COST = (0.5, 1.2), 2.0
+REST_M, REST_ROOM_M, REST_WEIGHT = 0.2, 0.2, 0.3
+"""A body rests up to the first from its goal where that has less room than the second; both protocols allow it"""
+_REST_CHOICE_M = 0.01
+CORRIDOR_M, OUTSIDE_COST = (0.5, 1.2), 6.0
 """A planned route knows walls that have not been seen yet: further from it than the second, a metre costs this more"""
+LANE_M = (0.1, 0.4)
+"""Ground on a planned route counts as seen, up to these distances from it"""
 BENT_M = (0.1, 0.6)
 """A route that strays this far from the straight line has been planned; a straight one says nothing about walls"""
-STATE_SIZE = 3 + 2 * CELLS**2
+UNSEEN_COST = 1.0
+"""What a metre costs more where nobody has looked"""
+POOL = 3
+BEHIND_COST = 0.0
+"""The same, beside an obstacle: things have backs"""
+SIGHT = 0.5
+"""Of a cell that one look through its middle makes seen"""
+STATE_SIZE = 3 + 3 * CELLS**2
 _DIAGONAL = math.sqrt(2.0)
 _CHOICE_M = 0.06
 """Ways that differ by so much are not yet told apart: sharper, and the last bit of a number would choose"""
@@ -58,20 +69,23 @@ class LocalMap:
     """(B, 3) x, y [m], yaw [rad] since the episode began, from the odometry's velocities"""
     evidence: Tensor
     """(B, CELLS, CELLS) in [0, 1]; row is y, column is x; an obstacle above 0.5"""
+    seen: Tensor
+    """(B, CELLS, CELLS) in [0, 1]: whether the ground has been looked at"""
     cost_to_go: Tensor
     """(B, CELLS, CELLS) [m] above the straight distance to the goal, weighted by clearance"""
 
 
 def unpack(state: Tensor) -> LocalMap:
     """Return the parts of a flat state (B, STATE_SIZE)."""
-    pose, evidence, cost_to_go = state.split([3, CELLS**2, CELLS**2], dim=-1)
-    grid = (CELLS, CELLS)
-    return LocalMap(pose=pose, evidence=evidence.unflatten(-1, grid), cost_to_go=cost_to_go.unflatten(-1, grid))
+    pose, grids = state.split([3, 3 * CELLS**2], dim=-1)
+    evidence, seen, cost_to_go = grids.unflatten(-1, (3, CELLS, CELLS)).unbind(1)
+    return LocalMap(pose=pose, evidence=evidence, seen=seen, cost_to_go=cost_to_go)
 
 
 def pack(state: LocalMap) -> Tensor:
     """Return the state flat, (B, STATE_SIZE)."""
-    return torch.cat([state.pose, state.evidence.flatten(1), state.cost_to_go.flatten(1)], dim=-1)
+    grids = torch.stack([state.evidence, state.seen, state.cost_to_go], dim=1)
+    return torch.cat([state.pose, grids.flatten(1)], dim=-1)
 
 
 def empty(batch: int, *, like: Tensor) -> LocalMap:
@@ -85,23 +99,24 @@ def update(
     """Return the state after one control step: moved, looked, thought.
 
     Args:
-        points: (B, 64, 4) from ``obstacle_points``, of the image after it.
+        points: (B, 64, 6) from ``obstacle_points``, of the image after it.
         velocity_b: (B, 3) mean over the control step.
         route_xy_b_m: (B, 10, 2) next points of the route, padded with the goal.
         goal_b: (B, 4) goal in the body frame.
         embodiment: (B, E) descriptor.
     """
     pose = moved(state.pose, velocity_b)
-    evidence = _entered(state.evidence, points, pose)
+    evidence, seen = _entered(state, points, pose)
     goal = to_anchor(goal_b[:, None, :2], pose)[:, 0]
     straight = _straight_m(goal)
-    cost = _cell_cost(evidence, half_width_m(embodiment)) + _outside_cost(route_xy_b_m, pose)
+    distance = _distance_m(evidence)
+    cost = _cell_cost(distance, half_width_m(embodiment)) + _route_cost(route_xy_b_m, pose, seen, distance)
     total = straight + state.cost_to_go
     # The goal's own cells are what the way ends in.
     source = straight + (100.0 * (straight - CELL_M)).clip(0.0, MOST_M)
     for _ in range(SWEEPS):
         total = torch.maximum(straight, torch.minimum(source, _swept(total, cost)))
-    return LocalMap(pose=pose, evidence=evidence, cost_to_go=total - straight)
+    return LocalMap(pose=pose, evidence=evidence, seen=seen, cost_to_go=total - straight)
 
 
 class Look(NamedTuple):
@@ -109,6 +124,8 @@ class Look(NamedTuple):
 
     aim_b: Tensor
     """(B, 2) the point [m], ``LOOK_AHEAD_M`` away or nearer, from which the goal is cheapest to reach"""
+    rest_b: Tensor
+    """(B, 2) where to come to rest [m]: the goal, or a place near it with more room"""
     room_m: Tensor
     """(B, ROOM_SIZE) room beside the body's half width at two distances in every direction, from ahead to the left"""
     clearance_m: Tensor
@@ -127,10 +144,16 @@ def look(state: LocalMap, goal_b: Tensor, embodiment: Tensor) -> Look:
     cost = 0.4 * look_up(total, halfway) + 0.6 * look_up(total, there)
     weight = torch.softmax(-(cost - cost.amin(dim=1, keepdim=True)) / _CHOICE_M, dim=1)
     here = to_anchor(goal_b.new_zeros(goal_b.shape[0], 1, 2), state.pose)
-    room = look_up(_distance_m(state.evidence), torch.cat([here, halfway[:, ::2], there[:, ::2]], dim=1))
-    room = room - half_width_m(embodiment)[:, None]
+    aside = torch.cat([torch.zeros_like(unit[:, :1]), unit * (REST_M / 2.0), unit * REST_M], dim=1)  # (B, places, 2)
+    places = to_anchor(goal_b[:, None, :2] + aside, state.pose)
+    looks = [here, halfway[:, ::2], there[:, ::2], places]
+    room = look_up(_distance_m(state.evidence), torch.cat(looks, dim=1)) - half_width_m(embodiment)[:, None]
+    room, rest_room = room.split([1 + ROOM_SIZE, places.shape[1]], dim=1)
+    missing = (REST_ROOM_M - rest_room).clip(min=0.0) + REST_WEIGHT * _norm(aside)
+    chosen = torch.softmax(-(missing - missing.amin(dim=1, keepdim=True)) / _REST_CHOICE_M, dim=1)
     return Look(
         aim_b=(weight[..., None] * unit).sum(dim=1) * LOOK_AHEAD_M,
+        rest_b=goal_b[:, :2] + (chosen[..., None] * aside).sum(dim=1),
         room_m=room[:, 1:],
         clearance_m=room[:, 0],
         detour_m=look_up(state.cost_to_go, here)[:, 0],
@@ -189,21 +212,33 @@ def _splat(points: Tensor, values: Tensor) -> Tensor:
     return values.new_zeros(points.shape[0], CELLS**2).scatter_reduce(1, index, source, reduce="amax")
 
 
-def _entered(evidence: Tensor, points: Tensor, pose: Tensor) -> Tensor:
-    """Enter obstacle points, and take evidence away from what was looked through."""
-    x, y, weight, nearest = points.unbind(-1)
-    distance = (x.square() + y.square() + 1e-6).sqrt()
-    hit = HIT * weight * ((REACH_M - distance) / 0.5).clip(0.0, 1.0)
+def _entered(state: LocalMap, points: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
+    """Enter obstacle points, take evidence away from what was looked through, and note what has been looked at."""
+    weight, nearest = points[..., 2], points[..., 3]
+    obstacle, ground = points[..., :2], points[..., 4:]
+    distance = _norm(obstacle)
+    hit = HIT * weight * ((SIGHT_M - distance) / 0.5).clip(0.0, 1.0)
     # Along the ray to each point: free from where the ground is seen up to a little before the point. Nearer things
-    # are looked over, not through. Columns without a point say nothing.
+    # are looked over, not through. Columns without a point say nothing of obstacles.
     share = torch.linspace(0.1, 0.9, _RAY_SAMPLES, device=pose.device, dtype=pose.dtype)
-    along = (points[:, :, None, :2] * share[:, None]).flatten(1, 2)  # (B, W * samples, 2)
     before = ((distance[..., None] * (1.0 - share) - 0.3) / 0.2).clip(0.0, 1.0)
     beyond = ((distance[..., None] * share - nearest[..., None] - 0.1) / 0.2).clip(0.0, 1.0)
     loss = FREE * (before * beyond * weight[..., None]).flatten(1)
-    flat = (evidence.flatten(1) - _splat(to_anchor(along, pose), loss)).clip(min=0.0)
-    flat = flat + _splat(to_anchor(points[..., :2], pose), hit)
-    return flat.clip(max=1.0).unflatten(1, (CELLS, CELLS))
+    evidence = (state.evidence.flatten(1) - _splat(_along(obstacle, share, pose), loss)).clip(min=0.0)
+    evidence = evidence + _splat(to_anchor(obstacle, pose), hit)
+    sight = ((_norm(ground)[..., None] * share - nearest[..., None]) / 0.2 + 1.0).clip(0.0, 1.0)
+    seen = state.seen.flatten(1) + _splat(_along(ground, share, pose), SIGHT * sight.flatten(1))
+    grid = (CELLS, CELLS)
+    return evidence.clip(max=1.0).unflatten(1, grid), seen.clip(max=1.0).unflatten(1, grid)
+
+
+def _along(ends: Tensor, share: Tensor, pose: Tensor) -> Tensor:
+    """Return anchor points (B, P * S, 2) at shares (S,) of the ways to body points (B, P, 2)."""
+    return to_anchor((ends[:, :, None] * share[:, None]).flatten(1, 2), pose)
+
+
+def _norm(xy: Tensor) -> Tensor:
+    return (xy.square().sum(dim=-1) + 1e-6).sqrt()
 
 
 def _straight_m(goal: Tensor) -> Tensor:
@@ -234,16 +269,16 @@ def _distance_m(evidence: Tensor) -> Tensor:
     return distance
 
 
-def _cell_cost(evidence: Tensor, half_width: Tensor) -> Tensor:
+def _cell_cost(distance: Tensor, half_width: Tensor) -> Tensor:
     """Return what a metre through each cell costs, 1 where there is room."""
-    room = _distance_m(evidence) - half_width[:, None, None]
+    room = distance - half_width[:, None, None]
     near = (1.0 - room / COMFORT_M).clip(0.0, 1.0)
     blocked = (-room / 0.1).clip(0.0, 1.0)
     return 1.0 + NEAR_COST * near + BLOCKED_COST * blocked
 
 
-def _outside_cost(route_xy_b_m: Tensor, pose: Tensor) -> Tensor:
-    """Return what a metre costs more (B, CELLS, CELLS) away from a planned route."""
+def _route_cost(route_xy_b_m: Tensor, pose: Tensor, seen: Tensor, distance_m: Tensor) -> Tensor:
+    """Return what a metre costs more (B, CELLS, CELLS) away from a planned route, and where nobody has looked."""
     end = route_xy_b_m[:, -1]
     unit = end / (end.square().sum(dim=-1, keepdim=True) + 1e-6).sqrt()
     aside = (route_xy_b_m[..., 0] * unit[:, 1:] - route_xy_b_m[..., 1] * unit[:, :1]).abs().amax(dim=1)
@@ -256,9 +291,18 @@ def _outside_cost(route_xy_b_m: Tensor, pose: Tensor) -> Tensor:
     across = (axis[None, None, :] - along[..., :1]).square()[:, :, None, :]  # (B, 21, 1, CELLS / 2)
     up = (axis[None, None, :] - along[..., 1:]).square()[:, :, :, None]  # (B, 21, CELLS / 2, 1)
     distance = (across + up).amin(dim=1).sqrt()
-    outside = ((distance - CORRIDOR_M[0]) / (CORRIDOR_M[1] - CORRIDOR_M[0])).clip(0.0, 1.0)
-    fine = outside[:, :, None, :, None].expand(-1, -1, _COARSE, -1, _COARSE).flatten(3, 4).flatten(1, 2)
-    return OUTSIDE_COST * planned[:, None, None] * fine
+    planned, grid = planned[:, None, None], [CELLS, CELLS]
+    outside = _ramp(distance, CORRIDOR_M) * planned
+    unknown = 1.0 - planned * (1.0 - _ramp(distance, LANE_M))
+    outside, unknown = functional.interpolate(torch.stack([outside, unknown], dim=1), grid).unbind(1)
+    # Part of what the body sweeps is enough.
+    unseen = functional.max_pool2d(1.0 - seen[:, None], POOL, stride=1, padding=POOL // 2)[:, 0] * unknown
+    behind = 1.0 - distance_m / (RINGS * CELL_M)
+    return OUTSIDE_COST * outside + (UNSEEN_COST + BEHIND_COST * behind) * unseen
+
+
+def _ramp(value: Tensor, between: tuple[float, float]) -> Tensor:
+    return ((value - between[0]) / (between[1] - between[0])).clip(0.0, 1.0)
 
 
 def _axis_m(like: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ _REACH_M = 1.0
 _EPSILON = 1e-3
 _BAND_M, _BAND_PER_M = 0.1, 0.12
 """How far from where the nominal camera sees it the ground is looked for: a walker's camera sways"""
+SIGHT_M = 4.5
+"""Ground further away is not entered into the map, nor are obstacles"""
 _GROUND_REACH_M = 5.0
 _GROUND_NOISE_M, _GROUND_NOISE_PER_M = 0.01, 0.01
 _PIXELS = 30.0
@@ -35,10 +37,10 @@ _ROUNDS = 4
 
 
 def obstacle_points(depth_m: Tensor, embodiment: Tensor) -> Tensor:
-    """Return the most pressing obstacle of every image column, (B, 64, 4): x, y [m] in the body frame, and two more.
+    """Return what every image column sees, (B, 64, 6): horizontal distances and places in the body frame [m].
 
-    The third is its weight in [0, 1]; 0 is no obstacle. The fourth is the horizontal distance [m] from which on the
-    column sees the ground: what stands nearer may have sunk below the image.
+    x, y and the weight in [0, 1] of its most pressing obstacle, 0 where there is none; the distance from which on it sees
+    anything: what stands nearer may have sunk below the image; x, y of the farthest ground, up to ``SIGHT_M``.
 
     Args:
         depth_m: (B, 1, 40, 64) planar [m], 0 = invalid.
@@ -60,9 +62,12 @@ def obstacle_points(depth_m: Tensor, embodiment: Tensor) -> Tensor:
     valid = depth > 0.0
     weight = torch.minimum(above, below).clip(0.0, 1.0) * (valid & (depth < DEPTH_RANGE_M)).to(depth.dtype)
     row = _pressing(x, y, weight).argmax(dim=1, keepdim=True)  # (B, 1, W)
+    level = (1.0 - above).clip(0.0, 1.0) * (valid & (distance < SIGHT_M)).to(depth.dtype)
+    last = (distance * level).argmax(dim=1, keepdim=True)
     nearest = torch.where(valid, distance, DEPTH_RANGE_M).amin(dim=1)  # (B, W)
     chosen = [value.gather(1, row)[:, 0] for value in (x, y, weight)]
-    return torch.stack([*chosen, nearest], dim=-1)
+    ground = [(value * level).gather(1, last)[:, 0] for value in (x, y)]
+    return torch.stack([*chosen, nearest, *ground], dim=-1)
 
 
 def _ground(x: Tensor, y: Tensor, z: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,7 +13,7 @@ from embodiments.spaces import COMMAND_SIZE
 from world_model import driving_law, local_map
 from world_model.obstacle_points import obstacle_points
 
-CAREFUL_M, LEAST_CARE = 0.25, 0.4
+CAREFUL_M, LEAST_CARE = 0.15, 0.5
 STATE_SIZE = local_map.STATE_SIZE
 FEATURE_SIZE = 2 + local_map.ROOM_SIZE + 2 + COMMAND_SIZE
 _ROOM_SCALE_M = local_map.RINGS * local_map.CELL_M
@@ -25,6 +25,8 @@ class Way(NamedTuple):
 
     aim_b: Tensor
     """(B, 2) the point near the body from which the goal is cheapest to reach [m]"""
+    rest_b: Tensor
+    """(B, 2) where to come to rest: at the goal or beside it [m]"""
     room_m: Tensor
     """(B, ROOM_SIZE) room around the body, by direction"""
     clearance_m: Tensor
@@ -63,5 +65,6 @@ def step(
     drawn = local_map.update(local_map.unpack(state), points, velocity_b, route_xy_b_m, goal_b, embodiment)
     look = local_map.look(drawn, goal_b, embodiment)
     care = (look.clearance_m / CAREFUL_M).clip(LEAST_CARE, 1.0)
-    share = driving_law.drive(goal_b, look.aim_b, embodiment, care=care)
+    rest_goal_b = torch.cat([look.rest_b, goal_b[:, 2:]], dim=-1)
+    share = driving_law.drive(rest_goal_b, look.aim_b, embodiment, care=care)
     return Way(*look, share), local_map.pack(drawn)
