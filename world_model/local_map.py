@@ -19,7 +19,7 @@ from world_model.obstacle_points import SIGHT_M
 
 CELLS = 80
 CELL_M = 0.2
-"""12.8 m: COMPASS's goals lie within 5 m of the start in either axis, and the way around something has room."""
+"""16 m: COMPASS's goals lie within 5 m of the start in either axis, and the way around something has room."""
 SWEEPS = 8
 """Of the cost to go per control step; a dead end of 3 m is filled within a second"""
 RINGS = 4
@@ -45,9 +45,6 @@ BENT_M = (0.1, 0.6)
 """A route that strays this far from the straight line has been planned; a straight one says nothing about walls"""
 UNSEEN_COST = 1.0
 """What a metre costs more where nobody has looked"""
-POOL = 3
-BEHIND_COST = 0.0
-"""The same, beside an obstacle: things have backs"""
 SIGHT = 0.5
 """Of a cell that one look through its middle makes seen"""
 STATE_SIZE = 3 + 3 * CELLS**2
@@ -109,8 +106,7 @@ def update(
     evidence, seen = _entered(state, points, pose)
     goal = to_anchor(goal_b[:, None, :2], pose)[:, 0]
     straight = _straight_m(goal)
-    distance = _distance_m(evidence)
-    cost = _cell_cost(distance, half_width_m(embodiment)) + _route_cost(route_xy_b_m, pose, seen, distance)
+    cost = _cell_cost(evidence, half_width_m(embodiment)) + _route_cost(route_xy_b_m, pose, seen)
     total = straight + state.cost_to_go
     # The goal's own cells are what the way ends in.
     source = straight + (100.0 * (straight - CELL_M)).clip(0.0, MOST_M)
@@ -269,15 +265,15 @@ def _distance_m(evidence: Tensor) -> Tensor:
     return distance
 
 
-def _cell_cost(distance: Tensor, half_width: Tensor) -> Tensor:
+def _cell_cost(evidence: Tensor, half_width: Tensor) -> Tensor:
     """Return what a metre through each cell costs, 1 where there is room."""
-    room = distance - half_width[:, None, None]
+    room = _distance_m(evidence) - half_width[:, None, None]
     near = (1.0 - room / COMFORT_M).clip(0.0, 1.0)
     blocked = (-room / 0.1).clip(0.0, 1.0)
     return 1.0 + NEAR_COST * near + BLOCKED_COST * blocked
 
 
-def _route_cost(route_xy_b_m: Tensor, pose: Tensor, seen: Tensor, distance_m: Tensor) -> Tensor:
+def _route_cost(route_xy_b_m: Tensor, pose: Tensor, seen: Tensor) -> Tensor:
     """Return what a metre costs more (B, CELLS, CELLS) away from a planned route, and where nobody has looked."""
     end = route_xy_b_m[:, -1]
     unit = end / (end.square().sum(dim=-1, keepdim=True) + 1e-6).sqrt()
@@ -296,9 +292,8 @@ def _route_cost(route_xy_b_m: Tensor, pose: Tensor, seen: Tensor, distance_m: Te
     unknown = 1.0 - planned * (1.0 - _ramp(distance, LANE_M))
     outside, unknown = functional.interpolate(torch.stack([outside, unknown], dim=1), grid).unbind(1)
     # Part of what the body sweeps is enough.
-    unseen = functional.max_pool2d(1.0 - seen[:, None], POOL, stride=1, padding=POOL // 2)[:, 0] * unknown
-    behind = 1.0 - distance_m / (RINGS * CELL_M)
-    return OUTSIDE_COST * outside + (UNSEEN_COST + BEHIND_COST * behind) * unseen
+    unseen = functional.max_pool2d(1.0 - seen[:, None], 3, stride=1, padding=1)[:, 0]
+    return OUTSIDE_COST * outside + UNSEEN_COST * unseen * unknown
 
 
 def _ramp(value: Tensor, between: tuple[float, float]) -> Tensor:

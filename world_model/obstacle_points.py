@@ -39,8 +39,8 @@ _ROUNDS = 4
 def obstacle_points(depth_m: Tensor, embodiment: Tensor) -> Tensor:
     """Return what every image column sees, (B, 64, 6): horizontal distances and places in the body frame [m].
 
-    x, y and the weight in [0, 1] of its most pressing obstacle, 0 where there is none; the distance from which on it sees
-    anything: what stands nearer may have sunk below the image; x, y of the farthest ground, up to ``SIGHT_M``.
+    x, y and the weight in [0, 1] of its most pressing obstacle, 0 where there is none; the distance from which on it
+    sees anything: what stands nearer may have sunk below the image; x, y of the farthest ground, up to ``SIGHT_M``.
 
     Args:
         depth_m: (B, 1, 40, 64) planar [m], 0 = invalid.
@@ -62,10 +62,12 @@ def obstacle_points(depth_m: Tensor, embodiment: Tensor) -> Tensor:
     valid = depth > 0.0
     weight = torch.minimum(above, below).clip(0.0, 1.0) * (valid & (depth < DEPTH_RANGE_M)).to(depth.dtype)
     row = _pressing(x, y, weight).argmax(dim=1, keepdim=True)  # (B, 1, W)
-    level = (1.0 - above).clip(0.0, 1.0) * (valid & (distance < SIGHT_M)).to(depth.dtype)
-    last = (distance * level).argmax(dim=1, keepdim=True)
     nearest = torch.where(valid, distance, DEPTH_RANGE_M).amin(dim=1)  # (B, W)
     chosen = [value.gather(1, row)[:, 0] for value in (x, y, weight)]
+    # Ground that is seen over an obstacle says nothing of what is behind it.
+    until = SIGHT_M + chosen[2] * (distance.gather(1, row)[:, 0].clip(max=SIGHT_M) - SIGHT_M)
+    level = (1.0 - above).clip(0.0, 1.0) * ((until[:, None] - distance) / 0.1).clip(0.0, 1.0) * valid.to(depth.dtype)
+    last = (distance * level).argmax(dim=1, keepdim=True)
     ground = [(value * level).gather(1, last)[:, 0] for value in (x, y)]
     return torch.stack([*chosen, nearest, *ground], dim=-1)
 
