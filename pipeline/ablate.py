@@ -135,7 +135,8 @@ def _command(config: Config, name: str, seed: int, step: str) -> list[str]:
         judged = ["--agents", _AGENT[variant.stage], "--split", "val", "--episodes", str(config.episodes)]
         return [step, *common, *robot, *judged, "--workers", "1"]
     if variant.stage == "train_specialist":
-        budget = ["--ppo.control-steps", str(config.control_steps)]
+        # All of what was learned: a variant is not to be rescued by what was there before.
+        budget = ["--ppo.control-steps", str(config.control_steps), "--ppo.trial-steps", "0"]
         if "--ppo.guidance.control-steps" not in variant.options:
             budget += ["--ppo.guidance.control-steps", str(config.control_steps // 2)]
     else:

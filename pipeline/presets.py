@@ -35,6 +35,8 @@ _SMOKE: Mapping[str, Mapping[str, Any]] = {
         "val_sequences": 4,
         "warmup_steps": 4,
         "judge_every_steps": 6,
+        "trial_envs": _SMOKE_ENVS,
+        "trial_steps": 16,
     },
     "train_specialist": {
         "ppo": {
@@ -44,6 +46,7 @@ _SMOKE: Mapping[str, Mapping[str, Any]] = {
             "minibatch": 128,
             "epochs": 2,
             "critic_warmup_steps": 32 * _SMOKE_ENVS,
+            "trial_steps": 16,
             "guidance": {"control_steps": 32 * _SMOKE_ENVS, "updates": 8, "batch": 64},
         },
         "ground": _SMOKE_GROUND,

@@ -7,7 +7,7 @@ the weights come out as if it had not been stopped, unless ``max_minutes`` cuts 
 import json
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,16 +17,23 @@ from torch.utils.tensorboard import SummaryWriter
 from distill.pretraining import HORIZONS, Judgement, judge, pretraining_loss
 from distill.recordings import read_shard, shard_paths
 from distill.sequences import SequencePool, Windows
+from embodiments import registry
+from embodiments.spaces import COMMAND_SIZE
 from pipeline import prediction_picture
 from pipeline.progress import Progress, progress
 from pipeline.run_folder import TENSORBOARD, StageRun
+from pipeline.simulation import training_ground
+from pipeline.simulation.latent import Base
+from pipeline.simulation.training_ground import TrainingGround
+from pipeline.simulation.trial import SHARES, best_share, figures, trial
+from scenes.storage import load_scenes
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.checkpoint import save_module, write_atomically
 from world_model.losses import LossWeights
 from world_model.network import WorldModel, WorldModelConfig
 from world_model.training_state import restore_state, save_state
 
-NEEDS = ("collect_teacher",)
+NEEDS = ("make_scenes", "collect_teacher")
 PER_ROBOT = False
 
 
@@ -60,6 +67,10 @@ class Config:
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     base_hidden: tuple[int, ...] = (256, 256)
     loss: LossWeights = field(default_factory=LossWeights)
+    trial_envs: int = 64
+    trial_steps: int = 640
+    """Control steps per environment, in held-out scenes, for each share of the base head's correction of the way; what
+    arrives most often is kept. 0: all of it"""
     device: str = "cpu"
     seed: int = 0
 
@@ -96,6 +107,8 @@ def run(config: Config, run: StageRun) -> None:
     training.elapsed_s = float(extra.get("elapsed_s", 0.0))
     run.note(f"{pool.frames} frames to train on, {held_out.frames} held out; starting at step {training.step}")
     _loop(config, run, training, pool, val)
+    if config.trial_steps > 0:
+        _keep_what_helps(config, run, training, robot=_robot(train_paths[0]))
     _publish(config, run, training, val, robot=_robot(train_paths[0]))
 
 
@@ -221,12 +234,36 @@ def _log_judgement(training: Training, val: Windows, board: SummaryWriter) -> No
         board.add_scalar(f"val/{name}", value, training.step)
 
 
+def _keep_what_helps(config: Config, run: StageRun, training: Training, *, robot: str) -> None:
+    """Let the base head answer with the share of its correction with which the robot arrives most often."""
+    training.world_model.eval()
+    base = Base(world_model=training.world_model, head=training.base_head)
+    environment = training_ground.build(
+        TrainingGround(),
+        registry.get(robot),
+        scenes=load_scenes(run.input("make_scenes") / "scenes_val.npz"),
+        base=base,
+        num_envs=config.trial_envs,
+        seed=config.seed,
+        device=config.device,
+    )
+    nothing = torch.zeros(config.trial_envs, COMMAND_SIZE, device=config.device)
+    tried = {}
+    with progress(len(SHARES) * config.trial_steps * config.trial_envs, f"try {robot}") as bar:
+        for share in SHARES:
+            environment.base = replace(base, head=training.base_head.corrected(share))
+            tried[share] = trial(environment, lambda _: nothing, steps=config.trial_steps)
+            bar.advance(config.trial_steps * config.trial_envs, success=tried[share].success)
+    training.base_head = training.base_head.corrected(best_share(tried))
+    run.metrics.update(figures(tried))
+
+
 def _publish(config: Config, run: StageRun, training: Training, val: Windows, *, robot: str) -> None:
-    figures = _judge(training, val).figures()
+    judged = _judge(training, val).figures()
     notes = {"embodiment": robot, "steps": training.step, "minutes": round(training.elapsed_s / 60.0, 2)}
     save_module(training.world_model, run.directory, "world_model", notes=notes)
     save_module(training.base_head, run.directory, "base_head", notes=notes)
     start = min(25, val.first.shape[0] - max(HORIZONS) - 1)
     prediction_picture.draw(run.directory / "predictions.png", training.world_model, val, start=start)
-    write_atomically(run.directory / "figures.json", json.dumps(figures, indent=2).encode())
-    run.metrics.update({**notes, **figures})
+    write_atomically(run.directory / "figures.json", json.dumps(judged, indent=2).encode())
+    run.metrics.update({**notes, **judged})

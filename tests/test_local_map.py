@@ -14,10 +14,10 @@ AHEAD = torch.tensor([[4.0, 0.0, 1.0, 0.0]])
 
 
 def points(*found: tuple[float, float]) -> torch.Tensor:
-    """Return a sight (1, 64, 4) of points (x, y) in the body frame, over ground that is seen from 0.4 m on."""
-    sight = torch.zeros(1, 64, 4)
+    """Return a sight (1, 64, 6) of points (x, y) in the body frame, over ground that is seen from 0.4 m on."""
+    sight = torch.zeros(1, 64, 6)
     for column, (x, y) in enumerate(found):
-        sight[0, column] = torch.tensor([x, y, 1.0, 0.4])
+        sight[0, column] = torch.tensor([x, y, 1.0, 0.4, 0.9 * x, 0.9 * y])
     return sight
 
 
@@ -143,3 +143,47 @@ def test_the_cost_to_go_stays_small_enough_to_be_exact() -> None:
     state = watched(points(*ring), looks=40)  # walled in: no way to the goal
     assert 3.0 < state.cost_to_go.max() <= local_map.MOST_M + 1e-4
     assert state.cost_to_go.min() >= 0.0
+
+
+def seen_at(state: LocalMap, x: float, y: float) -> float:
+    """Return how well the ground at a place of the frame in which the episode began has been seen."""
+    column, row = (round(value / CELL_M + (CELLS - 1) / 2) for value in (x, y))
+    return float(state.seen[0, row, column])
+
+
+def test_ground_is_seen_from_where_the_image_begins_to_where_it_ends() -> None:
+    sight = torch.zeros(1, 64, 6)
+    for column in range(64):
+        angle = 0.5 - column / 63.0  # a view of one radian, ground from 1 to 4 m
+        sight[0, column, 3:] = torch.tensor([1.0, 4.0 * math.cos(angle), 4.0 * math.sin(angle)])
+    state = watched(sight, looks=10)
+    assert min(seen_at(state, x, y) for x, y in [(1.3, 0.0), (2.0, 0.5), (3.0, -1.0)]) > 0.9
+    assert max(seen_at(state, x, y) for x, y in [(0.5, 0.0), (4.5, 0.0), (-2.0, 0.0), (1.0, 2.0)]) == 0.0
+    assert state.evidence.max() == 0.0
+
+
+def test_of_two_ways_as_long_the_one_that_has_been_seen_is_taken() -> None:
+    sight = wall(1.5, low_m=-0.8, high_m=0.8)
+    for column, y in enumerate(torch.linspace(0.9, 1.6, 4).tolist(), start=60):
+        sight[0, column] = torch.tensor(
+            [0.0, 0.0, 0.0, 0.4, 4.0, 2.5 * y]
+        )  # past the wall's left end, not its right one
+    assert bearing_rad(watched(sight, looks=40)) > 0.2
+    sight[..., [1, 5]] *= -1.0
+    assert bearing_rad(watched(sight, looks=40)) < -0.2
+
+
+def test_no_way_leads_through_a_wall_however_long_it_is() -> None:
+    state = watched(wall(1.0, low_m=-6.0, high_m=5.0), looks=80)  # 60 points: 0.2 m apart
+    assert bearing_rad(state) > 0.8
+
+
+def test_a_body_rests_beside_a_goal_that_has_no_room() -> None:
+    near = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
+    for x in (1.3, 0.7):  # a wall behind the goal, or before it
+        rest = local_map.look(watched(wall(x), goal_b=near), near, BODY).rest_b[0]
+        away = math.copysign(1.0, 1.0 - x)
+        assert 0.1 < away * (rest[0].item() - 1.0) <= local_map.REST_M + 1e-3
+        assert rest[1].item() == pytest.approx(0.0, abs=0.08)
+    free = local_map.look(watched(points(), goal_b=near), near, BODY).rest_b[0]
+    assert free.tolist() == pytest.approx([1.0, 0.0], abs=0.01)

@@ -76,3 +76,13 @@ def test_a_low_body_passes_under_what_stops_a_tall_one() -> None:
 
     assert weight("go2") == 0.0
     assert weight("tiago") == 1.0
+
+
+@pytest.mark.parametrize("name", ["tiago", "stretch3", "g1"])
+def test_ground_counts_as_seen_only_up_to_what_stands_on_it(name: str) -> None:
+    free = obstacle_points(image(name), body(name))[0, 32]
+    assert math.hypot(free[4], free[5]) == pytest.approx(4.5, abs=0.9) and free[4] > 3.5  # rows are that far apart
+    box = obstacle_points(image(name, wall_x_m=1.8, high_m=0.3), body(name))[0, 32]  # looked over by these three
+    assert box[2] == 1.0 and 0.0 < box[4] < 1.85
+    wall = obstacle_points(image(name, wall_x_m=0.7), body(name))[0, 32]
+    assert wall[4] < 0.75

@@ -90,6 +90,8 @@ class BaseHeadConfig:
     """Left of it, right of it, stop: a single Gaussian would answer with the average and hit the obstacle."""
     sharpness: float = 6.0
     """Inverse temperature of the mode choice at inference; finite, so that the answer stays continuous."""
+    correction: float = 1.0
+    """Share of what it has learned that it answers with: how much of it helps is decided in closed loop"""
     silent: bool = False
     """Answer 0 to everything: what is learned on top of it is learned from scratch"""
 
@@ -134,8 +136,15 @@ class BaseHead(nn.Module):
 
     def silenced(self) -> "BaseHead":
         """Return a copy that answers 0."""
+        return self._with(silent=True)
+
+    def corrected(self, share: float) -> "BaseHead":
+        """Return a copy that answers with the way and this share of what it has learned."""
+        return self._with(correction=share)
+
+    def _with(self, **changes: float) -> "BaseHead":
         copied = copy.deepcopy(self)
-        copied.config = dataclasses.replace(self.config, silent=True)
+        copied.config = dataclasses.replace(self.config, **changes)  # type: ignore[arg-type]
         return copied
 
     def mixture(self, features: Tensor) -> Mixture:
@@ -144,7 +153,7 @@ class BaseHead(nn.Module):
         logits, means = output.split([self.config.modes, self.config.modes * COMMAND_SIZE], dim=-1)
         corrections = torch.tanh(means.unflatten(-1, (self.config.modes, COMMAND_SIZE)))
         way_share = features[..., self.config.latent_size - COMMAND_SIZE : self.config.latent_size]
-        means = (way_share.unsqueeze(-2) + corrections).clip(-1.0, 1.0)
+        means = (way_share.unsqueeze(-2) + self.config.correction * corrections).clip(-1.0, 1.0)
         return Mixture(logits, means, gaussian_log_std_bounds(self.log_std, low=-3.0))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:

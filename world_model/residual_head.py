@@ -16,7 +16,7 @@ class ResidualHeadConfig:
     feature_size: int
     hidden: tuple[int, ...] = (256, 256)
     residual_scale: float = 1.0
-    """Largest correction, in shares of the robot's limits."""
+    """Largest correction, in shares of the robot's limits; 0 where nothing of what was learned helped."""
     initial_log_std: float = -1.2
     """Exploration of about 0.3 of the limits: enough to meet the other side of an obstacle."""
     from_scratch: bool = False
@@ -47,8 +47,8 @@ class ResidualHead(nn.Module):
 
     def __init__(self, config: ResidualHeadConfig) -> None:
         super().__init__()
-        if not 0.0 < config.residual_scale <= 1.0:
-            raise ValueError(f"residual_scale is {config.residual_scale}; expected 0 < residual_scale <= 1")
+        if not 0.0 <= config.residual_scale <= 1.0:
+            raise ValueError(f"residual_scale is {config.residual_scale}; expected 0 <= residual_scale <= 1")
         self.config = config
         self.layers = mlp(config.feature_size, config.hidden, COMMAND_SIZE)
         zero_last_layer(self.layers)

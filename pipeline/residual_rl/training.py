@@ -7,7 +7,8 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pipeline.residual_rl.learner import GUIDANCE_LOSS
 from pipeline.residual_rl.module import ResidualModule
 from pipeline.residual_rl.vector_environment import OUTCOMES, ResidualVectorEnvironment
 from pipeline.run_folder import TENSORBOARD
+from pipeline.simulation import trial
 from world_model.checkpoint import save_module, write_atomically
 
 PROGRESS = "progress.json"
@@ -58,7 +60,7 @@ def train(job: Job) -> dict[str, Any]:
     """Train one specialist, or what is left of it after a kill; return its final figures.
 
     Writes ``residual_head`` and ``critic`` (safetensors and JSON) and ``curve.json`` into ``job.output``. The weights
-    are those of the last iteration.
+    are those of the last iteration; the head's scale is the share of them with which the robot arrives most often.
     """
     torch.set_num_threads(job.threads)
     job.work.mkdir(parents=True, exist_ok=True)
@@ -75,11 +77,15 @@ def train(job: Job) -> dict[str, Any]:
         curve = _loop(learner, job)
         module = learner.get_module(DEFAULT_MODULE_ID)
         assert isinstance(module, ResidualModule)
-        notes = {**curve[-1], "robot": job.name, "gamma": job.gamma, "active": module.active}
+        tried = _try_out(learner, job)
+        module.actor.config = replace(
+            module.actor.config, residual_scale=module.actor.config.residual_scale * tried.get(trial.KEPT, 1.0)
+        )
+        notes = {**curve[-1], **tried, "robot": job.name, "gamma": job.gamma, "active": module.active}
         save_module(module.actor, job.output, "residual_head", notes=notes)
         save_module(module.critic, job.output, "critic", notes=notes)
         write_atomically(job.output / CURVE, json.dumps(curve).encode())
-        return curve[-1]
+        return {**curve[-1], **tried}
     finally:
         dispose(learner)
 
@@ -109,6 +115,23 @@ def _loop(learner: PPO, job: Job) -> list[dict[str, Any]]:
                 saved_s = time.monotonic()
     _save(learner, directory, curve)
     return curve
+
+
+def _try_out(learner: PPO, job: Job) -> dict[str, float]:
+    """Return how often the robot arrives with shares of what was learned, and which share to keep."""
+    if job.ppo.trial_steps == 0:
+        return {}
+    tried = {}
+    for share in trial.SHARES:
+        try_out = partial(_try_out_in, share=share, steps=job.ppo.trial_steps)
+        found = learner.env_runner_group.foreach_env_runner(try_out, local_env_runner=True)
+        tried[share] = trial.Tally(*(sum(counts) for counts in zip(*filter(None, found), strict=True)))
+    return trial.figures(tried)
+
+
+def _try_out_in(runner: Any, *, share: float, steps: int) -> trial.Tally | None:
+    # The training process has a runner without environments when other workers simulate.
+    return None if runner.env is None else runner.env.unwrapped.try_out(runner.module.actor, share=share, steps=steps)
 
 
 def _restore(learner: PPO, directory: Path) -> list[dict[str, Any]]:

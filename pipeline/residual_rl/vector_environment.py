@@ -10,6 +10,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from embodiments.spaces import COMMAND_SIZE
 from pipeline.simulation.latent import LatentStep
+from pipeline.simulation.trial import Tally, trial
+from world_model.residual_head import ResidualHead
 
 OUTCOMES = ("success", "collision", "fall", "timeout", "broken")
 
@@ -69,12 +71,24 @@ class ResidualVectorEnvironment(VectorEnv):
 
     def step(self, actions: np.ndarray) -> Any:
         """Step every environment with residual shares (B, A)."""
-        residual = torch.zeros(self.num_envs, COMMAND_SIZE)
-        residual[:, self.active] = torch.from_numpy(np.asarray(actions, dtype=np.float32)).clamp(-1.0, 1.0)
-        step = self.environment.step(residual.to(self.environment.device))
+        step = self.environment.step(self._residual(torch.from_numpy(np.asarray(actions, dtype=np.float32))))
         self._count(step)
         reward = (step.reward * self.reward_scale).cpu().numpy()
         return _observation(step), reward, step.terminated.cpu().numpy(), step.truncated.cpu().numpy(), {}
+
+    def try_out(self, actor: ResidualHead, *, share: float, steps: int) -> Tally:
+        """Drive without exploring, with a share of what the actor has learned, from new episodes on."""
+        return trial(
+            self.environment,
+            lambda step: self._residual(share * actor(step.features)[0][:, self.active]),
+            steps=steps,
+        )
+
+    def _residual(self, active: torch.Tensor) -> torch.Tensor:
+        """Return residual shares (B, 3) for those of the active dimensions (B, A)."""
+        residual = torch.zeros(self.num_envs, COMMAND_SIZE)
+        residual[:, self.active] = active.cpu().clamp(-1.0, 1.0)
+        return residual.to(self.environment.device)
 
     def pop_tally(self) -> dict[str, int]:
         """Return how many episodes ended, how, and how many control steps ran since the last call."""
