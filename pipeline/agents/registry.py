@@ -9,7 +9,9 @@ from pipeline.agents.agent import Agent
 from pipeline.agents.exported import ExportedAgent
 
 SCRIPTED = ("zero", "random", "go_straight", "planner", "mppi", "teacher")
-"""Agents without weights; none of them looks at the route."""
+"""Agents without weights."""
+ROUTELESS = ("zero", "random", "go_straight", "teacher")
+"""Agents that do not look at the route: what they do on one they do on all."""
 POLICY_FILES = {
     "base": "base.onnx",
     "specialist": "specialist_{embodiment}.onnx",

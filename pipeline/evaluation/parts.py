@@ -72,10 +72,10 @@ class Part:
 
 
 def parts(job: Job) -> Iterator[Part]:
-    """Yield the parts that are run, shard by shard: scripted agents do not look at the route and drive only once."""
+    """Yield the parts that are run, shard by shard: agents that do not look at the route drive only once."""
     for shard in range(len(shards(job))):
         for agent in job.agents:
-            for route in job.routes[:1] if agent in agents.SCRIPTED else job.routes:
+            for route in job.routes[:1] if agent in agents.ROUTELESS else job.routes:
                 yield Part(embodiment=job.embodiment, agent=agent, route=route, shard=shard, folder=Path(job.parts))
 
 
@@ -136,4 +136,4 @@ def join(columns: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 def _routes(part: Part, job: Job) -> tuple[str, ...]:
     """Return the routes that a part stands for."""
-    return job.routes if part.agent in agents.SCRIPTED else (part.route,)
+    return job.routes if part.agent in agents.ROUTELESS else (part.route,)
