@@ -11,6 +11,7 @@ from embodiments import registry
 from embodiments.limits import project, shares_to_command
 from embodiments.spaces import CONTROL_DT_S, DESCRIPTOR_SIZE, LIMIT_FIELDS, OBSERVATION_SHAPES
 from pipeline.agents import go_straight, mppi, planner, random, teacher, zero
+from pipeline.agents import registry as agents
 from pipeline.agents.agent import Agent
 from pipeline.simulation.observation import Observation
 
@@ -115,6 +116,25 @@ def test_go_straight_reaches_every_goal_in_the_open(name: str, body_with_random_
     assert reached.all(), f"not reached: {body.goal_w[~reached]}"
     # It stays there: the success is a stop at the goal, not a passage.
     assert body.succeeded().all()
+
+
+def test_who_is_driven_once_for_all_routes_does_not_look_at_them(body_with_random_goals: Callable[[str], Body]) -> None:
+    seen = body_with_random_goals("fast_wheels").observe()
+    around = seen.goal_b[:, None, :2].repeat(1, 10, 1)
+    around[:, :5] += torch.tensor([1.5, 1.5])
+    bent = dataclasses.replace(seen, route_xy_b_m=around)
+    for name in agents.SCRIPTED:
+        if name == "teacher":  # sees the map, and nothing else
+            continue
+        shares = []
+        for observation in (seen, bent):
+            torch.manual_seed(0)
+            agent = agents.make(name, registry.get("tiago"), num_envs=64, device="cpu", seed=0)
+            agent.reset(torch.ones(64, dtype=torch.bool))
+            for _ in range(10):
+                share = agent.act(observation, privileged)
+            shares.append(share)
+        assert torch.equal(*shares) == (name in agents.ROUTELESS), name
 
 
 def test_the_planner_drives_straight_where_it_sees_nothing(body_with_random_goals: Callable[[str], Body]) -> None:
