@@ -1,4 +1,4 @@
-"""A map that the robot draws while it drives, and the way to the goal on it: unknown ground counts as free.
+"""A map that the robot draws while it drives, and the way to the goal on it: unknown ground is free, and costs twice.
 
 Nothing here is learned. Obstacle points from depth are entered into a square grid that stays where the episode began;
 the cost to go is kept beside it and corrected by some sweeps per control step, so that it follows what is discovered
