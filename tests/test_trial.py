@@ -29,14 +29,16 @@ def test_a_trial_counts_whole_episodes() -> None:
     assert veering.successes == 0 and veering.episodes == 16  # by time, after 30 steps
 
 
-def test_the_share_that_succeeds_most_is_kept_and_of_equals_the_smallest() -> None:
-    assert best_share({0.0: Tally(100, 80), 0.5: Tally(100, 84), 1.0: Tally(100, 83)}) == 0.5
+def test_a_share_is_kept_that_succeeds_more_often_beyond_chance() -> None:
+    assert best_share({0.0: Tally(1000, 800), 0.5: Tally(1000, 850), 1.0: Tally(1000, 845)}) == 0.5
+    assert best_share({0.0: Tally(100, 80), 0.5: Tally(100, 84), 1.0: Tally(100, 83)}) == 0.0  # the error is 5 points
+    assert best_share({0.0: Tally(100, 40), 0.5: Tally(100, 80), 1.0: Tally(100, 84)}) == 0.5
     assert best_share({1.0: Tally(10, 8), 0.5: Tally(20, 16), 0.0: Tally(5, 4)}) == 0.0
     assert best_share({0.0: Tally(0, 0), 1.0: Tally(0, 0)}) == 0.0
-    assert figures({0.0: Tally(10, 5), 1.0: Tally(8, 6)}) == {
+    assert figures({0.0: Tally(100, 50), 1.0: Tally(80, 60)}) == {
         "trial/success_0": 0.5,
         "trial/success_1": 0.75,
-        "trial/episodes": 8,
+        "trial/episodes": 80,
         "trial/kept": 1.0,
     }
 

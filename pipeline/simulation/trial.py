@@ -4,6 +4,7 @@ A loss cannot say: a head that imitates its teacher ever better, or earns ever m
 often by itself (docs/log.md, 2026-11-25).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
@@ -58,8 +59,17 @@ def trial(environment: Driven, residual: Callable[[LatentStep], torch.Tensor], *
 
 
 def best_share(tried: Mapping[float, Tally]) -> float:
-    """Return the share that succeeded most often; of equals the smallest."""
-    return max(sorted(tried), key=lambda share: tried[share].success)
+    """Return the share that succeeded most often, or the smallest one that may be as good by one standard error."""
+    best = max(sorted(tried), key=lambda share: tried[share].success)
+    as_good = [
+        share for share in tried if tried[best].success - tried[share].success <= _error(tried[best], tried[share])
+    ]
+    return min(as_good)
+
+
+def _error(first: Tally, second: Tally) -> float:
+    """Return the standard error of the difference of two success rates."""
+    return math.sqrt(sum(each.success * (1.0 - each.success) / max(1, each.episodes) for each in (first, second)))
 
 
 def figures(tried: Mapping[float, Tally]) -> dict[str, float]:
