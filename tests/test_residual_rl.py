@@ -185,8 +185,9 @@ def test_ppo_mends_a_wrong_base_policy(trained: tuple[Path, dict[str, dict[str, 
     folder, figures = trained
     curve = json.loads((folder / "a" / "out" / CURVE).read_text())
     assert curve[0]["success"] < 0.2
-    assert curve[-1] == figures["a"]
+    assert curve[-1].items() <= figures["a"].items()
     assert figures["a"]["success"] > 0.8
+    assert figures["a"]["trial/success_0"] < 0.2 and figures["a"]["trial/kept"] > 0.0
 
 
 @pytest.mark.slow
@@ -205,7 +206,7 @@ def test_the_outputs_are_the_heads_that_the_other_stages_load(trained: tuple[Pat
     critic = load_module(Critic, folder / "b" / "out", "critic")
     assert critic(torch.zeros(2, FEATURES), torch.zeros(2, 4)).shape == (2,)
     mean, log_std = head(torch.randn(2, FEATURES))
-    assert (mean[:, [0, 2]] != 0.0).all() and mean.shape == (2, 3)
+    assert (head.layers(torch.randn(2, FEATURES))[:, [0, 2]] != 0.0).all() and mean.shape == (2, 3)
     unused = log_std[1].item()  # a dimension that the robot does not have is never trained
     assert unused == pytest.approx(head.config.initial_log_std)
 

@@ -304,7 +304,13 @@ def test_the_stage_goes_on_after_an_interruption_to_the_same_weights(
             tmp_path / f"{part}_000.h5", teacher_arrays(16, 3), kind="teacher", attributes={"embodiment": "tiago"}
         )
     config = pretrain.Config(
-        steps=5, batch_sequences=2, sequence_steps=4, val_sequences=2, world_model=SMALL, base_hidden=(16,)
+        steps=5,
+        batch_sequences=2,
+        sequence_steps=4,
+        val_sequences=2,
+        world_model=SMALL,
+        base_hidden=(16,),
+        trial_steps=0,
     )
     straight, stopped = Interrupted(tmp_path, tmp_path / "a"), Interrupted(tmp_path, tmp_path / "b")
     pretrain.run(config, straight)
