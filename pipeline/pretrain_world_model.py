@@ -107,9 +107,10 @@ def run(config: Config, run: StageRun) -> None:
     training.elapsed_s = float(extra.get("elapsed_s", 0.0))
     run.note(f"{pool.frames} frames to train on, {held_out.frames} held out; starting at step {training.step}")
     _loop(config, run, training, pool, val)
+    robot = _robot(train_paths[0])
     if config.trial_steps > 0:
-        _keep_what_helps(config, run, training, robot=_robot(train_paths[0]))
-    _publish(config, run, training, val, robot=_robot(train_paths[0]))
+        _keep_what_helps(config, run, training, robot=robot)
+    _publish(config, run, training, val, robot=robot)
 
 
 def _check(config: Config) -> None:
