@@ -117,6 +117,7 @@ def test_parity_of_base_and_specialist(kind: str) -> None:
 def test_parity_of_the_generalist_over_200_steps(generalist: tuple[PolicyGraph, bytes]) -> None:
     found = parity.compare(*generalist)
     parity.require(found, name="generalist")
+    assert found.learned_state < 1e-4
     assert found.state < 1e-2  # evidence and sight of cells that a ray grazes; what counts is the command
 
 
