@@ -25,6 +25,7 @@ class RecordingPhysics:
     def __init__(self, count: int) -> None:
         self.num_envs, self.device, self.dt_s = count, torch.device("cpu"), 0.005
         self.joint_names = ("a", "b")
+        self.variation = self
         self.targets: list[list[float]] = []
         self.pushed = torch.zeros(count, 2)
 

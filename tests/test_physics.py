@@ -72,7 +72,9 @@ def observe_frames() -> dict[str, np.ndarray]:
     result["pushed"], result["pushed_3d"] = physics.velocity_b, physics.linear_velocity_b
     generator = torch.Generator().manual_seed(0)
     heavier = torch.tensor([True, False])
-    result["factors"] = physics.randomise(heavier, mass_scale=(1.5, 1.5), friction=(0.5, 0.5), generator=generator)
+    result["factors"] = physics.variation.randomise(
+        heavier, mass_scale=(1.5, 1.5), friction=(0.5, 0.5), generator=generator
+    )
     mass = physics._robot.get_links_mass()
     result["mass_ratio"], result["mass_kg"] = mass[0, 0] / mass[1, 0], mass[1].sum()
     physics.set_position_targets(physics.joint_position + 3.0)

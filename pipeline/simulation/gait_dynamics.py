@@ -7,7 +7,8 @@ import torch
 
 from embodiments.spaces import DRIVE_HZ
 from pipeline.simulation.gait_policy import noise_scale
-from pipeline.simulation.physics import Interval, RobotPhysics
+from pipeline.simulation.physics import RobotPhysics
+from pipeline.simulation.variation import Interval
 
 FACTORS = 7
 """What a privileged critic is told: friction, mass, motor strength, gains, shift of the centre of mass, latency."""
@@ -53,7 +54,7 @@ class GaitDynamics:
     def redraw(self, mask: torch.Tensor) -> None:
         """Draw new dynamics for the masked robots (B,)."""
         block = self._block
-        factors = self._physics.randomise(
+        factors = self._physics.variation.randomise(
             mask,
             friction=block.friction,
             mass_scale=block.mass_scale,

@@ -316,7 +316,7 @@ class NavigationEnvironment:
         if now is None:
             return
         now.begin(mask, self.episode)
-        self.physics.set_dynamics(
+        self.physics.variation.set(
             friction=now.factor("friction"), mass_scale=now.factor("mass"), motor_strength=now.factor("motor_strength")
         )
         self._delay.begin(mask, now.factor("latency"))
@@ -337,7 +337,7 @@ class NavigationEnvironment:
         self._stale |= mask
         if not block.physical or int(self._stale.sum()) < self.num_envs * STALE_SHARE:
             return
-        self.physics.randomise(
+        self.physics.variation.randomise(
             self._stale,
             friction=block.friction,
             mass_scale=block.mass,

@@ -5,7 +5,6 @@ and stays flagged in ``broken()`` until it is reset, so that it can never stop o
 """
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,13 +12,11 @@ import numpy as np
 import torch
 
 from embodiments.embodiment import DifferentialDrive, Embodiment, GaitDrive
+from pipeline.simulation import genesis_scene
 from pipeline.simulation.film_set import FilmSet
-from pipeline.simulation.robot_model import build_urdf, driven_joints, neutral_mesh, standing_height_m
+from pipeline.simulation.robot_model import driven_joints, neutral_mesh, standing_height_m
+from pipeline.simulation.variation import Variation, scale_masses, set_gains
 
-GROUND_FRICTION = 0.01
-"""Genesis takes the larger friction of a pair, so the robot's own shapes decide: the ground has the least it allows."""
-FOOT_FRICTION = 0.8
-CASTER_FRICTION = 0.01
 FALL_TILT_LEGGED_RAD = math.radians(60.0)
 FALL_TILT_WHEELED_RAD = math.radians(30.0)
 FALL_HEIGHT_SHARE = 0.55
@@ -27,14 +24,9 @@ FALL_HEIGHT_SHARE = 0.55
 RESET_GAP_M = 0.002
 """Height of the lowest shape above the ground after a reset, so that no contact starts in penetration [m]."""
 
-Interval = tuple[float, float]
-
 
 class RobotPhysics:
     """A batch of one robot; every state is a float32 tensor with the environments as first axis, B."""
-
-    _factors: torch.Tensor
-    """(B, 7) present factors of the randomisation, see ``randomise``"""
 
     def __init__(
         self,
@@ -52,7 +44,7 @@ class RobotPhysics:
         """Build the scene; the first one on a machine compiles for about a minute.
 
         Args:
-            randomisable: Keep masses and gains per environment, which ``randomise`` needs and which costs some speed.
+            randomisable: Keep masses and gains per environment, which ``variation`` needs and which costs some speed.
             mass_factor: Makes every link heavier (or lighter) than its model, for tests of a gait.
             extra_meshes: Fixed meshes, each (vertices_w (V, 3) [m], triangles (F, 3)), that the whole body can touch.
             film_set: What a camera is to see; without it nothing is drawn.
@@ -68,38 +60,23 @@ class RobotPhysics:
         self.device = torch.device(device)
         self.dt_s = 1.0 / physics_hz
         self.joint_names = driven_joints(embodiment)
-        self.is_randomisable = randomisable
         self._stand_height_m = standing_height_m(embodiment)
-        gs = _start_genesis(self.device, seed)
-        self._scene = gs.Scene(
-            sim_options=gs.options.SimOptions(dt=self.dt_s),
-            rigid_options=gs.options.RigidOptions(
-                enable_self_collision=False, batch_links_info=randomisable, batch_dofs_info=randomisable
-            ),
-            profiling_options=gs.options.ProfilingOptions(show_FPS=False),
-            vis_options=film_set.options(gs) if film_set else None,
-            show_viewer=False,
+        self._scene, self._robot = genesis_scene.build(
+            embodiment,
+            num_envs=num_envs,
+            device=self.device,
+            dt_s=self.dt_s,
+            seed=seed,
+            randomisable=randomisable,
+            extra_meshes=extra_meshes or (),
+            film_set=film_set,
         )
-        rigid = gs.materials.Rigid
-        self._scene.add_entity(gs.morphs.Plane(), material=rigid(friction=GROUND_FRICTION))
-        for vertices, triangles in extra_meshes or ():
-            self._scene.add_entity(_fixed_mesh(gs, vertices, triangles), material=rigid(friction=GROUND_FRICTION))
-        wheeled = isinstance(embodiment.drive, DifferentialDrive)
-        armature = embodiment.drive.armature_kgm2
-        urdf = build_urdf(embodiment, all_links_collide=bool(extra_meshes))
-        if film_set is not None:
-            film_set.dress(urdf)
-            film_set.furnish(gs, self._scene)
-        morph = gs.morphs.URDF(
-            file=urdf,
-            links_to_keep=embodiment.model.keep_links,
-            default_armature=armature if isinstance(armature, float) else 0.01,
-        )
-        friction = CASTER_FRICTION if wheeled else FOOT_FRICTION
-        self._robot = self._scene.add_entity(morph, material=rigid(friction=friction))
-        self._scene.build(n_envs=num_envs)
-        self._set_up_joints()
-        self._scale_masses(mass_factor)
+        kp, kd, torque_nm = self._set_up_joints()
+        if mass_factor != 1.0:
+            scale_masses(self._robot, mass_factor)
+        self._variation = None
+        if randomisable:
+            self._variation = Variation(self._robot, dofs=self._dofs, kp=kp, kd=kd, torque_nm=torque_nm)
         self._allocate()
         everyone = torch.ones(num_envs, dtype=torch.bool, device=self.device)
         self.reset(everyone, torch.zeros(num_envs, 2, device=self.device), torch.zeros(num_envs, device=self.device))
@@ -236,57 +213,16 @@ class RobotPhysics:
         low = self.position_w[:, 2] < FALL_HEIGHT_SHARE * self.embodiment.drive.base_height_m
         return (upright < math.cos(FALL_TILT_LEGGED_RAD)) | low
 
-    def randomise(
-        self,
-        mask: torch.Tensor,
-        *,
-        generator: torch.Generator,
-        friction: Interval = (1.0, 1.0),
-        mass_scale: Interval = (1.0, 1.0),
-        com_shift_m: float = 0.0,
-        motor_strength: Interval = (1.0, 1.0),
-        kp_scale: Interval = (1.0, 1.0),
-    ) -> torch.Tensor:
-        """Draw new dynamics for the masked robots.
-
-        Args:
-            friction: Interval of the factor on the robot's nominal friction.
-            mass_scale: Interval of the factor on the mass and inertia of the base link.
-            com_shift_m: Largest shift of the base link's centre of mass along each axis.
-            motor_strength: Interval of the factor on torque limits and gains.
-            kp_scale: Interval of a further factor on the gains.
-
-        Returns:
-            (B, 6) the present factors: friction, mass, motor strength, gain, centre of mass shift x and y [m].
+    @property
+    def variation(self) -> Variation:
+        """How the robots differ from their model.
 
         Raises:
             ValueError: If the physics was not built with ``randomisable=True``.
         """
-        if not self.is_randomisable:
-            raise ValueError("RobotPhysics.randomise needs RobotPhysics(..., randomisable=True)")
-        unit = torch.rand(self.num_envs, 7, generator=generator, device=self.device)
-        draws = [low + (high - low) * unit[:, i] for i, (low, high) in enumerate((friction, mass_scale))]
-        draws += [low + (high - low) * unit[:, i] for i, (low, high) in enumerate((motor_strength, kp_scale), start=2)]
-        shift = com_shift_m * (2.0 * unit[:, 4:7] - 1.0)  # (B, 3)
-        drawn = torch.cat([torch.stack(draws, dim=-1), shift], dim=-1)  # (B, 7)
-        self._factors = torch.where(mask[:, None], drawn, self._factors)
-        self._apply_factors()
-        return self._factors[:, :6].clone()
-
-    def set_dynamics(self, *, friction: torch.Tensor, mass_scale: torch.Tensor, motor_strength: torch.Tensor) -> None:
-        """Set factors (B,) of ``randomise`` instead of drawing them; writing them costs a fifth of a control step.
-
-        Raises:
-            ValueError: If the physics was not built with ``randomisable=True``.
-        """
-        if not self.is_randomisable:
-            raise ValueError("RobotPhysics.set_dynamics needs RobotPhysics(..., randomisable=True)")
-        factors = self._factors.clone()
-        for column, value in enumerate((friction, mass_scale, motor_strength)):
-            factors[:, column] = value
-        if not torch.equal(factors, self._factors):
-            self._factors = factors
-            self._apply_factors()
+        if self._variation is None:
+            raise ValueError("dynamics can be varied only in RobotPhysics(..., randomisable=True)")
+        return self._variation
 
     def push(self, mask: torch.Tensor, velocity_w: torch.Tensor) -> None:
         """Add a horizontal velocity (B, 2) [m/s] to the bases of the masked robots."""
@@ -304,7 +240,8 @@ class RobotPhysics:
 
     # Internals
 
-    def _set_up_joints(self) -> None:
+    def _set_up_joints(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Set what the URDF does not; return gains and torque limits (J,)."""
         robot, drive = self._robot, self.embodiment.drive
         joints = [robot.get_joint(name) for name in self.joint_names]
         self._dofs = [joint.dofs_idx_local[0] for joint in joints]
@@ -313,56 +250,29 @@ class RobotPhysics:
         count = len(self._dofs)
         if isinstance(drive, GaitDrive):
             self._feet = [robot.get_link(name).idx_local for name in drive.feet]
-            self._kp, self._kd, self._torque = (self._row(v) for v in (drive.kp, drive.kd, drive.torque_nm))
+            kp, kd, torque_nm = (self._row(v) for v in (drive.kp, drive.kd, drive.torque_nm))
             armature, default = drive.armature_kgm2, drive.default_rad
         else:
             for name in (drive.left_joint, drive.right_joint):
                 for geom in robot.get_joint(name).link.geoms:
                     geom.set_friction(drive.wheel_friction)
-            self._kp, self._kd = self._row([0.0] * count), self._row([drive.wheel_gain] * count)
-            self._torque = self._row([drive.wheel_force_nm] * count)
+            kp, kd = self._row([0.0] * count), self._row([drive.wheel_gain] * count)
+            torque_nm = self._row([drive.wheel_force_nm] * count)
             armature, default = (drive.armature_kgm2,) * count, (0.0,) * count
         robot.set_dofs_armature(self._row(armature), self._dofs)
         robot.set_dofs_damping(self._row([0.0] * count), self._dofs)
         robot.set_dofs_frictionloss(self._row([0.0] * count), self._dofs)
         self._default = self._row(default)
-        self._set_gains(self._kp, self._kd, self._torque)
-
-    def _scale_masses(self, factor: float) -> None:
-        if factor != 1.0:
-            links = list(range(self._robot.n_links))
-            self._robot.set_links_mass(self._robot.get_links_mass(links) * factor, links)
-            self._robot.set_links_inertia(self._robot.get_links_inertia(links) * factor, links)
+        set_gains(robot, self._dofs, kp=kp, kd=kd, torque_nm=torque_nm)
+        return kp, kd, torque_nm
 
     def _allocate(self) -> None:
         self._state: dict[str, torch.Tensor] = {}
         self._broken = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self._gravity = torch.tensor([0.0, 0.0, -1.0], device=self.device)
-        self._factors = torch.ones(self.num_envs, 7, device=self.device)
-        self._factors[:, 4:] = 0.0
-        if self.is_randomisable:
-            base = [self._robot.base_link.idx_local]
-            self._base_mass = self._robot.get_links_mass(base).clone()
-            self._base_inertia = self._robot.get_links_inertia(base).clone()
-            self._base_com = self._robot.get_links_COM(base).clone()
 
     def _row(self, values: Sequence[float]) -> torch.Tensor:
         return torch.tensor(list(values), dtype=torch.float32, device=self.device)
-
-    def _set_gains(self, kp: torch.Tensor, kd: torch.Tensor, torque: torch.Tensor) -> None:
-        self._robot.set_dofs_kp(kp, self._dofs)
-        self._robot.set_dofs_kv(kd, self._dofs)
-        self._robot.set_dofs_force_range(-torque, torque, self._dofs)
-
-    def _apply_factors(self) -> None:
-        friction, mass, strength, gain = (self._factors[:, i : i + 1] for i in range(4))
-        links = list(range(self._robot.n_links))
-        self._robot.set_friction_ratio(friction.expand(-1, len(links)), links)
-        base = [self._robot.base_link.idx_local]
-        self._robot.set_links_mass(self._base_mass * mass, base)
-        self._robot.set_links_inertia(self._base_inertia * mass[:, :, None, None], base)
-        self._robot.set_links_COM(self._base_com + self._factors[:, None, 4:7], base)
-        self._set_gains(self._kp * strength * gain, self._kd * strength * gain, self._torque * strength)
 
     def _place(self, mask: torch.Tensor, xy_w: torch.Tensor, yaw_w: torch.Tensor) -> None:
         qpos = torch.zeros(self.num_envs, self._robot.n_qs, device=self.device)
@@ -403,26 +313,6 @@ class RobotPhysics:
 
     def _angular_w(self) -> torch.Tensor:
         return self._cached("angular", self._robot.get_ang)
-
-
-def _start_genesis(device: torch.device, seed: int) -> Any:
-    """Initialise Genesis quietly and take back what it changes in the process."""
-    import genesis as gs
-
-    if getattr(gs, "_initialized", False):
-        raise ValueError("this process already holds a Genesis scene: one robot batch per process")
-    hook = sys.excepthook
-    gs.init(backend=gs.cpu if device.type == "cpu" else gs.gpu, seed=seed, logging_level="error")
-    sys.excepthook = hook
-    torch.set_default_device(None)
-    return gs
-
-
-def _fixed_mesh(gs: Any, vertices: np.ndarray, triangles: np.ndarray) -> Any:
-    import trimesh
-
-    mesh = trimesh.Trimesh(vertices=vertices, faces=triangles, process=False)
-    return gs.morphs.MeshSet(files=(mesh,), fixed=True, convexify=False)
 
 
 def _yaw(quat_wxyz: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,97 @@
+"""How every copy of the robot differs from its model: friction, mass, motors, gains, centre of mass."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+Interval = tuple[float, float]
+
+
+class Variation:
+    """Factors (B, 7) on one robot's dynamics: friction, mass, motor strength, gain, centre of mass x, y, z [m]."""
+
+    def __init__(
+        self, robot: Any, *, dofs: Sequence[int], kp: torch.Tensor, kd: torch.Tensor, torque_nm: torch.Tensor
+    ) -> None:
+        """Begin with the model's own dynamics.
+
+        Args:
+            robot: The Genesis entity, built with per-environment masses and gains.
+            dofs: Its driven degrees of freedom.
+            kp, kd, torque_nm: Nominal gains and torque limits (J,) of these.
+        """
+        self._robot, self._dofs = robot, list(dofs)
+        self._kp, self._kd, self._torque_nm = kp, kd, torque_nm
+        base = [robot.base_link.idx_local]
+        self._base_mass = robot.get_links_mass(base).clone()
+        self._base_inertia = robot.get_links_inertia(base).clone()
+        self._base_com = robot.get_links_COM(base).clone()
+        self._factors = torch.ones(len(self._base_mass), 7, device=kp.device)
+        self._factors[:, 4:] = 0.0
+
+    def randomise(
+        self,
+        mask: torch.Tensor,
+        *,
+        generator: torch.Generator,
+        friction: Interval = (1.0, 1.0),
+        mass_scale: Interval = (1.0, 1.0),
+        com_shift_m: float = 0.0,
+        motor_strength: Interval = (1.0, 1.0),
+        kp_scale: Interval = (1.0, 1.0),
+    ) -> torch.Tensor:
+        """Draw new dynamics for the masked robots.
+
+        Args:
+            friction: Interval of the factor on the robot's nominal friction.
+            mass_scale: Interval of the factor on the mass and inertia of the base link.
+            com_shift_m: Largest shift of the base link's centre of mass along each axis.
+            motor_strength: Interval of the factor on torque limits and gains.
+            kp_scale: Interval of a further factor on the gains.
+
+        Returns:
+            (B, 6) the present factors: friction, mass, motor strength, gain, centre of mass shift x and y [m].
+        """
+        unit = torch.rand(len(mask), 7, generator=generator, device=mask.device)
+        intervals = (friction, mass_scale, motor_strength, kp_scale)
+        draws = [low + (high - low) * unit[:, i] for i, (low, high) in enumerate(intervals)]
+        shift = com_shift_m * (2.0 * unit[:, 4:7] - 1.0)  # (B, 3)
+        drawn = torch.cat([torch.stack(draws, dim=-1), shift], dim=-1)  # (B, 7)
+        self._factors = torch.where(mask[:, None], drawn, self._factors)
+        self._apply()
+        return self._factors[:, :6].clone()
+
+    def set(self, *, friction: torch.Tensor, mass_scale: torch.Tensor, motor_strength: torch.Tensor) -> None:
+        """Set factors (B,) of ``randomise`` instead of drawing them; writing them costs a fifth of a control step."""
+        factors = self._factors.clone()
+        for column, value in enumerate((friction, mass_scale, motor_strength)):
+            factors[:, column] = value
+        if not torch.equal(factors, self._factors):
+            self._factors = factors
+            self._apply()
+
+    def _apply(self) -> None:
+        friction, mass, strength, gain = (self._factors[:, i : i + 1] for i in range(4))
+        links = list(range(self._robot.n_links))
+        self._robot.set_friction_ratio(friction.expand(-1, len(links)), links)
+        base = [self._robot.base_link.idx_local]
+        self._robot.set_links_mass(self._base_mass * mass, base)
+        self._robot.set_links_inertia(self._base_inertia * mass[:, :, None, None], base)
+        self._robot.set_links_COM(self._base_com + self._factors[:, None, 4:7], base)
+        kp, kd, torque_nm = self._kp * strength * gain, self._kd * strength * gain, self._torque_nm * strength
+        set_gains(self._robot, self._dofs, kp=kp, kd=kd, torque_nm=torque_nm)
+
+
+def set_gains(robot: Any, dofs: Sequence[int], *, kp: torch.Tensor, kd: torch.Tensor, torque_nm: torch.Tensor) -> None:
+    """Give a robot's motors their PD gains and torque limits, each (J,) or (B, J)."""
+    robot.set_dofs_kp(kp, dofs)
+    robot.set_dofs_kv(kd, dofs)
+    robot.set_dofs_force_range(-torque_nm, torque_nm, dofs)
+
+
+def scale_masses(robot: Any, factor: float) -> None:
+    """Make every link of every copy heavier, or lighter."""
+    links = list(range(robot.n_links))
+    robot.set_links_mass(robot.get_links_mass(links) * factor, links)
+    robot.set_links_inertia(robot.get_links_inertia(links) * factor, links)
