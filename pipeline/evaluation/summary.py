@@ -47,6 +47,7 @@ ALL = "all"
 PAIRS: Pairs = (
     ("generalist", "go_straight"),
     ("generalist", "blind"),
+    ("generalist", "planner"),
     ("generalist", "base"),
     ("specialist", "base"),
     ("generalist", "specialist"),
