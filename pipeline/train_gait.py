@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     from pipeline.simulation.gait_environment import GaitEnvironment
 
-ROLLOUT_STEPS = 24
-CHUNK_ITERATIONS = 20
+ROLLOUT_STEPS = 96
+"""Falls are rare and dear: with rollouts of 24 steps a batch held one or none, and what balance there was got lost
+again after 3 to 5 million steps (docs/log.md, 2026-11-25)."""
+CHUNK_ITERATIONS = 5
 """Iterations between checkpoints; a killed run loses at most this."""
 JUDGE_MINUTES = 60.0
 """Simulated minutes of random commands and pushes after training."""
@@ -112,7 +114,7 @@ def train_one(config: Config, name: str, directory: Path) -> None:
         progress["seconds"] += time.monotonic() - start
         progress["level"] = env.curriculum.level
         _checkpoint(runner, directory, progress)
-        _report(name, env, progress, config.steps)
+        _report(name, env, progress, config)
         _export(runner, embodiment, config, progress, directory / f"{name}.safetensors", measured=None)
     measured = _measure(env, runner)
     _export(runner, embodiment, config, progress, directory / f"{name}.safetensors", measured=measured)
@@ -187,12 +189,15 @@ def _checkpoint(runner: "OnPolicyRunner", directory: Path, progress: dict[str, f
         model.unlink()
 
 
-def _report(name: str, env: "GaitEnvironment", progress: dict[str, float], total: int) -> None:
+def _report(name: str, env: "GaitEnvironment", progress: dict[str, float], config: Config) -> None:
     log = env.last_log
     keys = ("level", "falls", "error/linear_mps", "error/yaw_radps", "error/stand_mps")
     figures = "  ".join(f"{key} {float(log[key]):.3f}" for key in keys)
-    rate = progress["steps"] / max(progress["seconds"], 1e-9)
-    print(f"{name}: {progress['steps'] / 1e6:6.2f} / {total / 1e6:.1f} M steps  {rate:5.0f}/s  {figures}", flush=True)
+    steps, seconds = progress["steps"], progress["seconds"]
+    rate = steps / max(seconds, 1e-9)
+    left_s = max(0.0, min((config.steps - steps) / rate, 60.0 * config.max_minutes - seconds))
+    done = f"{steps / 1e6:6.2f} / {config.steps / 1e6:.1f} M steps"
+    print(f"{name}: {done}  {rate:5.0f}/s  {left_s / 60.0:3.0f} min left  {figures}", flush=True)
 
 
 def _measure(env: "GaitEnvironment", runner: "OnPolicyRunner") -> dict[str, Any]:

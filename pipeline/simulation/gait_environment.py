@@ -75,6 +75,8 @@ class GaitEnvironment(VecEnv):
         self.last_log: dict[str, torch.Tensor] = {}
         self._everyone = torch.ones(num_envs, dtype=torch.bool, device=device)
         self._reset(self._everyone)
+        # Spread over an episode: otherwise all robots would start anew in the same step, again and again.
+        self.episode_length_buf = (self.max_episode_length * self._rand()).long()
 
     def get_observations(self) -> TensorDict:
         """Return noisy proprioception for the actor and clean, privileged state for the critic."""

@@ -14,6 +14,7 @@ import torch
 from embodiments.embodiment import Embodiment, GaitDrive
 from embodiments.limits import project, shares_to_command
 from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ
+from pipeline.simulation.assignment import Assignment
 from pipeline.simulation.body import BodyBatch
 from pipeline.simulation.delay import DRIVE_STEPS, DelayLine
 from pipeline.simulation.depth_camera import DepthCamera
@@ -42,7 +43,6 @@ LOOK_AHEAD_M = 0.6
 """How far along the shortest path the teacher's target lies."""
 STALE_SHARE = 0.125
 """Share of the environments that wait for new dynamics before all of them are written."""
-IDLE = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,21 +131,12 @@ class NavigationEnvironment:
         self.episodes = episodes
         self._distance = FieldBank([f.distance for f in fields], device=device, dtype=torch.float16)
         self._nearest = self._distance.lowest(self.body.slabs)
-        self._weights = torch.ones(len(episodes), device=device)
-        self._queue: torch.Tensor | None = None
-        places = ("start_w", "goal_w", "rest_xy_w_m", "route_w_m")
-        self._table = {
-            name: torch.as_tensor(getattr(episodes, name), device=device)
-            for name in ("scene_index", "goal_index", *places, "planned", "time_limit_s")
-        }
-        steps = self._table["route_w_m"].diff(dim=1).norm(dim=-1)  # (N, P - 1)
-        self._table["spacing_m"] = steps.mean(dim=1)
+        self._assignment = Assignment(episodes, num_envs=self.num_envs, generator=self._generator, device=device)
         self._cost = FieldBank(episodes.cost_to_go, device=device)
         self._geodesic = FieldBank(episodes.geodesic, device=device)
 
     def _allocate(self) -> None:
         count, device = self.num_envs, self.device
-        self.episode: torch.Tensor = torch.zeros(count, dtype=torch.long, device=device)
         self._ended: torch.Tensor = torch.ones(count, dtype=torch.bool, device=device)
         self._stale: torch.Tensor = torch.zeros(count, dtype=torch.bool, device=device)
         self.pose_w: torch.Tensor = torch.zeros(count, 3, device=device)
@@ -156,37 +147,31 @@ class NavigationEnvironment:
         longest_s = max(self.config.randomisation.latency_s[1], LONGEST_LATENCY_S if self.disturbance else 0.0)
         self._delay = DelayLine(count, longest_s=longest_s, device=device)
         self._last_terms: torch.Tensor = torch.zeros(count, 3, device=device)  # cost to go, distance, heading error
-        self._take_rows()
-
-    def _take_rows(self) -> None:
-        row = self.episode.clamp(min=0)
-        table = self._table
-        self.scene_index, self._goal_index = table["scene_index"][row], table["goal_index"][row]
-        self._goal_w, self._planned = table["goal_w"][row], table["planned"][row]
-        self._rest_xy_w = table["rest_xy_w_m"][row]
-        self._route_w, self._route_spacing_m = table["route_w_m"][row], table["spacing_m"][row]
-        self._time_limit_s = table["time_limit_s"][row]
 
     # -- which episodes run ---------------------------------------------------------------------------------------
 
     def assign(self, queue: torch.Tensor) -> None:
-        """Give every environment its own list of episodes instead of random ones.
-
-        Args:
-            queue: (B, K) int64 indices into the episode set, padded with -1; an environment whose list is done idles.
-                Or (N,): one list for all, of which every environment takes the next as soon as it is free.
-        """
-        self._queue = queue.to(self.device)
-        self._next = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
+        """Give every environment its own list of episodes instead of random ones, see ``Assignment.assign``."""
+        self._assignment.assign(queue)
 
     def weigh_episodes(self, weights: torch.Tensor) -> None:
         """Set the relative chance (N,) of every episode when they are drawn at random (curriculum)."""
-        self._weights = weights.to(self.device)
+        self._assignment.weigh(weights)
+
+    @property
+    def episode(self) -> torch.Tensor:
+        """(B,) int64 number of the running episode, -1 where none is left."""
+        return self._assignment.episode
+
+    @property
+    def scene_index(self) -> torch.Tensor:
+        """(B,) int64 scene of the running episode."""
+        return self._now["scene_index"]
 
     @property
     def idle(self) -> torch.Tensor:
         """(B,) bool: no episode left for this environment."""
-        return self.episode == IDLE
+        return self._assignment.idle
 
     def disturb(self, values: np.ndarray, numbers: np.ndarray) -> None:
         """Set what is wrong (N, F) in every episode that begins from now on, see ``Disturbance.load``.
@@ -226,7 +211,7 @@ class NavigationEnvironment:
         self._delay.send(executed)
         facts = self._advance(running, broken=speechless)
         self.previous_command = executed
-        verdict = self._tracker.update(facts, running, self._time_limit_s)
+        verdict = self._tracker.update(facts, running, self._now["time_limit_s"])
         step_reward = self._reward(facts, verdict["succeeded"], executed - last_command) * running
         self._ended = verdict["ended"]
         return Step(
@@ -241,17 +226,17 @@ class NavigationEnvironment:
     def observe(self) -> Observation:
         """Return what the policy sees now; everything privileged stays out."""
         seen_w = self.pose_w + self._drift  # odometry, not the truth
-        along = project_on_route(self._route_w, self._route_spacing_m, seen_w[:, :2], self._along_m)
+        along = project_on_route(self._now["route_w_m"], self._now["spacing_m"], seen_w[:, :2], self._along_m)
         self._along_m = along
-        planned = planned_route(self._route_w, self._route_spacing_m, along)
-        route_w = torch.where(self._planned[:, None, None], planned, straight_route(self._goal_w, seen_w))
+        planned = planned_route(self._now["route_w_m"], self._now["spacing_m"], along)
+        route_w = torch.where(self._now["planned"][:, None, None], planned, straight_route(self._now["goal_w"], seen_w))
         depth_m, self._semantic = self.render() if self.sees else self.camera.nothing()
         return Observation(
             depth_m=depth_m,
             velocity_b=self._velocity_b,
             previous_command=self.previous_command,
             route_xy_b_m=to_body(route_w, seen_w),
-            goal_b=goal_in_body(self._goal_w, seen_w),
+            goal_b=goal_in_body(self._now["goal_w"], seen_w),
             embodiment=self.body.descriptor,
         )
 
@@ -270,15 +255,15 @@ class NavigationEnvironment:
     def privileged(self) -> dict[str, torch.Tensor]:
         """Return what only the teacher and a privileged critic may see."""
         position = self.pose_w[:, :2]
-        target = self._cost.descend(self._goal_index, position, length_m=LOOK_AHEAD_M, step_m=0.1)
+        target = self._cost.descend(self._now["goal_index"], position, length_m=LOOK_AHEAD_M, step_m=0.1)
         clearance_m = self.body.clearance_m(self._distance, self.scene_index, self.pose_w)
         away_w = torch.zeros_like(position)
         if isinstance(self.embodiment.drive, GaitDrive):  # nobody else can step aside
             away_w = self.body.away_xy_w(self._distance, self.scene_index, self.pose_w, clearance_m)
         return {
             "pose_w": self.pose_w,
-            "goal_w": self._goal_w,
-            "rest_xy_w": self._rest_xy_w,
+            "goal_w": self._now["goal_w"],
+            "rest_xy_w": self._now["rest_xy_w_m"],
             "descent_xy_b_m": to_body(target, self.pose_w),
             "clearance_m": clearance_m,
             "away_xy_b": to_body(position + away_w, self.pose_w),
@@ -290,12 +275,15 @@ class NavigationEnvironment:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
+    @property
+    def _now(self) -> dict[str, torch.Tensor]:
+        return self._assignment.now
+
     def _begin(self, mask: torch.Tensor) -> None:
         if not bool(mask.any()):
             return
-        self.episode = torch.where(mask, self._next_episodes(mask), self.episode)
-        self._take_rows()
-        start_w = self._table["start_w"][self.episode.clamp(min=0)]
+        self._assignment.begin(mask)
+        start_w = self._now["start_w"]
         self.physics.reset(mask, start_w[:, :2], start_w[:, 2])
         self._drive.reset(mask)
         self.body.redraw(mask)
@@ -327,7 +315,7 @@ class NavigationEnvironment:
             mask,
             speed_mps=now.factor("person"),
             phase=now.phase,
-            route_w_m=self._route_w,
+            route_w_m=self._now["route_w_m"],
             room=lambda points_w: self._distance.sample_lowest(self.scene_index, points_w),
         )
 
@@ -345,20 +333,6 @@ class NavigationEnvironment:
             generator=self._generator,
         )
         self._stale = torch.zeros_like(self._stale)
-
-    def _next_episodes(self, mask: torch.Tensor) -> torch.Tensor:
-        if self._queue is None:
-            return torch.multinomial(self._weights, self.num_envs, replacement=True, generator=self._generator)
-        length = self._queue.shape[-1]
-        if self._queue.ndim == 1:
-            place = self._next + mask.long().cumsum(0) - 1
-            chosen = self._queue[place.clamp(0, length - 1)]
-            self._next = self._next + mask.sum()
-        else:
-            place = self._next
-            chosen = self._queue.gather(1, place.clamp(max=length - 1)[:, None])[:, 0]
-            self._next = self._next + mask.long()
-        return torch.where(place < length, chosen, IDLE)
 
     def _advance(self, running: torch.Tensor, *, broken: torch.Tensor) -> StepFacts:
         """Run the drive steps; return what happened."""
@@ -378,13 +352,13 @@ class NavigationEnvironment:
         velocity_b, pose_w = torch.nan_to_num(torch.stack(velocities_b)).mean(dim=0), passed_w[-1]
         self._velocity_b, self.pose_w = velocity_b, pose_w
         self._wander(start_xy)
-        offset = self._goal_w[:, :2] - pose_w[:, :2]
+        offset = self._now["goal_w"][:, :2] - pose_w[:, :2]
         return StepFacts(
             position_w=pose_w[:, :2],
             velocity_b=velocity_b,
             velocity_w=(pose_w[:, :2] - start_xy) / CONTROL_DT_S,
             distance_m=offset.norm(dim=1),
-            heading_error_rad=wrap_angle(self._goal_w[:, 2] - pose_w[:, 2]),
+            heading_error_rad=wrap_angle(self._now["goal_w"][:, 2] - pose_w[:, 2]),
             geodesic_m=self._at_goal_field(self._geodesic, pose_w[:, :2]),
             clearance_m=clearance,
             collision=(clearance < 0.0) & running,
@@ -406,7 +380,7 @@ class NavigationEnvironment:
         self._drift = self._drift + travelled * noise * scale
 
     def _at_goal_field(self, bank: FieldBank, xy_w_m: torch.Tensor) -> torch.Tensor:
-        return bank.sample(self._goal_index, torch.zeros_like(self._goal_index), xy_w_m)
+        return bank.sample(self._now["goal_index"], torch.zeros_like(self._now["goal_index"]), xy_w_m)
 
     def _reward(self, facts: StepFacts, succeeded: torch.Tensor, command_change: torch.Tensor) -> torch.Tensor:
         cost = self._at_goal_field(self._cost, facts.position_w)
