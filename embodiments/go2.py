@@ -37,7 +37,8 @@ EMBODIMENT = Embodiment(
         mirror_joints=(3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8),
         mirror_signs=(-1.0, 1.0, 1.0) * 4,
         cycle_s=0.5,
-        # Half a stance of 0.275 s over a leg of 0.3 m. Only sideways: that is what the policy alone learns late.
+        # Half a stance of 0.275 s over a leg of 0.3 m.
+        stride_rad_per_mps=(0.0, -0.46, 0.0) * 4,
         sidestep_rad_per_mps=(0.46, 0.0, 0.0) * 4,
         weights="go2.safetensors",
         source="torque limits: go2.urdf <limit effort>; pose: close to unitree_rl_gym; gains: twice its "
