@@ -27,6 +27,8 @@ ROLLOUT_STEPS = 96
 again after 3 to 5 million steps (docs/log.md, 2026-11-25)."""
 CHUNK_ITERATIONS = 5
 """Iterations between checkpoints; a killed run loses at most this."""
+ENTROPY = (0.003, 0.0003)
+"""Weight of the entropy bonus without and with the largest pushes: who still explores sways and cannot stand."""
 JUDGE_MINUTES = 60.0
 """Simulated minutes of random commands and pushes after training."""
 
@@ -107,6 +109,7 @@ def train_one(config: Config, name: str, directory: Path) -> None:
     per_iteration = config.num_envs * ROLLOUT_STEPS
     while progress["steps"] < config.steps and progress["seconds"] < 60.0 * config.max_minutes:
         start = time.monotonic()
+        runner.alg.entropy_coef = ENTROPY[0] + (ENTROPY[1] - ENTROPY[0]) * env.curriculum.push_share
         with (directory / "rsl_rl.log").open("a") as log, contextlib.redirect_stdout(log):
             runner.learn(CHUNK_ITERATIONS)
         runner.current_learning_iteration += 1
@@ -156,7 +159,7 @@ def _make_runner(env: "GaitEnvironment", config: Config, directory: Path) -> "On
             "class_name": "PPO",
             "num_learning_epochs": 3,
             "num_mini_batches": 4,
-            "entropy_coef": 0.003,
+            "entropy_coef": ENTROPY[0],
             "learning_rate": 1e-3,
             "gamma": 0.99,
             "lam": 0.95,

@@ -42,7 +42,8 @@ class GaitTask:
     push_mps: float = 0.7
     """Largest change of speed by a push, once the curriculum is at its end: more than ``evaluate_gait`` asks for."""
     push_every_s: float = 6.0
-    fall_penalty: float = 2.0
+    fall_penalty: tuple[float, float] = (2.0, 8.0)
+    """Without and with the largest pushes: dear falls teach a beginner to stand, cheap ones a walker to accept them."""
 
 
 class GaitEnvironment(VecEnv):
@@ -109,7 +110,8 @@ class GaitEnvironment(VecEnv):
                 dt_s=1.0 / DRIVE_HZ,
             )
         )
-        reward = reward - self.task.fall_penalty * fallen
+        low, high = self.task.fall_penalty
+        reward = reward - (low + (high - low) * self.curriculum.push_share) * fallen
         timed_out = (self.episode_length_buf >= self.max_episode_length) & ~fallen
         done = fallen | timed_out
         self.last_log = self._log(done, fallen)

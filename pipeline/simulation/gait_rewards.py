@@ -32,6 +32,7 @@ WEIGHTS = {
     "lateral_pose": -0.8,
     "stand_pose": -2.0,
     "stand_motion": -0.01,
+    "stand_sway": -8.0,
     "crossing": -8.0,
 }
 
@@ -111,6 +112,7 @@ class GaitRewards:
             "vertical": physics.linear_velocity_b[:, 2] ** 2,
             "tilt_rate": (physics.angular_velocity_b[:, :2] ** 2).sum(-1),
             "tilt": (physics.projected_gravity_b[:, :2] ** 2).sum(-1),
+            "stand_sway": (physics.velocity_b**2).sum(-1) * ~step.moving,
             "height": (physics.position_w[:, 2] - self._drive.base_height_m) ** 2,
         }
 
