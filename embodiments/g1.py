@@ -42,7 +42,7 @@ EMBODIMENT = Embodiment(
         mirror_signs=(1.0, -1.0, -1.0, 1.0, 1.0, -1.0) * 2,
         cycle_s=0.7,
         reverse_mps=0.3,
-        stop_cycles=0.5,
+        stop_cycles=0.15,
         # Half a stance of 0.385 s over a leg of 0.7 m; the ankles keep the soles level.
         stride_rad_per_mps=(-0.275, 0.0, 0.0, 0.0, 0.275, 0.0) * 2,
         sidestep_rad_per_mps=(0.0, 0.275, 0.0, 0.0, 0.0, -0.275) * 2,

@@ -42,7 +42,7 @@ class GaitTask:
     push_mps: float = 0.7
     """Largest change of speed by a push, once the curriculum is at its end: more than ``evaluate_gait`` asks for."""
     push_every_s: float = 6.0
-    fall_penalty: tuple[float, float] = (2.0, 8.0)
+    fall_penalty: tuple[float, float] = (2.0, 15.0)
     """Without and with the largest pushes: dear falls teach a beginner to stand, cheap ones a walker to accept them."""
 
 
@@ -227,7 +227,8 @@ class GaitEnvironment(VecEnv):
             self.dynamics.redraw(self._everyone)
         if self._steps % 25 == 0 and task.push_mps > 0.0:
             pushed = self._rand() < 25.0 / (DRIVE_HZ * task.push_every_s)
-            self.dynamics.push(pushed, task.push_mps * self.curriculum.push_share * self._rand())
+            # Evenly over the disc of pushes: half of them have at least 0.7 of the largest speed.
+            self.dynamics.push(pushed, task.push_mps * self.curriculum.push_share * self._rand().sqrt())
 
     def _rand(self, *columns: int) -> torch.Tensor:
         return torch.rand(self.num_envs, *columns, generator=self._generator, device=self.device)
