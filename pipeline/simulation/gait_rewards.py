@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from embodiments.embodiment import GaitDrive
+from pipeline.simulation.gait_policy import is_moving
 from pipeline.simulation.gait_reference import STANCE_SHARE, swing_progress
 from pipeline.simulation.physics import RobotPhysics
 
@@ -32,7 +33,7 @@ WEIGHTS = {
     "lateral_pose": -0.8,
     "stand_pose": -2.0,
     "stand_motion": -0.01,
-    "stand_sway": -8.0,
+    "stand_sway": -15.0,
     "crossing": -8.0,
 }
 
@@ -112,7 +113,8 @@ class GaitRewards:
             "vertical": physics.linear_velocity_b[:, 2] ** 2,
             "tilt_rate": (physics.angular_velocity_b[:, :2] ** 2).sum(-1),
             "tilt": (physics.projected_gravity_b[:, :2] ** 2).sum(-1),
-            "stand_sway": (physics.velocity_b**2).sum(-1) * ~step.moving,
+            # Also while it still steps: the command says stand.
+            "stand_sway": (physics.velocity_b**2).sum(-1) * ~is_moving(step.command),
             "height": (physics.position_w[:, 2] - self._drive.base_height_m) ** 2,
         }
 
