@@ -159,7 +159,6 @@ def _make_runner(env: "GaitEnvironment", config: Config, directory: Path) -> "On
             "class_name": "PPO",
             "num_learning_epochs": 3,
             "num_mini_batches": 4,
-            "entropy_coef": ENTROPY[0],
             "learning_rate": 1e-3,
             "gamma": 0.99,
             "lam": 0.95,

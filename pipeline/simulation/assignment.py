@@ -20,7 +20,7 @@ class Assignment:
 
     def __init__(self, episodes: EpisodeSet, *, num_envs: int, generator: torch.Generator, device: str) -> None:
         """Begin with nobody assigned; until ``assign`` is called, episodes are drawn at random."""
-        self._generator, self._num_envs = generator, num_envs
+        self._generator = generator
         self._table = {name: torch.as_tensor(getattr(episodes, name), device=device) for name in _COLUMNS}
         steps = self._table["route_w_m"].diff(dim=1).norm(dim=-1)  # (N, P - 1)
         self._table["spacing_m"] = steps.mean(dim=1)
@@ -28,8 +28,7 @@ class Assignment:
         self._queue: torch.Tensor | None = None
         self._next = torch.zeros(num_envs, dtype=torch.long, device=device)
         self.episode = torch.zeros(num_envs, dtype=torch.long, device=device)
-        self.now: dict[str, torch.Tensor] = {}
-        self._take_rows()
+        self.now = self._rows()
 
     @property
     def idle(self) -> torch.Tensor:
@@ -53,15 +52,15 @@ class Assignment:
     def begin(self, mask: torch.Tensor) -> None:
         """Let the masked environments (B,) take their next episode."""
         self.episode = torch.where(mask, self._draw(mask), self.episode)
-        self._take_rows()
+        self.now = self._rows()
 
-    def _take_rows(self) -> None:
+    def _rows(self) -> dict[str, torch.Tensor]:
         row = self.episode.clamp(min=0)
-        self.now = {name: column[row] for name, column in self._table.items()}
+        return {name: column[row] for name, column in self._table.items()}
 
     def _draw(self, mask: torch.Tensor) -> torch.Tensor:
         if self._queue is None:
-            return torch.multinomial(self._weights, self._num_envs, replacement=True, generator=self._generator)
+            return torch.multinomial(self._weights, len(mask), replacement=True, generator=self._generator)
         length = self._queue.shape[-1]
         if self._queue.ndim == 1:
             place = self._next + mask.long().cumsum(0) - 1
