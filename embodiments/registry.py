@@ -1,12 +1,15 @@
 """The robots that exist: one file per robot in this folder, discovered, never listed."""
 
 import difflib
+import hashlib
 import importlib
 import pkgutil
 from pathlib import Path
 
-from embodiments.embodiment import Embodiment
+from embodiments.embodiment import Embodiment, GaitDrive
 
+GAITS_FOLDER = Path(__file__).parent / "gaits"
+"""Where ``GaitDrive.weights`` lie."""
 _NOT_ROBOTS = {"embodiment", "limits", "registry", "spaces"}
 
 
@@ -28,3 +31,16 @@ def get(name: str) -> Embodiment:
         raise ValueError(f"no robot '{name}'{hint} Known robots: {', '.join(names())}.")
     robot: Embodiment = importlib.import_module(f"embodiments.{name}").EMBODIMENT
     return robot
+
+
+def digest(name: str) -> str:
+    """Return the SHA-256 of a robot as it moves here: its definition and, if it walks, its gait's weights.
+
+    Raises:
+        ValueError: If there is no such robot.
+    """
+    robot = get(name)
+    content = hashlib.sha256(repr(robot).encode())
+    if isinstance(robot.drive, GaitDrive) and (GAITS_FOLDER / robot.drive.weights).is_file():
+        content.update((GAITS_FOLDER / robot.drive.weights).read_bytes())
+    return content.hexdigest()

@@ -101,12 +101,10 @@ def main(config: Config) -> None:
 
 def weights_of(config: Config, name: str) -> Path:
     """Return the weights that are measured for a robot."""
-    from pipeline.simulation.gait_policy import GAITS_FOLDER
-
     drive = registry.get(name).drive
     if not isinstance(drive, GaitDrive):
         raise ValueError(f"robot '{name}' has no gait to measure: its drive is not a gait")
-    path = config.weights or GAITS_FOLDER / drive.weights
+    path = config.weights or registry.GAITS_FOLDER / drive.weights
     if not path.is_file():
         raise FileNotFoundError(f"no gait weights '{path}': python -m pipeline train_gait --embodiments {name}")
     return path

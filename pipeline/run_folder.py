@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from embodiments import registry
 from pipeline import lock, manifest, provenance
 from pipeline.manifest import ManifestError
 from pipeline.stages import Entry, stage
@@ -204,6 +205,7 @@ def _prepare(entry: Entry, config: Any, root: Path | None, target: Path, *, pres
     folders = input_folders(entry, root, config) if root is not None else {}
     inputs = {where: manifest.read(folder, stage=where.partition("/")[0]).digest() for where, folder in folders.items()}
     inputs |= {f"file:{path}": manifest.hash_file(path) for path in _files_in(config)}
+    inputs |= {f"robot:{name}": registry.digest(name) for name in _robots_in(config)}
     settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
     key = manifest.hash_of({"stage": entry.name, "config": settings, "inputs": inputs})
     if _up_to_date(target, entry.name, robot, key):
@@ -336,6 +338,12 @@ def _files_in(config: Any) -> list[Path]:
     ]
     paths = [Path(value) for value in values if isinstance(value, str | Path) and 0 < len(str(value)) < 1000]
     return [path for path in paths if path.is_file()]
+
+
+def _robots_in(config: Any) -> Sequence[str]:
+    """Return the robots that a configuration names: their definitions and gaits count as inputs."""
+    alone = getattr(config, "embodiment", "")
+    return (alone,) if alone else tuple(getattr(config, "embodiments", ()))
 
 
 def _swap(new: Path, target: Path) -> None:

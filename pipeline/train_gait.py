@@ -123,9 +123,7 @@ def train_one(config: Config, name: str, directory: Path) -> None:
     _export(runner, embodiment, config, progress, directory / f"{name}.safetensors", measured=measured)
     print(f"{name}: {json.dumps({key: value for key, value in measured.items() if key != 'by_command'})}", flush=True)
     if config.ship:
-        from pipeline.simulation.gait_policy import GAITS_FOLDER
-
-        _export(runner, embodiment, config, progress, GAITS_FOLDER / f"{name}.safetensors", measured=measured)
+        _export(runner, embodiment, config, progress, registry.GAITS_FOLDER / f"{name}.safetensors", measured=measured)
     _film(name, directory)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from embodiments.embodiment import GaitDrive
-from embodiments.registry import get, names
+from embodiments.registry import GAITS_FOLDER, get, names
 from pipeline.simulation import gait_policy, robot_model
 from tests.separate_process import call
 
@@ -190,7 +190,7 @@ def walk(name: str) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", ROBOTS)
 def test_shipped_gait_does_what_it_is_told(name):
     drive = get(name).drive
-    if not (gait_policy.GAITS_FOLDER / drive.weights).is_file():
+    if not (GAITS_FOLDER / drive.weights).is_file():
         pytest.skip(f"no weights for {name} in embodiments/gaits: run 'python -m pipeline train_gait'")
     result = call(walk, name)
     assert not result["fell"].any()

@@ -161,7 +161,7 @@ def test_a_whole_run_is_shown_whole(tmp_path: Path, whole_run: dict[str, Path]) 
         policy=whole_run["export_policy"] / "generalist.onnx", robots=(), scene="office", route="planned", seed=0
     )
     for robot in ("tiago", "go2"):
-        film(tmp_path, robot, key=order.key())
+        film(tmp_path, robot, key=order.key(robot))
     page = write(tmp_path, whole_run)
     check_self_contained(page)
     assert 'name="viewport"' in page and "@media print" in page

@@ -1,5 +1,6 @@
 """Run folders are all or nothing: what a kill, a second start, a changed input or a flipped bit may not do."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from embodiments import registry
 from pipeline import lock, manifest, run_folder, stages
 from pipeline.run_folder import StageRun
 
@@ -103,6 +105,18 @@ def test_a_file_named_in_the_configuration_is_an_input(root: Path, tmp_path: Pat
     assert not run_folder.execute("make", Config(policy=str(policy)), root)
     policy.write_bytes(b"two")
     assert run_folder.execute("make", Config(policy=str(policy)), root)
+
+
+def test_a_robot_and_its_gait_are_inputs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "GAITS_FOLDER", tmp_path)
+    (tmp_path / "go2.safetensors").write_bytes(b"one")
+    assert run_folder.execute("make", Config(), root)
+    assert not run_folder.execute("make", Config(), root)
+    (tmp_path / "go2.safetensors").write_bytes(b"two")
+    assert run_folder.execute("make", Config(), root)
+    go2 = registry.get("go2")
+    monkeypatch.setattr(registry, "get", lambda name: dataclasses.replace(go2, outline=go2.outline[:1]))
+    assert run_folder.execute("make", Config(), root)
 
 
 def test_missing_input_names_the_mend(root: Path) -> None:

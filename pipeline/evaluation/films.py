@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from embodiments import registry
 from pipeline import manifest, processes
 
 CAMERAS = ("simulator", "rays")
@@ -25,10 +26,10 @@ class Order:
     route: str
     seed: int
 
-    def key(self) -> str:
-        """Return the hash of what a film depends on."""
-        settings = {"policy": manifest.hash_file(self.policy), "scene": self.scene, "route": self.route}
-        return manifest.hash_of(settings | {"seed": self.seed})
+    def key(self, robot: str) -> str:
+        """Return the hash of what the film of a robot depends on."""
+        settings = {"policy": manifest.hash_file(self.policy), "robot": registry.digest(robot), "scene": self.scene}
+        return manifest.hash_of(settings | {"route": self.route, "seed": self.seed})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +52,15 @@ def make(order: Order, folder: Path, *, made_before: Sequence[Path]) -> list[str
         made_before: Other folders that may hold the same films.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    key = order.key()
-    for robot in order.robots:
+    keys = {robot: order.key(robot) for robot in order.robots}
+    for robot, key in keys.items():
         found = next((place for place in (folder, *made_before) if _facts(place, robot).get("key") == key), None)
         if found not in (None, folder):
             for suffix in _SUFFIXES:
                 shutil.copyfile(found / f"{robot}{suffix}", folder / f"{robot}{suffix}")
-    missing = [robot for robot in order.robots if _facts(folder, robot).get("key") != key]
+    missing = [robot for robot, key in keys.items() if _facts(folder, robot).get("key") != key]
     for camera in CAMERAS:
-        commands = {robot: _command(order, robot, folder, camera=camera, key=key) for robot in missing}
+        commands = {robot: _command(order, robot, folder, camera=camera, key=keys[robot]) for robot in missing}
         status = processes.run_side_by_side(commands, workers=processes.cores()) if commands else {}
         missing = [robot for robot, code in status.items() if code]
     return missing

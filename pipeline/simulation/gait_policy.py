@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from embodiments.embodiment import GaitDrive
+from embodiments.registry import GAITS_FOLDER
 from embodiments.spaces import DRIVE_HZ, STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
 from pipeline.simulation.gait_reference import SteppingReference
 from pipeline.simulation.physics import RobotPhysics
@@ -22,7 +23,6 @@ from pipeline.simulation.physics import RobotPhysics
 HIDDEN = (128, 128, 64)
 ACTION_LIMIT = 6.0
 """Actions are clipped here; times ``action_scale_rad`` this is the largest offset from the standing pose."""
-GAITS_FOLDER = Path(__file__).parents[2] / "embodiments" / "gaits"
 
 # Name, size (0 = one per joint) and scale of every part of the observation, in order.
 _PARTS: tuple[tuple[str, int, tuple[float, ...]], ...] = (
