@@ -187,8 +187,8 @@ def _measure_part(config: Config, part: Part) -> None:
 
 def _digest(config: Config, part: Part) -> str:
     """Return what a part's figures depend on."""
-    settings = (config.num_envs, config.rounds, config.seed, part.minutes, dataclasses.asdict(PHYSICS[part.physics]))
-    return hashlib.sha256(part.weights.read_bytes() + repr(settings).encode()).hexdigest()
+    trial = (config.num_envs, config.rounds, config.seed, part.minutes, PHYSICS[part.physics])
+    return hashlib.sha256(part.weights.read_bytes() + repr((trial, registry.get(part.robot))).encode()).hexdigest()
 
 
 def _read_part(config: Config, part: Part) -> dict[str, Any] | None:

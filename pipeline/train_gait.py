@@ -45,7 +45,7 @@ class Config:
     """Best throughput per core measured with Genesis on CPU."""
     max_minutes: float = 100.0
     """Stop training here even if ``steps`` are not done."""
-    push_mps: float = 0.7
+    push_mps: float = 0.9
     """Largest push; the curriculum grows to it from 0, because a beginner learns to stand under pushes, not to walk."""
     device: str = "cpu"
     seed: int = 0
@@ -201,14 +201,15 @@ def _report(name: str, env: "GaitEnvironment", progress: dict[str, float], confi
 
 
 def _measure(env: "GaitEnvironment", runner: "OnPolicyRunner") -> dict[str, Any]:
-    """Judge the gait on the robots that it was trained on; ``evaluate_gait`` does it longer and on other physics."""
+    """Judge the gait; ``evaluate_gait`` does it longer and on other physics."""
     import torch
 
     from pipeline.evaluate_gait import judge
+    from pipeline.simulation.gait_dynamics import GaitRandomisation
     from pipeline.simulation.gait_trials import GaitTrials
 
     actor = _actor(runner, env.embodiment)
-    trials = GaitTrials(env.embodiment, env.physics, actor, block=env.task.randomisation, seed=0)
+    trials = GaitTrials(env.embodiment, env.physics, actor, block=GaitRandomisation(), seed=0)
     with torch.inference_mode():  # rsl_rl left such tensors in the physics; nothing else may write to them
         return judge(trials, rounds=1, minutes=JUDGE_MINUTES)
 

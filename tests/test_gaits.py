@@ -53,6 +53,30 @@ def test_observation_holds_what_the_layout_says(drive):
     assert observation[0, parts["joint_velocity"]].tolist() == pytest.approx([0.1] * joints)
 
 
+def test_the_actor_sees_the_past_newest_first(drive):
+    joints, instant = len(drive.joints), gait_policy.observation_size(len(drive.joints))
+    controller = gait_policy.GaitController(drive, num_envs=2, device="cpu")
+    vx = gait_policy.layout(joints)["command"].start
+    seen = []
+    for step in range(4):
+        command = torch.tensor([[0.1 * (step + 1), 0.0, 0.0]]).expand(2, 3)
+        for _ in range(2):  # asking twice changes nothing
+            observation = controller.observe(still_physics(2, joints), command)
+        assert torch.equal(observation[:, :instant], controller.measure(still_physics(2, joints), command))
+        seen.append(observation.unflatten(-1, (gait_policy.HISTORY, instant))[:, :, vx] / 2.0)
+        controller.act(torch.zeros(2, joints), command)
+        controller.reset(torch.tensor([False, step == 1]))
+    assert seen[0][0].tolist() == pytest.approx([0.1] * 5)  # nothing is older than the first
+    assert seen[3][0].tolist() == pytest.approx([0.4, 0.3, 0.2, 0.1, 0.1])
+    assert seen[3][1].tolist() == pytest.approx([0.4, 0.3, 0.3, 0.3, 0.3])
+
+
+def test_mirroring_a_past_mirrors_every_instant(drive):
+    mirror, size = gait_policy.Mirror(drive), gait_policy.observation_size(len(drive.joints))
+    instants = torch.randn(3, 2, size, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(mirror.observation(instants.flatten(1)), mirror.observation(instants).flatten(1))
+
+
 def test_cycle_runs_while_moving_and_rests_while_standing(drive):
     controller = gait_policy.GaitController(drive, num_envs=2, device="cpu")
     command = torch.tensor([[0.0, 0.0, 0.5], [0.0, 0.0, 0.04]])  # the reference does not reach out for a turn
@@ -149,7 +173,7 @@ def test_weights_survive_saving(drive, tmp_path):
     network = gait_policy.make_network(len(drive.joints))
     gait_policy.save_gait(network, tmp_path / "a.safetensors", {"steps": 1})
     loaded = gait_policy.load_gait(drive, tmp_path / "a.safetensors")
-    observation = torch.randn(3, gait_policy.observation_size(len(drive.joints)))
+    observation = torch.randn(3, gait_policy.HISTORY * gait_policy.observation_size(len(drive.joints)))
     assert torch.equal(loaded(observation), network(observation))
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 

@@ -77,6 +77,9 @@ def observe_frames() -> dict[str, np.ndarray]:
     )
     mass = physics._robot.get_links_mass()
     result["mass_ratio"], result["mass_kg"] = mass[0, 0] / mass[1, 0], mass[1].sum()
+    result["other_links"] = mass[0, 1:] / mass[1, 1:]
+    physics.variation.randomise(heavier, mass_scale=(1.5, 1.5), body_mass_scale=(0.8, 0.8), generator=generator)
+    result["body_mass_ratio"] = physics._robot.get_links_mass()[0] / mass[1]
     physics.set_position_targets(physics.joint_position + 3.0)
     physics.step(1)
     result["torque"] = physics.joint_torque
@@ -140,6 +143,9 @@ def test_velocity_is_in_the_body_frame(frames):
 def test_randomisation_is_masked(frames):
     np.testing.assert_allclose(frames["factors"][:, :4], [[0.5, 1.5, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
     assert frames["mass_ratio"] == pytest.approx(1.5, rel=1e-5)
+    np.testing.assert_allclose(frames["other_links"], 1.0, rtol=1e-5)
+    np.testing.assert_allclose(frames["body_mass_ratio"][0], 1.2, rtol=1e-5)
+    np.testing.assert_allclose(frames["body_mass_ratio"][1:], 0.8, rtol=1e-5)
 
 
 @pytest.mark.slow

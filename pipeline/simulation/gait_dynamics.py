@@ -10,8 +10,8 @@ from pipeline.simulation.gait_policy import noise_scale
 from pipeline.simulation.physics import RobotPhysics
 from pipeline.simulation.variation import Interval
 
-FACTORS = 7
-"""What a privileged critic is told: friction, mass, motor strength, gains, shift of the centre of mass, latency."""
+FACTORS = 8
+"""What a privileged critic is told: those of ``Variation.randomise``, and the latency."""
 SHIFT_Y_FACTOR = 5
 """Of these the one that changes its sign in a mirror."""
 _LATENCY_SCALE = 50.0
@@ -25,6 +25,8 @@ class GaitRandomisation:
     """Factor on the friction of the feet."""
     mass_scale: Interval = (0.85, 1.2)
     """Factor on mass and inertia of the base link."""
+    body_mass_scale: Interval = (1.0, 1.0)
+    """Further factor on mass and inertia of every link."""
     com_shift_m: float = 0.02
     motor_strength: Interval = (0.9, 1.1)
     """Factor on torque limits and gains."""
@@ -49,7 +51,7 @@ class GaitDynamics:
         joints = len(physics.joint_names)
         self._noise = torch.as_tensor(noise_scale(joints), device=physics.device) * block.noise
         self.factors = torch.zeros(physics.num_envs, FACTORS, device=physics.device)
-        """(B, 7), see ``FACTORS``"""
+        """(B, 8), see ``FACTORS``"""
 
     def redraw(self, mask: torch.Tensor) -> None:
         """Draw new dynamics for the masked robots (B,)."""
@@ -58,6 +60,7 @@ class GaitDynamics:
             mask,
             friction=block.friction,
             mass_scale=block.mass_scale,
+            body_mass_scale=block.body_mass_scale,
             com_shift_m=block.com_shift_m,
             motor_strength=block.motor_strength,
             kp_scale=block.kp_scale,

@@ -20,6 +20,8 @@ from embodiments.spaces import DRIVE_HZ, STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
 from pipeline.simulation.gait_reference import SteppingReference
 from pipeline.simulation.physics import RobotPhysics
 
+HISTORY = 5
+"""Observations that the actor sees, the present one first: over 0.1 s sensor noise averages out, and a push shows."""
 HIDDEN = (128, 128, 64)
 ACTION_LIMIT = 6.0
 """Actions are clipped here; times ``action_scale_rad`` this is the largest offset from the standing pose."""
@@ -55,7 +57,7 @@ def layout(joints: int) -> dict[str, slice]:
 
 
 def observation_size(joints: int) -> int:
-    """Return O."""
+    """Return O, of one instant; the actor sees ``HISTORY`` of them."""
     return layout(joints)["previous_action"].stop
 
 
@@ -82,8 +84,9 @@ class Mirror:
         self._index, self._sign = index, sign
 
     def observation(self, observation: torch.Tensor) -> torch.Tensor:
-        """Mirror (..., O)."""
-        return observation[..., self._index] * self._sign
+        """Mirror (..., H * O), of any number H of instants."""
+        instants = observation.unflatten(-1, (-1, len(self._index)))
+        return (instants[..., self._index] * self._sign).flatten(-2)
 
     def action(self, action: torch.Tensor) -> torch.Tensor:
         """Mirror (..., J): an action, or joint angles relative to the standing pose."""
@@ -91,8 +94,8 @@ class Mirror:
 
 
 def make_network(joints: int) -> nn.Sequential:
-    """Return the actor: (B, O) -> (B, J)."""
-    sizes = (observation_size(joints), *HIDDEN)
+    """Return the actor: (B, HISTORY * O) -> (B, J)."""
+    sizes = (HISTORY * observation_size(joints), *HIDDEN)
     layers: list[nn.Module] = []
     for size, following in itertools.pairwise(sizes):
         layers += [nn.Linear(size, following), nn.ELU()]
@@ -131,7 +134,10 @@ def load_gait(drive: GaitDrive, path: Path | None = None) -> nn.Sequential:
 
 
 class GaitController:
-    """Phase and previous action of every environment, and the way from them to observations and joint targets."""
+    """Phase, past observations and previous action of every environment, and the way from them to joint targets.
+
+    Once per drive step ``observe``, then ``act``.
+    """
 
     def __init__(self, drive: GaitDrive, *, num_envs: int, device: torch.device | str) -> None:
         self.drive = drive
@@ -145,12 +151,16 @@ class GaitController:
         scales = [s for _, size, scale in _PARTS for s in (scale if size else scale * joints)]
         self._scale = torch.tensor(scales, device=device)
         self._reference = SteppingReference(drive, device)
+        self._instants = torch.zeros(num_envs, HISTORY, observation_size(joints), device=device)
+        self._past = self._instants[:, :-1]
+        self._just_reset = torch.ones(num_envs, dtype=torch.bool, device=device)
 
     def reset(self, mask: torch.Tensor, phase: torch.Tensor | float = 0.0) -> None:
         """Forget the masked environments (B,)."""
         self.phase = torch.where(mask, phase, self.phase)
         self.previous_action = torch.where(mask[:, None], 0.0, self.previous_action)
         self._coasting = self._coasting & ~mask
+        self._just_reset = self._just_reset | mask
 
     def is_stepping(self, command: torch.Tensor) -> torch.Tensor:
         """Return (B,) bool: whether the feet move: commanded to (B, 3), or while the robot comes to rest."""
@@ -159,7 +169,19 @@ class GaitController:
     def observe(
         self, physics: RobotPhysics, command: torch.Tensor, *, noise: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the observation (B, O) for a command (B, 3); ``noise`` (B, O) is added before scaling."""
+        """Return what the actor sees (B, HISTORY * O), the present instant first; arguments as for ``measure``.
+
+        Asked again before ``act`` it remembers the last answer only. After a reset the past is as the present.
+        """
+        present = self.measure(physics, command, noise=noise)[:, None]
+        past = torch.where(self._just_reset[:, None, None], present, self._past)
+        self._instants = torch.cat([present, past], dim=1)
+        return self._instants.flatten(1)
+
+    def measure(
+        self, physics: RobotPhysics, command: torch.Tensor, *, noise: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the present observation (B, O) for a command (B, 3); ``noise`` (B, O) is added before scaling."""
         cycle = 2.0 * math.pi * self.phase
         clock = torch.stack([torch.sin(cycle), torch.cos(cycle)], dim=-1) * self.is_stepping(command)[:, None]
         parts = {
@@ -178,6 +200,8 @@ class GaitController:
         """Take an action (B, J), advance the gait cycle by one drive step, and return joint targets (B, J) [rad]."""
         action = action.clamp(-ACTION_LIMIT, ACTION_LIMIT)
         self.previous_action = action
+        self._past = self._instants[:, :-1]
+        self._just_reset = torch.zeros_like(self._just_reset)
         moving, stepping = is_moving(command), self.is_stepping(command)
         offset = self._reference.offset_rad(self.phase, command) * stepping[:, None]
         share = 1.0 / (DRIVE_HZ * self.drive.cycle_s)

@@ -9,7 +9,10 @@ Interval = tuple[float, float]
 
 
 class Variation:
-    """Factors (B, 7) on one robot's dynamics: friction, mass, motor strength, gain, centre of mass x, y, z [m]."""
+    """Factors (B, 8) on one robot's dynamics.
+
+    Friction, base mass, motor strength, gain, centre of mass x, y, z [m], mass of every link.
+    """
 
     def __init__(
         self, robot: Any, *, dofs: Sequence[int], kp: torch.Tensor, kd: torch.Tensor, torque_nm: torch.Tensor
@@ -23,12 +26,12 @@ class Variation:
         """
         self._robot, self._dofs = robot, list(dofs)
         self._kp, self._kd, self._torque_nm = kp, kd, torque_nm
-        base = [robot.base_link.idx_local]
-        self._base_mass = robot.get_links_mass(base).clone()
-        self._base_inertia = robot.get_links_inertia(base).clone()
-        self._base_com = robot.get_links_COM(base).clone()
-        self._factors = torch.ones(len(self._base_mass), 7, device=kp.device)
-        self._factors[:, 4:] = 0.0
+        self._links, self._base = list(range(robot.n_links)), robot.base_link.idx_local
+        self._mass = robot.get_links_mass(self._links).clone()
+        self._inertia = robot.get_links_inertia(self._links).clone()
+        self._base_com = robot.get_links_COM([self._base]).clone()
+        self._factors = torch.ones(len(self._mass), 8, device=kp.device)
+        self._factors[:, 4:7] = 0.0
 
     def randomise(
         self,
@@ -37,6 +40,7 @@ class Variation:
         generator: torch.Generator,
         friction: Interval = (1.0, 1.0),
         mass_scale: Interval = (1.0, 1.0),
+        body_mass_scale: Interval = (1.0, 1.0),
         com_shift_m: float = 0.0,
         motor_strength: Interval = (1.0, 1.0),
         kp_scale: Interval = (1.0, 1.0),
@@ -46,21 +50,22 @@ class Variation:
         Args:
             friction: Interval of the factor on the robot's nominal friction.
             mass_scale: Interval of the factor on the mass and inertia of the base link.
+            body_mass_scale: Interval of a further factor on the mass and inertia of every link, the base included.
             com_shift_m: Largest shift of the base link's centre of mass along each axis.
             motor_strength: Interval of the factor on torque limits and gains.
             kp_scale: Interval of a further factor on the gains.
 
         Returns:
-            (B, 6) the present factors: friction, mass, motor strength, gain, centre of mass shift x and y [m].
+            (B, 7) the present factors: friction, base mass, motor strength, gain, centre of mass shift x and y [m],
+            mass of every link.
         """
-        unit = torch.rand(len(mask), 7, generator=generator, device=mask.device)
-        intervals = (friction, mass_scale, motor_strength, kp_scale)
-        draws = [low + (high - low) * unit[:, i] for i, (low, high) in enumerate(intervals)]
-        shift = com_shift_m * (2.0 * unit[:, 4:7] - 1.0)  # (B, 3)
-        drawn = torch.cat([torch.stack(draws, dim=-1), shift], dim=-1)  # (B, 7)
-        self._factors = torch.where(mask[:, None], drawn, self._factors)
+        unit = torch.rand(len(mask), 8, generator=generator, device=mask.device)
+        shift = (-com_shift_m, com_shift_m)
+        intervals = (friction, mass_scale, motor_strength, kp_scale, shift, shift, shift, body_mass_scale)
+        low, high = unit.new_tensor(intervals).T
+        self._factors = torch.where(mask[:, None], low + (high - low) * unit, self._factors)
         self._apply()
-        return self._factors[:, :6].clone()
+        return self._factors[:, [0, 1, 2, 3, 4, 5, 7]]
 
     def set(self, *, friction: torch.Tensor, mass_scale: torch.Tensor, motor_strength: torch.Tensor) -> None:
         """Set factors (B,) of ``randomise`` instead of drawing them; writing them costs a fifth of a control step."""
@@ -72,13 +77,13 @@ class Variation:
             self._apply()
 
     def _apply(self) -> None:
-        friction, mass, strength, gain = (self._factors[:, i : i + 1] for i in range(4))
-        links = list(range(self._robot.n_links))
-        self._robot.set_friction_ratio(friction.expand(-1, len(links)), links)
-        base = [self._robot.base_link.idx_local]
-        self._robot.set_links_mass(self._base_mass * mass, base)
-        self._robot.set_links_inertia(self._base_inertia * mass[:, :, None, None], base)
-        self._robot.set_links_COM(self._base_com + self._factors[:, None, 4:7], base)
+        friction, base_mass, strength, gain = (self._factors[:, i : i + 1] for i in range(4))
+        self._robot.set_friction_ratio(friction.expand(-1, len(self._links)), self._links)
+        mass = self._factors[:, 7:8].expand(-1, len(self._links)).clone()  # (B, L)
+        mass[:, self._base : self._base + 1] *= base_mass
+        self._robot.set_links_mass(self._mass * mass, self._links)
+        self._robot.set_links_inertia(self._inertia * mass[..., None, None], self._links)
+        self._robot.set_links_COM(self._base_com + self._factors[:, None, 4:7], [self._base])
         kp, kd, torque_nm = self._kp * strength * gain, self._kd * strength * gain, self._torque_nm * strength
         set_gains(self._robot, self._dofs, kp=kp, kd=kd, torque_nm=torque_nm)
 
