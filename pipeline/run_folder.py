@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from embodiments import registry
-from pipeline import lock, manifest, provenance
+from pipeline import lock, manifest, provenance, stage_inputs
 from pipeline.manifest import ManifestError
 from pipeline.stages import Entry, stage
 
@@ -202,17 +201,14 @@ def _prepare(entry: Entry, config: Any, root: Path | None, target: Path, *, pres
     """Hash what the stage will read and return its run; None if what it would make is there already."""
     robot = _robot(entry, config)
     _recover(target)
-    folders = input_folders(entry, root, config) if root is not None else {}
-    inputs = {where: manifest.read(folder, stage=where.partition("/")[0]).digest() for where, folder in folders.items()}
-    inputs |= {f"file:{path}": manifest.hash_file(path) for path in _files_in(config)}
-    inputs |= {f"robot:{name}": registry.digest(name) for name in _robots_in(config)}
+    folders = stage_inputs.folders(entry, root, config) if root is not None else {}
+    inputs = stage_inputs.digests(folders, config)
     settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
     key = manifest.hash_of({"stage": entry.name, "config": settings, "inputs": inputs})
     if _up_to_date(target, entry.name, robot, key):
         return None
     _check_disk(target, entry.disk_gb)
-    for where, folder in folders.items():
-        _verify_input(where, folder)
+    stage_inputs.verify(folders)
     run = StageRun(name=entry.name, robot=robot, target=target, inputs=folders, key=key)
     run.body = {
         "stage": entry.name,
@@ -228,78 +224,9 @@ def _prepare(entry: Entry, config: Any, root: Path | None, target: Path, *, pres
     return run
 
 
-def input_folders(entry: Entry, root: Path, config: Any) -> dict[str, Path]:
-    """Return where a stage's inputs lie, "STAGE" or "STAGE/ROBOT" -> folder with a readable manifest.
-
-    A stage with one folder per robot reads its own robot's folder of other such stages. Any other stage reads those of
-    the robots in its ``Config.embodiments`` where it has this field, else all that are finished.
-
-    Raises:
-        ValueError: If a needed stage has no finished folder.
-    """
-    folders: dict[str, Path] = {}
-    for name in entry.needs:
-        if not stage(name).per_robot:
-            folders[name] = _published(root / name, name, root, None)
-            continue
-        for robot in _robots_to_read(entry, root / name, config):
-            folders[f"{name}/{robot}"] = _published(root / name / robot, name, root, robot)
-    for name in entry.reads_if_there:
-        found = _finished_robots(root / name) if stage(name).per_robot else [""]
-        folders |= {
-            f"{name}/{robot}".rstrip("/"): root / name / robot for robot in found if _is_there(root, name, robot)
-        }
-    return folders
-
-
-def _is_there(root: Path, name: str, robot: str) -> bool:
-    try:
-        manifest.verify(root / name / robot, stage=name)
-    except ManifestError:
-        return False
-    return True
-
-
-def _robots_to_read(entry: Entry, folder: Path, config: Any) -> Sequence[str]:
-    if entry.per_robot:
-        return [str(config.embodiment)]
-    if getattr(config, "embodiments", ()):
-        return tuple(config.embodiments)
-    found = _finished_robots(folder)
-    if not found:
-        raise ValueError(_missing(folder.name, folder.parent, None, f"{folder} has no finished robot"))
-    return found
-
-
-def _finished_robots(folder: Path) -> list[str]:
-    return [path.name for path in sorted(folder.glob("[!.]*")) if (path / manifest.NAME).exists()]
-
-
 def label(name: str, robot: str | None) -> str:
     """Return how a stage of one robot is called in messages."""
     return f"{name} {robot}" if robot else name
-
-
-def _published(folder: Path, name: str, root: Path, robot: str | None) -> Path:
-    try:
-        manifest.read(folder, stage=name)
-    except ManifestError as error:
-        raise ValueError(_missing(name, root, robot, str(error))) from None
-    return folder
-
-
-def _verify_input(where: str, folder: Path) -> None:
-    name, _, robot = where.partition("/")
-    try:
-        manifest.verify(folder, stage=name)
-    except ManifestError as error:
-        root = folder.parents[1] if robot else folder.parent
-        raise ValueError(_missing(name, root, robot or None, str(error))) from None
-
-
-def _missing(name: str, root: Path, robot: str | None, problem: str) -> str:
-    robots = f" --embodiments {robot}" if robot else ""
-    return f"{problem}. Make it with: python -m pipeline {name} --run {root}{robots} (same --preset)."
 
 
 def _up_to_date(target: Path, name: str, robot: str | None, key: str) -> bool:
@@ -329,21 +256,6 @@ def _check_disk(target: Path, needed_gb: float) -> None:
     free_gb = shutil.disk_usage(existing).free / 1e9
     if free_gb < needed_gb:
         raise ValueError(f"{existing} has {free_gb:.1f} GB free, this stage asks for {needed_gb:.1f} GB; make room.")
-
-
-def _files_in(config: Any) -> list[Path]:
-    """Return the existing files that a configuration names: their content counts as an input."""
-    values = [
-        v for value in dataclasses.asdict(config).values() for v in (value if isinstance(value, tuple) else (value,))
-    ]
-    paths = [Path(value) for value in values if isinstance(value, str | Path) and 0 < len(str(value)) < 1000]
-    return [path for path in paths if path.is_file()]
-
-
-def _robots_in(config: Any) -> Sequence[str]:
-    """Return the robots that a configuration names: their definitions and gaits count as inputs."""
-    alone = getattr(config, "embodiment", "")
-    return (alone,) if alone else tuple(getattr(config, "embodiments", ()))
 
 
 def _swap(new: Path, target: Path) -> None:

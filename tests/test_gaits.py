@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import trimesh
 
-from embodiments.embodiment import GaitDrive
+from embodiments.embodiment import Embodiment, GaitDrive
 from embodiments.registry import GAITS_FOLDER, get, names
+from embodiments.spaces import SLABS_M
 from pipeline.simulation import gait_policy, robot_model
 from tests.separate_process import call
 
@@ -186,6 +188,9 @@ def test_missing_and_foreign_weights_are_named(drive, tmp_path):
         gait_policy.load_gait(drive, tmp_path / "foreign.safetensors")
 
 
+SWEPT_EVERY = 7
+"""Drive steps between the instants at which the walking body is laid over its outline: not in step with any gait."""
+SWEPT_OUTSIDE_M = 0.01
 COMMANDS = (
     (0.4, 0.0, 0.0), (-0.2, 0.0, 0.0), (0.0, 0.2, 0.0), (0.0, -0.2, 0.0), (0.0, 0.0, 0.6), (0.0, 0.0, -0.6),
     (0.4, 0.0, 0.4), (0.0, 0.0, 0.15),
@@ -201,22 +206,32 @@ def walk(name: str) -> dict[str, np.ndarray]:
     physics = RobotPhysics(embodiment, num_envs=len(COMMANDS))
     drive = make_drive(embodiment, physics)
     command = torch.tensor(COMMANDS)
-    velocities, fell = [], torch.zeros(len(COMMANDS), dtype=torch.bool)
+    velocities, poses, fell = [], [], torch.zeros(len(COMMANDS), dtype=torch.bool)
     for step in range(450):
         drive.step(command if step < 250 else torch.zeros_like(command))
         velocities.append(physics.velocity_b)
+        poses.append(torch.cat([physics.position_w, physics.quat_wxyz_w, physics.joint_position], dim=-1))
         fell |= physics.fallen()
     stacked = torch.stack(velocities).numpy()
-    return {"walk": stacked[100:250].mean(0), "stand": stacked[400:], "fell": fell.numpy()}
+    return {
+        "walk": stacked[100:250].mean(0),
+        "stand": stacked[400:],
+        "fell": fell.numpy(),
+        "poses": torch.stack(poses[::SWEPT_EVERY]).flatten(0, 1).numpy(),
+    }
+
+
+@pytest.fixture(scope="module", params=ROBOTS)
+def walked(request) -> tuple[str, dict[str, np.ndarray]]:
+    drive = get(request.param).drive
+    if not (GAITS_FOLDER / drive.weights).is_file():
+        pytest.skip(f"no weights for {request.param} in embodiments/gaits: run 'python -m pipeline train_gait'")
+    return request.param, call(walk, request.param)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ROBOTS)
-def test_shipped_gait_does_what_it_is_told(name):
-    drive = get(name).drive
-    if not (GAITS_FOLDER / drive.weights).is_file():
-        pytest.skip(f"no weights for {name} in embodiments/gaits: run 'python -m pipeline train_gait'")
-    result = call(walk, name)
+def test_shipped_gait_does_what_it_is_told(walked):
+    _, result = walked
     assert not result["fell"].any()
     error = result["walk"] - np.asarray(COMMANDS)
     # The cards in embodiments/gaits hold the figures; G1's reverse is its worst (0.38 m/s at 0.2).
@@ -227,3 +242,50 @@ def test_shipped_gait_does_what_it_is_told(name):
     assert (speed < 0.1).mean() > 0.95
     assert (np.abs(result["stand"][..., 2]) < 0.1).mean() > 0.95
     assert math.isfinite(float(speed.max()))
+
+
+def surface_points(embodiment: Embodiment) -> dict[str, np.ndarray]:
+    """Return link -> (P, 3) points, at most 3 cm apart, on its collision geometry, in the link's frame."""
+    points: dict[str, np.ndarray] = {}
+    for link in robot_model.build_urdf(embodiment, all_links_collide=True).findall("link"):
+        hulls = [robot_model._load_geometry(collision).convex_hull for collision in link.findall("collision")]
+        placed = [
+            trimesh.transform_points(hull.subdivide_to_size(0.03).vertices, robot_model.origin_pose(collision))
+            for hull, collision in zip(hulls, link.findall("collision"), strict=True)
+        ]
+        if placed:
+            points[link.get("name", "")] = np.concatenate(placed)
+    return points
+
+
+def outside_m(embodiment: Embodiment, poses: np.ndarray) -> np.ndarray:
+    """Return how far every point of the body reaches beyond its outline's slab, over all poses; negative inside.
+
+    Args:
+        poses: (N, 3 + 4 + J) position of the base and its quaternion (w, x, y, z) in the world, joint angles.
+    """
+    root = robot_model.build_urdf(embodiment, all_links_collide=False)
+    surface, locked = surface_points(embodiment), robot_model.neutral_angles_rad(embodiment)
+    beyond = []
+    for pose in poses:
+        angles = locked | dict(zip(robot_model.driven_joints(embodiment), pose[7:].tolist(), strict=True))
+        links = robot_model.link_poses(root, angles)
+        base = trimesh.transformations.quaternion_matrix(pose[3:7])
+        yaw = math.atan2(base[1, 0], base[0, 0])
+        base = trimesh.transformations.rotation_matrix(-yaw, (0.0, 0.0, 1.0)) @ base
+        base[2, 3] = pose[2]
+        points = np.concatenate([trimesh.transform_points(p, base @ links[link]) for link, p in surface.items()])
+        for (low, high), discs in zip(SLABS_M, embodiment.outline, strict=True):
+            inside = points[(points[:, 2] > low) & (points[:, 2] < high), :2]
+            table = np.asarray([(d.x_m, d.y_m, d.radius_m) for d in discs]).reshape(-1, 3)
+            distance = np.linalg.norm(inside[:, None] - table[:, :2], axis=-1) - table[:, 2]
+            beyond.append(distance.min(axis=1, initial=np.inf))
+    return np.concatenate(beyond)
+
+
+@pytest.mark.slow
+def test_a_walking_body_stays_inside_its_outline(walked):
+    name, result = walked
+    beyond = outside_m(get(name), result["poses"])
+    assert (beyond > 0.0).mean() < 0.002
+    assert beyond.max() < SWEPT_OUTSIDE_M
