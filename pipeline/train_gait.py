@@ -8,6 +8,7 @@ import dataclasses
 import json
 import multiprocessing
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from embodiments import registry
 from embodiments.embodiment import Embodiment, GaitDrive
 from embodiments.spaces import DRIVE_HZ
-from pipeline.processes import run_side_by_side
+from pipeline import processes
 
 if TYPE_CHECKING:
     from rsl_rl.runners import OnPolicyRunner
@@ -35,7 +36,7 @@ JUDGE_MINUTES = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Gait training of one or more robots, one process each."""
+    """Gait training of one or more robots, one process each, one per core at a time."""
 
     embodiments: str = "go2,g1,anymal_c"
     """Comma-separated robot names."""
@@ -75,15 +76,11 @@ def train(config: Config, directory: Path) -> None:
     if len(names) == 1:
         train_one(config, names[0], directory / names[0])
         return
+    # One robot per core at a time; a worker that has built one simulated scene cannot build another.
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=train_one, args=(config, name, directory / name)) for name in names]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    failed = [name for name, worker in zip(names, workers, strict=True) if worker.exitcode != 0]
-    if failed:
-        raise ValueError(f"gait training failed for {', '.join(failed)}; see its output above")
+    with ProcessPoolExecutor(processes.cores(), mp_context=context, max_tasks_per_child=1) as pool:
+        for job in [pool.submit(train_one, config, name, directory / name) for name in names]:
+            job.result()
 
 
 def train_one(config: Config, name: str, directory: Path) -> None:
@@ -130,7 +127,8 @@ def train_one(config: Config, name: str, directory: Path) -> None:
 def _film(name: str, directory: Path) -> None:
     """Film the new gait, in a process of its own: this one's scene has no camera. Without OpenGL there is no film."""
     weights, out = (str((directory / f"{name}{end}").absolute()) for end in (".safetensors", ".mp4"))
-    run_side_by_side({name: ["film_gait", "--embodiment", name, "--weights", weights, "--out", out]}, workers=1)
+    command = ["film_gait", "--embodiment", name, "--weights", weights, "--out", out]
+    processes.run_side_by_side({name: command}, workers=1)
 
 
 def _make_runner(env: "GaitEnvironment", config: Config, directory: Path) -> "OnPolicyRunner":
