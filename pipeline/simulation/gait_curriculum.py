@@ -6,9 +6,9 @@ import torch
 
 from embodiments.spaces import DRIVE_HZ
 
-RISE_S = 50.0
-"""Simulated time per robot from the easiest to the hardest."""
-EASY_FALLS_PER_S, HARD_FALLS_PER_S = 0.02, 0.08
+RISE_S = 100.0
+"""Simulated time per robot from the easiest to the hardest. Pushes that grew in half of it broke a humanoid's gait."""
+EASY_FALLS_PER_S, HARD_FALLS_PER_S = 0.01, 0.03
 """Below the first it gets harder, above the second easier."""
 GOOD_SHARE, BAD_SHARE = 0.6, 0.4
 """It gets harder only while every kind of command (forwards, backwards, sideways, turning) yields more than the first

@@ -40,9 +40,9 @@ class GaitTask:
     """Wider in mass than what ``evaluate_gait`` takes for usual: it also makes whole robots a fifth heavier."""
     randomise_every_steps: int = 1500
     """All environments draw new dynamics at once: writing masses is slow, and they differ among environments anyway."""
-    push_mps: float = 0.9
+    push_mps: float = 0.7
     """Largest change of speed by a push, once the curriculum is at its end: more than ``evaluate_gait`` asks for."""
-    push_every_s: float = 4.0
+    push_every_s: float = 6.0
     fall_penalty: tuple[float, float] = (2.0, 15.0)
     """Without and with the largest pushes: dear falls teach a beginner to stand, cheap ones a walker to accept them."""
 
