@@ -5,6 +5,7 @@ Not a stage of the line: it runs once per robot, and its result is ``embodiments
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import multiprocessing
 import time
@@ -30,8 +31,11 @@ CHUNK_ITERATIONS = 5
 """Iterations between checkpoints; a killed run loses at most this."""
 ENTROPY = (0.003, 0.0003)
 """Weight of the entropy bonus without and with the largest pushes: who still explores sways and cannot stand."""
+START_SPREAD = 0.25
+"""Standard deviation of the actions of a gait that goes on from earlier weights, as it is late in a training."""
 JUDGE_MINUTES = 60.0
 """Simulated minutes of random commands and pushes after training."""
+_SPREAD = "distribution.std_param"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,8 @@ class Config:
     seed: int = 0
     out: str = "runs/gaits"
     """Folder of checkpoints, logs and weights; a run continues from what it finds there."""
+    start_from: Path | None = None
+    """Weights of an earlier gait of this robot to go on from, for example the shipped ones; the critic learns first"""
     ship: bool = False
     """Also write the weights into ``embodiments/gaits/``."""
 
@@ -69,12 +75,14 @@ def train(config: Config, directory: Path) -> None:
     Writes ``directory/NAME/`` with checkpoints, TensorBoard events, ``NAME.safetensors``, its JSON card and a film.
 
     Raises:
-        ValueError: If a robot does not exist or does not walk.
+        ValueError: If a robot does not exist or does not walk, or one gait is to be the start of several.
     """
     names = [name.strip() for name in config.embodiments.split(",") if name.strip()]
     for name in names:
         if not isinstance(registry.get(name).drive, GaitDrive):
             raise ValueError(f"robot '{name}' has no legs to train: its drive is not a gait")
+    if config.start_from is not None and len(names) > 1:
+        raise ValueError("--start-from is one robot's gait; name one robot with --embodiments.")
     if len(names) == 1:
         train_one(config, names[0], directory / names[0])
         return
@@ -103,12 +111,15 @@ def train_one(config: Config, name: str, directory: Path) -> None:
         seed=config.seed,
     )
     runner = _make_runner(env, config, directory)
-    progress = _resume(runner, directory)
+    progress = _resume(runner, directory) or _start(runner, embodiment, config)
     env.curriculum.level = progress["level"]
     per_iteration = config.num_envs * ROLLOUT_STEPS
     while progress["steps"] < config.steps and progress["seconds"] < 60.0 * config.max_minutes:
         start = time.monotonic()
         runner.alg.entropy_coef = ENTROPY[0] + (ENTROPY[1] - ENTROPY[0]) * env.curriculum.push_share
+        # A critic that knows nothing would spoil a gait that walks; where nothing changes the learning rate stays, too.
+        knows_nothing = config.start_from is not None and progress["steps"] == 0
+        runner.alg.actor.requires_grad_(not knows_nothing)
         with (directory / "rsl_rl.log").open("a") as log, contextlib.redirect_stdout(log):
             runner.learn(CHUNK_ITERATIONS)
         runner.current_learning_iteration += 1
@@ -177,11 +188,29 @@ def _make_runner(env: "GaitEnvironment", config: Config, directory: Path) -> "On
     return runner
 
 
+def _start(runner: "OnPolicyRunner", embodiment: Embodiment, config: Config) -> dict[str, float]:
+    """Return no steps and seconds done, and the curriculum's level; take an earlier gait's weights, if one is named."""
+    if config.start_from is None:
+        return {"steps": 0, "seconds": 0.0, "level": 0.0}
+    import torch
+
+    from pipeline.simulation.gait_policy import load_gait
+
+    assert isinstance(embodiment.drive, GaitDrive)
+    weights = load_gait(embodiment.drive, config.start_from).state_dict()
+    state = {f"mlp.{name}": value for name, value in weights.items()}
+    spread = runner.alg.actor.state_dict()[_SPREAD]
+    runner.alg.actor.load_state_dict(state | {_SPREAD: torch.full_like(spread, START_SPREAD)})
+    card = config.start_from.with_suffix(".json")
+    level = json.loads(card.read_text())["curriculum_level"] if card.is_file() else 0.0
+    return {"steps": 0, "seconds": 0.0, "level": level}
+
+
 def _resume(runner: "OnPolicyRunner", directory: Path) -> dict[str, float]:
-    """Load the newest checkpoint if there is one; return steps and seconds done, and the curriculum's level."""
+    """Load the newest checkpoint; return steps and seconds done, and the curriculum's level, or nothing."""
     path = directory / "checkpoint.pt"
     if not path.is_file():
-        return {"steps": 0, "seconds": 0.0, "level": 0.0}
+        return {}
     progress = dict(runner.load(str(path)))
     print(f"resuming {directory.name} at {progress['steps'] / 1e6:.1f} M steps", flush=True)
     return progress
@@ -256,6 +285,9 @@ def _export(
         "training_minutes": round(progress["seconds"] / 60.0, 1),
         "curriculum_level": round(progress["level"], 3),
         "seed": config.seed,
+        "started_from": None
+        if config.start_from is None
+        else hashlib.sha256(config.start_from.read_bytes()).hexdigest(),
         "num_envs": config.num_envs,
         "task": dataclasses.asdict(task),
         "measured": measured,

@@ -1,19 +1,22 @@
 """What gaits are trained and judged under: late targets, a curriculum that goes both ways, figures computed by hand."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from embodiments.embodiment import GaitDrive
-from embodiments.registry import get, names
+from embodiments.registry import GAITS_FOLDER, get, names
 from embodiments.spaces import DRIVE_HZ
-from pipeline import evaluate_gait
+from pipeline import evaluate_gait, train_gait
 from pipeline.evaluation import gait_figures, statistics
 from pipeline.simulation.gait_curriculum import BAD_SHARE, EASIEST_RANGE, GOOD_SHARE, Curriculum
 from pipeline.simulation.gait_dynamics import FACTORS, GaitDynamics, GaitRandomisation
 from pipeline.simulation.gait_trials import command_grid, command_range
+from tests.separate_process import call
 
 ROBOTS = [name for name in names() if isinstance(get(name).drive, GaitDrive)]
 COMMANDS = torch.tensor([[0.6, 0.0, 0.0], [-0.3, 0.0, 0.0], [0.0, 0.2, 0.0], [0.0, 0.0, 0.8]])
@@ -195,3 +198,27 @@ def test_a_small_evaluation_writes_its_file_once(tmp_path, monkeypatch):
     assert (tmp_path / "gait.png").is_file()
     monkeypatch.setattr(evaluate_gait, "ProcessPoolExecutor", lambda *_, **__: pytest.fail("measured again"))
     evaluate_gait.main(config)
+
+
+def go_on(directory: str, steps: int) -> dict[str, np.ndarray]:
+    """Train Go2's shipped gait on, five iterations at a time; return the first layer. In a process of its own."""
+    train_gait.JUDGE_MINUTES = 0.01
+    train_gait._film = lambda name, folder: None  # type: ignore[assignment]
+    start = GAITS_FOLDER / "go2.safetensors"
+    config = train_gait.Config(embodiments="go2", steps=steps, num_envs=4, out=directory, start_from=start)
+    train_gait.train(config, Path(directory))
+    return {"weights": load_file(Path(directory) / "go2" / "go2.safetensors")["0.weight"].numpy()}
+
+
+@pytest.mark.slow  # builds two simulations: 1 min
+def test_a_gait_that_goes_on_changes_only_after_its_critic_has_learned(tmp_path):
+    shipped = load_file(GAITS_FOLDER / "go2.safetensors")["0.weight"].numpy()
+    np.testing.assert_array_equal(call(go_on, str(tmp_path), 1)["weights"], shipped)
+    later = call(go_on, str(tmp_path), 4 * 5 * train_gait.ROLLOUT_STEPS + 1)["weights"]
+    assert 0.0 < np.abs(later - shipped).max() < 0.5
+
+
+def test_one_gait_does_not_start_several(tmp_path):
+    config = train_gait.Config(embodiments="go2,anymal_c", start_from=GAITS_FOLDER / "go2.safetensors")
+    with pytest.raises(ValueError, match="one robot's gait"):
+        train_gait.train(config, tmp_path)
