@@ -29,7 +29,7 @@ ROLLOUT_STEPS = 96
 again after 3 to 5 million steps (docs/log.md, 2026-11-25)."""
 CHUNK_ITERATIONS = 5
 """Iterations between checkpoints; a killed run loses at most this."""
-ENTROPY = (0.003, 0.0003)
+ENTROPY = (0.003, 0.0)
 """Weight of the entropy bonus without and with the largest pushes: who still explores sways and cannot stand."""
 START_SPREAD = 0.25
 """Standard deviation of the actions of a gait that goes on from earlier weights, as it is late in a training."""
@@ -177,7 +177,7 @@ def _make_runner(env: "GaitEnvironment", config: Config, directory: Path) -> "On
             "learning_rate": 1e-3,
             "gamma": 0.99,
             "lam": 0.95,
-            "desired_kl": 0.01,
+            "desired_kl": 0.006,
             "symmetry_cfg": {"data_augmentation_func": augment, "use_data_augmentation": True},
         },
     }
