@@ -72,6 +72,8 @@ EMBODIMENT = Embodiment(
             Disc(x_m=0.0, y_m=-0.10, radius_m=0.31),
             Disc(x_m=-0.40, y_m=0.19, radius_m=0.23),
             Disc(x_m=-0.40, y_m=-0.19, radius_m=0.23),
+            Disc(x_m=-0.55, y_m=0.23, radius_m=0.18),
+            Disc(x_m=-0.55, y_m=-0.23, radius_m=0.18),
         ),
         (
             Disc(x_m=0.30, y_m=0.12, radius_m=0.26),

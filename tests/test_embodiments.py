@@ -35,6 +35,8 @@ OUTSIDE_M = {"wheeled": 0.005, "legged": 0.005, "humanoid": 0.005}
 """How far the body may reach beyond its outline."""
 SLACK_M = {"wheeled": 0.03, "legged": 0.15, "humanoid": 0.25}
 """How far the outline may reach beyond the body's convex hull: legs and arms swing, wheels do not."""
+SWING_M = {"anymal_c": 0.25}
+"""The same where hind feet swing 0.24 m behind where they stand; test_gaits.py lays the walking body over its outline."""
 CAMERA_FRAMES = {
     "tiago": "xtion_depth_optical_frame",
     "stretch3": "camera_depth_optical_frame",
@@ -207,7 +209,9 @@ def test_outline_is_tight(robot, parts, slab):
     table = np.asarray([(d.x_m, d.y_m, d.radius_m) for d in discs])
     outline = (table[:, :2] @ directions.T + table[:, 2:]).max(axis=0)
     worst = int(np.argmax(outline - body))
-    assert outline[worst] - body[worst] <= SLACK_M[robot.family], f"at {math.degrees(angles[worst]):.0f} deg"
+    slack_m = SWING_M.get(robot.name, SLACK_M[robot.family])
+    assert outline[worst] - body[worst] <= slack_m, f"at {math.degrees(angles[worst]):.0f} deg"
+    )
 
 
 def test_stowed_wheeled_robots_are_narrow(robot):
