@@ -36,7 +36,7 @@ OUTSIDE_M = {"wheeled": 0.005, "legged": 0.005, "humanoid": 0.005}
 SLACK_M = {"wheeled": 0.03, "legged": 0.15, "humanoid": 0.25}
 """How far the outline may reach beyond the body's convex hull: legs and arms swing, wheels do not."""
 SWING_M = {"anymal_c": 0.25}
-"""The same where hind feet swing 0.24 m behind where they stand; test_gaits.py lays the walking body over its outline."""
+"""The same where hind feet swing 0.24 m behind where they stand; test_gaits.py lays the walking body over it."""
 CAMERA_FRAMES = {
     "tiago": "xtion_depth_optical_frame",
     "stretch3": "camera_depth_optical_frame",
@@ -211,7 +211,6 @@ def test_outline_is_tight(robot, parts, slab):
     worst = int(np.argmax(outline - body))
     slack_m = SWING_M.get(robot.name, SLACK_M[robot.family])
     assert outline[worst] - body[worst] <= slack_m, f"at {math.degrees(angles[worst]):.0f} deg"
-    )
 
 
 def test_stowed_wheeled_robots_are_narrow(robot):
