@@ -201,7 +201,7 @@ def _prepare(entry: Entry, config: Any, root: Path | None, target: Path, *, pres
     """Hash what the stage will read and return its run; None if what it would make is there already."""
     robot = _robot(entry, config)
     _recover(target)
-    folders = stage_inputs.folders(entry, root, config) if root is not None else {}
+    folders = stage_inputs.published_folders(entry, root, config) if root is not None else {}
     inputs = stage_inputs.digests(folders, config)
     settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
     key = manifest.hash_of({"stage": entry.name, "config": settings, "inputs": inputs})

@@ -11,7 +11,7 @@ from pipeline.manifest import ManifestError
 from pipeline.stages import Entry, stage
 
 
-def folders(entry: Entry, root: Path, config: Any) -> dict[str, Path]:
+def published_folders(entry: Entry, root: Path, config: Any) -> dict[str, Path]:
     """Return where a stage's inputs lie, "STAGE" or "STAGE/ROBOT" -> folder with a readable manifest.
 
     A stage with one folder per robot reads its own robot's folder of other such stages. Any other stage reads those of
