@@ -1,5 +1,6 @@
 """One robot type as data: model, drive, limits, body outline, camera."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -105,6 +106,9 @@ class GaitDrive:
     """Duration of one gait cycle."""
     stop_cycles: float = 0.0
     """How long it steps on the spot after a command to stand, before both feet rest; 0 = the feet stop at once."""
+    steady_rad: float = math.inf
+    """A robot that stands leaning further than this, or about to, steps on the spot until it does not; where it tends
+    to is its lean plus the rate of leaning over that of an inverted pendulum. Only with ``stop_cycles``."""
     swing_rad: tuple[float, ...] = ()
     """What is added to the joint targets of a leg in the middle of its swing; empty = the policy lifts the feet alone.
 

@@ -40,9 +40,10 @@ EMBODIMENT = Embodiment(
         foot_clearance_m=0.07,
         mirror_joints=(6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5),
         mirror_signs=(1.0, -1.0, -1.0, 1.0, 1.0, -1.0) * 2,
-        cycle_s=0.6,
+        cycle_s=0.54,
         reverse_mps=0.3,
-        stop_cycles=0.15,
+        stop_cycles=0.5,
+        steady_rad=0.15,
         # Half a stance of 0.33 s over a leg of 0.7 m; the ankles keep the soles level.
         stride_rad_per_mps=(-0.236, 0.0, 0.0, 0.0, 0.236, 0.0) * 2,
         sidestep_rad_per_mps=(0.0, 0.236, 0.0, 0.0, 0.0, -0.236) * 2,

@@ -112,6 +112,64 @@ def test_the_feet_come_to_rest_together(drive):
     assert controller.phase.tolist() == [0.0]
 
 
+def stands(drive: GaitDrive, *, down: tuple[float, float], turning: tuple[float, float], steps: int) -> bool | float:
+    """Let a robot stand still for two cycles, then lean for some steps; return the cycle's phase, False at rest."""
+    controller = gait_policy.GaitController(drive, num_envs=1, device="cpu")
+    joints, halt = len(drive.joints), torch.zeros(1, 3)
+    steady, leaning = still_physics(1, joints), still_physics(1, joints)
+    leaning.projected_gravity_b = torch.tensor([[*down, -1.0]])
+    leaning.angular_velocity_b = torch.tensor([[*turning, 0.0]])
+    for physics, count in ((steady, round(2 * drive.cycle_s * 50)), (leaning, steps)):
+        for _ in range(count):
+            controller.observe(physics, halt)
+            controller.act(torch.zeros(1, joints), halt)
+    return bool(controller.is_stepping(halt)) and float(controller.phase)
+
+
+@pytest.mark.parametrize(
+    ("down", "turning", "phase"),
+    [
+        ((0.1, 0.1), (0.0, 0.0), False),  # a little
+        ((0.3, 0.0), (0.0, 0.0), 0.0),  # nose down
+        ((-0.3, 0.0), (0.0, 0.0), 0.0),
+        ((0.0, 0.0), (0.0, 1.0), 0.0),  # upright, but pitching
+        ((0.2, 0.0), (0.0, -0.5), False),  # nose down, but coming up
+        ((0.0, 0.3), (0.0, 0.0), 0.5),  # left side down: the left foot goes first
+        ((0.0, -0.3), (0.0, 0.0), 0.0),
+        ((0.0, 0.0), (-1.0, 0.0), 0.5),  # rolling to the left
+    ],
+)
+def test_a_humanoid_that_is_about_to_fall_over_steps(down, turning, phase):
+    steps = gait_policy.HISTORY
+    while (found := stands(get("g1").drive, down=down, turning=turning, steps=steps)) is False and steps < 20:
+        steps += 1
+    assert type(found) is type(phase)
+    assert found == pytest.approx(phase, abs=0.15)
+
+
+def test_a_quadruped_stands_on_a_slope(drive):
+    leans = stands(drive, down=(0.3, 0.0), turning=(0.0, 0.0), steps=20)
+    assert (leans is not False) == math.isfinite(drive.steady_rad)
+
+
+def test_steps_end_when_the_body_is_upright_again():
+    drive = get("g1").drive
+    controller = gait_policy.GaitController(drive, num_envs=1, device="cpu")
+    joints, halt, stepping = len(drive.joints), torch.zeros(1, 3), []
+    for step in range(100):
+        physics = still_physics(1, joints)
+        if step < 40:
+            physics.projected_gravity_b = torch.tensor([[0.3, 0.0, -1.0]])
+        controller.observe(physics, halt)
+        controller.act(torch.zeros(1, joints), halt)
+        stepping.append(bool(controller.is_stepping(halt)))
+    assert all(stepping[1:41])
+    last = 100 - stepping[::-1].index(True)
+    cycle = round(drive.cycle_s * 50)
+    late = gait_policy.HISTORY  # until the mean over the past is upright again
+    assert drive.stop_cycles * cycle <= last - 40 <= (drive.stop_cycles + 0.5) * cycle + late + 1
+
+
 def test_the_stepping_reference_is_symmetric(drive):
     mirror = gait_policy.Mirror(drive)
     phase = torch.linspace(0.0, 0.95, 20)

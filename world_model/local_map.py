@@ -110,8 +110,10 @@ def update(
     total = straight + state.cost_to_go
     # The goal's own cells are what the way ends in.
     source = straight + (100.0 * (straight - CELL_M)).clip(0.0, MOST_M)
+    step = CELL_M * cost
+    twice = 2.0 * step.square()
     for _ in range(SWEEPS):
-        total = torch.maximum(straight, torch.minimum(source, _swept(total, cost)))
+        total = torch.maximum(straight, torch.minimum(source, _swept(total, step, twice)))
     return LocalMap(pose=pose, evidence=evidence, seen=seen, cost_to_go=total - straight)
 
 
@@ -292,7 +294,8 @@ def _route_cost(route_xy_b_m: Tensor, pose: Tensor, seen: Tensor) -> Tensor:
     unknown = 1.0 - planned * (1.0 - _ramp(distance, LANE_M))
     outside, unknown = functional.interpolate(torch.stack([outside, unknown], dim=1), grid).unbind(1)
     # Part of what the body sweeps is enough.
-    unseen = functional.max_pool2d(1.0 - seen[:, None], 3, stride=1, padding=1)[:, 0]
+    straight, diagonal = _neighbours_min(seen, edge=1.0)
+    unseen = 1.0 - torch.minimum(seen, torch.minimum(straight, diagonal))
     return OUTSIDE_COST * outside + UNSEEN_COST * unseen * unknown
 
 
@@ -305,15 +308,20 @@ def _axis_m(like: Tensor) -> Tensor:
     return (torch.arange(CELLS, device=like.device, dtype=like.dtype) - (CELLS - 1) / 2.0) * CELL_M
 
 
-def _swept(total: Tensor, cost: Tensor) -> Tensor:
-    """Return one Jacobi sweep of the eikonal equation |grad total| = cost, Godunov's upwind scheme."""
+def _swept(total: Tensor, step: Tensor, twice: Tensor) -> Tensor:
+    """Return one Jacobi sweep of the eikonal equation |grad total| = step per cell, Godunov's upwind scheme.
+
+    Args:
+        total: (B, CELLS, CELLS), as the others.
+        step: What the way through a cell costs.
+        twice: Twice its square.
+    """
     padded = functional.pad(total, (1, 1, 1, 1), value=1e3)
     across = torch.minimum(padded[:, 1:-1, :-2], padded[:, 1:-1, 2:])
     up = torch.minimum(padded[:, :-2, 1:-1], padded[:, 2:, 1:-1])
-    step = CELL_M * cost
-    apart = (across - up).abs()
-    both = (across + up + (2.0 * step.square() - apart.square()).clip(min=0.0).sqrt()) / 2.0
-    return torch.where(apart < step, both, torch.minimum(across, up) + step)
+    # Further apart than a step only the lower one counts, which this says, too.
+    apart = torch.minimum((across - up).abs(), step)
+    return torch.minimum(across, up) + (apart + (twice - apart.square()).sqrt()) / 2.0
 
 
 def look_up(grid: Tensor, points: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ share of its velocity, easier while one yields less than the second. Errors alon
 standing still looks good, and a robot that never learned to walk forwards under small ones does not under large ones.
 """
 EASIEST_RANGE = 0.35
-"""Share of the command range at level 0."""
+"""Share of the command range, forwards, backwards and in turning, at level 0."""
 _MEMORY_S = 5.0
 _LITTLE = 1e-3
 

@@ -23,6 +23,7 @@ from pipeline.simulation.physics import RobotPhysics
 HISTORY = 5
 """Observations that the actor sees, the present one first: over 0.1 s sensor noise averages out, and a push shows."""
 HIDDEN = (128, 128, 64)
+GRAVITY_MPS2 = 9.81
 ACTION_LIMIT = 6.0
 """Actions are clipped here; times ``action_scale_rad`` this is the largest offset from the standing pose."""
 
@@ -154,6 +155,7 @@ class GaitController:
         self._instants = torch.zeros(num_envs, HISTORY, observation_size(joints), device=device)
         self._past = self._instants[:, :-1]
         self._just_reset = torch.ones(num_envs, dtype=torch.bool, device=device)
+        self._parts = layout(joints)
 
     def reset(self, mask: torch.Tensor, phase: torch.Tensor | float = 0.0) -> None:
         """Forget the masked environments (B,)."""
@@ -203,16 +205,34 @@ class GaitController:
         self._past = self._instants[:, :-1]
         self._just_reset = torch.zeros_like(self._just_reset)
         moving, stepping = is_moving(command), self.is_stepping(command)
+        lean_rad = self._lean_rad()
+        unsteady = lean_rad.abs() > self.drive.steady_rad
+        # Who steps sways from side to side as he should, and for half a cycle after.
+        sways = self._idle_cycles < self.drive.stop_cycles + 1.0
+        unsteady = unsteady[:, 0] | (unsteady[:, 1] & ~sways)
         offset = self._reference.offset_rad(self.phase, command) * stepping[:, None]
         share = 1.0 / (DRIVE_HZ * self.drive.cycle_s)
         advanced = (self.phase + share) % 1.0
-        self._idle_cycles = torch.where(moving, 0.0, self._idle_cycles + share)
+        self._idle_cycles = torch.where(moving | unsteady, 0.0, self._idle_cycles + share)
         # Rest only where both feet are on the ground: at the start of either foot's stance.
         at_rest = (advanced % 0.5 < share) & (self._idle_cycles >= self.drive.stop_cycles)
         coasting = stepping & ~moving & ~at_rest
-        self._coasting = (moving | coasting) & (self.drive.stop_cycles > 0.0)
-        self.phase = torch.where(stepping, advanced, 0.0)
+        self._coasting = (moving | coasting | unsteady) & (self.drive.stop_cycles > 0.0)
+        # Who must step while it stands begins with the foot of the side it falls to: the left one swings after 0.5.
+        first = torch.where(unsteady & (lean_rad[:, 1] > 0.0), 0.5, 0.0)
+        self.phase = torch.where(stepping, advanced, first)
         return self.default_rad + offset + self.drive.action_scale_rad * action
+
+    def _lean_rad(self) -> torch.Tensor:
+        """Return how far each body will lean forwards and to the left if nobody steps, (B, 2) [rad].
+
+        An inverted pendulum runs away by its lean plus its rate of leaning over its own rate ("capture point"); both
+        are means over what the actor sees, sensor noise and all.
+        """
+        seen = (self._instants / self._scale).mean(dim=1)
+        down, turning = seen[:, self._parts["projected_gravity_b"]], seen[:, self._parts["angular_velocity_b"]]
+        rates = torch.stack([turning[:, 1], -turning[:, 0]], dim=-1)
+        return down[:, :2] + rates / math.sqrt(GRAVITY_MPS2 / self.drive.base_height_m)
 
 
 def noise_scale(joints: int) -> np.ndarray:

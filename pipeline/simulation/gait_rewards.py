@@ -82,7 +82,7 @@ class GaitRewards:
         mean_linear, mean_yaw = (step.mean_error[:, :2] ** 2).sum(-1), step.mean_error[:, 2] ** 2
         return {
             "track_linear": torch.exp(-linear / 0.25),
-            "track_linear_mean": torch.exp(-mean_linear / 0.04),
+            "track_linear_mean": torch.exp(-mean_linear / 0.02),
             "track_yaw": torch.exp(-yaw / 0.25),
             "track_yaw_mean": torch.exp(-mean_yaw / 0.03),
             "alive": torch.ones_like(yaw),
