@@ -74,6 +74,12 @@ EMBODIMENT = Embodiment(
             Disc(x_m=-0.40, y_m=-0.19, radius_m=0.23),
             Disc(x_m=-0.55, y_m=0.23, radius_m=0.18),
             Disc(x_m=-0.55, y_m=-0.23, radius_m=0.18),
+            Disc(x_m=-0.60, y_m=0.35, radius_m=0.09),
+            Disc(x_m=-0.60, y_m=-0.35, radius_m=0.09),
+            Disc(x_m=-0.62, y_m=0.32, radius_m=0.085),
+            Disc(x_m=-0.62, y_m=-0.32, radius_m=0.085),
+            Disc(x_m=-0.56, y_m=0.37, radius_m=0.075),
+            Disc(x_m=-0.56, y_m=-0.37, radius_m=0.075),
         ),
         (
             Disc(x_m=0.30, y_m=0.12, radius_m=0.26),
@@ -85,6 +91,7 @@ EMBODIMENT = Embodiment(
         ),
         (
             Disc(x_m=0.33, y_m=0.0, radius_m=0.2),
+            Disc(x_m=0.08, y_m=0.0, radius_m=0.1),
             Disc(x_m=-0.15, y_m=0.0, radius_m=0.12),
             Disc(x_m=-0.34, y_m=0.0, radius_m=0.14),
         ),
