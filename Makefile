@@ -10,6 +10,8 @@ ROBOT ?=
 POLICY ?=
 ARGS ?=
 PYTEST_ARGS ?=
+# A test file's simulations are built once; some hold 3 GB. `make test PARALLEL=` runs one after the other.
+PARALLEL ?= -n logical --maxprocesses 4 --dist loadfile
 
 PYTHON_BIN := .venv/bin/python
 STAGE = $(PYTHON_BIN) -m pipeline $(1) --run $(RUN) --preset $(PRESET)
@@ -95,7 +97,7 @@ check: setup
 	.venv/bin/mypy
 
 test: check
-	$(PYTHON_BIN) -m pytest -q $(PYTEST_ARGS)
+	$(PYTHON_BIN) -m pytest -q $(PARALLEL) $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory smoke
 
 # --- to look at things ---------------------------------------------------------------------------------------------------

@@ -76,7 +76,13 @@ EMBODIMENT = Embodiment(
         "right_elbow_joint": 0.9,
     },
     outline=(
-        (Disc(x_m=0.0, y_m=0.0, radius_m=0.30),),
+        (
+            Disc(x_m=0.0, y_m=0.0, radius_m=0.30),
+            Disc(x_m=-0.10, y_m=0.23, radius_m=0.11),
+            Disc(x_m=-0.10, y_m=-0.23, radius_m=0.11),
+            Disc(x_m=0.03, y_m=0.22, radius_m=0.11),
+            Disc(x_m=0.03, y_m=-0.22, radius_m=0.11),
+        ),
         (Disc(x_m=0.0, y_m=0.0, radius_m=0.30),),
         (Disc(x_m=0.0, y_m=0.0, radius_m=0.32),),
         (Disc(x_m=0.0, y_m=0.0, radius_m=0.26),),

@@ -24,9 +24,10 @@ import pytest
 from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_RANGE_M
 from embodiments.stretch3 import EMBODIMENT
 from export.runtime.d435i import Pinhole, canonical_depth, upright
+from export.runtime.lidar import LIDAR_X_M, scan_points_b_m
 from export.runtime.robots import stretch3
 from export.runtime.robots.robot import Depth
-from export.runtime.robots.stretch3 import Stretch3, scan_points_b_m
+from export.runtime.robots.stretch3 import Stretch3
 
 VENDOR = "hello-robot-stretch-body==0.7.31"
 SOURCE = Path(stretch3.__file__).read_text(encoding="utf-8")
@@ -405,7 +406,7 @@ def test_the_lidar_sits_where_the_urdf_says() -> None:
     joint = next(joint for joint in root.findall("joint") if joint.get("name") == "joint_laser")
     origin, parent = joint.find("origin"), joint.find("parent")
     assert origin is not None and parent is not None and parent.get("link") == "base_link"
-    assert [float(value) for value in (origin.get("xyz") or "").split()] == [stretch3.LIDAR_X_M, 0.0, 0.1664]
+    assert [float(value) for value in (origin.get("xyz") or "").split()] == [LIDAR_X_M, 0.0, 0.1664]
     assert [float(value) for value in (origin.get("rpy") or "").split()] == pytest.approx([0, 0, math.pi], abs=1e-4)
 
 

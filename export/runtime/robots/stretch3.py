@@ -18,7 +18,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -35,14 +35,8 @@ from export.runtime.d435i import (
     check_view,
     upright,
 )
+from export.runtime.lidar import LIDAR_PORT, Lidar, rplidar_turns, scans
 from export.runtime.robots.robot import Depth, Health, Odometry, Scan
-
-LIDAR_X_M = 0.004
-"""Joint ``joint_laser`` of the SE3 URDF: 4 mm ahead of the base's origin, 0.166 m up, turned by half a turn."""
-LIDAR_PORT = "/dev/hello-lrf"
-LIDAR_RANGE_M = (0.15, 12.0)
-OWN_BODY_MARGIN_M = 0.03
-"""The lidar sees the robot's own mast; points this close to the outline are taken for the body."""
 
 SILENT_S = 0.5
 """The vendor asks the power board 25 times a second; after this long it is not there."""
@@ -60,32 +54,7 @@ WRIST_RAD = {"wrist_yaw": (2.54, 4.0), "wrist_pitch": (-0.82, -0.42), "wrist_rol
 """Around the vendor's stow (3.0, -0.62, 0); the lower limit of yaw is base.sentry_max_velocity's."""
 HEAD_TOLERANCE_RAD = 0.07
 
-Turn = Sequence[tuple[float, float, float]]
-"""One turn of an RPLidar: (quality, angle [degrees, clockwise from straight ahead], distance [mm, 0 = miss])."""
-Lidar = Callable[[], Generator[Turn, None, None]]
-"""Opens a lidar and yields its turns; closing the generator stops the motor."""
 Reading = TypeVar("Reading")
-
-
-def scan_points_b_m(turn: Turn, embodiment: Embodiment) -> np.ndarray:
-    """Return what a turn of the lidar hit, without the robot's own body.
-
-    Slamtec's ROS node calls the device's angle a "pi - a" in the frame ``laser``, which the URDF turns by half a turn:
-    in the body frame it is -a.
-
-    Args:
-        turn: As the device reports it, see ``Turn``.
-
-    Returns:
-        (N, 2) x, y [m], body frame.
-    """
-    readings = np.asarray(turn, dtype=np.float64).reshape(-1, 3)
-    angle_rad, range_m = -np.radians(readings[:, 1]), readings[:, 2] / 1000.0
-    points = np.stack([LIDAR_X_M + range_m * np.cos(angle_rad), range_m * np.sin(angle_rad)], axis=1)  # (N, 2)
-    discs = np.asarray([(disc.x_m, disc.y_m, disc.radius_m) for disc in embodiment.outline[0]])
-    gap_m = np.linalg.norm(points[:, None] - discs[:, :2], axis=2) - discs[:, 2]  # (N, D)
-    hit = (range_m >= LIDAR_RANGE_M[0]) & (range_m <= LIDAR_RANGE_M[1])
-    return points[hit & (gap_m.min(axis=1) > OWN_BODY_MARGIN_M)]
 
 
 class Stretch3:
@@ -119,7 +88,7 @@ class Stretch3:
             self._gamepad = _started_gamepad()
             self._depth = _Newest(_images(*_started_camera(self.embodiment.camera), self.embodiment.camera))
             if self._lidar is not None:
-                self._scan = _Newest(_scans(self._lidar(), self.embodiment))
+                self._scan = _Newest(scans(self._lidar(), self.embodiment))
         except BaseException:
             self.stop()
             raise
@@ -236,19 +205,6 @@ class Stretch3:
 def make() -> Stretch3:
     """Return the robot, not yet started, with its lidar if one is plugged in."""
     return Stretch3(lidar=rplidar_turns if Path(LIDAR_PORT).exists() else None)
-
-
-def rplidar_turns() -> Generator[Turn, None, None]:
-    """Open the RPLidar and yield its turns, until closed."""
-    from rplidar import RPLidar  # rplidar-roboticia, which stretch_body requires
-
-    lidar = RPLidar(LIDAR_PORT)
-    try:
-        yield from lidar.iter_scans()
-    finally:
-        lidar.stop()
-        lidar.stop_motor()
-        lidar.disconnect()
 
 
 def hindrance_of(robot: Any, embodiment: Embodiment) -> str:
@@ -412,13 +368,3 @@ def _images(
             yield Depth(image_m=image_m, sequence=sequence, received_s=received_s)
     finally:
         pipeline.stop()
-
-
-def _scans(turns: Generator[Turn, None, None], embodiment: Embodiment) -> Generator[Scan, None, None]:
-    """Yield every turn of a lidar as a scan; close it when closed."""
-    try:
-        for sequence, turn in enumerate(turns, start=1):
-            received_s = time.monotonic()
-            yield Scan(points_b_m=scan_points_b_m(turn, embodiment), sequence=sequence, received_s=received_s)
-    finally:
-        turns.close()
