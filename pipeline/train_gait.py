@@ -276,7 +276,7 @@ def _export(
     card = {
         "embodiment": embodiment.name,
         "command_ranges": {
-            "vx_mps": [-embodiment.drive.reverse_mps * task.margin, embodiment.limits.forward_mps * task.margin],
+            "vx_mps": list(task.forward_range_mps(embodiment)),
             "vy_mps": [-task.lateral_mps, task.lateral_mps],
             "yaw_rate_radps": [-task.yaw_rate_radps, task.yaw_rate_radps],
         },

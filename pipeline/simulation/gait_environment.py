@@ -29,6 +29,8 @@ class GaitTask:
     """A target is held for a time drawn from this interval; the command runs to it with the robot's accelerations."""
     margin: float = 1.1
     """The range forwards and backwards goes a little beyond what is asked for, so that this is not its edge."""
+    reverse_mps: float = 0.55
+    """Backwards at least so far: steps back are also how a robot catches a push from ahead."""
     lateral_mps: float = 0.4
     yaw_rate_radps: float = 1.2
     stand_share: float = 0.18
@@ -45,6 +47,12 @@ class GaitTask:
     push_every_s: float = 6.0
     fall_penalty: tuple[float, float] = (2.0, 15.0)
     """Without and with the largest pushes: dear falls teach a beginner to stand, cheap ones a walker to accept them."""
+
+    def forward_range_mps(self, embodiment: Embodiment) -> tuple[float, float]:
+        """Return the lowest and highest command forwards, once the curriculum is at its end."""
+        assert isinstance(embodiment.drive, GaitDrive)
+        reverse_mps = max(embodiment.drive.reverse_mps * self.margin, self.reverse_mps)
+        return -reverse_mps, embodiment.limits.forward_mps * self.margin
 
 
 class GaitEnvironment(VecEnv):
@@ -202,14 +210,14 @@ class GaitEnvironment(VecEnv):
 
     def _resample(self, mask: torch.Tensor) -> None:
         """Draw new commands (B, 3): stand, turn on the spot, slow, or anywhere in the range."""
-        task, limits = self.task, self.embodiment.limits
+        task = self.task
         kind, unit = self._rand(), self._rand(3)
-        reverse_mps, forward_mps = (speed * task.margin for speed in (self.drive.reverse_mps, limits.forward_mps))
+        lowest_mps, highest_mps = task.forward_range_mps(self.embodiment)
         share = self.curriculum.command_share
         # Sideways from the start: a third of so little hardly shows in the reward, and ANYmal C did not learn it.
         turn_radps = share * task.yaw_rate_radps
-        low = torch.tensor([-share * reverse_mps, -task.lateral_mps, -turn_radps], device=self.device)
-        high = torch.tensor([share * forward_mps, task.lateral_mps, turn_radps], device=self.device)
+        low = torch.tensor([share * lowest_mps, -task.lateral_mps, -turn_radps], device=self.device)
+        high = torch.tensor([share * highest_mps, task.lateral_mps, turn_radps], device=self.device)
         command = low + (high - low) * unit
         stand = kind < task.stand_share
         turn = ~stand & (kind < task.stand_share + task.turn_share)
