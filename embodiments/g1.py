@@ -43,7 +43,7 @@ EMBODIMENT = Embodiment(
         cycle_s=0.54,
         reverse_mps=0.3,
         stop_cycles=0.5,
-        steady_rad=0.18,
+        steady_rad=0.24,
         # Half a stance of 0.33 s over a leg of 0.7 m; the ankles keep the soles level.
         stride_rad_per_mps=(-0.236, 0.0, 0.0, 0.0, 0.236, 0.0) * 2,
         sidestep_rad_per_mps=(0.0, 0.236, 0.0, 0.0, 0.0, -0.236) * 2,

@@ -54,6 +54,8 @@ class Config:
     """Largest push; the curriculum grows to it from 0, because a beginner learns to stand under pushes, not to walk."""
     push_every_s: float = 6.0
     """0.9 m/s every 4 s break a humanoid's gait and make a heavy quadruped timid; Go2 stands them"""
+    heaviest: float = 1.3
+    """Largest factor on the mass of all links; Go2 learned with up to 1.5"""
     device: str = "cpu"
     seed: int = 0
     out: str = "runs/gaits"
@@ -138,9 +140,14 @@ def train_one(config: Config, name: str, directory: Path) -> None:
 
 
 def _task(config: Config) -> "GaitTask":
-    from pipeline.simulation.gait_environment import GaitTask
+    from pipeline.simulation.gait_dynamics import GaitRandomisation
+    from pipeline.simulation.gait_environment import LIGHTEST, GaitTask
 
-    return GaitTask(push_mps=config.push_mps, push_every_s=config.push_every_s)
+    return GaitTask(
+        randomisation=GaitRandomisation(body_mass_scale=(LIGHTEST, config.heaviest)),
+        push_mps=config.push_mps,
+        push_every_s=config.push_every_s,
+    )
 
 
 def _film(name: str, directory: Path) -> None:

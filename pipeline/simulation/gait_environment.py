@@ -19,6 +19,9 @@ from pipeline.simulation.physics import RobotPhysics
 LINEAR_ERROR_TIME_S = 0.25
 """Time constant of the running mean of the velocity error: a walking body sways within half a cycle [s]."""
 
+LIGHTEST = 0.75
+"""Least factor on the mass of every link in training."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GaitTask:
@@ -38,7 +41,7 @@ class GaitTask:
     side_share: float = 0.12
     """Sideways only: the slowest to be learned, because its commands are the smallest."""
     slow_share: float = 0.20
-    randomisation: GaitRandomisation = field(default_factory=lambda: GaitRandomisation(body_mass_scale=(0.75, 1.3)))
+    randomisation: GaitRandomisation = field(default_factory=lambda: GaitRandomisation(body_mass_scale=(LIGHTEST, 1.3)))
     """Wider in mass than what ``evaluate_gait`` takes for usual: it also makes whole robots a fifth heavier."""
     randomise_every_steps: int = 1500
     """All environments draw new dynamics at once: writing masses is slow, and they differ among environments anyway."""
