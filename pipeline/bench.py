@@ -1,13 +1,11 @@
 """Measure speed and memory per robot, as ratios to bare physics and ray casts; one process per robot and batch size."""
 
 import json
-import multiprocessing
 import os
 import resource
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import torch
 from embodiments import registry
 from embodiments.spaces import COMMAND_SIZE, CONTROL_HZ, PHYSICS_HZ
 from pipeline.presets import DEFAULT_ROBOTS
+from pipeline.processes import spawned
 from pipeline.progress import progress
 from pipeline.provenance import describe
 from pipeline.residual_rl.config import PpoConfig
@@ -62,13 +61,11 @@ class Config:
 def main(config: Config) -> None:
     """Measure every robot at every size, one after the other, and print a table."""
     results: list[dict[str, Any]] = []
-    context = multiprocessing.get_context("spawn")
     pairs = [(robot, size) for robot in config.embodiments for size in config.sizes]
     for robot, _ in pairs:
         registry.get(robot)  # a mistake shows before the first measurement
-    # spawned and used once: one simulated scene per process, and memory that belongs to this measurement alone
-    pool = ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1)
-    with pool, progress(len(pairs), "bench") as bar:
+    # Memory belongs to one measurement alone.
+    with spawned(1) as pool, progress(len(pairs), "bench") as bar:
         for robot, size in pairs:
             results.append(pool.submit(measure, config, robot, size).result())
             bar.advance(1, robot=robot, envs=size)

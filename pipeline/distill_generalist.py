@@ -5,9 +5,7 @@ by that robot's specialist on the same latent, which the executed commands drive
 """
 
 import json
-import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from distill.fitting import FitConfig, Rows, distance, fit, load_rows
 from distill.generalist import Generalist, GeneralistConfig
 from distill.recordings import read_shard, shard_paths, write_shard
 from embodiments import registry
-from pipeline.processes import cores
+from pipeline.processes import cores, spawned
 from pipeline.progress import progress
 from pipeline.run_folder import StageRun
 from pipeline.simulation import training_ground
@@ -159,9 +157,7 @@ def _collect(config: Config, run: StageRun, robots: Sequence[str], number: int) 
     ]
     if not outings:
         return
-    # spawned, and only one outing each: a process holds one simulated scene
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
+    with spawned(workers) as pool:
         list(pool.map(go_out, outings))
 
 

@@ -7,9 +7,7 @@ Every robot under every physics is one process and one file in ``DIR/parts``; wh
 import dataclasses
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,9 +169,7 @@ def _measure_all(config: Config, weights: Mapping[str, Path]) -> dict[tuple[str,
     missing = [part for part in wanted if _read_part(config, part) is None]
     if missing:
         workers = min(config.workers or processes.cores(), len(missing))
-        context = multiprocessing.get_context("spawn")
-        # A worker that has built one simulated scene cannot build another.
-        with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
+        with processes.spawned(workers) as pool:
             for job in [pool.submit(_measure_part, config, part) for part in missing]:
                 job.result()
     parts = {(part.robot, part.physics): _read_part(config, part) for part in wanted}

@@ -6,8 +6,6 @@ difference is what gates, limits, stop zone, sensor rates and retries cost or ga
 """
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +23,7 @@ from export.runtime.route import Route, to_body
 from export.runtime.stop_zone import StopZone
 from pipeline.evaluation import statistics
 from pipeline.evaluation.plan import Job, Plan, draw
-from pipeline.processes import cores
+from pipeline.processes import cores, spawned
 from pipeline.progress import progress
 from pipeline.provenance import describe
 from pipeline.real_time import drive_in_real_time
@@ -84,8 +82,7 @@ def main(config: Config) -> None:
 
 def _drive_on_simulated_clocks(config: Config) -> list[dict[str, Any]]:
     workers = config.workers or cores()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
+    with spawned(workers) as pool:
         parts = list(pool.map(drive_share, [config] * workers, range(workers), [workers] * workers))
     return [row for part in parts for row in part]
 

@@ -1,12 +1,14 @@
 """Commands side by side: one process per robot, as many at once as asked for, their lines told apart."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +23,24 @@ def cores() -> int:
 def threads() -> int:
     """Return how many threads this process may use: what ``run_side_by_side`` left it, or every core."""
     return min(cores(), int(os.environ.get("OMP_NUM_THREADS") or cores()))
+
+
+@contextmanager
+def spawned(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool whose processes do one job each, because a process can hold one simulated scene only.
+
+    An interruption ends the running jobs, also one that only this process was told of (SIGTERM).
+    """
+    before = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
+            raise
 
 
 def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> dict[str, int]:

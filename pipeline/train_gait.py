@@ -7,9 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,9 +86,7 @@ def train(config: Config, directory: Path) -> None:
     if len(names) == 1:
         train_one(config, names[0], directory / names[0])
         return
-    # One robot per core at a time; a worker that has built one simulated scene cannot build another.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes.cores(), mp_context=context, max_tasks_per_child=1) as pool:
+    with processes.spawned(processes.cores()) as pool:
         for job in [pool.submit(train_one, config, name, directory / name) for name in names]:
             job.result()
 

@@ -75,7 +75,7 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(training_ground, "build", build)
     for module in (record_specialist, distill_generalist):
         monkeypatch.setattr(module, "load_scenes", lambda path: [SimpleNamespace(name=f"x/{path.stem}/0")] * 3)
-    monkeypatch.setattr(distill_generalist, "ProcessPoolExecutor", InProcess)
+    monkeypatch.setattr(distill_generalist, "spawned", InProcess)
     return tmp_path
 
 

@@ -196,7 +196,7 @@ def test_a_small_evaluation_writes_its_file_once(tmp_path, monkeypatch):
     assert figures["minutes"] == pytest.approx(0.4)
     assert figures["rms_velocity_mps"] < 0.4  # standing still gives 0.6
     assert (tmp_path / "gait.png").is_file()
-    monkeypatch.setattr(evaluate_gait, "ProcessPoolExecutor", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(evaluate_gait.processes, "spawned", lambda *_, **__: pytest.fail("measured again"))
     evaluate_gait.main(config)
 
 

@@ -41,6 +41,45 @@ def test_an_interruption_stops_the_children(monkeypatch: pytest.MonkeyPatch) -> 
     assert all(process.wait(timeout=20) != 0 for process in started)
 
 
+def test_an_interruption_ends_what_was_spawned(tmp_path: Path) -> None:
+    """Of a parent that alone gets SIGTERM no child is left."""
+    code = f"""
+import signal, time
+from pathlib import Path
+from pipeline import processes
+from tests.test_processes import sleep_as
+if __name__ == "__main__":
+    def interrupt(*_): raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, interrupt)
+    with processes.spawned(2) as pool:
+        for job in [pool.submit(sleep_as, {str(tmp_path)!r}, name) for name in "abc"]:
+            job.result()
+"""
+    (tmp_path / "parent.py").write_text(code)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "parent.py")], env=environment, stderr=subprocess.DEVNULL
+    ) as parent:
+        while len(list(tmp_path.glob("*.pid"))) < 2:
+            assert parent.poll() is None
+            time.sleep(0.05)
+        parent.send_signal(signal.SIGTERM)
+        assert parent.wait(timeout=20) != 0
+    children = [int(path.read_text()) for path in sorted(tmp_path.glob("*.pid"))]
+    assert len(children) == 2
+    for child in children:
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)
+
+
+def sleep_as(directory: str, name: str) -> None:
+    """Note which process this is, and sleep for longer than the test waits."""
+    draft = Path(directory) / f"{name}.draft"
+    draft.write_text(str(os.getpid()))
+    draft.rename(draft.with_suffix(".pid"))
+    time.sleep(60)
+
+
 def _interrupt_when(started: list[subprocess.Popen[str]]) -> None:
     while len(started) < 2:
         time.sleep(0.05)
