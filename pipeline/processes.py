@@ -1,4 +1,4 @@
-"""Commands side by side: one process per robot, as many at once as asked for, their lines told apart."""
+"""Processes side by side: a command per robot, their lines told apart, and pools whose processes do one job each."""
 
 import multiprocessing
 import os
