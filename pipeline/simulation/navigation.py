@@ -32,9 +32,10 @@ from pipeline.simulation.observation import (
     to_body,
     wrap_angle,
 )
+from pipeline.simulation.odometry import Odometry
 from pipeline.simulation.physics import RobotPhysics
 from pipeline.simulation.randomisation import Randomisation, nominal
-from pipeline.simulation.reward import RewardConfig, RewardTerms, reward
+from pipeline.simulation.reward import RewardConfig, StepReward
 from pipeline.simulation.tracker import EpisodeTracker, Outcome, StepFacts
 from scenes.raycasting import SceneRaycaster
 from scenes.scene import Scene
@@ -142,11 +143,14 @@ class NavigationEnvironment:
         self.pose_w: torch.Tensor = torch.zeros(count, 3, device=device)
         self.previous_command: torch.Tensor = torch.zeros(count, COMMAND_SIZE, device=device)
         self._velocity_b: torch.Tensor = torch.zeros(count, COMMAND_SIZE, device=device)
-        self._drift: torch.Tensor = torch.zeros(count, 3, device=device)
+        block = self.config.randomisation
+        self._odometry = Odometry(
+            count, drift_xy_per_m=block.drift_xy_per_m, drift_yaw_per_m=block.drift_yaw_per_m, device=device
+        )
         self._along_m: torch.Tensor = torch.zeros(count, device=device)
-        longest_s = max(self.config.randomisation.latency_s[1], LONGEST_LATENCY_S if self.disturbance else 0.0)
+        longest_s = max(block.latency_s[1], LONGEST_LATENCY_S if self.disturbance else 0.0)
         self._delay = DelayLine(count, longest_s=longest_s, device=device)
-        self._last_terms: torch.Tensor = torch.zeros(count, 3, device=device)  # cost to go, distance, heading error
+        self._reward = StepReward(count, self.config.reward, device=device)
 
     # -- which episodes run ---------------------------------------------------------------------------------------
 
@@ -212,11 +216,17 @@ class NavigationEnvironment:
         facts = self._advance(running, broken=speechless)
         self.previous_command = executed
         verdict = self._tracker.update(facts, running, self._now["time_limit_s"])
-        step_reward = self._reward(facts, verdict["succeeded"], executed - last_command) * running
+        step_reward = self._reward.after(
+            facts,
+            cost_to_go_m=self._at_goal_field(self._cost, facts.position_w),
+            success=verdict["succeeded"],
+            share_change=(executed - last_command) / self.body.forward_mps[:, None],
+            forward_mps=self.body.forward_mps,
+        )
         self._ended = verdict["ended"]
         return Step(
             observation=self.observe(),
-            reward=torch.nan_to_num(step_reward),
+            reward=torch.nan_to_num(step_reward * running),
             terminated=verdict["ended"] & ~verdict["timeout"],
             truncated=verdict["timeout"],
             first=first,
@@ -225,7 +235,7 @@ class NavigationEnvironment:
 
     def observe(self) -> Observation:
         """Return what the policy sees now; everything privileged stays out."""
-        seen_w = self.pose_w + self._drift  # odometry, not the truth
+        seen_w = self._odometry.believed_w(self.pose_w)  # not the truth
         along = project_on_route(self._now["route_w_m"], self._now["spacing_m"], seen_w[:, :2], self._along_m)
         self._along_m = along
         planned = planned_route(self._now["route_w_m"], self._now["spacing_m"], along)
@@ -292,7 +302,8 @@ class NavigationEnvironment:
         low, high = block.latency_s
         drawn = low + (high - low) * torch.rand(self.num_envs, generator=self._generator, device=self.device)
         self._delay.begin(mask, drawn)
-        for state in (self.previous_command, self._drift, self._along_m):
+        self._odometry.begin(mask)
+        for state in (self.previous_command, self._along_m):
             state[mask] = 0.0
         self.pose_w = torch.where(mask[:, None], start_w, self.pose_w)
         self._tracker.begin(mask, self.pose_w[:, :2])
@@ -308,7 +319,7 @@ class NavigationEnvironment:
             friction=now.factor("friction"), mass_scale=now.factor("mass"), motor_strength=now.factor("motor_strength")
         )
         self._delay.begin(mask, now.factor("latency"))
-        self._drift = torch.where(mask[:, None], now.pose_bias, self._drift)
+        self._odometry.begin(mask, now.pose_bias)
         self.body.camera = torch.where(mask[:, None], self.body.camera + now.camera_error, self.body.camera)
         self.camera.noise_factor, self.camera.dropout = now.factor("depth_noise"), now.factor("depth_dropout")
         now.person.begin(
@@ -351,7 +362,11 @@ class NavigationEnvironment:
             clearance = torch.minimum(clearance, self.disturbance.person.pass_by(self.body, passed_w))
         velocity_b, pose_w = torch.nan_to_num(torch.stack(velocities_b)).mean(dim=0), passed_w[-1]
         self._velocity_b, self.pose_w = velocity_b, pose_w
-        self._wander(start_xy)
+        self._odometry.travel(
+            (pose_w[:, :2] - start_xy).norm(dim=1),
+            generator=self._generator,
+            more=None if self.disturbance is None else self.disturbance.drift_rates,
+        )
         offset = self._now["goal_w"][:, :2] - pose_w[:, :2]
         return StepFacts(
             position_w=pose_w[:, :2],
@@ -367,39 +382,5 @@ class NavigationEnvironment:
             work_j=work_j,
         )
 
-    def _wander(self, start_xy: torch.Tensor) -> None:
-        """Let the odometry drift with the way travelled."""
-        block = self.config.randomisation
-        if self.disturbance is None and block.drift_xy_per_m == 0.0 and block.drift_yaw_per_m == 0.0:
-            return
-        travelled = (self.pose_w[:, :2] - start_xy).norm(dim=1, keepdim=True).clamp(max=1.0).sqrt()
-        noise = torch.randn(self.num_envs, 3, generator=self._generator, device=self.device)
-        scale = torch.tensor([block.drift_xy_per_m, block.drift_xy_per_m, block.drift_yaw_per_m], device=self.device)
-        if self.disturbance is not None:
-            scale = scale + self.disturbance.drift_rates
-        self._drift = self._drift + travelled * noise * scale
-
     def _at_goal_field(self, bank: FieldBank, xy_w_m: torch.Tensor) -> torch.Tensor:
         return bank.sample(self._now["goal_index"], torch.zeros_like(self._now["goal_index"]), xy_w_m)
-
-    def _reward(self, facts: StepFacts, succeeded: torch.Tensor, command_change: torch.Tensor) -> torch.Tensor:
-        cost = self._at_goal_field(self._cost, facts.position_w)
-        last = self._last_terms
-        self._last_terms = torch.stack([cost, facts.distance_m, facts.heading_error_rad], dim=1)
-        return reward(
-            RewardTerms(
-                cost_to_go_m=cost,
-                last_cost_to_go_m=last[:, 0],
-                distance_m=facts.distance_m,
-                last_distance_m=last[:, 1],
-                heading_error_rad=facts.heading_error_rad,
-                last_heading_error_rad=last[:, 2],
-                clearance_m=facts.clearance_m,
-                share_change=command_change / self.body.forward_mps[:, None],
-                success=succeeded,
-                collision=facts.collision,
-                fall=facts.fall,
-                forward_mps=self.body.forward_mps,
-            ),
-            self.config.reward,
-        )

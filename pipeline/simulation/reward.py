@@ -5,6 +5,8 @@ from typing import Literal
 
 import torch
 
+from pipeline.simulation.tracker import StepFacts
+
 
 @dataclass(frozen=True, kw_only=True)
 class RewardConfig:
@@ -82,3 +84,48 @@ def _compass(terms: RewardTerms) -> torch.Tensor:
     Source: COMPASS (arXiv 2502.16372), released code v1.6.0, reward configuration.
     """
     return -0.1 * terms.distance_m + 200.0 * terms.success - 100.0 * (terms.collision | terms.fall)
+
+
+class StepReward:
+    """The reward of one control step after the other; remembers what the last one left."""
+
+    def __init__(self, num_envs: int, config: RewardConfig, *, device: str) -> None:
+        """Start with nothing to compare with: the first step of an episode has no reward that means anything."""
+        self._config = config
+        self._cost_to_go_m, self._distance_m, self._heading_error_rad = torch.zeros(3, num_envs, device=device)
+
+    def after(
+        self,
+        facts: StepFacts,
+        *,
+        cost_to_go_m: torch.Tensor,
+        success: torch.Tensor,
+        share_change: torch.Tensor,
+        forward_mps: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the reward (B,) of a control step.
+
+        Args:
+            facts: What happened in it.
+            cost_to_go_m: (B,) clearance-weighted way to the goal after it.
+            success: (B,) bool.
+            share_change: (B, 3) how the command changed, in shares of the limits.
+            forward_mps: (B,) the bodies' speed limit.
+        """
+        terms = RewardTerms(
+            cost_to_go_m=cost_to_go_m,
+            last_cost_to_go_m=self._cost_to_go_m,
+            distance_m=facts.distance_m,
+            last_distance_m=self._distance_m,
+            heading_error_rad=facts.heading_error_rad,
+            last_heading_error_rad=self._heading_error_rad,
+            clearance_m=facts.clearance_m,
+            share_change=share_change,
+            success=success,
+            collision=facts.collision,
+            fall=facts.fall,
+            forward_mps=forward_mps,
+        )
+        self._cost_to_go_m, self._distance_m = cost_to_go_m, facts.distance_m
+        self._heading_error_rad = facts.heading_error_rad
+        return reward(terms, self._config)
