@@ -3,7 +3,8 @@
 Nothing here is learned. Obstacle points from depth are entered into a square grid that stays where the episode began;
 the cost to go is kept beside it and corrected by some sweeps per control step, so that it follows what is discovered
 (in the manner of Tamar et al. 2016, "Value Iteration Networks", without the learning; the optimism about unknown ground
-is that of D* Lite, Koenig and Likhachev 2002). Only tensor operations, so that a policy's graph may hold it.
+is that of D* Lite, Koenig and Likhachev 2002). Only tensor operations, so that a policy's graph may hold it; grids that
+are done with are written over, because a fresh one costs as much as the arithmetic.
 """
 
 import math
@@ -113,7 +114,8 @@ def update(
     step = CELL_M * cost
     twice = 2.0 * step.square()
     for _ in range(SWEEPS):
-        total = torch.maximum(straight, torch.minimum(source, _swept(total, step, twice)))
+        total = _swept(total, step, twice)
+        torch.maximum(straight, torch.minimum(source, total, out=total), out=total)
     return LocalMap(pose=pose, evidence=evidence, seen=seen, cost_to_go=total - straight)
 
 
@@ -253,7 +255,7 @@ def _neighbours_min(values: Tensor, *, edge: float) -> tuple[Tensor, Tensor]:
     across = torch.minimum(padded[:, middle, low], padded[:, middle, high])
     up = torch.minimum(padded[:, low, middle], padded[:, high, middle])
     rows = torch.minimum(padded[:, low, :], padded[:, high, :])
-    return torch.minimum(across, up), torch.minimum(rows[:, :, low], rows[:, :, high])
+    return torch.minimum(across, up, out=across), torch.minimum(rows[:, :, low], rows[:, :, high], out=up)
 
 
 def _distance_m(evidence: Tensor) -> Tensor:
@@ -262,8 +264,8 @@ def _distance_m(evidence: Tensor) -> Tensor:
     distance = far * (1.0 - ((evidence - 0.4) / 0.2).clip(0.0, 1.0))
     for _ in range(RINGS):
         straight, diagonal = _neighbours_min(distance, edge=far)
-        step = torch.minimum(straight + CELL_M, diagonal + _DIAGONAL * CELL_M)
-        distance = torch.minimum(distance, step)
+        step = torch.minimum(straight.add_(CELL_M), diagonal.add_(_DIAGONAL * CELL_M), out=straight)
+        distance = torch.minimum(distance, step, out=step)
     return distance
 
 
@@ -320,8 +322,12 @@ def _swept(total: Tensor, step: Tensor, twice: Tensor) -> Tensor:
     across = torch.minimum(padded[:, 1:-1, :-2], padded[:, 1:-1, 2:])
     up = torch.minimum(padded[:, :-2, 1:-1], padded[:, 2:, 1:-1])
     # Further apart than a step only the lower one counts, which this says, too.
-    apart = torch.minimum((across - up).abs(), step)
-    return torch.minimum(across, up) + (apart + (twice - apart.square()).sqrt()) / 2.0
+    apart = (across - up).abs_()
+    torch.minimum(apart, step, out=apart)
+    lower = torch.minimum(across, up, out=across)
+    beyond = torch.mul(apart, apart, out=up)
+    torch.sub(twice, beyond, out=beyond).sqrt_().add_(apart)
+    return lower.add_(beyond.mul_(0.5))
 
 
 def look_up(grid: Tensor, points: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ def step(
         The way, and the next state (B, STATE_SIZE).
     """
     points = obstacle_points(depth_m, embodiment)
-    drawn = local_map.update(local_map.unpack(state), points, velocity_b, route_xy_b_m, goal_b, embodiment)
+    drawn = local_map.update(local_map.unpack(state.detach()), points, velocity_b, route_xy_b_m, goal_b, embodiment)
     look = local_map.look(drawn, goal_b, embodiment)
     care = (look.clearance_m / CAREFUL_M).clip(LEAST_CARE, 1.0)
     rest_goal_b = torch.cat([look.rest_b, goal_b[:, 2:]], dim=-1)

@@ -12,6 +12,9 @@ from embodiments.spaces import COMMAND_SIZE, DEPTH_RANGE_M, OBSERVATION_SHAPES
 from export.runtime import contract as contracts
 from export.runtime import model_file
 
+ROWS_AT_ONCE = 16
+"""Of a batch: their maps stay in the processor's cache, while 64 at once take a quarter longer"""
+
 
 class Policy:
     """A loaded policy for a batch of robots of one type; carries the recurrent state."""
@@ -77,8 +80,11 @@ class Policy:
         return command, ill
 
     def _run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        answer = self._session.run(self._outputs, dict(feed))
-        return dict(zip(self._outputs, answer, strict=True))
+        answers = []
+        for low in range(0, max(1, len(feed["state_input"])), ROWS_AT_ONCE):
+            rows = {name: array[low : low + ROWS_AT_ONCE] for name, array in feed.items()}
+            answers.append(self._session.run(self._outputs, rows))
+        return {name: np.concatenate(parts) for name, *parts in zip(self._outputs, *answers, strict=True)}
 
 
 def load(path: Path, *, robot: Embodiment | None = None, allow_unseen: bool = False, threads: int = 1) -> Policy:
