@@ -6,6 +6,7 @@ import torch
 
 from pipeline.agents.agent import Privileged
 from pipeline.simulation.observation import Observation
+from pipeline.simulation.rows import by_rows
 from world_model import way
 
 
@@ -25,8 +26,13 @@ class PlannerAgent:
     def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
         """Return shares (B, 3) from depth, odometry, route and goal."""
         seen = {name: value for name, value in observation.policy_inputs().items() if name != "previous_command"}
-        found, self._state = way.step(**seen, state=self._state)
-        return found.share
+        share, self._state = by_rows(_step, {**seen, "state": self._state})
+        return share
+
+
+def _step(**seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    found, state = way.step(**seen)
+    return found.share, state
 
 
 def make(*, num_envs: int, device: str, seed: int) -> PlannerAgent:

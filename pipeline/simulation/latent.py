@@ -15,13 +15,12 @@ from pipeline.simulation.body import PATCH_SIDE
 from pipeline.simulation.curriculum import EpisodeCurriculum
 from pipeline.simulation.navigation import NavigationEnvironment, Step
 from pipeline.simulation.observation import Observation
+from pipeline.simulation.rows import by_rows
 from pipeline.simulation.tracker import Outcome
 from world_model.base_head import BaseHead, base_features, policy_feature_size, policy_features
 from world_model.checkpoint import load_module
 from world_model.network import WorldModel
 
-ROWS_AT_ONCE = 16
-"""Of a batch on a CPU: their maps stay in its cache"""
 CLEARANCE_SCALE_M = 1.0
 GEODESIC_SCALE_M = 5.0
 PRIVILEGED_SIZE = PATCH_SIDE**2 + 4
@@ -156,21 +155,9 @@ class LatentEnvironment:
     @torch.no_grad()
     def _features(self, seen: Observation, first: torch.Tensor) -> torch.Tensor:
         state = self._state.masked_fill(first[:, None], 0.0)
-        inputs = [
-            seen.depth_m,
-            seen.velocity_b,
-            seen.previous_command,
-            seen.route_xy_b_m,
-            seen.goal_b,
-            seen.embodiment,
-            state,
-        ]
-        rows = ROWS_AT_ONCE if self.device == "cpu" else self.num_envs
-        parts = [
-            self.base.world_model.observe_step(*part) for part in zip(*(i.split(rows) for i in inputs), strict=True)
-        ]
-        self._state, latent = (torch.cat(part) for part in zip(*parts, strict=True))
-        navigation = {name: value for name, value in seen.policy_inputs().items() if name != "depth_m"}
+        inputs = seen.policy_inputs()
+        self._state, latent = by_rows(self.base.world_model.observe_step, {**inputs, "state": state})
+        navigation = {name: value for name, value in inputs.items() if name != "depth_m"}
         base_share, _ = self.base.head(base_features(latent, route_xy_b_m=seen.route_xy_b_m, goal_b=seen.goal_b))
         return policy_features(latent, **navigation, base_share=base_share)
 
