@@ -92,7 +92,7 @@ Written by `python -m pipeline ship_policy`; every figure comes from the run's o
 
 * **Bodies**: {", ".join(dict.fromkeys(robots))}, simulated in Genesis as full articulated models.
 * **Trained by** the stages of `make all PRESET={preset}`, exported at commit `{commit}`, training seed {seed}, on
-  data of this repository alone. {_minutes(config.run)}
+  data of this repository alone. {_minutes(config.run)} {_specialists(config.run)}
 * **Inputs, outputs, units, limits**: in the file's own metadata (`nav.*`); `export/runtime/` checks them.
 * **Not tested on hardware.** In simulation, too, it collides in the share of episodes that the last table gives: it
   needs a stop button, a speed limit and an independent collision check.
@@ -102,10 +102,27 @@ Written by `python -m pipeline ship_policy`; every figure comes from the run's o
 
 def _minutes(run: Path) -> str:
     """Return a sentence with the wall time of the training stages."""
-    minutes = {}
-    for stage in _TRAINING:
-        folders = [run / stage] if (run / stage / manifest.NAME).is_file() else sorted((run / stage).glob("*"))
-        bodies = [manifest.read(folder).body for folder in folders if (folder / manifest.NAME).is_file()]
-        minutes[stage] = sum(float(body.get("wall_time_s") or 0.0) for body in bodies) / 60.0
+    minutes = {
+        stage: sum(float(b.get("wall_time_s") or 0.0) for b in _bodies(run, stage)) / 60.0 for stage in _TRAINING
+    }
     told = ", ".join(f"{stage} {value:.0f}" for stage, value in minutes.items() if value)
     return f"Minutes per stage, robots added up: {told}." if told else ""
+
+
+def _specialists(run: Path) -> str:
+    """Return a sentence with what the specialists were trained for and how much of it helped."""
+    from pipeline.simulation.trial import KEPT  # the simulator, which the command line's help does not need
+
+    told = [
+        f"{body['robot']} {body['config']['ppo']['control_steps']:,} ({body['metrics'][KEPT]:g})"
+        for body in _bodies(run, "train_specialist")
+        if KEPT in body["metrics"]
+    ]
+    kept = "in brackets the share of the learned correction that helped and was kept (ADR 0007)"
+    return f"Control steps per specialist, {kept}: {', '.join(told)}." if told else ""
+
+
+def _bodies(run: Path, stage: str) -> list[Mapping[str, Any]]:
+    """Return the manifests of a stage, one per robot if it has several."""
+    folders = [run / stage] if (run / stage / manifest.NAME).is_file() else sorted((run / stage).glob("*"))
+    return [manifest.read(folder).body for folder in folders if (folder / manifest.NAME).is_file()]

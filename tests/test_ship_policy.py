@@ -25,6 +25,12 @@ def run(tmp_path: Path) -> Path:
     columns |= {"protocol": "compass", "route": "straight", "episode": np.arange(8), "scene_seed": np.arange(8)}
     columns |= {"success": success, "success_settled": success, "collision": ~success, "fall": False, "timeout": False}
     provenance = Provenance(split="test", seed=0, training_seed=3, policy_sha256={("generalist", "go2"): sha256})
+    for robot, kept in (("go2", 0.5), ("tiago", 0.0)):
+        trained = tmp_path / "train_specialist" / robot
+        trained.mkdir(parents=True)
+        (trained / "actor.safetensors").write_bytes(b"weights")
+        body = {"stage": "train_specialist", "robot": robot, "config": {"ppo": {"control_steps": 1_000_000}}}
+        manifest.write(trained, body | {"key": "", "metrics": {"trial/kept": kept}, "wall_time_s": 90.0})
     (evaluated / "summary.json").write_text(json.dumps(summarise(pd.DataFrame(columns), provenance)))
     manifest.write(evaluated, {"stage": "evaluate_policy", "key": ""})
     return tmp_path
@@ -35,8 +41,14 @@ def test_the_card_holds_the_figures_and_the_file_is_the_evaluated_one(run: Path,
     ship_policy.main(ship_policy.Config(run=run, out=out))
     assert (out / "generalist.onnx").read_bytes() == b"weights"
     text = (out / "README.md").read_text()
-    for part in ("75.0 [41, 93]", "training seed 3", manifest.hash_file(out / "generalist.onnx")):
+    for part in (
+        "75.0 [41, 93]",
+        "training seed 3",
+        manifest.hash_file(out / "generalist.onnx"),
+        "train_specialist 3.",
+    ):
         assert part in text
+    assert "go2 1,000,000 (0.5), tiago 1,000,000 (0)." in text
     assert not list(out.glob(".*"))
 
 
