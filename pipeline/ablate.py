@@ -132,8 +132,10 @@ def _command(config: Config, name: str, seed: int, step: str) -> list[str]:
     if step == "export_policy":
         return [step, *common, *robot]
     if step == "evaluate_policy":
+        recorded = sorted(path.name for path in (config.run / "record_specialist").iterdir() if path.name[0] != ".")
+        robots = robot or ["--embodiments", ",".join(recorded)]
         judged = ["--agents", _AGENT[variant.stage], "--split", "val", "--episodes", str(config.episodes)]
-        return [step, *common, *robot, *judged, "--workers", "1"]
+        return [step, *common, *robots, *judged, "--workers", "1"]
     if variant.stage == "train_specialist":
         # All of what was learned: a variant is not to be rescued by what was there before.
         budget = ["--ppo.control-steps", str(config.control_steps), "--ppo.trial-steps", "0"]

@@ -25,7 +25,7 @@ from pipeline.evaluation.plan import Job
 from pipeline.evaluation.runner import evaluate
 from pipeline.evaluation.summary import EPISODE_COLUMNS, Cell, Provenance, summarise
 from pipeline.evaluation.witness import FAILURES_PER_AGENT
-from pipeline.presets import DEFAULT_ROBOTS
+from pipeline.presets import EVALUATED_ROBOTS
 from pipeline.run_folder import StageRun
 from pipeline.simulation.episodes import Protocol
 from scenes import registry as scenes
@@ -47,7 +47,7 @@ class Config:
 
     policy: Path | None = None
     """Exported file; only its agent runs unless ``agents`` asks for more, whose files lie beside it"""
-    embodiments: tuple[str, ...] = DEFAULT_ROBOTS
+    embodiments: tuple[str, ...] = EVALUATED_ROBOTS
     scenes: tuple[str, ...] = ("office", "warehouse_single", "warehouse_multi", "combined")
     """Scene kinds, COMPASS's four by default, or paths of Nav2 maps (.yaml) or meshes (.glb, .obj, .ply)"""
     episodes: int = 64
@@ -236,7 +236,15 @@ def _provenance(config: Config, jobs: Sequence[Job], folder: Path) -> Provenance
         seed=config.seed,
         training_seed=training_seed if files else None,
         policy_sha256={key: hashes[path] for key, path in files.items()},
+        unseen=_unseen(jobs),
     )
+
+
+def _unseen(jobs: Sequence[Job]) -> frozenset[str]:
+    """Return the robots that the generalist was not trained on."""
+    files = {job.policies[agent] for job in jobs for agent in agents.GENERALISTS if agent in job.policies}
+    trained = {robot for path in files for robot in runtime.load(Path(path)).contract["embodiments"]}
+    return frozenset(job.embodiment for job in jobs if files and job.embodiment not in trained)
 
 
 def broken_lines(episodes: pd.DataFrame) -> list[str]:

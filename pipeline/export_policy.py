@@ -5,7 +5,9 @@ than 1e-4 over a recurrent roll-out fails the stage.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,6 +17,7 @@ from export import contract, parity
 from export.graph import PolicyGraph
 from export.runtime import policy as runtime
 from export.to_onnx import to_onnx
+from pipeline.processes import cores, spawned
 from pipeline.progress import progress
 from pipeline.provenance import describe
 from pipeline.run_folder import StageRun
@@ -55,24 +58,34 @@ def run(config: Config, run: StageRun) -> None:
     """Write ``base.onnx``, ``specialist_ROBOT.onnx`` and ``generalist.onnx``."""
     if config.parity_steps < 1:
         raise ValueError(f"parity_steps is {config.parity_steps}; a file is never published without the comparison")
-    torch.set_num_threads(1)  # the roll-outs are small: on a busy machine two threads are ten times slower than one
     commit = str((describe()["git"] or {}).get("commit", "unknown"))
     items = _items(config, run)
-    with progress(len(items), "export") as bar:
-        for item in items:
-            data = _export(item, config, commit=commit)
-            path = run.directory / f"{item.name}.onnx"
-            write_atomically(path, data)
-            _check_on_the_robots_side(path, item)
-            found = parity.compare(item.graph, data, steps=config.parity_steps)
-            parity.require(found, name=path.name)
-            run.metrics[item.name] = {
-                "bytes": len(data),
-                "command_error": found.command,
-                "state_error": found.state,
-                "robots": list(item.robots),
-            }
-            bar.advance(1, largest_error=found.command)
+    with spawned(min(cores(), len(items))) as pool, progress(len(items), "export") as bar:
+        export = partial(write, folder=run.directory, config=config, commit=commit)
+        for item, figures in zip(items, pool.map(export, items), strict=True):
+            run.metrics[item.name] = figures
+            bar.advance(1, largest_error=figures["command_error"])
+
+
+def write(item: Item, *, folder: Path, config: Config, commit: str) -> dict[str, Any]:
+    """Write one file into a folder and check it; return its figures.
+
+    Raises:
+        ValueError: If it computes something else than the network.
+    """
+    torch.set_num_threads(1)  # the roll-outs are small: on a busy machine two threads are ten times slower than one
+    data = _export(item, config, commit=commit)
+    path = folder / f"{item.name}.onnx"
+    write_atomically(path, data)
+    _check_on_the_robots_side(path, item)
+    found = parity.compare(item.graph, data, steps=config.parity_steps)
+    parity.require(found, name=path.name)
+    return {
+        "bytes": len(data),
+        "command_error": found.command,
+        "state_error": found.state,
+        "robots": list(item.robots),
+    }
 
 
 def _items(config: Config, run: StageRun) -> list[Item]:

@@ -8,6 +8,8 @@ from pipeline.stages import unknown
 
 DEFAULT_ROBOTS = ("tiago", "stretch3", "go2", "g1")
 """The robots of ``make all``; others are named with ``--embodiments``."""
+EVALUATED_ROBOTS = (*DEFAULT_ROBOTS, "anymal_c")
+"""The robots of the results: those, and a body that nothing was trained on."""
 
 SUMMARIES = {
     "smoke": "Every stage and robot at the smallest size that still runs every line; minutes.",
@@ -68,6 +70,7 @@ _SMOKE: Mapping[str, Mapping[str, Any]] = {
         "scenes": ("office",),
         "route": ("planned",),
         "agents": ("go_straight", "specialist", "generalist"),
+        "embodiments": DEFAULT_ROBOTS,
         "num_envs": _SMOKE_ENVS,
     },
     # Every film is a simulated scene of its own: one shows that filming works.

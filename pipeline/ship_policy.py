@@ -67,7 +67,7 @@ def card(config: Config, summary: results.Summary) -> str:
     exported = manifest.read(config.run / "export_policy")
     commit = str((exported.body.get("git") or {}).get("commit", "unknown"))[:12]
     preset, seed = exported.body.get("preset") or "laptop", exported.body.get("seed")
-    robots = [c["embodiment"] for c in summary["pooled"] if c["embodiment"] != ALL]
+    robots = [c["embodiment"] for c in summary["pooled"] if c["embodiment"] != ALL and not c.get("unseen")]
     tables = [
         table.markdown()
         for route in results.routes(summary)

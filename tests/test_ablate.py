@@ -40,6 +40,8 @@ def test_variants_borrow_stages_and_are_compared_episode_by_episode(
 ) -> None:
     for stage in ("make_scenes", "pretrain_world_model", "train_specialist", "record_specialist", "export_policy"):
         (tmp_path / stage).mkdir()
+    for robot in ("go2", "g1"):
+        (tmp_path / "record_specialist" / robot).mkdir()
     asked: dict[str, list[str]] = {}
 
     def run(commands: dict[str, list[str]], *, workers: int) -> dict[str, int]:
@@ -69,7 +71,8 @@ def test_variants_borrow_stages_and_are_compared_episode_by_episode(
     assert all(path.is_symlink() for path in folder.iterdir())
     train = asked["mse_1 distill_generalist"]
     assert train[train.index("--seed") + 1] == "1" and train[-2:] == ["--fit.loss", "mse"]
-    assert asked["mse_1 evaluate_policy"][-2:] == ["--workers", "1"]
+    judged = asked["mse_1 evaluate_policy"]
+    assert judged[-2:] == ["--workers", "1"] and judged[judged.index("--embodiments") + 1] == "g1,go2"
     (reference, changed) = (row for row in ablate._rows(Config(run=tmp_path, variants=("generalist", "mse"), seeds=2)))
     assert reference.difference == 0.0 and changed.success == (0.75, 0.75)
     assert np.isclose(changed.difference, 0.25) and changed.ci95 is not None

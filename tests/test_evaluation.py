@@ -1,6 +1,7 @@
 """From episodes to the table: cells by hand, pairing, and the form that other tools read."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.evaluate_policy import broken_lines
-from pipeline.evaluation import parts
+from pipeline.evaluation import parts, results
 from pipeline.evaluation.plan import ROUNDS_PER_SHARD, Job, draws, shards
 from pipeline.evaluation.summary import ALL, EPISODE_COLUMNS, Provenance, compare, summarise
 
@@ -19,7 +20,7 @@ CELL_KEYS = [
     *("embodiment", "scene", "split", "agent", "protocol", "route", "seed", "training_seed", "policy_sha256"),
     *("episodes", "success", "success_ci95", "success_settled", "spl", "soft_spl", "sct", "collision", "fall"),
     *("timeout", "time_s", "wtt_s", "min_clearance_m", "jerk_mps3"),
-    *("path_m", "stopped_share", "energy_j", "energy_j_per_m", "broken"),
+    *("path_m", "stopped_share", "energy_j", "energy_j_per_m", "broken", "unseen"),
 ]
 PROVENANCE = Provenance(split="test", seed=7, training_seed=3, policy_sha256={("generalist", "go2"): "ab" * 32})
 
@@ -90,6 +91,27 @@ def test_pooled_rows_join_scenes_and_robots() -> None:
     assert (pooled["go2"]["success"], pooled["g1"]["success"], pooled[ALL]["success"]) == (0.5, 0.5, 0.5)
     assert pooled[ALL]["episodes"] == 6 and pooled["go2"]["scene"] == ALL
     assert "spl_ci95_scenes" in pooled["go2"]
+
+
+def test_a_body_that_nothing_was_trained_on_stands_apart() -> None:
+    episodes = pd.concat(
+        [
+            rows(agent, [agent == "generalist", robot == "go2"], embodiment=robot)
+            for agent in ("generalist", "blind")
+            for robot in ("anymal_c", "go2")
+        ]
+    )
+    summary = summarise(episodes, replace(PROVENANCE, unseen=frozenset({"anymal_c"})))
+    pooled = {(cell["embodiment"], cell["agent"]): cell for cell in summary["pooled"]}
+    assert pooled["anymal_c", "generalist"]["unseen"] and pooled["anymal_c", "generalist"]["success"] == 0.5
+    assert not pooled[ALL, "generalist"]["unseen"] and pooled[ALL, "generalist"]["success"] == 1.0
+    assert pooled[ALL, "blind"]["episodes"] == 2
+    pairs = {c["embodiment"]: c for c in summary["comparisons"] if c["scene"] == ALL and c["metric"] == "success"}
+    assert pairs[ALL]["episodes"] == 2 and pairs["anymal_c"]["episodes"] == 2
+    table = results.success_table(summary, route="straight")
+    assert [row[0] for row in table.rows] == ["go2", "all robots", "anymal_c, never trained on"]
+    quality = results.quality_table(summary, route="straight", agents=("generalist",))
+    assert [row[0] for row in quality.rows][-1] == "anymal_c, never trained on, generalist"
 
 
 def test_comparisons_pair_the_same_episodes_whatever_their_order() -> None:

@@ -19,6 +19,8 @@ POLICY_FILES = {
     "blind": "generalist.onnx",
 }
 """Agent -> its file in the folder of exported policies. ``blind`` is the generalist with its depth image zeroed."""
+GENERALISTS = ("generalist", "blind")
+"""Agents that are the one file for all robots."""
 IDS = (*SCRIPTED, *POLICY_FILES)
 BLIND = ("zero", "random", "go_straight", "teacher", "blind")
 """Agents that do not look at depth."""

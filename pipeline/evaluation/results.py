@@ -101,9 +101,9 @@ def success_table(summary: Summary, *, route: str) -> TextTable:
     rows = [cell for cell in summary["pooled"] if cell["route"] == route]
     agents = _agents(rows)
     found = {(cell["embodiment"], cell["agent"]): cell for cell in rows}
-    robots = list(dict.fromkeys(cell["embodiment"] for cell in rows))
     body = [
-        (robot_name(robot), *(_rate_with_interval(found.get((robot, agent))) for agent in agents)) for robot in robots
+        (name, *(_rate_with_interval(found.get((robot, agent))) for agent in agents))
+        for robot, name in _row_names(summary, rows).items()
     ]
     first = summary["cells"][0]
     episodes = {cell["episodes"] for cell in summary["cells"]}
@@ -131,11 +131,10 @@ def quality_table(summary: Summary, *, route: str, agents: Sequence[str]) -> Tex
     rows = [cell for cell in summary["pooled"] if cell["route"] == route and cell["agent"] in agents]
     columns = [column for column in _quality_columns(rows) if any(column.key in cell for cell in rows)]
     body = [
-        (
-            f"{robot_name(cell['embodiment'])}, {cell['agent']}",
-            *(column.text(cell.get(column.key)) for column in columns),
-        )
+        (f"{name}, {cell['agent']}", *(column.text(cell.get(column.key)) for column in columns))
+        for robot, name in _row_names(summary, rows).items()
         for cell in rows
+        if cell["embodiment"] == robot
     ]
     note = "Time, path and energy are means over successes, WTT COMPASS's weighted travel time (episodes × mean time)."
     head = ("robot", *(column.label for column in columns))
@@ -153,10 +152,12 @@ def _quality_columns(rows: Sequence[Cell]) -> list[_Column]:
 def difference_table(summary: Summary, *, route: str) -> TextTable:
     """Return the paired differences in success between agents, in points."""
     rows = [c for c in summary["comparisons"] if c["route"] == route and c["metric"] == "success" and c["scene"] == ALL]
-    robots = list(dict.fromkeys(c["embodiment"] for c in rows))
     pairs = list(dict.fromkeys((c["first"], c["second"]) for c in rows))
     found = {(c["embodiment"], c["first"], c["second"]): c for c in rows}
-    body = [(robot_name(robot), *(_points(found.get((robot, *pair))) for pair in pairs)) for robot in robots]
+    body = [
+        (name, *(_points(found.get((robot, *pair))) for pair in pairs))
+        for robot, name in _row_names(summary, rows).items()
+    ]
     return TextTable(
         title=f"Paired differences in success, in points, {route} route",
         head=("robot", *(f"{first} − {second}" for first, second in pairs)),
@@ -226,6 +227,13 @@ def markdown(summary: Summary) -> str:
 def _agents(rows: Sequence[Cell]) -> list[str]:
     present = {cell["agent"] for cell in rows}
     return [agent for agent in AGENT_ORDER if agent in present] + sorted(present - set(AGENT_ORDER))
+
+
+def _row_names(summary: Summary, rows: Sequence[Cell]) -> dict[str, str]:
+    """Return robot -> what its row is called; those that nothing was trained on last."""
+    unseen = {cell["embodiment"] for cell in summary["pooled"] if cell.get("unseen")}
+    robots = sorted(dict.fromkeys(cell["embodiment"] for cell in rows), key=lambda robot: robot in unseen)
+    return {robot: robot_name(robot) + (", never trained on" if robot in unseen else "") for robot in robots}
 
 
 def robot_name(name: str) -> str:

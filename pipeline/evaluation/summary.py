@@ -1,6 +1,6 @@
 """From one row per episode to the table: cells, pooled rows and paired differences between agents."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,8 @@ class Provenance:
     training_seed: int | None
     policy_sha256: Mapping[tuple[str, str], str]
     """(agent, embodiment) -> SHA-256 of the exported file; absent for agents without weights."""
+    unseen: frozenset[str] = frozenset()
+    """Robots that the generalist was not trained on; they are not pooled with the others."""
 
     def sha256_of(self, agent: str, embodiment: str) -> str | None:
         """Return the hash of the one file behind these rows; None if there is none or, pooled, more than one."""
@@ -86,11 +88,14 @@ def summarise(episodes: pd.DataFrame, provenance: Provenance) -> dict[str, list[
     by_robot = ["embodiment", "agent", "protocol", "route"]
     cells = [_cell(group, provenance) for _, group in episodes.groupby(by_cell, sort=False)]
     pooled = [_cell(group, provenance, scene=ALL) for _, group in episodes.groupby(by_robot, sort=False)]
-    for _, group in episodes.groupby(by_robot[1:], sort=False):
+    known = _known(episodes, provenance.unseen)
+    for _, group in known.groupby(by_robot[1:], sort=False):
         pooled.append(_cell(group, provenance, scene=ALL, embodiment=ALL))
-    for cell, group in zip(pooled, _pooled_groups(episodes, by_robot), strict=True):
+    groups = [group for _, group in episodes.groupby(by_robot, sort=False)]
+    groups += [group for _, group in known.groupby(by_robot[1:], sort=False)]
+    for cell, group in zip(pooled, groups, strict=True):
         cell |= _mean_intervals(group)
-    return {"cells": cells, "pooled": pooled, "comparisons": _comparisons(episodes)}
+    return {"cells": cells, "pooled": pooled, "comparisons": _comparisons(episodes, provenance.unseen)}
 
 
 def compare(episodes: pd.DataFrame) -> list[Cell]:
@@ -102,13 +107,17 @@ def compare(episodes: pd.DataFrame) -> list[Cell]:
     Returns:
         One entry per pair and metric: first − second, mean over episodes, with a scene-clustered 95 % interval.
     """
-    return _comparisons(_prepared(episodes))
+    return _comparisons(_prepared(episodes), frozenset())
 
 
-def _comparisons(episodes: pd.DataFrame) -> list[Cell]:
+def _known(episodes: pd.DataFrame, unseen: frozenset[str]) -> pd.DataFrame:
+    return episodes[~episodes["embodiment"].isin(unseen)]
+
+
+def _comparisons(episodes: pd.DataFrame, unseen: frozenset[str]) -> list[Cell]:
     rows = []
     for (protocol, route), part in episodes.groupby(["protocol", "route"], sort=False):
-        groups = [(ALL, ALL, PAIRS, part)]
+        groups = [(ALL, ALL, PAIRS, _known(part, unseen))]
         groups += [(str(robot), ALL, PAIRS, group) for robot, group in part.groupby("embodiment", sort=False)]
         for (robot, scene), group in part.groupby(["embodiment", "scene"], sort=False):
             groups.append((str(robot), str(scene), CELL_PAIRS, group))
@@ -171,12 +180,8 @@ def _cell(group: pd.DataFrame, provenance: Provenance, *, scene: str = "", embod
         "energy_j": _mean(group["energy_j"][success]),
         "energy_j_per_m": metrics.energy_j_per_m(group["energy_j"].to_numpy(), path_m=group["path_m"].to_numpy()),
         "broken": _mean(group["broken"]),
+        "unseen": robot in provenance.unseen,
     }
-
-
-def _pooled_groups(episodes: pd.DataFrame, by_robot: Sequence[str]) -> list[pd.DataFrame]:
-    groups = [group for _, group in episodes.groupby(list(by_robot), sort=False)]
-    return groups + [group for _, group in episodes.groupby(list(by_robot[1:]), sort=False)]
 
 
 def _mean_intervals(group: pd.DataFrame) -> Cell:
