@@ -15,11 +15,14 @@ from distill.recordings import OUTCOMES, depth_to_mm, read_shard, shard_paths, w
 from embodiments import registry
 from embodiments.limits import active_dimensions
 from embodiments.spaces import CAMERA_FIELDS, CAMERA_SLICE, COMMAND_SIZE, CONTROL_DT_S
+from pipeline import recording_quality
 from pipeline.agents import teacher
 from pipeline.progress import progress
+from pipeline.recording_quality import End
 from pipeline.run_folder import StageRun
 from pipeline.simulation.navigation import NavigationConfig, NavigationEnvironment, Step
 from pipeline.simulation.randomisation import training
+from pipeline.simulation.rows import by_rows
 from pipeline.simulation.task import Task, build_task, make_environment
 from scenes.storage import load_scenes
 from world_model import way
@@ -63,7 +66,7 @@ class Config:
 
 
 def run(config: Config, run: StageRun) -> None:
-    """Record shards ``train_NNN.h5`` and ``val_NNN.h5``."""
+    """Record shards ``train_NNN.h5`` and ``val_NNN.h5``; say and draw (``coverage.png``) what they are worth."""
     if config.steps % config.shard_steps:
         raise ValueError(f"steps ({config.steps}) must be a multiple of shard_steps ({config.shard_steps})")
     task = _task(config, run.input("make_scenes"))
@@ -76,12 +79,16 @@ def run(config: Config, run: StageRun) -> None:
             names = {part: run.work / f"{part}_{shard:03d}.h5" for part in ("train", "val")}
             if not all(path.exists() for path in names.values()):
                 recorder.begin(task, seed=config.seed + shard)
-                _write(names, recorder.record(), config, environment)
+                _write(names, recorder.record(), recorder.ends, config, environment)
             bar.advance(config.shard_steps * config.num_envs)
     for path in sorted(run.work.glob("*.h5")):
         path.rename(run.directory / path.name)
     frames = config.steps * config.num_envs * (1 + config.mounts)
-    run.metrics.update({"frames": frames, **_outcomes(run.directory, config)})
+    limits = registry.get(config.embodiment).limits
+    covered = recording_quality.coverage(run.directory, limits)
+    recording_quality.draw(run.directory / "coverage.png", covered, limits)
+    figures = recording_quality.figures(recording_quality.ends(run.directory))
+    run.metrics.update({"frames": frames, **_outcomes(run.directory, config), **figures, **covered.shares()})
 
 
 def _task(config: Config, scenes_folder: Path) -> Task:
@@ -113,6 +120,9 @@ class Recorder:
         self._maps = torch.zeros((1 + config.mounts) * config.num_envs, way.STATE_SIZE)
         self._step: Step | None = None
         self._steps = 0
+        self._reward = torch.zeros(config.num_envs)
+        self.ends: list[tuple[int, End]] = []
+        """Environment and end of every episode that ended in the last shard"""
 
     def begin(self, task: Task, *, seed: int) -> None:
         """Draw the episodes, unless they run already; after a kill others follow, by the first new shard's seed."""
@@ -127,6 +137,7 @@ class Recorder:
         assert step is not None
         mounts = [_random_mounts(config.num_envs, self._generator) for _ in range(config.mounts)]
         rows: dict[str, list[torch.Tensor]] = {}
+        self.ends = []
         for _ in range(config.shard_steps):
             self._agent.reset(step.first)
             share = self._agent.act(step.observation, environment.privileged)
@@ -137,11 +148,20 @@ class Recorder:
             executed = executed * active_dimensions(environment.body.descriptor)
             self._steps += 1
             step = environment.step(executed)
+            self._count(step)
             row["command"] = environment.previous_command.expand(len(mounts) + 1, -1, -1)
             for name, value in row.items():
                 rows.setdefault(name, []).append(value.clone())
         self._step = step
         return rows
+
+    def _count(self, step: Step) -> None:
+        """Add up rewards, and note the episodes that have just ended."""
+        self._reward = self._reward + step.reward
+        outcomes, sorts = _outcome_code(step), _sorts(self._config)
+        for env in torch.nonzero(step.terminated | step.truncated)[:, 0].tolist():
+            self.ends.append((env, End(sorts[env], OUTCOMES[outcomes[env]], round(float(self._reward[env]), 4))))
+            self._reward[env] = 0.0
 
     def _draw(self, row: dict[str, torch.Tensor]) -> torch.Tensor:
         """Draw on every view's map what its camera sees; return the features (views, B, M)."""
@@ -149,8 +169,14 @@ class Recorder:
         flat = {name: value.flatten(0, 1) for name, value in row.items()}
         seen = {name: flat[name] for name in ("velocity_b", "route_xy_b_m", "goal_b", "embodiment")}
         kept = self._maps * (~flat["first"])[:, None]
-        found, self._maps = way.step(depth_m=flat["depth_m"][:, None], **seen, state=kept)
-        return found.features().unflatten(0, (views, count))
+        inputs = {"depth_m": flat["depth_m"][:, None], **seen, "state": kept}
+        features, self._maps = by_rows(_way_features, inputs)
+        return features.unflatten(0, (views, count))
+
+
+def _way_features(**seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    found, state = way.step(**seen)
+    return found.features(), state
 
 
 def _queue(task: Task, config: Config, *, seed: int) -> torch.Tensor:
@@ -225,20 +251,34 @@ def _disturb(noise: torch.Tensor, config: Config, generator: torch.Generator) ->
 
 
 def _mix(share: torch.Tensor, noise: torch.Tensor, config: Config, *, step: int) -> torch.Tensor:
-    """Return what is executed: spread over the environments so that every split of them holds all three sorts."""
+    """Return what is executed."""
     period_s = config.disturbed_s + config.calm_s
     phase_s = (step * CONTROL_DT_S + torch.arange(len(share)) * 0.37 * period_s) % period_s
     disturbed = (phase_s < config.disturbed_s)[:, None]
-    place = (torch.arange(len(share)) * 0.6180339887) % 1.0
-    random = (place < config.random_share)[:, None]
-    noisy = (place < config.random_share + config.noisy_share)[:, None] & disturbed
+    sorts = _sorts(config)
+    random = torch.tensor([sort == "random" for sort in sorts])[:, None]
+    noisy = torch.tensor([sort == "disturbed" for sort in sorts])[:, None] & disturbed
     wild = (2.0 * noise / config.noise_share).clamp(-1.0, 1.0)
     return torch.where(random, wild, torch.where(noisy, share + noise, share)).clamp(-1.0, 1.0)
+
+
+def _sorts(config: Config) -> list[str]:
+    """Return who drives in each environment; every split of them holds all three sorts."""
+    place = [(env * 0.6180339887) % 1.0 for env in range(config.num_envs)]
+    return [
+        "random"
+        if p < config.random_share
+        else "disturbed"
+        if p < config.random_share + config.noisy_share
+        else "teacher"
+        for p in place
+    ]
 
 
 def _write(
     names: Mapping[str, Path],
     rows: dict[str, list[torch.Tensor]],
+    ends: list[tuple[int, End]],
     config: Config,
     environment: NavigationEnvironment,
 ) -> None:
@@ -246,10 +286,15 @@ def _write(
     arrays = {name: torch.stack(values).numpy() for name, values in rows.items()}  # (T, views, B, ...)
     arrays["depth_mm"] = depth_to_mm(arrays.pop("depth_m"))
     border = config.num_envs - _val_envs(config)
-    for part, columns in (("train", slice(0, border)), ("val", slice(border, None))):
+    for part, columns in (("train", slice(0, border)), ("val", slice(border, config.num_envs))):
         chosen = {name: value[:, :, columns] for name, value in arrays.items()}
         flat = {name: v.reshape(v.shape[0], -1, *v.shape[3:]) for name, v in chosen.items()}  # (T, views * b, ...)
-        attributes = {"embodiment": environment.embodiment.name, "views": 1 + config.mounts, "seed": config.seed}
+        attributes = {
+            "embodiment": environment.embodiment.name,
+            "views": 1 + config.mounts,
+            "seed": config.seed,
+            "ends": [end for env, end in ends if columns.start <= env < columns.stop],
+        }
         write_shard(names[part], flat, kind="teacher", attributes=attributes)
 
 

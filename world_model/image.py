@@ -13,7 +13,7 @@ SEMANTIC_CLASS_COUNT = 7
 _GRID_PX = (DEPTH_HEIGHT_PX // 8, DEPTH_WIDTH_PX // 8)
 _LOG_RANGE = math.log1p(DEPTH_RANGE_M)
 _FILL_ROUNDS = 2
-_FILL_SHARE = 4.5 / 9.0
+_FILL_COUNT = 4.5
 """A pixel on the image's edge has three neighbours outside, which count as invalid."""
 
 
@@ -35,10 +35,17 @@ def without_holes(depth_m: Tensor) -> Tensor:
     """
     for _ in range(_FILL_ROUNDS):
         valid = (depth_m > 0.0).to(depth_m.dtype)
-        around = functional.avg_pool2d(torch.cat([depth_m, valid], dim=1), 3, stride=1, padding=1)
-        total, count = around[:, :1], around[:, 1:]  # ninths; the pixel itself adds nothing where it is invalid
-        depth_m = torch.where((valid == 0.0) & (count > _FILL_SHARE), total / count.clip(min=1e-3), depth_m)
+        # The pixel itself adds nothing where it is invalid.
+        total, count = _sum_around(torch.cat([depth_m, valid], dim=1)).split(1, dim=1)
+        depth_m = torch.where((valid == 0.0) & (count > _FILL_COUNT), total / count.clip(min=1.0), depth_m)
     return depth_m
+
+
+def _sum_around(images: Tensor) -> Tensor:
+    """Return the sum over every pixel's 3 x 3 neighbourhood, zeros outside; average pooling takes twice as long."""
+    padded = functional.pad(images, (1, 1, 1, 1))
+    rows = padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
+    return rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
 
 
 class ImageEncoder(nn.Module):

@@ -73,6 +73,14 @@ class LocalMap:
     """(B, CELLS, CELLS) [m] above the straight distance to the goal, weighted by clearance"""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawnMap(LocalMap):
+    """State after a control step, and what was worked out on the way to it."""
+
+    distance_m: Tensor
+    """(B, CELLS, CELLS) to the nearest obstacle, up to ``RINGS`` cells"""
+
+
 def unpack(state: Tensor) -> LocalMap:
     """Return the parts of a flat state (B, STATE_SIZE)."""
     pose, grids = state.split([3, 3 * CELLS**2], dim=-1)
@@ -93,7 +101,7 @@ def empty(batch: int, *, like: Tensor) -> LocalMap:
 
 def update(
     state: LocalMap, points: Tensor, velocity_b: Tensor, route_xy_b_m: Tensor, goal_b: Tensor, embodiment: Tensor
-) -> LocalMap:
+) -> DrawnMap:
     """Return the state after one control step: moved, looked, thought.
 
     Args:
@@ -107,7 +115,8 @@ def update(
     evidence, seen = _entered(state, points, pose)
     goal = to_anchor(goal_b[:, None, :2], pose)[:, 0]
     straight = _straight_m(goal)
-    cost = _cell_cost(evidence, half_width_m(embodiment)) + _route_cost(route_xy_b_m, pose, seen)
+    distance = _distance_m(evidence)
+    cost = _cell_cost(distance, half_width_m(embodiment)) + _route_cost(route_xy_b_m, pose, seen)
     total = straight + state.cost_to_go
     # The goal's own cells are what the way ends in.
     source = straight + (100.0 * (straight - CELL_M)).clip(0.0, MOST_M)
@@ -116,7 +125,7 @@ def update(
     for _ in range(SWEEPS):
         total = _swept(total, step, twice)
         torch.maximum(straight, torch.minimum(source, total, out=total), out=total)
-    return LocalMap(pose=pose, evidence=evidence, seen=seen, cost_to_go=total - straight)
+    return DrawnMap(pose=pose, evidence=evidence, seen=seen, cost_to_go=total - straight, distance_m=distance)
 
 
 class Look(NamedTuple):
@@ -147,7 +156,7 @@ def look(state: LocalMap, goal_b: Tensor, embodiment: Tensor) -> Look:
     aside = torch.cat([torch.zeros_like(unit[:, :1]), unit * (REST_M / 2.0), unit * REST_M], dim=1)  # (B, places, 2)
     places = to_anchor(goal_b[:, None, :2] + aside, state.pose)
     looks = [here, halfway[:, ::2], there[:, ::2], places]
-    room = look_up(_distance_m(state.evidence), torch.cat(looks, dim=1)) - half_width_m(embodiment)[:, None]
+    room = look_up(distance_m(state), torch.cat(looks, dim=1)) - half_width_m(embodiment)[:, None]
     room, rest_room = room.split([1 + ROOM_SIZE, places.shape[1]], dim=1)
     missing = (REST_ROOM_M - rest_room).clip(min=0.0) + REST_WEIGHT * _norm(aside)
     chosen = torch.softmax(-(missing - missing.amin(dim=1, keepdim=True)) / _REST_CHOICE_M, dim=1)
@@ -167,7 +176,7 @@ def total_m(state: LocalMap, goal_b: Tensor) -> Tensor:
 
 def distance_m(state: LocalMap) -> Tensor:
     """Return the distance (B, CELLS, CELLS) of every cell to the nearest obstacle, up to ``RINGS`` cells."""
-    return _distance_m(state.evidence)
+    return state.distance_m if isinstance(state, DrawnMap) else _distance_m(state.evidence)
 
 
 def half_width_m(embodiment: Tensor) -> Tensor:
@@ -269,9 +278,9 @@ def _distance_m(evidence: Tensor) -> Tensor:
     return distance
 
 
-def _cell_cost(evidence: Tensor, half_width: Tensor) -> Tensor:
+def _cell_cost(distance: Tensor, half_width: Tensor) -> Tensor:
     """Return what a metre through each cell costs, 1 where there is room."""
-    room = _distance_m(evidence) - half_width[:, None, None]
+    room = distance - half_width[:, None, None]
     near = (1.0 - room / COMFORT_M).clip(0.0, 1.0)
     blocked = (-room / 0.1).clip(0.0, 1.0)
     return 1.0 + NEAR_COST * near + BLOCKED_COST * blocked
