@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from distill.probing import free_space_m, ridge_r2
 from distill.sequences import Windows
 from embodiments.limits import active_dimensions
 from world_model.base_head import BaseHead, base_features
@@ -92,6 +93,8 @@ class Judgement:
     """Mean absolute difference from the teacher's share over the dimensions that the body has."""
     zero_share_error: float
     """The same for never moving."""
+    free_space_r2: float
+    """Of a linear probe from history and sample to the free space in sight, see ``probing``."""
 
     def figures(self) -> dict[str, float]:
         """Return everything as flat numbers for a log or a manifest."""
@@ -114,6 +117,7 @@ def judge(world_model: WorldModel, base_head: BaseHead, windows: Windows) -> Jud
         behaviour_nll=float(behaviour_cloning(mixture, windows.teacher_share, labelled=windows.labelled)),
         share_error=float(error[counted].mean()),
         zero_share_error=float(windows.teacher_share.abs()[counted].mean()),
+        free_space_r2=ridge_r2(sequence.dynamic, free_space_m(windows)),
     )
 
 

@@ -1,6 +1,7 @@
 """The world model: shapes, reset, determinism, learning, budget, files."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,23 @@ def test_a_reset_forgets_and_leaves_the_others_alone() -> None:
     torch.testing.assert_close(masked[0], fresh[0])
     torch.testing.assert_close(masked[1:], remembered[1:])
     assert (remembered[0] - fresh[0]).abs().max() > 1e-4
+
+
+def test_without_recurrence_the_history_is_forgotten_and_the_sample_is_not() -> None:
+    seen = windows()
+    for recurrent in (True, False):
+        torch.manual_seed(0)
+        world_model = WorldModel(replace(SMALL, recurrent=recurrent)).eval()
+        fresh = world_model.initial_state(4)
+        history, sample = fresh.clone(), fresh.clone()
+        history[:, : SMALL.deterministic] = 1.0
+        sample[:, SMALL.deterministic : world_model.dynamic_size] = 1.0
+        first, second, third = (
+            world_model.observe_step(*step_inputs(seen, 0), state)[1][:, : world_model.dynamic_size]
+            for state in (fresh, history, sample)
+        )
+        assert torch.equal(first, second) != recurrent
+        assert not torch.equal(first, third)
 
 
 def test_gradients_reach_the_first_frame_through_time() -> None:

@@ -29,6 +29,8 @@ class WorldModelConfig:
     decoder_channels: tuple[int, int, int] = (48, 24, 16)
     min_std: float = 0.1
     """Floor of the latent's standard deviation, as in PlaNet."""
+    recurrent: bool = True
+    """Without, the history is forgotten at every step and the sample alone goes on: to see what it is worth"""
 
 
 class Gaussians(NamedTuple):
@@ -216,6 +218,8 @@ class WorldModel(nn.Module):
 
     def _advance(self, dynamic: Tensor, command: Tensor, camera: Tensor) -> Tensor:
         history, sample = dynamic.split([self.config.deterministic, self.config.stochastic], dim=-1)
+        if not self.config.recurrent:
+            history = torch.zeros_like(history)
         moved = functional.silu(self.recurrent_input(torch.cat([sample, command, camera], dim=-1)))
         advanced: Tensor = self.recurrent(moved, history)
         return advanced
