@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from pipeline.evaluation import results
 from pipeline.evaluation.summary import ALL
 from pipeline.provenance import ROOT
 
-CARD = "README.md"
+CARD, TRAINING = "README.md", "training.json"
 SHIPPED_BYTES = 20_000_000
 """Largest file that a repository should carry."""
-_TRAINING = ("collect_teacher", "pretrain_world_model", "train_specialist", "record_specialist", "distill_generalist")
+_STAGES = ("collect_teacher", "pretrain_world_model", "train_specialist", "record_specialist", "distill_generalist")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,30 +26,60 @@ class Config:
     """Its ``export_policy`` and ``evaluate_policy`` must be finished, and the second one must be of the first"""
     files: tuple[str, ...] = ("generalist.onnx",)
     """Files of ``export_policy`` to ship"""
+    evaluation: Path | None = None
+    """Instead of a run: another evaluation of the files that are shipped already, for a new card"""
     out: Path = ROOT / "export" / "pretrained"
 
 
 def main(config: Config) -> None:
-    """Copy the files and write the card.
+    """Copy the files and write the card, or the card alone.
 
     Raises:
         ValueError: If a stage is missing, a file does not exist or is too large, or other files were evaluated.
     """
-    exported, evaluated = (config.run / stage for stage in ("export_policy", "evaluate_policy"))
+    evaluated = config.evaluation or config.run / "evaluate_policy"
     try:
-        manifests = {folder.name: manifest.verify(folder, stage=folder.name) for folder in (exported, evaluated)}
+        manifest.verify(evaluated, stage="evaluate_policy")
+        exported = None if config.evaluation else manifest.verify(config.run / "export_policy", stage="export_policy")
     except manifest.ManifestError as error:
         raise ValueError(f"{error}. Ship from a run that is exported and evaluated: make evaluate.") from None
     summary = json.loads((evaluated / "summary.json").read_text(encoding="utf-8"))
+    if exported is not None:
+        _ship(config, exported, summary)
+    training = _training(config.out)
+    if exported is None:
+        _check_evaluated([config.out / name for name in training["files"]], summary)
+    (config.out / CARD).write_text(card(config.out, training, summary), encoding="utf-8")
+    print(f"{config.out} holds {', '.join(training['files'])} and a card")
+
+
+def _ship(config: Config, exported: manifest.Manifest, summary: results.Summary) -> None:
+    """Copy the files, and note how they were trained."""
     for name in config.files:
-        _check(exported / name, manifests["export_policy"], summary)
+        _check(config.run / "export_policy" / name, exported, summary)
     config.out.mkdir(parents=True, exist_ok=True)
     for name in config.files:
         temporary = config.out / f".{name}.tmp"
-        shutil.copyfile(exported / name, temporary)
+        shutil.copyfile(config.run / "export_policy" / name, temporary)
         temporary.replace(config.out / name)
-    (config.out / CARD).write_text(card(config, summary), encoding="utf-8")
-    print(f"{config.out} holds {', '.join(config.files)} and a card")
+    training = {"files": config.files, "trained": _trained(config.run, exported)}
+    (config.out / TRAINING).write_text(json.dumps(training, indent=1) + "\n", encoding="utf-8")
+
+
+def _training(folder: Path) -> dict[str, Any]:
+    path = folder / TRAINING
+    if not path.is_file():
+        raise ValueError(f"no {path}: ship a run's files first, python -m pipeline ship_policy --run runs/NAME")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _check_evaluated(paths: Sequence[Path], summary: results.Summary) -> None:
+    """Refuse figures that are not those of the shipped files."""
+    shipped = {manifest.hash_file(path) for path in paths}
+    evaluated = {cell["policy_sha256"] for cell in summary["cells"]} - {None}
+    if not evaluated or not evaluated <= shipped:
+        raise ValueError("not the shipped files were evaluated there; run evaluate_policy --policy on them.")
 
 
 def _check(path: Path, exported: manifest.Manifest, summary: Mapping[str, Any]) -> None:
@@ -62,11 +92,8 @@ def _check(path: Path, exported: manifest.Manifest, summary: Mapping[str, Any]) 
         raise ValueError(f"{path} is not what was evaluated; run evaluate_policy again.")
 
 
-def card(config: Config, summary: results.Summary) -> str:
+def card(folder: Path, training: Mapping[str, Any], summary: results.Summary) -> str:
     """Return the model card: what the files are, how they were trained, what was measured, what they are not for."""
-    exported = manifest.read(config.run / "export_policy")
-    commit = str((exported.body.get("git") or {}).get("commit", "unknown"))[:12]
-    preset, seed = exported.body.get("preset") or "laptop", exported.body.get("seed")
     robots = [c["embodiment"] for c in summary["pooled"] if c["embodiment"] != ALL and not c.get("unseen")]
     tables = [
         table.markdown()
@@ -78,21 +105,20 @@ def card(config: Config, summary: results.Summary) -> str:
         )
         if table.rows
     ]
+    paths = [folder / name for name in training["files"]]
     sizes = "\n".join(
-        f"| `{name}` | {exported.outputs[name]['bytes'] / 1e6:.1f} MB | `{exported.outputs[name]['sha256']}` |"
-        for name in config.files
+        f"| `{path.name}` | {path.stat().st_size / 1e6:.1f} MB | `{manifest.hash_file(path)}` |" for path in paths
     )
     return f"""# Pretrained policies
 
-Written by `python -m pipeline ship_policy`; every figure comes from the run's own evaluation. Licence: Apache-2.0.
+Written by `python -m pipeline ship_policy`; every figure comes from an evaluation of these files. Licence: Apache-2.0.
 
 | file | size | SHA-256 |
 |---|--:|---|
 {sizes}
 
 * **Bodies**: {", ".join(dict.fromkeys(robots))}, simulated in Genesis as full articulated models.
-* **Trained by** the stages of `make all PRESET={preset}`, exported at commit `{commit}`, training seed {seed}, on
-  data of this repository alone. {_minutes(config.run)} {_specialists(config.run)}
+* **Trained by** {training["trained"]}
 * **Inputs, outputs, units, limits**: in the file's own metadata (`nav.*`); `export/runtime/` checks them.
 * **Not tested on hardware.** In simulation, too, it collides in the share of episodes that the last table gives: it
   needs a stop button, a speed limit and an independent collision check.
@@ -100,11 +126,17 @@ Written by `python -m pipeline ship_policy`; every figure comes from the run's o
 {chr(10).join(tables)}"""
 
 
+def _trained(run: Path, exported: manifest.Manifest) -> str:
+    """Return how a run was trained, in sentences."""
+    commit = str((exported.body.get("git") or {}).get("commit", "unknown"))[:12]
+    preset, seed = exported.body.get("preset") or "laptop", exported.body.get("seed")
+    line = f"the stages of `make all PRESET={preset}`, exported at commit `{commit}`, training seed {seed}, on data of"
+    return " ".join(part for part in (f"{line} this repository alone.", _minutes(run), _specialists(run)) if part)
+
+
 def _minutes(run: Path) -> str:
     """Return a sentence with the wall time of the training stages."""
-    minutes = {
-        stage: sum(float(b.get("wall_time_s") or 0.0) for b in _bodies(run, stage)) / 60.0 for stage in _TRAINING
-    }
+    minutes = {stage: sum(float(b.get("wall_time_s") or 0.0) for b in _bodies(run, stage)) / 60.0 for stage in _STAGES}
     told = ", ".join(f"{stage} {value:.0f}" for stage, value in minutes.items() if value)
     return f"Minutes per stage, robots added up: {told}." if told else ""
 

@@ -52,6 +52,21 @@ def test_the_card_holds_the_figures_and_the_file_is_the_evaluated_one(run: Path,
     assert not list(out.glob(".*"))
 
 
+def test_a_new_evaluation_of_the_shipped_files_gives_a_new_card(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pretrained"
+    again = ship_policy.Config(evaluation=run / "evaluate_policy", out=out)
+    with pytest.raises(ValueError, match="ship a run's files first"):
+        ship_policy.main(again)
+    ship_policy.main(ship_policy.Config(run=run, out=out))
+    before = (out / "README.md").read_text()
+    (out / "README.md").unlink()
+    ship_policy.main(again)
+    assert (out / "README.md").read_text() == before
+    (out / "generalist.onnx").write_bytes(b"others")
+    with pytest.raises(ValueError, match="not the shipped files were evaluated"):
+        ship_policy.main(again)
+
+
 def test_a_file_that_was_not_evaluated_is_not_shipped(run: Path, tmp_path: Path) -> None:
     exported = run / "export_policy"
     (exported / "generalist.onnx").write_bytes(b"others")
