@@ -264,15 +264,9 @@ def _mix(share: torch.Tensor, noise: torch.Tensor, config: Config, *, step: int)
 
 def _sorts(config: Config) -> list[str]:
     """Return who drives in each environment; every split of them holds all three sorts."""
-    place = [(env * 0.6180339887) % 1.0 for env in range(config.num_envs)]
-    return [
-        "random"
-        if p < config.random_share
-        else "disturbed"
-        if p < config.random_share + config.noisy_share
-        else "teacher"
-        for p in place
-    ]
+    border = config.random_share, config.random_share + config.noisy_share
+    places = [(env * 0.6180339887) % 1.0 for env in range(config.num_envs)]
+    return [("random", "disturbed", "teacher")[(place >= border[0]) + (place >= border[1])] for place in places]
 
 
 def _write(
