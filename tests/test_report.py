@@ -96,12 +96,13 @@ def whole_run(tmp_path: Path, evaluated: Path) -> dict[str, Path]:
         goal_w=np.asarray([[4.0, 5.0, 1.0]] * count),
     )
     folders = {"evaluate_policy": evaluated}
-    for name in ("train_specialist/tiago", "pretrain_world_model", "export_policy"):
+    for name in ("train_specialist/tiago", "pretrain_world_model", "collect_teacher", "export_policy"):
         folders[name] = tmp_path / name
         folders[name].mkdir(parents=True)
     curve = [{"control_steps": 1000 * k, "wall_s": 60.0 * k, "success": 0.1 * k, "collision": 0.0} for k in range(10)]
     (folders["train_specialist/tiago"] / "curve.json").write_text(json.dumps(curve))
     Image.new("RGB", (8, 8)).save(folders["pretrain_world_model"] / "predictions.png")
+    Image.new("RGB", (8, 8)).save(folders["collect_teacher"] / "coverage.png")
     (folders["export_policy"] / "generalist.onnx").write_bytes(b"a policy")
     for name, folder in folders.items():
         if name != "evaluate_policy":
@@ -173,6 +174,7 @@ def test_a_whole_run_is_shown_whole(tmp_path: Path, whole_run: dict[str, Path]) 
     assert "tiago, base" not in page.partition('id="failures"')[2].partition("<h2")[0]
     assert "scene not there" in page
     assert "8 k, 8 min" in page  # 80 % first passed
+    assert "What it learned from" in page
     assert "50.0 % at 4" in page and "latency s 0.25" in page and "15.6" in page
     boards = {folder.name for folder in (tmp_path / ".work" / "tensorboard").iterdir()}
     assert boards == {f"{agent}.straight" for agent in RATES}

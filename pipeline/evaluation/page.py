@@ -60,8 +60,8 @@ def evaluation(summary: results.Summary | None) -> dict[str, Any]:
     }
 
 
-def predictions(folder: Path | None) -> list[Picture]:
-    """Return the pictures that the world model's stage left."""
+def pictures_of(folder: Path | None) -> list[Picture]:
+    """Return the pictures that a stage left; none if it is not there."""
     if folder is None:
         return []
     return [
