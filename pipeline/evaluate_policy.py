@@ -25,7 +25,7 @@ from pipeline.evaluation.plan import Job
 from pipeline.evaluation.runner import evaluate
 from pipeline.evaluation.summary import EPISODE_COLUMNS, Cell, Provenance, summarise
 from pipeline.evaluation.witness import FAILURES_PER_AGENT
-from pipeline.presets import EVALUATED_ROBOTS
+from pipeline.presets import DEFAULT_ROBOTS, EVALUATED_ROBOTS
 from pipeline.run_folder import StageRun
 from pipeline.simulation.episodes import Protocol
 from scenes import registry as scenes
@@ -175,9 +175,14 @@ def _policies(chosen: Sequence[str], config: Config, folder: Path, robot: str) -
             path = config.policy  # whatever it is called
         if path is not None and path.is_file():
             found[agent] = str(path)
-        elif path is not None and config.agents:
+        elif path is not None and config.agents and not _comes_along(robot, config):
             raise FileNotFoundError(f"agent '{agent}' of robot '{robot}' needs {path}; make it or leave the agent out")
     return found
+
+
+def _comes_along(robot: str, config: Config) -> bool:
+    """Tell whether a robot runs only because it is among the defaults: nothing is trained on it, no specialist either."""
+    return config.embodiments == EVALUATED_ROBOTS and robot not in DEFAULT_ROBOTS
 
 
 def _check(jobs: Sequence[Job]) -> None:

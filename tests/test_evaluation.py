@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.evaluate_policy import broken_lines
+from pipeline.evaluate_policy import Config, _policies, broken_lines
 from pipeline.evaluation import parts, results
 from pipeline.evaluation.plan import ROUNDS_PER_SHARD, Job, draws, shards
 from pipeline.evaluation.summary import ALL, EPISODE_COLUMNS, Provenance, compare, summarise
+from pipeline.presets import DEFAULT_ROBOTS
 
 CELL_KEYS = [
     *("embodiment", "scene", "split", "agent", "protocol", "route", "seed", "training_seed", "policy_sha256"),
@@ -127,6 +128,17 @@ def test_comparisons_pair_the_same_episodes_whatever_their_order() -> None:
 
 def test_agents_that_did_not_run_are_not_compared() -> None:
     assert compare(rows("generalist", [True, False])) == []
+
+
+def test_the_body_that_comes_along_needs_no_specialist_and_one_that_is_asked_for_does(tmp_path: Path) -> None:
+    for robot in DEFAULT_ROBOTS:
+        (tmp_path / f"specialist_{robot}.onnx").touch()
+    asked = Config(agents=("specialist",))
+    assert _policies(asked.agents, asked, tmp_path, "anymal_c") == {}
+    assert set(_policies(asked.agents, asked, tmp_path, "go2")) == {"specialist"}
+    named = replace(asked, embodiments=("anymal_c",))
+    with pytest.raises(FileNotFoundError, match="specialist_anymal_c"):
+        _policies(named.agents, named, tmp_path, "anymal_c")
 
 
 def test_a_job_survives_its_file(tmp_path: Path) -> None:
