@@ -181,7 +181,7 @@ def _policies(chosen: Sequence[str], config: Config, folder: Path, robot: str) -
 
 
 def _comes_along(robot: str, config: Config) -> bool:
-    """Tell whether a robot runs only because it is among the defaults: nothing is trained on it, no specialist either."""
+    """Tell whether a robot is only among the defaults: nothing is trained on it, no specialist either."""
     return config.embodiments == EVALUATED_ROBOTS and robot not in DEFAULT_ROBOTS
 
 
