@@ -25,8 +25,16 @@ def mended(step: LatentStep) -> torch.Tensor:
 def test_a_trial_counts_whole_episodes() -> None:
     straight = trial(PointEnvironment(num_envs=16, seed=0), mended, steps=50)
     veering = trial(PointEnvironment(num_envs=16, seed=0), lambda _: torch.zeros(16, 3), steps=50)
-    assert straight.success == 1.0 and 3 * 16 <= straight.episodes <= 5 * 16  # 2 m at 0.14 to 0.2 m a step
-    assert veering.successes == 0 and veering.episodes == 16  # by time, after 30 steps
+    assert straight.success == 1.0 and 4 * 16 <= straight.episodes <= 6 * 16  # 2 m at 0.14 to 0.2 m a step
+    assert veering.successes == 0 and veering.episodes == 2 * 16  # by time, after 30 steps
+
+
+def test_a_trial_shorter_than_the_time_limit_sees_the_time_outs() -> None:
+    def two_ways(step: LatentStep) -> torch.Tensor:
+        return mended(step) * (torch.arange(16) < 8)[:, None]  # the other half needs all of its 30 steps and fails
+
+    tally = trial(PointEnvironment(num_envs=16, seed=0), two_ways, steps=5)
+    assert (tally.episodes, tally.successes) == (16, 8)
 
 
 def test_a_share_is_kept_that_succeeds_more_often_beyond_chance() -> None:

@@ -43,16 +43,23 @@ class Tally(NamedTuple):
 
 @torch.no_grad()
 def trial(environment: Driven, residual: Callable[[LatentStep], torch.Tensor], *, steps: int) -> Tally:
-    """Drive every environment for so many control steps, without exploring, and count the episodes that ended.
+    """Drive every environment without exploring; count every episode that begins within so many control steps.
+
+    All of them run to their end, however long that takes: an episode that time would cut off is more often one that
+    fails, and a trial shorter than the time limit would never see it fail.
 
     Args:
         residual: Residual shares (B, 3) for a step.
+        steps: Control steps within which episodes begin; with 0 each environment has one.
     """
-    step = environment.reset()
+    step, taken = environment.reset(), 0
+    counting = torch.ones_like(step.first)
     episodes = successes = 0
-    for _ in range(steps):
-        step = environment.step(residual(step))
-        ended = step.terminated | step.truncated
+    while taken < steps or bool(counting.any()):
+        step, taken = environment.step(residual(step)), taken + 1
+        counting = torch.where(step.first, torch.full_like(counting, taken <= steps), counting)
+        ended = (step.terminated | step.truncated) & counting
+        counting &= ~ended
         episodes += int(ended.sum())
         successes += int((ended & step.outcome.success).sum())
     return Tally(episodes, successes)
