@@ -7,6 +7,7 @@ import onnx
 
 from embodiments.embodiment import Embodiment
 from export.graph import PolicyGraph
+from export.networks import NETWORKS_KEY, described
 from export.runtime.contract import CONTRACT_KEY, HASH_KEY, SCHEMA_VERSION, interface, seal
 
 AGENTS = ("base", "specialist", "generalist")
@@ -35,6 +36,7 @@ def metadata(
         "nav.embodiments": ",".join(robot.name for robot in trained),
         "nav.license": licence,
         "nav.git_commit": git_commit,
+        NETWORKS_KEY: described(graph),
         CONTRACT_KEY: json.dumps(contract, sort_keys=True),
     }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import manifest
+from pipeline.adopt import ADOPTED, CURVE, SPECIALIST
 from pipeline.evaluation import results
 from pipeline.evaluation.summary import ALL
 from pipeline.provenance import ROOT
@@ -62,8 +63,20 @@ def _ship(config: Config, exported: manifest.Manifest, summary: results.Summary)
         temporary = config.out / f".{name}.tmp"
         shutil.copyfile(config.run / "export_policy" / name, temporary)
         temporary.replace(config.out / name)
+        _ship_curve(config, name)
     training = {"files": config.files, "trained": _trained(config.run, exported)}
     (config.out / TRAINING).write_text(json.dumps(training, indent=1) + "\n", encoding="utf-8")
+
+
+def _ship_curve(config: Config, name: str) -> None:
+    """Copy how a specialist learned, if the run knows it."""
+    from pipeline.residual_rl.config import CURVE as PUBLISHED_CURVE  # torch, which the help does not need
+
+    before, after = SPECIALIST.split("{}")
+    robot = name.removeprefix(before).removesuffix(after)
+    curve = config.run / "train_specialist" / robot / PUBLISHED_CURVE
+    if name == SPECIALIST.format(robot) and curve.is_file():
+        shutil.copyfile(curve, config.out / CURVE.format(robot))
 
 
 def _training(folder: Path) -> dict[str, Any]:
@@ -131,7 +144,15 @@ def _trained(run: Path, exported: manifest.Manifest) -> str:
     commit = str((exported.body.get("git") or {}).get("commit", "unknown"))[:12]
     preset, seed = exported.body.get("preset") or "laptop", exported.body.get("seed")
     line = f"the stages of `make all PRESET={preset}`, exported at commit `{commit}`, training seed {seed}, on data of"
-    return " ".join(part for part in (f"{line} this repository alone.", _minutes(run), _specialists(run)) if part)
+    parts = (f"{line} this repository alone.", _adopted(run), _minutes(run), _specialists(run))
+    return " ".join(part for part in parts if part)
+
+
+def _adopted(run: Path) -> str:
+    """Return a sentence with what the run did not train itself."""
+    found = [body[ADOPTED] for stage in _STAGES for body in _bodies(run, stage) if ADOPTED in body]
+    told = ", ".join(f"`{source['file']}` (SHA-256 `{source['sha256'][:12]}`)" for source in found)
+    return f"Not trained anew but adopted: {told}." if told else ""
 
 
 def _minutes(run: Path) -> str:

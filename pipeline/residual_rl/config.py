@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from pipeline.residual_rl.guidance import GuidanceConfig
 
+CURVE = "curve.json"
+"""Beside a finished residual head: the figures of every iteration."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PpoConfig:

@@ -18,7 +18,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.residual_rl import algorithm, checkpoints
-from pipeline.residual_rl.config import PpoConfig
+from pipeline.residual_rl.config import CURVE, PpoConfig
 from pipeline.residual_rl.learner import GUIDANCE_LOSS
 from pipeline.residual_rl.module import ResidualModule
 from pipeline.residual_rl.vector_environment import OUTCOMES, ResidualVectorEnvironment
@@ -28,7 +28,6 @@ from world_model.checkpoint import save_module, write_atomically
 
 PROGRESS = "progress.json"
 """In the work folder, rewritten every iteration: the figures of the last one, for whoever watches."""
-CURVE = "curve.json"
 SMOOTHING_EPISODES = 200
 """Rates are over about this many last episodes."""
 

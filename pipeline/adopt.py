@@ -1,0 +1,106 @@
+"""Begin a run with the policies of another one, as files, instead of training base policy and specialists anew."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import manifest, provenance
+from pipeline.provenance import ROOT
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from export.graph import PolicyGraph
+    from export.networks import Exported
+
+BASE, SPECIALIST = "base.onnx", "specialist_{}.onnx"
+CURVE = "curve_{}.json"
+"""How a specialist learned, beside its file."""
+ADOPTED = "adopted"
+"""The entry of a manifest that says which file a folder was made of."""
+PARITY_STEPS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Which policies, and the run that they begin."""
+
+    run: Path = Path("runs/adopted")
+    """A run without base policy and specialists of its own"""
+    policies: Path = ROOT / "export" / "pretrained"
+    """Folder with ``base.onnx`` and, where they are wanted, ``specialist_ROBOT.onnx`` and ``curve_ROBOT.json``"""
+    embodiments: tuple[str, ...] = ()
+    """Specialists to adopt; by default all that are there"""
+
+
+def main(config: Config) -> None:
+    """Write the folders of ``pretrain_world_model`` and ``train_specialist``, for the later stages to go on from.
+
+    Raises:
+        ValueError: If a file is missing or unfit, a specialist was trained on another base, or the run has its own.
+    """
+    path = config.policies / BASE
+    base = _read(path)
+    parts = {"world_model": base.graph.world_model, "base_head": base.graph.base_head}
+    _publish(config.run / "pretrain_world_model", parts, path, trained_on=base.robots[0])
+    for robot in config.embodiments or _robots(config.policies):
+        path = config.policies / SPECIALIST.format(robot)
+        specialist = _read(path)
+        if not _same_base(base.graph, specialist.graph):
+            raise ValueError(f"{path} corrects another base policy than {BASE} beside it; adopt files of one run")
+        assert specialist.graph.head is not None
+        folder, curve = config.run / "train_specialist" / robot, config.policies / CURVE.format(robot)
+        _publish(folder, {"residual_head": specialist.graph.head}, path, trained_on=robot, curve=curve)
+
+
+def _robots(policies: Path) -> list[str]:
+    before, after = SPECIALIST.split("{}")
+    return [path.name.removeprefix(before).removesuffix(after) for path in sorted(policies.glob(f"{before}*{after}"))]
+
+
+def _read(path: Path) -> "Exported":
+    """Return a file's networks, after a look that they compute what the file computes."""
+    from export import networks, parity  # torch and ONNX, which the command line's help does not need
+
+    if not path.is_file():
+        raise ValueError(f"no {path}; name a folder of exported policies: --policies runs/NAME/export_policy")
+    data = path.read_bytes()
+    exported = networks.read(data, where=str(path))
+    parity.require(parity.compare(exported.graph, data, steps=PARITY_STEPS), name=str(path))
+    return exported
+
+
+def _same_base(first: "PolicyGraph", second: "PolicyGraph") -> bool:
+    from export.networks import driving
+
+    pairs = ((first.world_model, second.world_model), (first.base_head, second.base_head))
+    return all(
+        one.config == other.config and all(value.equal(driving(other)[name]) for name, value in driving(one).items())
+        for one, other in pairs
+    )
+
+
+def _publish(
+    target: Path, parts: Mapping[str, "nn.Module"], source: Path, *, trained_on: str, curve: Path | None = None
+) -> None:
+    """Write the folder of a stage as if the stage had made it; its manifest says that it did not."""
+    from pipeline.residual_rl.config import CURVE as PUBLISHED_CURVE
+    from world_model.checkpoint import save_module
+
+    if target.exists():
+        raise ValueError(f"{target} is there already; adopt into a new run: --run runs/NAME")
+    adopted = {"file": source.name, "sha256": manifest.hash_file(source)}
+    new = target.with_name(f".{target.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    for name, part in parts.items():
+        save_module(part, new, name, notes={"embodiment": trained_on, ADOPTED: adopted})
+    if curve is not None and curve.is_file():
+        shutil.copyfile(curve, new / PUBLISHED_CURVE)
+    stage = target.parent.name if curve is not None else target.name
+    body: dict[str, Any] = {"stage": stage, "robot": trained_on if curve is not None else None}
+    manifest.write(new, {**body, ADOPTED: adopted, "key": "", "config": {}, "metrics": {}, **provenance.describe()})
+    new.rename(target)
+    print(f"{target} holds the networks of {source}")
