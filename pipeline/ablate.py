@@ -138,7 +138,7 @@ def _command(config: Config, name: str, seed: int, step: str) -> list[str]:
         return [step, *common, *robots, *judged, "--workers", "1"]
     if variant.stage == "train_specialist":
         # All of what was learned: a variant is not to be rescued by what was there before.
-        budget = ["--ppo.control-steps", str(config.control_steps), "--ppo.trial-steps", "0"]
+        budget = ["--ppo.control-steps", str(config.control_steps), "--ppo.trial-episodes", "0"]
         if "--ppo.guidance.control-steps" not in variant.options:
             budget += ["--ppo.guidance.control-steps", str(config.control_steps // 2)]
     else:

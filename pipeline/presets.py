@@ -38,7 +38,7 @@ _SMOKE: Mapping[str, Mapping[str, Any]] = {
         "warmup_steps": 4,
         "judge_every_steps": 6,
         "trial_envs": _SMOKE_ENVS,
-        "trial_steps": 16,
+        "trial_episodes": _SMOKE_ENVS,
     },
     "train_specialist": {
         "ppo": {
@@ -48,7 +48,7 @@ _SMOKE: Mapping[str, Mapping[str, Any]] = {
             "minibatch": 128,
             "epochs": 2,
             "critic_warmup_steps": 32 * _SMOKE_ENVS,
-            "trial_steps": 16,
+            "trial_episodes": _SMOKE_ENVS,
             "guidance": {"control_steps": 32 * _SMOKE_ENVS, "updates": 8, "batch": 64},
         },
         "ground": _SMOKE_GROUND,

@@ -68,9 +68,9 @@ class Config:
     base_hidden: tuple[int, ...] = (256, 256)
     loss: LossWeights = field(default_factory=LossWeights)
     trial_envs: int = 64
-    trial_steps: int = 640
-    """Control steps per environment, in held-out scenes, for each share of the base head's correction of the way; what
-    arrives most often is kept. 0: all of it"""
+    trial_episodes: int = 384
+    """In held-out scenes, with none, half and all of the base head's correction of the way; what arrives most often is
+    kept. 0: all of it"""
     device: str = "cpu"
     seed: int = 0
 
@@ -108,7 +108,7 @@ def run(config: Config, run: StageRun) -> None:
     run.note(f"{pool.frames} frames to train on, {held_out.frames} held out; starting at step {training.step}")
     _loop(config, run, training, pool, val)
     robot = _robot(train_paths[0])
-    if config.trial_steps > 0:
+    if config.trial_episodes > 0:
         _keep_what_helps(config, run, training, robot=robot)
     _publish(config, run, training, val, robot=robot)
 
@@ -250,11 +250,11 @@ def _keep_what_helps(config: Config, run: StageRun, training: Training, *, robot
     )
     nothing = torch.zeros(config.trial_envs, COMMAND_SIZE, device=config.device)
     tried = {}
-    with progress(len(SHARES) * config.trial_steps * config.trial_envs, f"try {robot}") as bar:
+    with progress(len(SHARES), f"try {robot}") as bar:
         for share in SHARES:
             environment.base = replace(base, head=training.base_head.corrected(share))
-            tried[share] = trial(environment, lambda _: nothing, steps=config.trial_steps)
-            bar.advance(config.trial_steps * config.trial_envs, success=tried[share].success)
+            tried[share] = trial(environment, lambda _: nothing, episodes=config.trial_episodes)
+            bar.advance(1, success=tried[share].success)
     training.base_head = training.base_head.corrected(best_share(tried))
     run.metrics.update(figures(tried))
 

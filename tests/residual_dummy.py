@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 
 from pipeline.residual_rl.vector_environment import OUTCOMES, ResidualVectorEnvironment
@@ -23,12 +24,24 @@ class PointEnvironment:
         self._goal = torch.zeros(num_envs, 2)
         self._age = torch.zeros(num_envs, dtype=torch.long)
         self._ended = torch.ones(num_envs, dtype=torch.bool)
+        self._numbers: list[int] | None = None
+        self._episode = torch.zeros(num_envs, dtype=torch.long)
         self._restart(self._ended)
 
     def reset(self) -> LatentStep:
         """Begin a new episode everywhere."""
         self._ended[:] = True
         return self.step(torch.zeros(self.num_envs, 3))
+
+    def assign_trial(self, episodes: int) -> np.ndarray:
+        """Let a reset begin episodes 0 to ``episodes`` - 1, each once."""
+        self._generator.manual_seed(0)
+        self._numbers = list(range(episodes))
+        return np.arange(episodes)
+
+    def outcome_episode(self) -> torch.Tensor:
+        """Return the number (B,) of the running episode, -1 where none is left, 0 outside of a trial."""
+        return self._episode
 
     def step(self, residual_share: torch.Tensor) -> LatentStep:
         """Move by 0.2 x share, except where the last episode ended."""
@@ -39,9 +52,9 @@ class PointEnvironment:
         moved = self._goal - 0.2 * share[:, [0, 2]]
         self._goal = torch.where(first[:, None], self._goal, moved)
         self._age += (~first).long()
-        distance = self._goal.norm(dim=1)
-        success, collision = (distance < 0.2) & ~first, (distance > 4.0) & ~first
-        truncated = (self._age >= self._limit) & ~success & ~collision
+        distance, idle = self._goal.norm(dim=1), self._episode < 0
+        success, collision = (distance < 0.2) & ~first & ~idle, (distance > 4.0) & ~first & ~idle
+        truncated = (self._age >= self._limit) & ~success & ~collision & ~idle
         self._ended = success | collision | truncated
         reward = ((last - distance) + 2.0 * success - 2.0 * collision) * ~first
         never = torch.zeros_like(first)
@@ -57,7 +70,7 @@ class PointEnvironment:
             terminated=success | collision,
             truncated=truncated,
             first=first,
-            outcome=SimpleNamespace(**ends),
+            outcome=SimpleNamespace(episode=self._episode, **ends),
         )
 
     def _teacher(self) -> torch.Tensor:
@@ -82,6 +95,9 @@ class PointEnvironment:
         fresh = 2.0 * torch.stack([angle.cos(), angle.sin()], dim=1)
         self._goal = torch.where(mask[:, None], fresh, self._goal)
         self._age = torch.where(mask, 0, self._age)
+        if self._numbers is not None:
+            for environment in mask.nonzero()[:, 0].tolist():
+                self._episode[environment] = self._numbers.pop(0) if self._numbers else -1
 
 
 def make(config: dict[str, Any]) -> ResidualVectorEnvironment:

@@ -174,7 +174,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, d
     taught = replace(PPO, control_steps=12_288, guidance=GuidanceConfig(control_steps=12_288))
     jobs = [
         job(folder / "a", ppo=long, name="a"),
-        job(folder / "b", ppo=replace(PPO, trial_steps=0), name="b", privileged=4),
+        job(folder / "b", ppo=replace(PPO, trial_episodes=0), name="b", privileged=4),
         job(folder / "c", ppo=taught, name="c"),
     ]
     return folder, run(jobs)

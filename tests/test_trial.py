@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,31 +23,38 @@ def mended(step: LatentStep) -> torch.Tensor:
     return step.guidance - step.base_share
 
 
-def test_a_trial_counts_whole_episodes() -> None:
-    straight = trial(PointEnvironment(num_envs=16, seed=0), mended, steps=50)
-    veering = trial(PointEnvironment(num_envs=16, seed=0), lambda _: torch.zeros(16, 3), steps=50)
-    assert straight.success == 1.0 and 4 * 16 <= straight.episodes <= 6 * 16  # 2 m at 0.14 to 0.2 m a step
-    assert veering.successes == 0 and veering.episodes == 2 * 16  # by time, after 30 steps
+def test_a_trial_drives_the_same_episodes_to_their_end() -> None:
+    environment = PointEnvironment(num_envs=16, seed=0)
+    straight = trial(environment, mended, episodes=40)
+    assert len(straight.succeeded) == 40 and straight.success == 1.0
+    veering = trial(environment, lambda _: torch.zeros(16, 3), episodes=40)
+    assert veering.success == 0.0  # by time, after 30 steps
+
+    def mends_some(step: LatentStep) -> torch.Tensor:
+        return mended(step) * (environment.outcome_episode() % 2 == 0)[:, None]
+
+    once, again = (trial(environment, mends_some, episodes=40) for _ in range(2))
+    assert once.success == 0.5 and (once.succeeded == again.succeeded).all()
 
 
-def test_a_trial_shorter_than_the_time_limit_sees_the_time_outs() -> None:
-    def two_ways(step: LatentStep) -> torch.Tensor:
-        return mended(step) * (torch.arange(16) < 8)[:, None]  # the other half needs all of its 30 steps and fails
-
-    tally = trial(PointEnvironment(num_envs=16, seed=0), two_ways, steps=5)
-    assert (tally.episodes, tally.successes) == (16, 8)
+def tally(*succeeded: tuple[int, bool]) -> Tally:
+    """Return a tally of so many episodes that did or did not succeed, and so on."""
+    return Tally(np.concatenate([np.full(count, success) for count, success in succeeded]))
 
 
 def test_a_share_is_kept_that_succeeds_more_often_beyond_chance() -> None:
-    assert best_share({0.0: Tally(1000, 800), 0.5: Tally(1000, 850), 1.0: Tally(1000, 845)}) == 0.5
-    assert best_share({0.0: Tally(100, 80), 0.5: Tally(100, 84), 1.0: Tally(100, 83)}) == 0.0  # the error is 5 points
-    assert best_share({0.0: Tally(100, 40), 0.5: Tally(100, 80), 1.0: Tally(100, 84)}) == 0.5
-    assert best_share({1.0: Tally(10, 8), 0.5: Tally(20, 16), 0.0: Tally(5, 4)}) == 0.0
-    assert best_share({0.0: Tally(0, 0), 1.0: Tally(0, 0)}) == 0.0
-    assert figures({0.0: Tally(100, 50), 1.0: Tally(80, 60)}) == {
-        "trial/success_0": 0.5,
-        "trial/success_1": 0.75,
-        "trial/episodes": 80,
+    worse, better, good = tally((20, True), (80, False)), tally((40, True), (60, False)), tally((39, True), (61, False))
+    assert best_share({0.0: worse, 0.5: better, 1.0: good}) == 0.5
+    assert best_share({0.0: good, 0.5: better, 1.0: worse}) == 0.0  # one episode of a hundred is chance
+    assert best_share({0.0: better, 0.5: better, 1.0: better}) == 0.0
+    # the same rates, but won and lost in other episodes: 4 ± 5 points, and, in the same ones, 4 ± 2
+    mixed = tally((10, False), (54, True), (36, False))
+    assert best_share({0.0: tally((50, True), (50, False)), 0.5: mixed}) == 0.0
+    assert best_share({0.0: tally((50, True), (50, False)), 0.5: tally((54, True), (46, False))}) == 0.5
+    assert figures({0.0: worse, 1.0: better}) == {
+        "trial/success_0": 0.2,
+        "trial/success_1": 0.4,
+        "trial/episodes": 100,
         "trial/kept": 1.0,
     }
 
@@ -58,15 +66,15 @@ def test_a_share_of_the_actor_is_tried_in_the_active_dimensions_alone(monkeypatc
     taken: list[torch.Tensor] = []
     step = environment.environment.step
     monkeypatch.setattr(environment.environment, "step", lambda share: taken.append(share) or step(share))
-    environment.try_out(actor, share=0.5, steps=3)
-    assert torch.stack(taken[-3:]).tolist() == [[[0.5, 0.0, 0.5]] * 2] * 3
+    environment.try_out(actor, share=0.5, episodes=2)
+    assert torch.stack(taken[1:4]).tolist() == [[[0.5, 0.0, 0.5]] * 2] * 3
 
 
 @pytest.mark.slow
 def test_a_specialist_that_is_no_better_than_its_base_is_left_out(tmp_path: Path) -> None:
-    useless = job(tmp_path, ppo=replace(PPO, control_steps=1, actor_learning_rate=0.0, trial_steps=40))
+    useless = job(tmp_path, ppo=replace(PPO, control_steps=1, actor_learning_rate=0.0, trial_episodes=40))
     result = run([useless])["point"]
-    assert result["trial/kept"] == 0.0 and result["trial/episodes"] > 0
+    assert result["trial/kept"] == 0.0 and result["trial/episodes"] == 40
     kept = load_module(ResidualHead, tmp_path / "out", "residual_head")
     assert kept.config.residual_scale == 0.0
     assert json.loads((tmp_path / "out" / "residual_head.json").read_text())["notes"]["trial/kept"] == 0.0

@@ -328,7 +328,7 @@ def test_the_stage_goes_on_after_an_interruption_to_the_same_weights(
         val_sequences=2,
         world_model=SMALL,
         base_hidden=(16,),
-        trial_steps=0,
+        trial_episodes=0,
     )
     straight, stopped = Interrupted(tmp_path, tmp_path / "a"), Interrupted(tmp_path, tmp_path / "b")
     pretrain.run(config, straight)

@@ -118,19 +118,22 @@ def _loop(learner: PPO, job: Job) -> list[dict[str, Any]]:
 
 def _try_out(learner: PPO, job: Job) -> dict[str, float]:
     """Return how often the robot arrives with shares of what was learned, and which share to keep."""
-    if job.ppo.trial_steps == 0:
+    if job.ppo.trial_episodes == 0:
         return {}
     tried = {}
     for share in trial.SHARES:
-        try_out = partial(_try_out_in, share=share, steps=job.ppo.trial_steps)
+        try_out = partial(_try_out_in, share=share, episodes=job.ppo.trial_episodes)
         found = learner.env_runner_group.foreach_env_runner(try_out, local_env_runner=True)
-        tried[share] = trial.Tally(*(sum(counts) for counts in zip(*filter(None, found), strict=True)))
+        tried[share] = trial.together([tally for tally in found if tally is not None])
     return trial.figures(tried)
 
 
-def _try_out_in(runner: Any, *, share: float, steps: int) -> trial.Tally | None:
+def _try_out_in(runner: Any, *, share: float, episodes: int) -> trial.Tally | None:
     # The training process has a runner without environments when other workers simulate.
-    return None if runner.env is None else runner.env.unwrapped.try_out(runner.module.actor, share=share, steps=steps)
+    if runner.env is None:
+        return None
+    tally: trial.Tally = runner.env.unwrapped.try_out(runner.module.actor, share=share, episodes=episodes)
+    return tally
 
 
 def _restore(learner: PPO, directory: Path) -> list[dict[str, Any]]:

@@ -34,6 +34,10 @@ class BatchedEnvironment(Protocol):
         """Length G of the teacher's share: 3, or 0 without a teacher."""
         ...
 
+    def assign_trial(self, episodes: int) -> np.ndarray:
+        """Let the next reset begin a trial, see ``simulation.trial.Driven``."""
+        ...
+
     def reset(self) -> LatentStep:
         """Begin a new episode everywhere."""
         ...
@@ -76,12 +80,12 @@ class ResidualVectorEnvironment(VectorEnv):
         reward = (step.reward * self.reward_scale).cpu().numpy()
         return _observation(step), reward, step.terminated.cpu().numpy(), step.truncated.cpu().numpy(), {}
 
-    def try_out(self, actor: ResidualHead, *, share: float, steps: int) -> Tally:
-        """Drive without exploring, with a share of what the actor has learned, from new episodes on."""
+    def try_out(self, actor: ResidualHead, *, share: float, episodes: int) -> Tally:
+        """Drive episodes without exploring, with a share of what the actor has learned."""
         return trial(
             self.environment,
             lambda step: self._residual(share * actor(step.features)[0][:, self.active]),
-            steps=steps,
+            episodes=episodes,
         )
 
     def _residual(self, active: torch.Tensor) -> torch.Tensor:

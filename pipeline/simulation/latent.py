@@ -6,6 +6,7 @@ The encoder and the base head run once per control step, here; whoever learns on
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from embodiments.limits import active_dimensions
@@ -23,6 +24,7 @@ from world_model.network import WorldModel
 
 CLEARANCE_SCALE_M = 1.0
 GEODESIC_SCALE_M = 5.0
+_TRIAL_SEED = 0
 PRIVILEGED_SIZE = PATCH_SIDE**2 + 4
 """Clearances around the body, the way down the shortest path, geodesic distance and clearance."""
 
@@ -106,6 +108,19 @@ class LatentEnvironment:
     def reset(self) -> LatentStep:
         """Begin a new episode everywhere."""
         return self._see(self.environment.reset())
+
+    def assign_trial(self, episodes: int) -> np.ndarray:
+        """Let the next reset begin the same choice of episodes, in the same noise, whenever this is called.
+
+        Returns:
+            Their numbers (N,), the longest first; all there are, if those are fewer than asked for.
+        """
+        every = self.environment.episodes
+        chosen = np.random.default_rng(_TRIAL_SEED).permutation(len(every))[:episodes]
+        chosen = chosen[np.argsort(-every.initial_geodesic_m[chosen], kind="stable")]
+        self.environment.reseed(_TRIAL_SEED)
+        self.environment.assign(torch.as_tensor(chosen))
+        return chosen
 
     def step(self, residual_share: torch.Tensor) -> LatentStep:
         """Execute clip(base + residual) with residual shares (B, 3)."""

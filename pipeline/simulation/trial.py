@@ -4,10 +4,10 @@ A loss cannot say: a head that imitates its teacher ever better, or earns ever m
 often by itself (docs/log.md, 2026-11-25).
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 
 from pipeline.simulation.latent import LatentStep
@@ -20,6 +20,14 @@ KEPT = "trial/kept"
 class Driven(Protocol):
     """What is driven; ``simulation.latent.LatentEnvironment`` is one."""
 
+    def assign_trial(self, episodes: int) -> np.ndarray:
+        """Let a reset begin a trial; return the numbers (N,) of its episodes, each of which runs once.
+
+        The same episodes in the same order and noise whenever it is called; fewer than asked for if there are not so
+        many.
+        """
+        ...
+
     def reset(self) -> LatentStep:
         """Begin a new episode everywhere."""
         ...
@@ -30,57 +38,57 @@ class Driven(Protocol):
 
 
 class Tally(NamedTuple):
-    """What a trial counted."""
+    """How the episodes of a trial ended."""
 
-    episodes: int
-    successes: int
+    succeeded: np.ndarray
+    """(N,) bool, in the same order for every trial of the same environments."""
 
     @property
     def success(self) -> float:
-        """Share of the episodes that succeeded; 0 if none ended."""
-        return self.successes / max(1, self.episodes)
+        """Share of the episodes that succeeded."""
+        return float(self.succeeded.mean())
 
 
 @torch.no_grad()
-def trial(environment: Driven, residual: Callable[[LatentStep], torch.Tensor], *, steps: int) -> Tally:
-    """Drive every environment without exploring; count every episode that begins within so many control steps.
-
-    All of them run to their end, however long that takes: an episode that time would cut off is more often one that
-    fails, and a trial shorter than the time limit would never see it fail.
+def trial(environment: Driven, residual: Callable[[LatentStep], torch.Tensor], *, episodes: int) -> Tally:
+    """Drive episodes without exploring, each to its end: one that is cut off would more often have failed.
 
     Args:
         residual: Residual shares (B, 3) for a step.
-        steps: Control steps within which episodes begin; with 0 each environment has one.
+        episodes: How many, at least 1, all environments together.
     """
-    step, taken = environment.reset(), 0
-    counting = torch.ones_like(step.first)
-    episodes = successes = 0
-    while taken < steps or bool(counting.any()):
-        step, taken = environment.step(residual(step)), taken + 1
-        counting = torch.where(step.first, torch.full_like(counting, taken <= steps), counting)
-        ended = (step.terminated | step.truncated) & counting
-        counting &= ~ended
-        episodes += int(ended.sum())
-        successes += int((ended & step.outcome.success).sum())
-    return Tally(episodes, successes)
+    numbers = environment.assign_trial(episodes)
+    step = environment.reset()
+    succeeded: dict[int, bool] = {}
+    while len(succeeded) < len(numbers):
+        step = environment.step(residual(step))
+        ended = step.terminated | step.truncated
+        succeeded.update(zip(step.outcome.episode[ended].tolist(), step.outcome.success[ended].tolist(), strict=True))
+    return Tally(np.array([succeeded[number] for number in numbers], dtype=bool))
+
+
+def together(tallies: Sequence[Tally]) -> Tally:
+    """Return the tally of several workers' episodes."""
+    return Tally(np.concatenate([tally.succeeded for tally in tallies]))
 
 
 def best_share(tried: Mapping[float, Tally]) -> float:
     """Return the share that succeeded most often, or the smallest one that may be as good by one standard error."""
     best = max(sorted(tried), key=lambda share: tried[share].success)
-    as_good = [
-        share for share in tried if tried[best].success - tried[share].success <= _error(tried[best], tried[share])
-    ]
-    return min(as_good)
+    return min(share for share in tried if _as_good(tried[share], tried[best]))
 
 
-def _error(first: Tally, second: Tally) -> float:
-    """Return the standard error of the difference of two success rates."""
-    return math.sqrt(sum(each.success * (1.0 - each.success) / max(1, each.episodes) for each in (first, second)))
+def _as_good(other: Tally, best: Tally) -> bool:
+    """Say whether a difference over the same episodes is within the standard error that it has by chance alone.
+
+    Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions".
+    """
+    ahead = int(best.succeeded.sum()) - int(other.succeeded.sum())
+    return ahead**2 <= int((best.succeeded != other.succeeded).sum())
 
 
 def figures(tried: Mapping[float, Tally]) -> dict[str, float]:
     """Return what was tried and what is kept, for a log or a card."""
     rates = {f"trial/success_{share:g}": round(tally.success, 4) for share, tally in tried.items()}
-    episodes = min(tally.episodes for tally in tried.values())
-    return {**rates, "trial/episodes": episodes, KEPT: best_share(tried)}
+    episodes = {len(tally.succeeded) for tally in tried.values()}
+    return {**rates, "trial/episodes": max(episodes), KEPT: best_share(tried)}
