@@ -10,6 +10,7 @@ import torch
 from embodiments import registry
 from embodiments.limits import shares_to_command
 from embodiments.spaces import OBSERVATION_SHAPES
+from tests.navigation_dummy import small_base
 from tests.separate_process import call
 
 pytestmark = pytest.mark.slow
@@ -30,6 +31,7 @@ def run_tiago() -> dict[str, Any]:
     task = build_task(registry.get("tiago"), scenes, protocol="compass", per_scene=1, route="planned", seed=3)
     environment = make_environment(task, config=NavigationConfig(), num_envs=ENVS, seed=0)
     log: dict[str, Any] = {"start_w": task.episodes.start_w, "goal_w": task.episodes.goal_w}
+    log["geodesic_m"] = task.episodes.initial_geodesic_m
 
     def run_through(*, poison: bool = False, speechless: bool = False) -> list[np.ndarray]:
         environment.assign(torch.arange(ENVS)[:, None])
@@ -64,7 +66,24 @@ def run_tiago() -> dict[str, Any]:
     log["drives"] = _command_twice(environment)
     log["looks"] = _look_again(environment)
     log["shared"] = _share_a_list(environment)
+    log["trials"] = _try_twice(environment)
     return log
+
+
+def _try_twice(environment: Any) -> list[tuple[list[int], list[bool]]]:
+    """Return episodes and successes of two trials, with something else in between."""
+    from pipeline.simulation.latent import LatentEnvironment
+    from pipeline.simulation.trial import trial
+
+    driven = LatentEnvironment(environment, small_base())
+    found = []
+    for _ in range(2):
+        tally = trial(driven, lambda _: torch.zeros(ENVS, 3), episodes=3)
+        found.append((driven.assign_trial(3).tolist(), tally.succeeded.tolist()))
+        environment.assign(torch.arange(ENVS)[:, None])
+        for _ in range(3):
+            environment.step(torch.ones(ENVS, 3))
+    return found
 
 
 def _enter_and_come_back(environment: Any, task: Any, run_through: Callable[[], list[np.ndarray]]) -> list[np.ndarray]:
@@ -197,3 +216,11 @@ def test_shares_and_the_command_they_stand_for_drive_alike(log: dict[str, Any]) 
     by_share, by_command = log["drives"]
     assert np.allclose(by_share, by_command, atol=1e-6)
     assert by_share[:, 0].min() > 0.2
+
+
+def test_a_trial_drives_the_same_episodes_the_longest_first(log: dict[str, Any]) -> None:
+    first, second = log["trials"]
+    assert first == second
+    numbers, succeeded = first
+    assert len(set(numbers)) == len(succeeded) == 3 and any(succeeded)
+    assert (np.diff(log["geodesic_m"][numbers]) <= 0).all()
