@@ -30,13 +30,12 @@ class Variant:
     options: tuple[str, ...] = ()
 
 
-_NO_LESSONS = ("--ppo.guidance.control-steps", "0")
 VARIANTS: Mapping[str, Variant] = {
     "specialist": Variant(stage="train_specialist", reference="specialist"),
-    "without_lessons": Variant(stage="train_specialist", reference="specialist", options=_NO_LESSONS),
-    "from_scratch": Variant(
-        stage="train_specialist", reference="without_lessons", options=("--from-scratch", *_NO_LESSONS)
+    "lessons": Variant(
+        stage="train_specialist", reference="specialist", options=("--ppo.guidance.control-steps", "125000")
     ),
+    "from_scratch": Variant(stage="train_specialist", reference="specialist", options=("--from-scratch",)),
     "curriculum": Variant(stage="train_specialist", reference="specialist", options=("--curriculum",)),
     "symmetric_critic": Variant(stage="train_specialist", reference="specialist", options=("--no-privileged-critic",)),
     "generalist": Variant(stage="distill_generalist", reference="generalist"),
@@ -59,7 +58,7 @@ class Config:
     embodiment: str = "go2"
     """The robot of the specialists; generalists are trained and judged on all recorded robots"""
     control_steps: int = 250_000
-    """Of a specialist; the first half with the teacher's lessons"""
+    """Of a specialist"""
     episodes: int = 64
     """Per robot, scene kind and route"""
     preset: str = "laptop"
@@ -139,8 +138,6 @@ def _command(config: Config, name: str, seed: int, step: str) -> list[str]:
     if variant.stage == "train_specialist":
         # All of what was learned: a variant is not to be rescued by what was there before.
         budget = ["--ppo.control-steps", str(config.control_steps), "--ppo.trial-episodes", "0"]
-        if "--ppo.guidance.control-steps" not in variant.options:
-            budget += ["--ppo.guidance.control-steps", str(config.control_steps // 2)]
     else:
         budget = ["--workers", "1"]
     return [variant.stage, *common, *robot, *budget, "--seed", str(seed), *variant.options]

@@ -96,7 +96,6 @@ _WORKSTATION: Mapping[str, Mapping[str, Any]] = {
             "num_envs": 1024,
             "horizon": 32,
             "minibatch": 8192,
-            "guidance": {"control_steps": 800_000, "updates": 256, "batch": 4096, "rows": 800_000},
         },
         "device": "cuda",
     },

@@ -1,6 +1,6 @@
 """Stage: improve the base policy on one robot by a bounded residual, with PPO in RLlib; several robots side by side.
 
-First the privileged teacher's labels move the residual, along its own way (``residual_rl/guidance.py``); then PPO does.
+Optionally the privileged teacher's labels move the residual first, along its own way (``residual_rl/guidance.py``).
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class Config:
     hidden: tuple[int, ...] = (256, 256)
     """Of actor and critic"""
     from_scratch: bool = False
-    """Leave out the base policy's answer, as an ablation; with ``--ppo.guidance.control-steps 0`` it is PPO alone"""
+    """Leave out the base policy's answer, as an ablation"""
     privileged_critic: bool = True
     """Let the critic see the distance field; what is exported never does, so `value` is not exported then"""
     curriculum: bool = False

@@ -38,6 +38,8 @@ PPO = PpoConfig(
     critic_warmup_steps=1024,
     checkpoint_s=0.0,
     guidance=UNGUIDED,
+    actor_learning_rate=3e-4,
+    kl_target=0.02,
 )
 
 

@@ -23,14 +23,14 @@ answers is the worst place, and one of them is chosen."""
 class GuidanceConfig:
     """How the residual learns from the teacher before PPO takes over."""
 
-    control_steps: int = 250_000
+    control_steps: int = 0
     """In which the actor learns from the teacher, and the critic, as PPO goes on to need it; 0 = PPO from the start"""
     updates: int = 64
-    """Per PPO iteration; with the default horizon about 16 looks at every row"""
+    """Per PPO iteration; with the default horizon about 8 looks at every row"""
     batch: int = 1024
     learning_rate: float = 1e-3
     rows: int = 250_000
-    """Rows remembered: all of the default budget"""
+    """Rows remembered"""
 
 
 class Guidance:
