@@ -51,8 +51,8 @@ def main(config: Config) -> None:
         if not _same_base(base.graph, specialist.graph):
             raise ValueError(f"{path} corrects another base policy than {BASE} beside it; adopt files of one run")
         assert specialist.graph.head is not None
-        folder, curve = config.run / "train_specialist" / robot, config.policies / CURVE.format(robot)
-        _publish(folder, {"residual_head": specialist.graph.head}, path, trained_on=robot, curve=curve)
+        folder = config.run / "train_specialist" / robot
+        _publish(folder, {"residual_head": specialist.graph.head}, path, trained_on=robot, robot=robot)
 
 
 def _robots(policies: Path) -> list[str]:
@@ -83,7 +83,7 @@ def _same_base(first: "PolicyGraph", second: "PolicyGraph") -> bool:
 
 
 def _publish(
-    target: Path, parts: Mapping[str, "nn.Module"], source: Path, *, trained_on: str, curve: Path | None = None
+    target: Path, parts: Mapping[str, "nn.Module"], source: Path, *, trained_on: str, robot: str | None = None
 ) -> None:
     """Write the folder of a stage as if the stage had made it; its manifest says that it did not."""
     from pipeline.residual_rl.config import CURVE as PUBLISHED_CURVE
@@ -97,10 +97,9 @@ def _publish(
     new.mkdir(parents=True)
     for name, part in parts.items():
         save_module(part, new, name, notes={"embodiment": trained_on, ADOPTED: adopted})
-    if curve is not None and curve.is_file():
+    if robot and (curve := source.with_name(CURVE.format(robot))).is_file():
         shutil.copyfile(curve, new / PUBLISHED_CURVE)
-    stage = target.parent.name if curve is not None else target.name
-    body: dict[str, Any] = {"stage": stage, "robot": trained_on if curve is not None else None}
+    body: dict[str, Any] = {"stage": target.parent.name if robot else target.name, "robot": robot}
     manifest.write(new, {**body, ADOPTED: adopted, "key": "", "config": {}, "metrics": {}, **provenance.describe()})
     new.rename(target)
     print(f"{target} holds the networks of {source}")
