@@ -14,6 +14,7 @@ from distill.generalist import Generalist
 from export.graph import PolicyGraph
 from export.runtime.contract import verify_hash
 from world_model.base_head import BaseHead
+from world_model.checkpoint import tuples
 from world_model.network import WorldModel
 from world_model.residual_head import ResidualHead
 
@@ -75,7 +76,7 @@ def _described(part: nn.Module) -> dict[str, Any]:
 
 def _restored(description: Mapping[str, Any], weights: Mapping[str, Tensor], *, where: str) -> nn.Module:
     kind = _TYPES[description["network"]]
-    part = kind(kind.Config(**_tuples(description["config"])))  # type: ignore[attr-defined]
+    part = kind(kind.Config(**tuples(description["config"])))  # type: ignore[attr-defined]
     if _NOISE in description:
         weights = {**weights, _NOISE: torch.tensor(description[_NOISE])}
     try:
@@ -89,11 +90,3 @@ def _restored(description: Mapping[str, Any], weights: Mapping[str, Tensor], *, 
 
 def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-
-
-def _tuples(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _tuple(value) for key, value in config.items()}
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(_tuple(each) for each in value) if isinstance(value, list) else value

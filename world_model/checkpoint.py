@@ -58,7 +58,7 @@ def load_module(module_type: type[Module], directory: Path, name: str) -> Module
     if hashlib.sha256(weights).hexdigest() != card["weights_sha256"]:
         raise ValueError(f"{path} is damaged: its SHA-256 is not the one in {name}.json; delete the folder and rerun")
     try:
-        config = module_type.Config(**_tuples(card["config"]))  # type: ignore[attr-defined]
+        config = module_type.Config(**tuples(card["config"]))  # type: ignore[attr-defined]
         module = module_type(config)
         module.load_state_dict(safetensors.torch.load(weights))
     except (TypeError, RuntimeError, safetensors.SafetensorError) as error:
@@ -101,5 +101,10 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _tuples(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+def tuples(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration as JSON holds it with tuples instead of lists, however deep."""
+    return {key: _tuple(value) for key, value in config.items()}
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(_tuple(each) for each in value) if isinstance(value, list) else value
