@@ -61,7 +61,7 @@ def scale(command: Array, descriptor: Array) -> Array:
 
 
 def project(command: Array, previous_command: Array, descriptor: Array) -> Array:
-    """Project a command into the robot's admissible set, keeping the curvature of the path.
+    """Project what a policy wants into the robot's admissible set, keeping the curvature of the path.
 
     Box limits first; then linear and angular speed are scaled *together* until |vx| + half_track |yaw rate| fits the
     wheels; then a target below the stand thresholds becomes zero; then the step from the command executed last is
@@ -79,8 +79,24 @@ def project(command: Array, previous_command: Array, descriptor: Array) -> Array
     target: Any = scale(command, descriptor)
     speed = (target[..., 0:1] ** 2 + target[..., 1:2] ** 2) ** 0.5
     moves = (speed >= STAND_SPEED_MPS) | (abs(target[..., 2:3]) >= STAND_YAW_RATE_RADPS)
-    delta = target * moves - previous_command
+    return _toward(target * moves, previous_command, descriptor)
+
+
+def bound(command: Array, previous_command: Array, descriptor: Array) -> Array:
+    """Bound a command by the limits and accelerations alone, as the driver on the robot does.
+
+    ``project`` is for what is wanted and must not be applied twice: where a body accelerates slowly, the first command
+    of a start from rest lies below the stand thresholds. What ``project`` returned is left as it is.
+
+    Args and returns: As ``project``.
+    """
+    return _toward(scale(command, descriptor), previous_command, descriptor)
+
+
+def _toward(target: Any, previous_command: Array, descriptor: Array) -> Array:
+    """Step from one admissible command to another, no further than the accelerations allow."""
+    delta = target - previous_command
     change = (delta[..., 0:1] ** 2 + delta[..., 1:2] ** 2) ** 0.5
     steps = (change / (_limit(descriptor, "acceleration_mps2") * CONTROL_DT_S)).clip(min=1.0)
     steps = steps.clip(min=abs(delta[..., 2:3]) / (_limit(descriptor, "yaw_acceleration_radps2") * CONTROL_DT_S))
-    return previous_command + delta / steps
+    return previous_command + delta / steps  # type: ignore[no-any-return]

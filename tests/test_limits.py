@@ -6,7 +6,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from embodiments.limits import active_dimensions, command_to_shares, project, shares_to_command
+from embodiments.limits import active_dimensions, bound, command_to_shares, project, shares_to_command
 from embodiments.registry import get, names
 from embodiments.spaces import (
     CONTROL_DT_S,
@@ -87,6 +87,32 @@ def test_an_admissible_command_is_not_changed(robot, share):
     assume(np.hypot(once[0], once[1]) > 1.01 * STAND_SPEED_MPS or abs(once[2]) > 1.01 * STAND_YAW_RATE_RADPS)
     assert np.allclose(project_now(once, once, descriptor), once, atol=1e-6)
     assert np.allclose(project(once, once, descriptor), once, atol=1e-6)
+
+
+@settings(deadline=None)
+@given(robot=ROBOTS, command=WILD, before=SHARES)
+def test_what_was_projected_is_executed_as_it_is(robot, command, before):
+    descriptor = get(robot).descriptor()
+    previous = admissible(before, descriptor)
+    projected = project(command, previous, descriptor)
+    assert np.allclose(bound(projected, previous, descriptor), projected, atol=1e-5)
+
+
+@pytest.mark.parametrize("robot", names())
+def test_a_robot_starts_straight_ahead(robot):
+    """The first command of a slow start is below the stand thresholds; it must not be taken for a wish to stand."""
+    descriptor = get(robot).descriptor()
+    command = np.zeros(3)
+    for _ in range(5):
+        command = bound(project(np.asarray([0.3, 0.0, 0.0]), command, descriptor), command, descriptor)
+    assert command[0] > 2.0 * STAND_SPEED_MPS
+
+
+@settings(deadline=None)
+@given(robot=ROBOTS, command=WILD, before=SHARES)
+def test_bounding_keeps_any_command_inside_the_admissible_set(robot, command, before):
+    descriptor = get(robot).descriptor()
+    assert_inside(bound(command, admissible(before, descriptor), descriptor), descriptor)
 
 
 @settings(deadline=None)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from embodiments import registry
-from embodiments.limits import shares_to_command
-from embodiments.spaces import OBSERVATION_SHAPES
+from embodiments.limits import command_to_shares, shares_to_command
+from embodiments.spaces import OBSERVATION_SHAPES, STAND_SPEED_MPS
 from tests.navigation_dummy import small_base
 from tests.separate_process import call
 
@@ -64,6 +64,7 @@ def run_tiago() -> dict[str, Any]:
     log["entered"] = _enter_and_come_back(environment, task, run_through)
     log["idle_outcomes"] = _run_idle(environment)
     log["drives"] = _command_twice(environment)
+    log["crept"] = _creep(environment)
     log["looks"] = _look_again(environment)
     log["shared"] = _share_a_list(environment)
     log["trials"] = _try_twice(environment)
@@ -155,6 +156,19 @@ def _command_twice(environment: Any) -> tuple[np.ndarray, np.ndarray]:
     return executed[0], executed[1]
 
 
+def _creep(environment: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the commands executed for a crawl below the stand thresholds: projected already, and as shares."""
+    crawl = torch.tensor([[0.8 * STAND_SPEED_MPS, 0.0, 0.0]]).expand(ENVS, 3)
+    share = command_to_shares(crawl, environment.body.descriptor)
+    executed = []
+    for step in (lambda: environment.step_command(crawl), lambda: environment.step(share)):
+        environment.assign(torch.arange(ENVS)[:, None])
+        environment.reset()
+        step()
+        executed.append(environment.previous_command.numpy().copy())
+    return executed[0], executed[1]
+
+
 @pytest.fixture(scope="module")
 def log() -> dict[str, Any]:
     """Return the log of one simulation, shared by all tests here."""
@@ -216,6 +230,13 @@ def test_shares_and_the_command_they_stand_for_drive_alike(log: dict[str, Any]) 
     by_share, by_command = log["drives"]
     assert np.allclose(by_share, by_command, atol=1e-6)
     assert by_share[:, 0].min() > 0.2
+
+
+def test_a_projected_command_is_not_projected_again(log: dict[str, Any]) -> None:
+    """A slow robot's first command of a start is below the stand thresholds: taken for a wish, it would never start."""
+    by_command, by_share = log["crept"]
+    assert np.allclose(by_command, [0.8 * STAND_SPEED_MPS, 0.0, 0.0], atol=1e-6)
+    assert not by_share.any()
 
 
 def test_a_trial_drives_the_same_episodes_the_longest_first(log: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from embodiments.embodiment import Embodiment, GaitDrive
-from embodiments.limits import project, shares_to_command
+from embodiments.limits import bound, project, shares_to_command
 from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ
 from pipeline.simulation.assignment import Assignment
 from pipeline.simulation.body import BodyBatch
@@ -200,17 +200,18 @@ class NavigationEnvironment:
         return self.step_command(torch.zeros(self.num_envs, COMMAND_SIZE, device=self.device))
 
     def step(self, share: torch.Tensor) -> Step:
-        """Run one control step with shares (B, 3) of the limits."""
-        return self.step_command(shares_to_command(share, self.body.descriptor))
+        """Run one control step with shares (B, 3) of the limits; what they ask for is projected here."""
+        wanted = shares_to_command(share, self.body.descriptor)
+        return self.step_command(project(wanted, self.previous_command, self.body.descriptor))
 
     def step_command(self, command: torch.Tensor) -> Step:
-        """Run one control step with a command (B, 3); it is projected here, which leaves an admissible one as it is."""
+        """Run one control step with a command (B, 3) that has been projected; the limits bound any other."""
         first = self._ended
         self._begin(first)
         running = ~first & ~self.idle
         speechless = ~torch.isfinite(command).all(dim=1)  # a policy that answers NaN: its episode fails, alone
         command = command.masked_fill(speechless[:, None], 0.0)
-        executed = project(command, self.previous_command, self.body.descriptor) * running[:, None]
+        executed = bound(command, self.previous_command, self.body.descriptor) * running[:, None]
         last_command = self.previous_command
         self._delay.send(executed)
         facts = self._advance(running, broken=speechless)
