@@ -21,7 +21,7 @@ from export.runtime import policy as runtime
 from pipeline import manifest, processes
 from pipeline.agents import registry as agents
 from pipeline.evaluation import parts
-from pipeline.evaluation.plan import Job
+from pipeline.evaluation.plan import MIN_SCENES, Job, gave_way
 from pipeline.evaluation.runner import evaluate
 from pipeline.evaluation.summary import EPISODE_COLUMNS, Cell, Provenance, summarise
 from pipeline.evaluation.witness import FAILURES_PER_AGENT
@@ -93,7 +93,7 @@ def run(config: Config, run: StageRun) -> None:
         if columns:  # agents that do not look leave no images
             np.savez_compressed(run.directory / name, **columns)  # type: ignore[arg-type]
     run.metrics.update(_headline(summary), episodes=len(episodes), broken_episodes=int(episodes["broken"].sum()))
-    for line in broken_lines(episodes):
+    for line in (*broken_lines(episodes), *room_lines(episodes)):
         run.note(line)
     _print_table(summary)
 
@@ -265,6 +265,17 @@ def broken_lines(episodes: pd.DataFrame) -> list[str]:
                 f"{robot} {agent} ({route}): {len(found)} of {len(rows)} episodes broken, counted as failed: physics "
                 f"failed or the policy answered NaN ({', '.join(named)})"
             )
+    return lines
+
+
+def room_lines(episodes: pd.DataFrame) -> list[str]:
+    """Return a line per robot with the generated scenes that stand in for others without room for it."""
+    lines = []
+    moved = episodes[gave_way(episodes["scene"].to_numpy(), episodes["scene_seed"].to_numpy())]
+    for robot, rows in moved.groupby("embodiment", sort=False):
+        found = rows[["scene", "scene_seed"]].drop_duplicates()
+        named = [f"{scene} {index % MIN_SCENES} (now {index})" for scene, index in found.itertuples(index=False)]
+        lines.append(f"{robot}: scenes without room for it gave way to others: {', '.join(named)}")
     return lines
 
 

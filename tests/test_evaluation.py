@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.evaluate_policy import Config, _policies, broken_lines
-from pipeline.evaluation import parts, results
-from pipeline.evaluation.plan import ROUNDS_PER_SHARD, Job, draws, shards
+from embodiments.registry import get
+from pipeline.evaluate_policy import Config, _policies, broken_lines, room_lines
+from pipeline.evaluation import parts, plan, results
+from pipeline.evaluation.plan import MIN_SCENES, ROUNDS_PER_SHARD, Draw, Job, draws, shards
 from pipeline.evaluation.summary import ALL, EPISODE_COLUMNS, Provenance, compare, summarise
 from pipeline.presets import DEFAULT_ROBOTS
+from pipeline.simulation.episodes import NoRoomError
 
 CELL_KEYS = [
     *("embodiment", "scene", "split", "agent", "protocol", "route", "seed", "training_seed", "policy_sha256"),
@@ -163,6 +165,34 @@ def test_a_scene_gets_a_second_episode_when_all_have_one() -> None:
     for name, group in (("office", office), ("maps/a.yaml", drawn_map)):
         assert {draw.scene for draw in group} == {name}
         assert sorted(number for draw in group for number in draw.numbers) == list(range(150))
+
+
+def test_a_generated_scene_without_room_gives_way_and_is_named() -> None:
+    """ANYmal C, 0.78 m from its middle to its furthest corner, has no start and goal in office/test/27."""
+    job = _job("", embodiment="anymal_c", scenes=("office",), split="test", episodes=1)
+    taken: dict[Any, Any] = {}
+    index, episodes = plan._drawn(Draw(scene="office", index=27, series=0, numbers=(27,)), job, get("anymal_c"), taken)
+    assert (index, len(episodes), list(taken)) == (27 + MIN_SCENES, 1, [("office", 27 + MIN_SCENES)])
+    rows = pd.DataFrame({"embodiment": "anymal_c", "scene": ["office", "/maps/lab.yaml"], "scene_seed": [index, 0]})
+    assert room_lines(rows) == ["anymal_c: scenes without room for it gave way to others: office 27 (now 91)"]
+
+
+def test_a_map_without_room_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nowhere = tmp_path / "lab.yaml"
+    calls = []
+
+    def no_room(*_: Any, **__: Any) -> None:
+        calls.append(1)
+        raise NoRoomError("scene 'lab' has no free space for 'tiago'")
+
+    monkeypatch.setattr(plan, "_loaded", lambda *_: (None, None))
+    monkeypatch.setattr(plan, "build_episodes", no_room)
+    with pytest.raises(ValueError, match="no free space"):
+        plan.draw(_job("", scenes=(str(nowhere),)), get("tiago"))
+    assert len(calls) == 1
+    with pytest.raises(ValueError, match="no free space"):
+        plan.draw(_job("", scenes=("office",), episodes=1), get("tiago"))
+    assert len(calls) == 1 + plan._TRIES
 
 
 @settings(max_examples=50, deadline=None)

@@ -17,6 +17,7 @@ from embodiments.embodiment import Embodiment
 from pipeline.simulation.episodes import (
     ROUTE_SAMPLES,
     EpisodeSet,
+    NoRoomError,
     Protocol,
     SceneFields,
     build_episodes,
@@ -34,6 +35,10 @@ ROUNDS_PER_SHARD = 4
 episodes would not keep two processes busy."""
 SERIES_EPISODES = 64
 """Episodes in one map are drawn in series of at most so many, each from its own key, so that shards can share a map."""
+_TRIES = 8
+"""Generated scenes that are tried for a body before one is found that has room for it"""
+
+_Loaded = tuple[Scene, SceneFields]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,50 +138,70 @@ def shards(job: Job) -> list[list[Draw]]:
 def draw(job: Job, embodiment: Embodiment, *, shard: int | None = None) -> Plan:
     """Draw the episodes of a job, or of one of its shards.
 
+    A generated scene without room for this robot gives way to one of the same kind that no draw has.
+
     Raises:
-        ValueError: If a scene does not exist or has no room for this robot.
+        ValueError: If a scene does not exist, or a map has no room for this robot.
     """
     chosen = draws(job) if shard is None else shards(job)[shard]
-    places = {(d.scene, d.index): None for d in chosen}  # each scene once, in order
-    scenes = [_scene(name, index, job) for name, index in places]
-    fields = [scene_fields(scene) for scene in scenes]
-    place = {key: number for number, key in enumerate(places)}
-    sets = [_episodes(d, job, embodiment, scenes, fields, place=place[d.scene, d.index]) for d in chosen]
+    loaded: dict[tuple[str, int], _Loaded] = {}
+    drawn = [_drawn(d, job, embodiment, loaded) for d in chosen]
     task = Task(
         embodiment=embodiment,
-        scenes=tuple(scenes),
-        fields=tuple(fields),
-        episodes=_with_routes(_join(sets), job.routes),
+        scenes=tuple(scene for scene, _ in loaded.values()),
+        fields=tuple(fields for _, fields in loaded.values()),
+        episodes=_with_routes(_join([episodes for _, episodes in drawn]), job.routes),
     )
     counts = [len(d.numbers) for d in chosen]
     return Plan(
         task=task,
         scene=np.repeat([d.scene for d in chosen], counts),
-        scene_seed=np.repeat([d.index for d in chosen], counts),
+        scene_seed=np.repeat([index for index, _ in drawn], counts),
         number=np.concatenate([d.numbers for d in chosen]),
     )
 
 
-def _scene(name: str, index: int, job: Job) -> Scene:
+def gave_way(scene: np.ndarray, scene_seed: np.ndarray) -> np.ndarray:
+    """Tell which episodes (N,) of a plan are in another scene than was drawn first, which had no room."""
+    generated = np.asarray([not registry.is_map(str(name)) for name in scene], dtype=bool)
+    return generated & (scene_seed >= MIN_SCENES)
+
+
+def _drawn(
+    draw: Draw, job: Job, embodiment: Embodiment, loaded: dict[tuple[str, int], _Loaded]
+) -> tuple[int, EpisodeSet]:
+    """Return the index of the scene that is used, and its episodes; it joins ``loaded``, whose order counts."""
+    for index in range(draw.index, draw.index + _TRIES * MIN_SCENES, MIN_SCENES):
+        key = (draw.scene, index)
+        scene, fields = loaded.get(key) or _loaded(draw.scene, index, job)
+        try:
+            episodes = build_episodes(
+                embodiment,
+                [scene],
+                [fields],
+                protocol=job.protocol,
+                per_scene=len(draw.numbers),
+                route="planned",
+                seed=job.seed,
+                series=draw.series,
+            )
+        except NoRoomError as error:
+            if registry.is_map(draw.scene):
+                raise
+            no_room = error
+            continue
+        loaded[key] = scene, fields
+        place = list(loaded).index(key)
+        return index, dataclasses.replace(episodes, scene_index=episodes.scene_index + place)
+    raise no_room
+
+
+def _loaded(name: str, index: int, job: Job) -> _Loaded:
     if registry.is_map(name):
-        return registry.load(name, options=job.files)
-    return registry.generate(name, split=job.split, index=index)
-
-
-def _episodes(
-    draw: Draw, job: Job, embodiment: Embodiment, scenes: list[Scene], fields: list[SceneFields], *, place: int
-) -> EpisodeSet:
-    drawn = build_episodes(
-        embodiment,
-        [scenes[place]],
-        [fields[place]],
-        protocol=job.protocol,
-        per_scene=len(draw.numbers),
-        route="planned",
-        seed=job.seed,
-        series=draw.series,
-    )
-    return dataclasses.replace(drawn, scene_index=drawn.scene_index + place)
+        scene = registry.load(name, options=job.files)
+    else:
+        scene = registry.generate(name, split=job.split, index=index)
+    return scene, scene_fields(scene)
 
 
 def _join(sets: Sequence[EpisodeSet]) -> EpisodeSet:

@@ -43,6 +43,10 @@ row of racks can lie 25 m away, further than any driver gets in 25.6 s."""
 _TRIES = 400
 
 
+class NoRoomError(ValueError):
+    """A scene has no start and goal for a body."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EpisodeSet:
     """Episodes for one body; N episodes, G goals with fields."""
@@ -121,7 +125,7 @@ def build_episodes(
         series: Each draws other episodes in the same scenes.
 
     Raises:
-        ValueError: If a scene has no start and goal that this body can reach.
+        NoRoomError: If a scene has no start and goal that this body can reach.
     """
     drawn = [
         _draw_scene(
@@ -208,7 +212,7 @@ def _draw_scene(
                 length = float(goal.geodesic.at(xy))
                 rows.append((len(goals), np.asarray([*xy, yaw[0]]), np.asarray([*goal_xy, yaw[1]]), length))
             goals.append(goal)
-    raise ValueError(
+    raise NoRoomError(
         f"scene '{scene.name}' has no start and goal that '{embodiment.name}' (radius "
         f"{embodiment.circumscribed_radius_m(0):.2f} m) can connect under protocol '{protocol}'; "
         "use a larger or emptier map"
@@ -222,7 +226,9 @@ def _ground(embodiment: Embodiment, scene: Scene, fields: SceneFields) -> _Groun
     free = wide.values > GOAL_CLEARANCE_M
     regions, found = ndimage.label(free)
     if not found:
-        raise ValueError(f"scene '{scene.name}' has no free space for '{embodiment.name}'; use a larger or emptier map")
+        raise NoRoomError(
+            f"scene '{scene.name}' has no free space for '{embodiment.name}'; use a larger or emptier map"
+        )
     largest = 1 + int(np.argmax(ndimage.sum_labels(free, regions, np.arange(1, found + 1))))
     return _Ground(
         scene=scene,
