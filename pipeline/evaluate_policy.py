@@ -7,7 +7,7 @@ so that the same command goes on where it was interrupted.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,10 +20,20 @@ from embodiments import registry as robots
 from export.runtime import policy as runtime
 from pipeline import manifest, processes
 from pipeline.agents import registry as agents
-from pipeline.evaluation import parts
-from pipeline.evaluation.plan import MIN_SCENES, Job, gave_way
+from pipeline.evaluation import parts, reuse
+from pipeline.evaluation.plan import Job
+from pipeline.evaluation.remarks import broken_lines, room_lines
 from pipeline.evaluation.runner import evaluate
-from pipeline.evaluation.summary import EPISODE_COLUMNS, Cell, Provenance, summarise
+from pipeline.evaluation.summary import (
+    EPISODE_COLUMNS,
+    EPISODES,
+    FAILURES,
+    SUMMARY,
+    TRACES,
+    Cell,
+    Provenance,
+    summarise,
+)
 from pipeline.evaluation.witness import FAILURES_PER_AGENT
 from pipeline.presets import DEFAULT_ROBOTS, EVALUATED_ROBOTS
 from pipeline.run_folder import StageRun
@@ -33,9 +43,6 @@ from scenes.registry import FileOptions
 
 NEEDS = ("export_policy",)
 PER_ROBOT = False
-SUMMARY, EPISODES, TRACES, FAILURES = "summary.json", "episodes.parquet", "traces.npz", "failures.npz"
-_NAMED = 3
-"""How many broken episodes a note names."""
 
 _LEFT_OUT = ("random", "mppi")
 """Run only when asked for: like zero, and like planner at twice its price."""
@@ -65,6 +72,8 @@ class Config:
     workers: int = 0
     """Processes at once; 0: one per core"""
     seed: int = 0
+    reuse: Path | None = None
+    """A finished evaluation: agents whose files have driven the same episodes there are not driven again"""
     map_wall_height_m: float = FileOptions.map_wall_height_m
     """Height to which a map's occupied cells are extruded"""
     map_unknown: Literal["closed", "open"] = FileOptions.map_unknown
@@ -80,22 +89,53 @@ def run(config: Config, run: StageRun) -> None:
     folder = _policy_folder(config, run)
     jobs = _jobs(config, folder, run)
     _check(jobs)
-    _evaluate(jobs, run.work, workers=config.workers or processes.cores())
-    episodes = pd.concat([parts.rows(job) for job in jobs], ignore_index=True)
+    finished = reuse.read(config.reuse, run.body["config"]) if config.reuse else None
+    there = {job.embodiment: finished.agents(job) if finished else () for job in jobs}
+    driven = _without(jobs, there)
+    if finished:
+        _note_reused(run, config, finished, there)
+    _evaluate(driven, run.work, workers=config.workers or processes.cores())
+    episodes = _episodes(jobs, driven, finished, there)
     summary = summarise(episodes, _provenance(config, jobs, folder))
     (run.directory / SUMMARY).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     episodes[list(EPISODE_COLUMNS)].to_parquet(run.directory / EPISODES, index=False)
     arrays = {
-        TRACES: parts.join([parts.traces(job) for job in jobs]),
-        FAILURES: parts.join([f for job in jobs if (f := parts.failures(job, at_most=FAILURES_PER_AGENT))]),
+        TRACES: [parts.traces(job) for job in driven],
+        FAILURES: [parts.failures(job, at_most=FAILURES_PER_AGENT) for job in driven],
     }
     for name, columns in arrays.items():
-        if columns:  # agents that do not look leave no images
-            np.savez_compressed(run.directory / name, **columns)  # type: ignore[arg-type]
+        if finished:
+            columns += [finished.arrays_of(name, robot, agents) for robot, agents in there.items()]
+        if joined := reuse.joined(columns):  # agents that do not look leave no images
+            np.savez_compressed(run.directory / name, **joined)  # type: ignore[arg-type]
     run.metrics.update(_headline(summary), episodes=len(episodes), broken_episodes=int(episodes["broken"].sum()))
     for line in (*broken_lines(episodes), *room_lines(episodes)):
         run.note(line)
     _print_table(summary)
+
+
+def _without(jobs: Sequence[Job], there: Mapping[str, Sequence[str]]) -> list[Job]:
+    """Return what is left of the jobs without the agents whose episodes are there already."""
+    left = [replace(job, agents=tuple(a for a in job.agents if a not in there[job.embodiment])) for job in jobs]
+    return [job for job in left if job.agents]
+
+
+def _note_reused(run: StageRun, config: Config, finished: reuse.Finished, there: Mapping[str, Sequence[str]]) -> None:
+    taken = "; ".join(f"{robot} {', '.join(agents)}" for robot, agents in there.items() if agents)
+    run.note(f"taken from {config.reuse} (driven at commit {finished.commit}): {taken or 'nothing'}")
+
+
+def _episodes(
+    jobs: Sequence[Job], driven: Sequence[Job], finished: reuse.Finished | None, there: Mapping[str, tuple[str, ...]]
+) -> pd.DataFrame:
+    """Return the rows of all jobs, robot by robot and agent by agent, wherever they come from."""
+    tables = [parts.rows(job) for job in driven]
+    if finished:
+        tables += [finished.rows_of(robot, agents) for robot, agents in there.items()]
+    rows = pd.concat(tables, ignore_index=True)
+    place = {(job.embodiment, agent): (n, m) for n, job in enumerate(jobs) for m, agent in enumerate(job.agents)}
+    order = [place[key] for key in zip(rows["embodiment"], rows["agent"], strict=True)]
+    return rows.iloc[sorted(range(len(rows)), key=order.__getitem__)].reset_index(drop=True)
 
 
 def _policy_folder(config: Config, run: StageRun) -> Path:
@@ -250,33 +290,6 @@ def _unseen(jobs: Sequence[Job]) -> frozenset[str]:
     files = {job.policies[agent] for job in jobs for agent in agents.GENERALISTS if agent in job.policies}
     trained = {robot for path in files for robot in runtime.load(Path(path)).contract["embodiments"]}
     return frozenset(job.embodiment for job in jobs if files and job.embodiment not in trained)
-
-
-def broken_lines(episodes: pd.DataFrame) -> list[str]:
-    """Return a line per robot, agent and route with episodes in which physics failed or the policy answered NaN."""
-    lines = []
-    for (robot, agent, route), rows in episodes.groupby(["embodiment", "agent", "route"], sort=False):
-        found = rows[rows["broken"]]
-        if len(found):
-            first = found.head(_NAMED)
-            named = [f"{scene} {number}" for scene, number in zip(first["scene"], first["episode"], strict=True)]
-            named += ["…"] * (len(found) > _NAMED)
-            lines.append(
-                f"{robot} {agent} ({route}): {len(found)} of {len(rows)} episodes broken, counted as failed: physics "
-                f"failed or the policy answered NaN ({', '.join(named)})"
-            )
-    return lines
-
-
-def room_lines(episodes: pd.DataFrame) -> list[str]:
-    """Return a line per robot with the generated scenes that stand in for others without room for it."""
-    lines = []
-    moved = episodes[gave_way(episodes["scene"].to_numpy(), episodes["scene_seed"].to_numpy())]
-    for robot, rows in moved.groupby("embodiment", sort=False):
-        found = rows[["scene", "scene_seed"]].drop_duplicates()
-        named = [f"{scene} {index % MIN_SCENES} (now {index})" for scene, index in found.itertuples(index=False)]
-        lines.append(f"{robot}: scenes without room for it gave way to others: {', '.join(named)}")
-    return lines
 
 
 def _headline(summary: Mapping[str, list[Cell]]) -> dict[str, float]:

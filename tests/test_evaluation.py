@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embodiments.registry import get
-from pipeline.evaluate_policy import Config, _policies, broken_lines, room_lines
+from pipeline.evaluate_policy import Config, _policies
 from pipeline.evaluation import parts, plan, results
 from pipeline.evaluation.plan import MIN_SCENES, ROUNDS_PER_SHARD, Draw, Job, draws, shards
+from pipeline.evaluation.remarks import broken_lines, room_lines
 from pipeline.evaluation.summary import ALL, EPISODE_COLUMNS, Provenance, compare, summarise
 from pipeline.presets import DEFAULT_ROBOTS
 from pipeline.simulation.episodes import NoRoomError

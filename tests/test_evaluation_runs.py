@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline.evaluation import reuse
+from pipeline.evaluation.plan import Job
 from pipeline.simulation.episodes import COMPASS_TIME_LIMIT_S, SUCCESS_RADIUS_M
 from tests.test_export import build, export
 
@@ -164,6 +167,39 @@ def test_trajectories_lead_from_start_to_where_it_ended(runs: dict[str, Any]) ->
         assert episode[str(traces["ending"][row])]
         if traces["ending"][row] == "success":
             assert np.linalg.norm(path[-1, :2] - traces["goal_w"][row, :2]) < 0.6
+
+
+def test_what_was_driven_already_is_taken_over(policies: Path, runs: dict[str, Any], tmp_path: Path) -> None:
+    first = [*command(policies, tmp_path / "more", workers=1), "--reuse", str(runs["two"])]
+    first[first.index("--agents") + 1] = ",".join(("zero", *AGENTS))
+    finished = subprocess.run(first, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert f"tiago {', '.join(AGENTS)}" in finished.stdout and "tiago zero (straight" in finished.stdout
+    assert "tiago generalist (straight" not in finished.stdout
+    rows, before = table(tmp_path / "more"), table(runs["two"])
+    assert list(rows["agent"].unique()) == ["zero", *AGENTS]
+    taken = rows[rows["agent"] != "zero"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(taken, before, check_exact=True)
+    assert len(rows) == len(before) + 2 * 2 * EPISODES
+    for name in ("traces.npz", "failures.npz"):
+        ours, theirs = (dict(np.load(folder / name)) for folder in (tmp_path / "more", runs["two"]))
+        again = reuse.Finished(rows=before, arrays={name: ours}, policy_sha256={}, commit="")
+        kept = again.arrays_of(name, "tiago", AGENTS)
+        assert all(np.array_equal(kept[key], theirs[key]) for key in theirs)
+
+
+def test_only_the_same_file_and_the_same_episodes_are_taken_over(policies: Path, runs: dict[str, Any]) -> None:
+    settings = json.loads((runs["two"] / "manifest.json").read_text())["config"]
+    found = reuse.read(runs["two"], settings | {"agents": ["zero"], "embodiments": ["g1"], "workers": 7})
+    files = {"generalist": str(policies / "generalist.onnx"), "base": str(policies / "generalist.onnx")}
+    values = {"split": "val", "episodes": EPISODES, "routes": (), "protocol": "compass", "seed": 0, "num_envs": ENVS}
+    job = Job(embodiment="tiago", agents=AGENTS, policies=files, scenes=(), device="cpu", parts="", **values)
+    assert found.agents(job) == ("go_straight", "generalist")  # another file than base's
+    assert found.agents(replace(job, embodiment="g1")) == ()
+    with pytest.raises(ValueError, match="episodes 9 there and 64 here, seed 0 there and 1 here"):
+        reuse.read(runs["two"], settings | {"episodes": 64, "seed": 1})
+    with pytest.raises(ValueError, match="--reuse"):
+        reuse.read(policies, settings)
 
 
 def test_the_last_images_of_failures_are_kept(runs: dict[str, Any]) -> None:

@@ -9,6 +9,8 @@ import pandas as pd
 
 from pipeline.evaluation import metrics, statistics
 
+SUMMARY, EPISODES, TRACES, FAILURES = "summary.json", "episodes.parquet", "traces.npz", "failures.npz"
+"""Files of a finished evaluation."""
 EPISODE_COLUMNS = (
     "embodiment",
     "scene",

@@ -1,0 +1,91 @@
+"""Take from a finished evaluation what would be driven again alike: the same files, through the same episodes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import manifest
+from pipeline.evaluation.parts import join
+from pipeline.evaluation.plan import Job
+from pipeline.evaluation.summary import EPISODES, FAILURES, SUMMARY, TRACES
+
+_MAY_DIFFER = ("policy", "embodiments", "agents", "workers", "reuse")
+"""Settings on which no episode depends"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What a finished evaluation holds."""
+
+    rows: pd.DataFrame
+    arrays: Mapping[str, Mapping[str, np.ndarray]]
+    """File -> its columns, one row per episode that was kept"""
+    policy_sha256: Mapping[tuple[str, str], str | None]
+    """(Robot, agent) -> hash of the file that drove; None for an agent without one"""
+    commit: str
+
+    def agents(self, job: Job) -> tuple[str, ...]:
+        """Return those of a job's agents whose episodes are here: they drove its robot, by the same file."""
+        found = []
+        for agent in job.agents:
+            path, key = job.policies.get(agent), (job.embodiment, agent)
+            sha256 = manifest.hash_file(Path(path)) if path else None
+            if key in self.policy_sha256 and self.policy_sha256[key] == sha256:
+                found.append(agent)
+        return tuple(found)
+
+    def rows_of(self, robot: str, agents: tuple[str, ...]) -> pd.DataFrame:
+        """Return the rows of some agents of a robot."""
+        return self.rows[(self.rows["embodiment"] == robot) & self.rows["agent"].isin(agents)]
+
+    def arrays_of(self, file: str, robot: str, agents: tuple[str, ...]) -> dict[str, np.ndarray]:
+        """Return the trajectories or last images of some agents of a robot; nothing where there are none."""
+        columns = self.arrays.get(file, {})
+        if not columns:
+            return {}
+        chosen = (columns["embodiment"] == robot) & np.isin(columns["agent"], agents)
+        return {name: _of_rows(name, columns, chosen) for name in columns} if chosen.any() else {}
+
+
+def read(folder: Path, settings: Mapping[str, Any]) -> Finished:
+    """Read a finished evaluation.
+
+    Args:
+        folder: What ``evaluate_policy`` has written.
+        settings: Those of the evaluation that wants to use it, as JSON has them.
+
+    Raises:
+        ValueError: If there is none, or its episodes were others.
+    """
+    try:
+        body = manifest.verify(folder, stage="evaluate_policy").body
+    except manifest.ManifestError as error:
+        raise ValueError(f"--reuse: {error}.") from None
+    theirs, ours = body["config"], {name: value for name, value in settings.items() if name not in _MAY_DIFFER}
+    if other := [name for name, value in ours.items() if theirs.get(name) != value]:
+        told = ", ".join(f"{name} {theirs.get(name)} there and {ours[name]} here" for name in other)
+        raise ValueError(f"--reuse {folder}: other episodes were driven there ({told}).")
+    cells = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["cells"]
+    files = [name for name in (TRACES, FAILURES) if (folder / name).is_file()]
+    return Finished(
+        rows=pd.read_parquet(folder / EPISODES),
+        arrays={name: dict(np.load(folder / name)) for name in files},
+        policy_sha256={(cell["embodiment"], cell["agent"]): cell["policy_sha256"] for cell in cells},
+        commit=str((body.get("git") or {}).get("commit", "unknown"))[:12],
+    )
+
+
+def joined(columns: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Put tables of arrays one after the other, leaving out those that are empty."""
+    return join([column for column in columns if column])
+
+
+def _of_rows(name: str, columns: Mapping[str, np.ndarray], chosen: np.ndarray) -> np.ndarray:
+    """Return a column's chosen rows; a trajectory's poses lie one after the other, ``length`` of them per row."""
+    along_time = name == "pose_w" and "length" in columns
+    return columns[name][np.repeat(chosen, columns["length"]) if along_time else chosen]
