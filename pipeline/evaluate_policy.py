@@ -105,7 +105,7 @@ def run(config: Config, run: StageRun) -> None:
     }
     for name, columns in arrays.items():
         if finished:
-            columns += [finished.arrays_of(name, robot, agents) for robot, agents in there.items()]
+            columns += [finished.arrays_of(name, robot, agents) for robot, agents in there.items() if agents]
         if joined := reuse.joined(columns):  # agents that do not look leave no images
             np.savez_compressed(run.directory / name, **joined)  # type: ignore[arg-type]
     run.metrics.update(_headline(summary), episodes=len(episodes), broken_episodes=int(episodes["broken"].sum()))
@@ -131,7 +131,7 @@ def _episodes(
     """Return the rows of all jobs, robot by robot and agent by agent, wherever they come from."""
     tables = [parts.rows(job) for job in driven]
     if finished:
-        tables += [finished.rows_of(robot, agents) for robot, agents in there.items()]
+        tables += [finished.rows_of(robot, agents) for robot, agents in there.items() if agents]
     rows = pd.concat(tables, ignore_index=True)
     place = {(job.embodiment, agent): (n, m) for n, job in enumerate(jobs) for m, agent in enumerate(job.agents)}
     order = [place[key] for key in zip(rows["embodiment"], rows["agent"], strict=True)]

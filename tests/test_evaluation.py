@@ -186,7 +186,7 @@ def test_a_map_without_room_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path
         calls.append(1)
         raise NoRoomError("scene 'lab' has no free space for 'tiago'")
 
-    monkeypatch.setattr(plan, "_loaded", lambda *_: (None, None))
+    monkeypatch.setattr(plan, "_load", lambda *_: (None, None))
     monkeypatch.setattr(plan, "build_episodes", no_room)
     with pytest.raises(ValueError, match="no free space"):
         plan.draw(_job("", scenes=(str(nowhere),)), get("tiago"))

@@ -173,7 +173,7 @@ def _drawn(
     """Return the index of the scene that is used, and its episodes; it joins ``loaded``, whose order counts."""
     for index in range(draw.index, draw.index + _TRIES * MIN_SCENES, MIN_SCENES):
         key = (draw.scene, index)
-        scene, fields = loaded.get(key) or _loaded(draw.scene, index, job)
+        scene, fields = loaded.get(key) or _load(draw.scene, index, job)
         try:
             episodes = build_episodes(
                 embodiment,
@@ -196,7 +196,7 @@ def _drawn(
     raise no_room
 
 
-def _loaded(name: str, index: int, job: Job) -> _Loaded:
+def _load(name: str, index: int, job: Job) -> _Loaded:
     if registry.is_map(name):
         scene = registry.load(name, options=job.files)
     else:
