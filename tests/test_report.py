@@ -259,8 +259,8 @@ def test_a_strip_keeps_the_order_of_time() -> None:
     depth_m = np.stack([np.full((40, 64), depth) for depth in (0.0, 0.1, 9.9, 5.0, 0.1)])
     picture = failures.strip(depth_m)
     width, height = failures.FRAME_PX
-    middle = [picture[4 + height // 2, 4 + k * (width + 4) + width // 2] for k in range(4)]
-    last = picture[4 + height + 4 + height // 2, 4 + width // 2]
+    middle = [picture[4 + height // 2, 4 + k * (width + 4) + width // 2] for k in range(5)]
+    last = middle[4]
     assert (middle[0] == 0).all()
     np.testing.assert_array_equal(middle[1], last)
     assert int(middle[1].sum()) > int(middle[3].sum()) > int(middle[2].sum())  # near is bright

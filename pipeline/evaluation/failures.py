@@ -25,8 +25,8 @@ from scenes.scene import Scene
 AGENTS = ("generalist", "specialist", "base", "blind", "planner", "mppi", "go_straight")
 """Whose failures are shown first"""
 PER_ROBOT = 4
-COLUMNS = 4
-"""Depth frames side by side"""
+COLUMNS = 5
+"""Depth frames side by side: all that are kept"""
 FRAME_PX = (160, 100)
 _GAP_PX = 4
 
