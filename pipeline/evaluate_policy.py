@@ -106,7 +106,7 @@ def run(config: Config, run: StageRun) -> None:
     for name, columns in arrays.items():
         if finished:
             columns += [finished.arrays_of(name, robot, agents) for robot, agents in there.items() if agents]
-        if joined := reuse.joined(columns):  # agents that do not look leave no images
+        if joined := parts.join(columns):  # agents that do not look leave no images
             np.savez_compressed(run.directory / name, **joined)  # type: ignore[arg-type]
     run.metrics.update(_headline(summary), episodes=len(episodes), broken_episodes=int(episodes["broken"].sum()))
     for line in (*broken_lines(episodes), *room_lines(episodes)):

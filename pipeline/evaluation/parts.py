@@ -130,8 +130,9 @@ def failures(job: Job, *, at_most: int) -> dict[str, np.ndarray]:
 
 
 def join(columns: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Put tables of arrays one after the other; nothing of nothing."""
-    return {name: np.concatenate([column[name] for column in columns]) for name in columns[0]} if columns else {}
+    """Put tables of arrays one after the other, leaving out those that are empty; nothing of nothing."""
+    filled = [column for column in columns if column]
+    return {name: np.concatenate([column[name] for column in filled]) for name in filled[0]} if filled else {}
 
 
 def _routes(part: Part, job: Job) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline import manifest
-from pipeline.evaluation.parts import join
 from pipeline.evaluation.plan import Job
 from pipeline.evaluation.summary import EPISODES, FAILURES, SUMMARY, TRACES
 
@@ -78,11 +77,6 @@ def read(folder: Path, settings: Mapping[str, Any]) -> Finished:
         policy_sha256={(cell["embodiment"], cell["agent"]): cell["policy_sha256"] for cell in cells},
         commit=str((body.get("git") or {}).get("commit", "unknown"))[:12],
     )
-
-
-def joined(columns: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Put tables of arrays one after the other, leaving out those that are empty."""
-    return join([column for column in columns if column])
 
 
 def _of_rows(name: str, columns: Mapping[str, np.ndarray], chosen: np.ndarray) -> np.ndarray:

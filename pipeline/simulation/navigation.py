@@ -202,16 +202,19 @@ class NavigationEnvironment:
     def step(self, share: torch.Tensor) -> Step:
         """Run one control step with shares (B, 3) of the limits; what they ask for is projected here."""
         wanted = shares_to_command(share, self.body.descriptor)
-        return self.step_command(project(wanted, self.previous_command, self.body.descriptor))
+        return self._execute(project(wanted, self.previous_command, self.body.descriptor))
 
     def step_command(self, command: torch.Tensor) -> Step:
         """Run one control step with a command (B, 3) that has been projected; the limits bound any other."""
+        heard = command.masked_fill(~torch.isfinite(command), torch.nan)  # no limit makes a command of infinity
+        return self._execute(bound(heard, self.previous_command, self.body.descriptor))
+
+    def _execute(self, command: torch.Tensor) -> Step:
         first = self._ended
         self._begin(first)
         running = ~first & ~self.idle
         speechless = ~torch.isfinite(command).all(dim=1)  # a policy that answers NaN: its episode fails, alone
-        command = command.masked_fill(speechless[:, None], 0.0)
-        executed = bound(command, self.previous_command, self.body.descriptor) * running[:, None]
+        executed = command.masked_fill(speechless[:, None], 0.0) * running[:, None]
         last_command = self.previous_command
         self._delay.send(executed)
         facts = self._advance(running, broken=speechless)
