@@ -13,7 +13,7 @@ from pipeline.evaluation import results
 from pipeline.evaluation.summary import ALL
 from pipeline.provenance import ROOT
 
-CARD, TRAINING = "README.md", "training.json"
+CARD, TRAINING, BENCHMARK = "README.md", "training.json", "benchmark_seed_{}.md"
 SHIPPED_BYTES = 20_000_000
 """Largest file that a repository should carry."""
 _STAGES = ("collect_teacher", "pretrain_world_model", "train_specialist", "record_specialist", "distill_generalist")
@@ -47,7 +47,7 @@ def main(config: Config) -> None:
     summary = json.loads((evaluated / "summary.json").read_text(encoding="utf-8"))
     if exported is not None:
         _ship(config, exported, summary)
-    training = _training(config.out)
+    training = read_training(config.out)
     if exported is None:
         _check_evaluated([config.out / name for name in training["files"]], summary)
     (config.out / CARD).write_text(card(config.out, training, summary), encoding="utf-8")
@@ -64,7 +64,7 @@ def _ship(config: Config, exported: manifest.Manifest, summary: results.Summary)
         shutil.copyfile(config.run / "export_policy" / name, temporary)
         temporary.replace(config.out / name)
         _ship_curve(config, name)
-    training = {"files": config.files, "trained": _trained(config.run, exported)}
+    training = {"files": config.files} | how_trained(config.run, exported)
     (config.out / TRAINING).write_text(json.dumps(training, indent=1) + "\n", encoding="utf-8")
 
 
@@ -79,7 +79,12 @@ def _ship_curve(config: Config, name: str) -> None:
         shutil.copyfile(curve, config.out / CURVE.format(robot))
 
 
-def _training(folder: Path) -> dict[str, Any]:
+def read_training(folder: Path) -> dict[str, Any]:
+    """Return what is shipped in a folder and how it was trained: ``files``, ``seed``, ``trained``.
+
+    Raises:
+        ValueError: If nothing is.
+    """
     path = folder / TRAINING
     if not path.is_file():
         raise ValueError(f"no {path}: ship a run's files first, python -m pipeline ship_policy --run runs/NAME")
@@ -133,19 +138,26 @@ Written by `python -m pipeline ship_policy`; every figure comes from an evaluati
 * **Bodies**: {", ".join(dict.fromkeys(robots))}, simulated in Genesis as full articulated models.
 * **Trained by** {training["trained"]}
 * **Inputs, outputs, units, limits**: in the file's own metadata (`nav.*`); `export/runtime/` checks them.
+{_benchmarks(folder)}\
 * **Not tested on hardware.** In simulation, too, it collides in the share of episodes that the last table gives: it
   needs a stop button, a speed limit and an independent collision check.
 
 {chr(10).join(tables)}"""
 
 
-def _trained(run: Path, exported: manifest.Manifest) -> str:
-    """Return how a run was trained, in sentences."""
+def _benchmarks(folder: Path) -> str:
+    """Return a line that names the pages of ``ship_benchmark``, if there are any."""
+    links = ", ".join(f"[`{page.name}`]({page.name})" for page in sorted(folder.glob(BENCHMARK.format("*"))))
+    return f"* **More goals, other training seeds, scene by scene**: {links}.\n" if links else ""
+
+
+def how_trained(run: Path, exported: manifest.Manifest) -> dict[str, Any]:
+    """Return a run's training ``seed`` and how it was ``trained``, in sentences, from its manifests."""
     commit = str((exported.body.get("git") or {}).get("commit", "unknown"))[:12]
     preset, seed = exported.body.get("preset") or "laptop", exported.body.get("seed")
     line = f"the stages of `make all PRESET={preset}`, exported at commit `{commit}`, training seed {seed}, on data of"
     parts = (f"{line} this repository alone.", _adopted(run), _minutes(run), _specialists(run))
-    return " ".join(part for part in parts if part)
+    return {"seed": seed, "trained": " ".join(part for part in parts if part)}
 
 
 def _adopted(run: Path) -> str:

@@ -325,6 +325,32 @@ def test_success_table_by_hand(summary: results.Summary) -> None:
     assert table.rows[0][1].startswith("25.0 [") and table.rows[2][4].startswith("75.0 [")
 
 
+def test_scene_tables_by_hand(summary: results.Summary) -> None:
+    for cell in summary["cells"]:
+        if (cell["embodiment"], cell["scene"], cell["agent"]) == ("go2", "clutter", "generalist"):
+            cell |= {"success": 0.5, "success_ci95": [0.28, 0.72], "collision": 0.25, "fall": 0.125}
+    table = results.scene_table(summary, route="straight", agents=("specialist", "generalist"))
+    assert table.head == ("robot", "office", "clutter")
+    assert [row[0] for row in table.rows][:2] == ["tiago, specialist", "tiago, generalist"]
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["go2, generalist"] == ("75.0 [51,\u00a090], 25.0 + 0.0", "50.0 [28,\u00a072], 25.0 + 12.5")
+    assert rows["all robots, generalist"] == ("75.0, 25.0 + 0.0", "62.5, 25.0 + 6.2")
+    for cell in summary["cells"]:
+        cell["unseen"] = cell["embodiment"] == "go2"
+    (last,) = results.scene_table(summary, route="straight", agents=("generalist",)).rows[-1:]
+    assert last[0] == "all robots, generalist" and last[2] == "75.0 [51,\u00a090], 25.0 + 0.0"  # tiago alone
+    assert results.scene_table(summary, route="planned", agents=("generalist",)).rows == ()
+
+
+def test_what_distillation_costs_scene_by_scene(summary: results.Summary) -> None:
+    for row in summary["comparisons"]:
+        if (row["embodiment"], row["scene"], row["metric"]) == ("tiago", "office", "success"):
+            row |= {"difference": -0.031, "ci95": [-0.08, 0.02]}
+    table = results.scene_difference_table(summary, route="straight")
+    assert [row[0] for row in table.rows] == ["tiago", "go2"]
+    assert table.rows[0][1] == "−3.1 [−8.0,\u00a0+2.0]" and table.rows[1][2].startswith("+0.0")
+
+
 def test_promises_are_judged(summary: results.Summary) -> None:
     verdicts = {promise.text.partition(":")[0]: promise.verdict for promise in results.promises(summary)}
     assert verdicts == {"Distillation": "kept", "Eyes": "kept"}

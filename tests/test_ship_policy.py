@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import manifest, ship_policy
+from pipeline import manifest, ship_benchmark, ship_policy
 from pipeline.evaluation.summary import EPISODE_COLUMNS, Provenance, summarise
 
 
@@ -65,6 +65,36 @@ def test_a_new_evaluation_of_the_shipped_files_gives_a_new_card(run: Path, tmp_p
     (out / "generalist.onnx").write_bytes(b"others")
     with pytest.raises(ValueError, match="not the shipped files were evaluated"):
         ship_policy.main(again)
+
+
+def test_a_benchmark_of_the_shipped_files_has_a_page_that_the_card_names(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pretrained"
+    benchmark = ship_benchmark.Config(evaluation=run / "evaluate_policy", out=out)
+    ship_policy.main(ship_policy.Config(run=run, out=out))
+    assert "scene by scene" not in (out / "README.md").read_text()
+    ship_benchmark.main(benchmark)
+    text = (out / "benchmark_seed_3.md").read_text()
+    for part in ("# 8 goals per cell, training seed 3", "[card](README.md)", "75.0 [41, 93], 25.0 + 0.0"):
+        assert part in text
+    assert f"| `generalist.onnx` | `{manifest.hash_file(out / 'generalist.onnx')}` |" in text
+    ship_policy.main(ship_policy.Config(run=run, out=out))
+    assert "[`benchmark_seed_3.md`](benchmark_seed_3.md)" in (out / "README.md").read_text()
+
+
+def test_a_benchmark_of_another_run_says_how_it_was_trained(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pretrained"
+    out.mkdir()
+    config = ship_benchmark.Config(evaluation=run / "evaluate_policy", run=run, out=out)
+    ship_benchmark.main(config)
+    assert "Not shipped. Trained by the stages of `make all PRESET=laptop`" in (out / "benchmark_seed_3.md").read_text()
+    exported = run / "export_policy"
+    (exported / "generalist.onnx").write_bytes(b"others")
+    (exported / manifest.NAME).unlink()
+    manifest.write(exported, {"stage": "export_policy", "key": "", "seed": 3})
+    with pytest.raises(ValueError, match="not of the files in"):
+        ship_benchmark.main(config)
+    with pytest.raises(ValueError, match="make benchmark"):
+        ship_benchmark.main(ship_benchmark.Config(evaluation=tmp_path / "none", run=run, out=out))
 
 
 def test_a_file_that_was_not_evaluated_is_not_shipped(run: Path, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from pipeline.evaluation import published
 from pipeline.evaluation.summary import ALL, Cell
 
@@ -114,6 +116,45 @@ def success_table(summary: Summary, *, route: str) -> TextTable:
         rows=tuple(body),
         note=f"Protocol {first['protocol']}, {'/'.join(str(n) for n in sorted(episodes))} episodes in each of "
         f"{', '.join(scenes)} ({first['split']} split), the same for every agent; Wilson 95 % intervals in brackets.",
+    )
+
+
+def scene_table(summary: Summary, *, route: str, agents: Sequence[str]) -> TextTable:
+    """Return success, collisions and falls of some agents: a row per robot and agent, a column per scene."""
+    cells = [cell for cell in summary["cells"] if cell["route"] == route and cell["agent"] in agents]
+    scenes, shown = list(dict.fromkeys(cell["scene"] for cell in cells)), _agents(cells)
+    groups: dict[tuple[str, str, str], list[Cell]] = {}
+    for cell in cells:
+        for robot in (cell["embodiment"],) if cell["unseen"] else (cell["embodiment"], ALL):
+            groups.setdefault((robot, cell["agent"], cell["scene"]), []).append(cell)
+    names = _row_names(summary, cells) | {ALL: robot_name(ALL)}
+    body = [
+        (f"{name}, {agent}", *(_rate_and_mishaps(groups.get((robot, agent, scene), ())) for scene in scenes))
+        for robot, name in names.items()
+        for agent in shown
+        if any((robot, agent, scene) in groups for scene in scenes)
+    ]
+    return TextTable(
+        title=f"Scene by scene, in %, {route} route",
+        head=("robot", *scenes),
+        rows=tuple(body),
+        note="Success with its Wilson 95 % interval, then collisions + falls. All robots: those that were trained on.",
+    )
+
+
+def scene_difference_table(summary: Summary, *, route: str) -> TextTable:
+    """Return what distillation cost in success, cell by cell, in points: a row per robot, a column per scene."""
+    rows = [c for c in summary["comparisons"] if c["route"] == route and c["metric"] == "success" and c["scene"] != ALL]
+    scenes = list(dict.fromkeys(c["scene"] for c in rows))
+    found = {(c["embodiment"], c["scene"]): c for c in rows}
+    return TextTable(
+        title=f"Generalist − specialist, scene by scene, in points, {route} route",
+        head=("robot", *scenes),
+        rows=tuple(
+            (name, *(_points(found.get((robot, scene))) for scene in scenes))
+            for robot, name in _row_names(summary, rows).items()
+        ),
+        note="Over the same episodes; scene-clustered bootstrap 95 % intervals in brackets.",
     )
 
 
@@ -248,6 +289,17 @@ def _rate_with_interval(cell: Cell | None) -> str:
     return (
         f"{100.0 * cell['success']:.1f} [{100.0 * low:.0f},\u00a0{100.0 * high:.0f}]"  # a narrow cell breaks before it
     )
+
+
+def _rate_and_mishaps(cells: Sequence[Cell]) -> str:
+    """Return the mean over cells; with an interval where it is one."""
+    if not cells:
+        return "–"
+    success, collision, fall = (
+        float(np.mean([cell[key] for cell in cells])) for key in ("success", "collision", "fall")
+    )
+    rate = _rate_with_interval(cells[0]) if len(cells) == 1 else percent(success)
+    return f"{rate}, {percent(collision)} + {percent(fall)}"
 
 
 def _points(row: Cell | None) -> str:

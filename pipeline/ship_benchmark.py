@@ -1,0 +1,90 @@
+"""Write a page about a large evaluation beside the shipped policies: cell by cell, with the recipe's promises judged.
+
+One page per training seed, ``benchmark_seed_N.md``. The policies of another seed than the shipped ones are not kept in
+the repository: their page says how they were trained and which files they were.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import manifest
+from pipeline.evaluation import results
+from pipeline.evaluation.summary import SUMMARY
+from pipeline.provenance import ROOT
+from pipeline.ship_policy import BENCHMARK, how_trained, read_training
+
+_SHOWN = ("specialist", "generalist")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Which evaluation, and of what."""
+
+    evaluation: Path
+    """A finished evaluate_policy, such as ``make benchmark`` leaves"""
+    run: Path | None = None
+    """The run that trained its policies, if they are not the shipped ones"""
+    out: Path = ROOT / "export" / "pretrained"
+
+
+def main(config: Config) -> None:
+    """Write the page.
+
+    Raises:
+        ValueError: If the evaluation is not finished, or is of other files than the shipped or the run's ones.
+    """
+    files = config.run / "export_policy" if config.run else config.out
+    try:
+        manifest.verify(config.evaluation, stage="evaluate_policy")
+        exported = manifest.verify(files, stage="export_policy") if config.run else None
+    except manifest.ManifestError as error:
+        raise ValueError(f"{error}. Make it with: make benchmark.") from None
+    summary: results.Summary = json.loads((config.evaluation / SUMMARY).read_text(encoding="utf-8"))
+    known = {manifest.hash_file(path): path.name for path in sorted(files.glob("*.onnx"))}
+    driven = list(dict.fromkeys(cell["policy_sha256"] for cell in summary["cells"] if cell["policy_sha256"]))
+    if not driven or not set(driven) <= set(known):
+        raise ValueError(f"{config.evaluation} is not of the files in {files}; say with --run which run trained them.")
+    if config.run and exported:
+        training = how_trained(config.run, exported)
+        told = f"Not shipped. Trained by {training['trained']}"
+    else:
+        training = read_training(config.out)
+        told = "The files are those of this folder; the [card](README.md) says how they were trained."
+    page = config.out / BENCHMARK.format(training["seed"])
+    page.write_text(
+        _page(summary, seed=training["seed"], told=told, files={known[sha256]: sha256 for sha256 in driven}),
+        encoding="utf-8",
+    )
+    print(f"wrote {page}")
+
+
+def _page(summary: results.Summary, *, seed: int, told: str, files: Mapping[str, str]) -> str:
+    tables = [
+        table
+        for route in results.routes(summary)
+        for table in (
+            results.success_table(summary, route=route),
+            results.scene_table(summary, route=route, agents=_SHOWN),
+            results.difference_table(summary, route=route),
+            results.scene_difference_table(summary, route=route),
+            results.quality_table(summary, route=route, agents=_SHOWN),
+        )
+        if table.rows
+    ]
+    judged = [f"* {promise.text}: **{promise.verdict}**, {promise.measured}." for promise in results.promises(summary)]
+    lines = [
+        f"# {max(cell['episodes'] for cell in summary['cells'])} goals per cell, training seed {seed}",
+        "",
+        "Written by `python -m pipeline ship_benchmark`.",
+        told,
+        "",
+        "| file | SHA-256 |",
+        "|---|---|",
+        *(f"| `{name}` | `{sha256}` |" for name, sha256 in files.items()),
+        "",
+        *judged,
+        *([""] if judged else []),
+    ]
+    return "\n".join(lines) + "\n" + "\n".join(table.markdown() for table in tables)
