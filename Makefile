@@ -1,11 +1,13 @@
 # The line from nothing to a policy for all robots. `make` or `make help` says what there is.
 #   PRESET=smoke|laptop|workstation   sizes (default laptop)      RUN=runs/NAME   run folder (default runs/PRESET)
 #   ROBOT=a,b   only these robots                                 ARGS="..."      more options for the stage
+#   SEED=1      another training seed, in runs/PRESET_seed_1; evaluated in the same episodes
 #   POLICY=FILE.onnx   evaluate or benchmark this file instead of the run's (results in runs/evaluation/NAME)
 # A finished stage is skipped while its inputs and configuration are the same, so every target may be repeated.
 
 PRESET ?= laptop
-RUN ?= runs/$(PRESET)
+SEED ?=
+RUN ?= runs/$(PRESET)$(if $(SEED),_seed_$(SEED))
 ROBOT ?=
 POLICY ?=
 ARGS ?=
@@ -15,6 +17,7 @@ PARALLEL ?= -n logical --maxprocesses 4 --dist loadfile
 
 PYTHON_BIN := .venv/bin/python
 STAGE = $(PYTHON_BIN) -m pipeline $(1) --run $(RUN) --preset $(PRESET)
+TRAIN = $(STAGE) $(if $(SEED),--seed $(SEED))
 ROBOTS = $(if $(ROBOT),--embodiments $(ROBOT))
 FILE_OUT = runs/evaluation/$(basename $(notdir $(POLICY)))
 # COMPASS's size: 640 goals in every cell, on both routes.
@@ -44,19 +47,19 @@ all: report
 
 # --- stages, each after the one it reads -----------------------------------------------------------------------------
 scenes: setup
-	$(call STAGE,make_scenes) $(if $(filter scenes,$(MAKECMDGOALS)),$(ARGS))
+	$(call TRAIN,make_scenes) $(if $(filter scenes,$(MAKECMDGOALS)),$(ARGS))
 data: scenes
-	$(call STAGE,collect_teacher) $(if $(filter data,$(MAKECMDGOALS)),$(ARGS))
+	$(call TRAIN,collect_teacher) $(if $(filter data,$(MAKECMDGOALS)),$(ARGS))
 pretrain: data
-	$(call STAGE,pretrain_world_model) $(if $(filter pretrain,$(MAKECMDGOALS)),$(ARGS))
+	$(call TRAIN,pretrain_world_model) $(if $(filter pretrain,$(MAKECMDGOALS)),$(ARGS))
 specialists: pretrain
-	$(call STAGE,train_specialist) $(ROBOTS) $(if $(filter specialists specialist,$(MAKECMDGOALS)),$(ARGS))
+	$(call TRAIN,train_specialist) $(ROBOTS) $(if $(filter specialists specialist,$(MAKECMDGOALS)),$(ARGS))
 record: specialists
-	$(call STAGE,record_specialist) $(ROBOTS) $(if $(filter record,$(MAKECMDGOALS)),$(ARGS))
+	$(call TRAIN,record_specialist) $(ROBOTS) $(if $(filter record,$(MAKECMDGOALS)),$(ARGS))
 distill: record
-	$(call STAGE,distill_generalist) $(if $(filter distill,$(MAKECMDGOALS)),$(ARGS))
+	$(call TRAIN,distill_generalist) $(if $(filter distill,$(MAKECMDGOALS)),$(ARGS))
 export: distill
-	$(call STAGE,export_policy) $(if $(filter export,$(MAKECMDGOALS)),$(ARGS))
+	$(call TRAIN,export_policy) $(if $(filter export,$(MAKECMDGOALS)),$(ARGS))
 ifeq ($(POLICY),)
 evaluate: export
 	$(call STAGE,evaluate_policy) $(ROBOTS) $(if $(filter evaluate,$(MAKECMDGOALS)),$(ARGS))
