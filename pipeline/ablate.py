@@ -28,12 +28,17 @@ class Variant:
     reference: str
     """The variant without the change; its own name for a reference"""
     options: tuple[str, ...] = ()
+    """``{half}`` stands for half of the specialist's control steps"""
+
+    def arguments(self, *, control_steps: int) -> list[str]:
+        """Return the options for a specialist of so many control steps."""
+        return [option.format(half=control_steps // 2) for option in self.options]
 
 
 VARIANTS: Mapping[str, Variant] = {
     "specialist": Variant(stage="train_specialist", reference="specialist"),
     "lessons": Variant(
-        stage="train_specialist", reference="specialist", options=("--ppo.guidance.control-steps", "125000")
+        stage="train_specialist", reference="specialist", options=("--ppo.guidance.control-steps", "{half}")
     ),
     "from_scratch": Variant(stage="train_specialist", reference="specialist", options=("--from-scratch",)),
     "curriculum": Variant(stage="train_specialist", reference="specialist", options=("--curriculum",)),
@@ -140,7 +145,8 @@ def _command(config: Config, name: str, seed: int, step: str) -> list[str]:
         budget = ["--ppo.control-steps", str(config.control_steps), "--ppo.trial-episodes", "0"]
     else:
         budget = ["--workers", "1"]
-    return [variant.stage, *common, *robot, *budget, "--seed", str(seed), *variant.options]
+    changes = variant.arguments(control_steps=config.control_steps)
+    return [variant.stage, *common, *robot, *budget, "--seed", str(seed), *changes]
 
 
 def _run(config: Config, commands: Mapping[str, Sequence[str]]) -> Mapping[str, int]:

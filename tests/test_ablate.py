@@ -14,11 +14,16 @@ def test_every_variant_names_options_that_exist() -> None:
     from pipeline.command_line import parse
     from pipeline.stages import stage
 
+    default_steps = Config().control_steps
     for name, variant in VARIANTS.items():
         default = stage(variant.stage).load().Config()
-        changed = parse(type(default), list(variant.options), prog=name)
+        changed = parse(type(default), variant.arguments(control_steps=default_steps), prog=name)
         assert (changed == default) == (variant.reference == name)
         assert VARIANTS[variant.reference].stage == variant.stage
+
+
+def test_lessons_take_half_of_the_steps() -> None:
+    assert VARIANTS["lessons"].arguments(control_steps=1000)[-1] == "500"
 
 
 @pytest.mark.parametrize(
