@@ -134,7 +134,7 @@ def _command(config: Config, name: str, seed: int, step: str) -> list[str]:
     common = ["--run", str(folder.resolve()), "--preset", config.preset]
     robot = ["--embodiments", config.embodiment] if variant.stage == "train_specialist" else []
     if step == "export_policy":
-        return [step, *common, *robot]
+        return [step, *common, *robot, "--agents", _AGENT[variant.stage]]
     if step == "evaluate_policy":
         recorded = sorted(path.name for path in (config.run / "record_specialist").iterdir() if path.name[0] != ".")
         robots = robot or ["--embodiments", ",".join(recorded)]

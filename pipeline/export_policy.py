@@ -7,7 +7,7 @@ than 1e-4 over a recurrent roll-out fails the stage.
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -34,6 +34,8 @@ PER_ROBOT = False
 class Config:
     """What to export."""
 
+    agents: tuple[Literal["base", "specialist", "generalist"], ...] = ("base", "specialist", "generalist")
+    """Which kinds of files"""
     embodiments: tuple[str, ...] = ()
     """Specialists to export; by default all that are trained"""
     licence: str = "Apache-2.0"
@@ -59,7 +61,9 @@ def run(config: Config, run: StageRun) -> None:
     if config.parity_steps < 1:
         raise ValueError(f"parity_steps is {config.parity_steps}; a file is never published without the comparison")
     commit = str((describe()["git"] or {}).get("commit", "unknown"))
-    items = _items(config, run)
+    items = [item for item in _items(config, run) if item.agent in config.agents]
+    if not items:
+        raise ValueError("export_policy is told to write nothing: name at least one of --agents and a trained robot.")
     with spawned(min(cores(), len(items))) as pool, progress(len(items), "export") as bar:
         export = partial(write, folder=run.directory, config=config, commit=commit)
         for item, figures in zip(items, pool.map(export, items), strict=True):

@@ -76,6 +76,7 @@ def test_variants_borrow_stages_and_are_compared_episode_by_episode(
     assert all(path.is_symlink() for path in folder.iterdir())
     train = asked["mse_1 distill_generalist"]
     assert train[train.index("--seed") + 1] == "1" and train[-2:] == ["--fit.loss", "mse"]
+    assert asked["mse_1 export_policy"][-2:] == ["--agents", "generalist"]
     judged = asked["mse_1 evaluate_policy"]
     assert judged[-2:] == ["--workers", "1"] and judged[judged.index("--embodiments") + 1] == "g1,go2"
     (reference, changed) = (row for row in ablate._rows(Config(run=tmp_path, variants=("generalist", "mse"), seeds=2)))

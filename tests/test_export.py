@@ -1,7 +1,10 @@
 """Export: one sealed file that computes what torch computes and says what it is."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -15,6 +18,7 @@ from export import contract, parity
 from export.graph import INPUT_NAMES, PolicyGraph, example_inputs
 from export.runtime.contract import CONTRACT_KEY, HASH_KEY, verify_hash
 from export.to_onnx import MAX_BYTES, OPSET, to_onnx
+from pipeline import export_policy
 from world_model.base_head import BaseHead, BaseHeadConfig, policy_feature_size
 from world_model.network import WorldModel, WorldModelConfig
 from world_model.residual_head import Critic, CriticConfig, ResidualHead, ResidualHeadConfig
@@ -166,6 +170,26 @@ def test_a_privileged_critic_is_not_exported() -> None:
         PolicyGraph(
             graph.world_model, graph.base_head, critic=Critic(CriticConfig(feature_size=FEATURES, privileged_size=3))
         )
+
+
+def test_only_the_agents_asked_for_are_exported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    items = [SimpleNamespace(name=agent, agent=agent) for agent in ("base", "specialist", "generalist")]
+    asked: list[str] = []
+
+    def write(item: SimpleNamespace, **_: object) -> dict[str, float]:
+        asked.append(item.name)
+        return {"command_error": 0.0}
+
+    run = SimpleNamespace(directory=tmp_path, metrics={})
+    monkeypatch.setattr(export_policy, "_items", lambda config, run: items)
+    monkeypatch.setattr(export_policy, "write", write)
+    monkeypatch.setattr(export_policy, "spawned", ThreadPoolExecutor)
+    export_policy.run(export_policy.Config(agents=("generalist",)), run)
+    assert asked == ["generalist"] and list(run.metrics) == ["generalist"]
+    export_policy.run(export_policy.Config(), run)
+    assert len(run.metrics) == 3
+    with pytest.raises(ValueError, match="told to write nothing"):
+        export_policy.run(export_policy.Config(agents=()), run)
 
 
 def test_an_unknown_agent_is_refused() -> None:
