@@ -1,10 +1,12 @@
 """Write a page about a large evaluation beside the shipped policies: cell by cell, with the recipe's promises judged.
 
-One page per training seed, ``benchmark_seed_N.md``. The policies of another seed than the shipped ones are not kept in
-the repository: their page says how they were trained and which files they were.
+One page per training seed, ``benchmark_seed_N.md``, and its episodes in ``benchmark_seed_N/``, for ``compare`` and for
+``evaluate_policy --reuse``. The policies of another seed than the shipped ones need not be there: their page says how
+they were trained and which files they were.
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +25,14 @@ class Config:
     """Which evaluation, and of what."""
 
     evaluation: Path
-    """A finished evaluate_policy, such as ``make benchmark`` leaves"""
+    """A finished evaluate_policy, such as ``make benchmark`` leaves; or the episodes of an earlier page"""
     run: Path | None = None
     """The run that trained its policies, if they are not the shipped ones"""
     out: Path = ROOT / "export" / "pretrained"
 
 
 def main(config: Config) -> None:
-    """Write the page.
+    """Write the page and copy the episodes.
 
     Raises:
         ValueError: If the evaluation is not finished, or is of other files than the shipped or the run's ones.
@@ -53,14 +55,26 @@ def main(config: Config) -> None:
         training = read_training(config.out)
         told = "The files are those of this folder; the [card](README.md) says how they were trained."
     page = config.out / BENCHMARK.format(training["seed"])
+    _keep(config.evaluation, page.with_suffix(""))
     page.write_text(
-        _page(summary, seed=training["seed"], told=told, files={known[sha256]: sha256 for sha256 in driven}),
+        _page(summary, name=page.stem, seed=training["seed"], told=told, files={known[h]: h for h in driven}),
         encoding="utf-8",
     )
     print(f"wrote {page}")
 
 
-def _page(summary: results.Summary, *, seed: int, told: str, files: Mapping[str, str]) -> str:
+def _keep(evaluation: Path, target: Path) -> None:
+    """Copy a finished evaluation, or nothing of it; one that is there already stays."""
+    if evaluation.resolve() == target.resolve():
+        return
+    temporary = target.with_name(f".{target.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(evaluation, temporary)
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+
+
+def _page(summary: results.Summary, *, name: str, seed: int, told: str, files: Mapping[str, str]) -> str:
     tables = [
         table
         for route in results.routes(summary)
@@ -79,6 +93,7 @@ def _page(summary: results.Summary, *, seed: int, told: str, files: Mapping[str,
         "",
         "Written by `python -m pipeline ship_benchmark`.",
         told,
+        f"The episodes are in [`{name}/`]({name}): `python -m pipeline compare` sets another evaluation beside them.",
         "",
         "| file | SHA-256 |",
         "|---|---|",

@@ -77,6 +77,10 @@ def test_a_benchmark_of_the_shipped_files_has_a_page_that_the_card_names(run: Pa
     for part in ("# 8 goals per cell, training seed 3", "[card](README.md)", "75.0 [41, 93], 25.0 + 0.0"):
         assert part in text
     assert f"| `generalist.onnx` | `{manifest.hash_file(out / 'generalist.onnx')}` |" in text
+    manifest.verify(out / "benchmark_seed_3", stage="evaluate_policy")
+    ship_benchmark.main(ship_benchmark.Config(evaluation=out / "benchmark_seed_3", out=out))  # again, from what it kept
+    assert (out / "benchmark_seed_3.md").read_text() == text
+    assert (out / "benchmark_seed_3" / "summary.json").is_file() and not list(out.glob(".*"))
     ship_policy.main(ship_policy.Config(run=run, out=out))
     assert "[`benchmark_seed_3.md`](benchmark_seed_3.md)" in (out / "README.md").read_text()
 
