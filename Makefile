@@ -76,7 +76,7 @@ report: evaluate
 	$(call STAGE,report) $(if $(filter report,$(MAKECMDGOALS)),$(ARGS))
 
 # How much of the generalist's success is left when something is wrong; by itself, for it takes 4,352 episodes per robot:
-# half an hour of a core to an hour and more.
+# about an hour of one core for G1.
 .PHONY: robustness
 robustness: export
 	$(PYTHON_BIN) -m pipeline evaluate_robustness --policy $(RUN)/export_policy/generalist.onnx --preset $(PRESET) \

@@ -139,8 +139,8 @@ Written by `python -m pipeline ship_policy`; every figure comes from an evaluati
 * **Trained by** {training["trained"]}
 * **Inputs, outputs, units, limits**: in the file's own metadata (`nav.*`); `export/runtime/` checks them.
 {_benchmarks(folder)}\
-* **Repeatable** on one machine, episode by episode. Another kind of processor rounds otherwise: single episodes end
-  differently there.
+* **Repeatable** on one machine, episode by episode. On another one, which may round otherwise, single episodes can end
+  differently.
 * **Not tested on hardware.** In simulation, too, it collides in the share of episodes that the last table gives: it
   needs a stop button, a speed limit and an independent collision check.
 
