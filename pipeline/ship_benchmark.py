@@ -15,7 +15,7 @@ from pipeline import manifest
 from pipeline.evaluation import results
 from pipeline.evaluation.summary import SUMMARY
 from pipeline.provenance import ROOT
-from pipeline.ship_policy import BENCHMARK, how_trained, read_training
+from pipeline.ship_policy import BENCHMARK, evaluated_files, how_trained, read_training
 
 _SHOWN = ("specialist", "generalist")
 
@@ -44,10 +44,10 @@ def main(config: Config) -> None:
     except manifest.ManifestError as error:
         raise ValueError(f"{error}. Make it with: make benchmark.") from None
     summary: results.Summary = json.loads((config.evaluation / SUMMARY).read_text(encoding="utf-8"))
-    known = {manifest.hash_file(path): path.name for path in sorted(files.glob("*.onnx"))}
-    driven = list(dict.fromkeys(cell["policy_sha256"] for cell in summary["cells"] if cell["policy_sha256"]))
-    if not driven or not set(driven) <= set(known):
-        raise ValueError(f"{config.evaluation} is not of the files in {files}; say with --run which run trained them.")
+    try:
+        driven = evaluated_files(sorted(files.glob("*.onnx")), summary)
+    except ValueError as error:
+        raise ValueError(f"{config.evaluation}: {error}; those of {files} are meant, --run names others.") from None
     if config.run and exported:
         training = how_trained(config.run, exported)
         told = f"Not shipped. Trained by {training['trained']}"
@@ -57,7 +57,7 @@ def main(config: Config) -> None:
     page = config.out / BENCHMARK.format(training["seed"])
     _keep(config.evaluation, page.with_suffix(""))
     page.write_text(
-        _page(summary, name=page.stem, seed=training["seed"], told=told, files={known[h]: h for h in driven}),
+        _page(summary, name=page.stem, seed=training["seed"], told=told, files=driven),
         encoding="utf-8",
     )
     print(f"wrote {page}")

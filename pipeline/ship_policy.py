@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,10 @@ def main(config: Config) -> None:
         _ship(config, exported, summary)
     training = read_training(config.out)
     if exported is None:
-        _check_evaluated([config.out / name for name in training["files"]], summary)
+        try:
+            evaluated_files([config.out / name for name in training["files"]], summary)
+        except ValueError as error:
+            raise ValueError(f"{evaluated}: {error}; run evaluate_policy --policy on the shipped ones.") from None
     (config.out / CARD).write_text(card(config.out, training, summary), encoding="utf-8")
     print(f"{config.out} holds {', '.join(training['files'])} and a card")
 
@@ -92,12 +95,17 @@ def read_training(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _check_evaluated(paths: Sequence[Path], summary: results.Summary) -> None:
-    """Refuse figures that are not those of the shipped files."""
-    shipped = {manifest.hash_file(path) for path in paths}
-    evaluated = {cell["policy_sha256"] for cell in summary["cells"]} - {None}
-    if not evaluated or not evaluated <= shipped:
-        raise ValueError("not the shipped files were evaluated there; run evaluate_policy --policy on them.")
+def evaluated_files(paths: Iterable[Path], summary: results.Summary) -> dict[str, str]:
+    """Return name and SHA-256 of the files that an evaluation drove, in its order.
+
+    Raises:
+        ValueError: If it drove none, or one that is not among ``paths``.
+    """
+    known = {manifest.hash_file(path): path.name for path in paths}
+    driven = dict.fromkeys(cell["policy_sha256"] for cell in summary["cells"] if cell["policy_sha256"])
+    if not driven or not driven.keys() <= known.keys():
+        raise ValueError("other files were evaluated there, or none")
+    return {known[sha256]: sha256 for sha256 in driven}
 
 
 def _check(path: Path, exported: manifest.Manifest, summary: Mapping[str, Any]) -> None:
@@ -138,7 +146,7 @@ Written by `python -m pipeline ship_policy`; every figure comes from an evaluati
 * **Bodies**: {", ".join(dict.fromkeys(robots))}, simulated in Genesis as full articulated models.
 * **Trained by** {training["trained"]}
 * **Inputs, outputs, units, limits**: in the file's own metadata (`nav.*`); `export/runtime/` checks them.
-{_benchmarks(folder)}\
+{_further(folder)}\
 * **Repeatable** on one machine, episode by episode. On another one, which may round otherwise, single episodes can end
   differently.
 * **Not tested on hardware.** In simulation, too, it collides in the share of episodes that the last table gives: it
@@ -147,9 +155,10 @@ Written by `python -m pipeline ship_policy`; every figure comes from an evaluati
 {chr(10).join(tables)}"""
 
 
-def _benchmarks(folder: Path) -> str:
-    """Return a line that names the pages of ``ship_benchmark``, if there are any."""
-    links = ", ".join(f"[`{page.name}`]({page.name})" for page in sorted(folder.glob(BENCHMARK.format("*"))))
+def _further(folder: Path) -> str:
+    """Return a line that names the pages of ``ship_benchmark`` and the cards of other training seeds, if any."""
+    pages = sorted({*folder.rglob(BENCHMARK.format("*")), *folder.glob(f"*/{CARD}")})
+    links = ", ".join(f"[`{page}`]({page})" for page in (page.relative_to(folder).as_posix() for page in pages))
     return f"* **More goals, other training seeds, scene by scene**: {links}.\n" if links else ""
 
 

@@ -63,7 +63,7 @@ def test_a_new_evaluation_of_the_shipped_files_gives_a_new_card(run: Path, tmp_p
     ship_policy.main(again)
     assert (out / "README.md").read_text() == before
     (out / "generalist.onnx").write_bytes(b"others")
-    with pytest.raises(ValueError, match="not the shipped files were evaluated"):
+    with pytest.raises(ValueError, match="other files were evaluated"):
         ship_policy.main(again)
 
 
@@ -83,6 +83,11 @@ def test_a_benchmark_of_the_shipped_files_has_a_page_that_the_card_names(run: Pa
     assert (out / "benchmark_seed_3" / "summary.json").is_file() and not list(out.glob(".*"))
     ship_policy.main(ship_policy.Config(run=run, out=out))
     assert "[`benchmark_seed_3.md`](benchmark_seed_3.md)" in (out / "README.md").read_text()
+    ship_policy.main(ship_policy.Config(run=run, out=out / "seed_4"))  # another seed's policies, in their own folder
+    (out / "benchmark_seed_3.md").rename(out / "seed_4" / "benchmark_seed_4.md")
+    ship_policy.main(ship_policy.Config(run=run, out=out))
+    for page in ("README.md", "benchmark_seed_4.md"):
+        assert f"[`seed_4/{page}`](seed_4/{page})" in (out / "README.md").read_text()
 
 
 def test_a_benchmark_of_another_run_says_how_it_was_trained(run: Path, tmp_path: Path) -> None:
@@ -95,7 +100,7 @@ def test_a_benchmark_of_another_run_says_how_it_was_trained(run: Path, tmp_path:
     (exported / "generalist.onnx").write_bytes(b"others")
     (exported / manifest.NAME).unlink()
     manifest.write(exported, {"stage": "export_policy", "key": "", "seed": 3})
-    with pytest.raises(ValueError, match="not of the files in"):
+    with pytest.raises(ValueError, match="other files were evaluated"):
         ship_benchmark.main(config)
     with pytest.raises(ValueError, match="make benchmark"):
         ship_benchmark.main(ship_benchmark.Config(evaluation=tmp_path / "none", run=run, out=out))
