@@ -36,7 +36,16 @@ class StageRun:
         metrics: Figures for the manifest.
     """
 
-    def __init__(self, *, name: str, robot: str | None, target: Path, inputs: Mapping[str, Path], key: str) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        robot: str | None,
+        target: Path,
+        inputs: Mapping[str, Path],
+        work_key: str,
+        budget: float = 0.0,
+    ) -> None:
         self.name = name
         self.robot = robot
         self.target = target
@@ -45,7 +54,8 @@ class StageRun:
         self.metrics: dict[str, Any] = {}
         self.body: dict[str, Any] = {}
         self._inputs = dict(inputs)
-        self._key = key
+        self._work_key = work_key
+        self._budget = budget
         self._notes: list[str] = []
         self._started_s = time.monotonic()
         self.published = False
@@ -100,12 +110,13 @@ class StageRun:
         print(f"{label(self.name, self.robot)}: done in {wall_time_s:,.0f} s → {self.target}", flush=True)
 
     def open(self) -> None:
-        """Prepare the folders; keep ``work`` only if it was made with the same configuration and inputs."""
+        """Prepare the folders; keep ``work`` if its configuration and inputs were the same, its budget no larger."""
         self._started_s = time.monotonic()
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
         found = _read_marker(self.work)
-        if self.work.exists() and found.get("key") != self._key:
+        usable = found.get("key") == self._work_key and found.get("budget", 0.0) <= self._budget
+        if self.work.exists() and not usable:
             if any(path.name != _MARKER for path in self.work.iterdir()):
                 self.note("configuration or inputs changed since the interrupted run; starting afresh")
             shutil.rmtree(self.work)
@@ -126,7 +137,7 @@ class StageRun:
     def _mark(self, elapsed_s: float) -> None:
         marker = self.work / _MARKER
         temporary = marker.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"key": self._key, "elapsed_s": elapsed_s}))
+        temporary.write_text(json.dumps({"key": self._work_key, "budget": self._budget, "elapsed_s": elapsed_s}))
         temporary.replace(marker)
 
 
@@ -204,12 +215,15 @@ def _prepare(entry: Entry, config: Any, root: Path | None, target: Path, *, pres
     folders = stage_inputs.published_folders(entry, root, config) if root is not None else {}
     inputs = stage_inputs.digests(folders, config)
     settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
-    key = manifest.hash_of({"stage": entry.name, "config": settings, "inputs": inputs})
+    about = {"stage": entry.name, "inputs": inputs}
+    key = manifest.hash_of({**about, "config": settings})
     if _up_to_date(target, entry.name, robot, key):
         return None
     _check_disk(target, entry.disk_gb)
     stage_inputs.verify(folders)
-    run = StageRun(name=entry.name, robot=robot, target=target, inputs=folders, key=key)
+    rest, budget = _without_budget(settings, entry.budget)
+    work_key = manifest.hash_of({**about, "config": rest})
+    run = StageRun(name=entry.name, robot=robot, target=target, inputs=folders, work_key=work_key, budget=budget)
     run.body = {
         "stage": entry.name,
         "robot": robot,
@@ -222,6 +236,15 @@ def _prepare(entry: Entry, config: Any, root: Path | None, target: Path, *, pres
         **provenance.describe(),
     }
     return run
+
+
+def _without_budget(settings: Mapping[str, Any], where: str | None) -> tuple[dict[str, Any], float]:
+    """Return a configuration without the number at a dotted path, and that number (0 without a path)."""
+    if where is None:
+        return dict(settings), 0.0
+    name, _, below = where.partition(".")
+    rest, found = _without_budget(settings[name], below) if below else ({}, settings[name])
+    return {**settings, name: rest}, float(found)
 
 
 def label(name: str, robot: str | None) -> str:

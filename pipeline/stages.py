@@ -2,8 +2,9 @@
 
 A **stage** file defines at its top level ``NEEDS`` (names of the stages it reads), ``Config`` (frozen keyword-only
 dataclass) and ``run(config, run)``; with ``PER_ROBOT = True`` it has one folder per robot and a field ``embodiment``.
-Optional are ``run_many(configs, runs)`` (several robots in one process), ``NEEDS_DISK_GB`` (free space to ask for) and
-``READS_IF_THERE`` (stages whose finished folders it reads, and that it can do without).
+Optional are ``run_many(configs, runs)`` (several robots in one process), ``NEEDS_DISK_GB`` (free space to ask for),
+``READS_IF_THERE`` (stages whose finished folders it reads, and that it can do without) and ``BUDGET`` (a number of its
+configuration, such as "ppo.control_steps", that an interrupted run may be given more of and go on).
 A **command** file defines ``Config`` and ``main(config)`` and has no ``NEEDS``.
 
 Files are read, not imported, so that listing them costs no torch and no simulator.
@@ -19,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 FOLDER = Path(__file__).parent
-_CONSTANTS = ("NEEDS", "READS_IF_THERE", "PER_ROBOT", "NEEDS_DISK_GB")
+_CONSTANTS = ("NEEDS", "READS_IF_THERE", "PER_ROBOT", "NEEDS_DISK_GB", "BUDGET")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,8 @@ class Entry:
     takes_many: bool = False
     """Whether it has ``run_many``, which runs several robots in one process."""
     disk_gb: float = 1.0
+    budget: str | None = None
+    """Where its configuration says how much it trains"""
 
     @property
     def after(self) -> tuple[str, ...]:
@@ -103,8 +106,9 @@ def _read(file: Path) -> Entry | None:
     if not is_stage and not (has_config and "main" in functions):
         return None
     needs, disk_gb = constants.get("NEEDS", ()), constants.get("NEEDS_DISK_GB", 1.0)
-    reads_if_there = constants.get("READS_IF_THERE", ())
+    reads_if_there, budget = constants.get("READS_IF_THERE", ()), constants.get("BUDGET")
     assert isinstance(needs, tuple) and isinstance(reads_if_there, tuple) and isinstance(disk_gb, int | float)
+    assert budget is None or isinstance(budget, str)
     return Entry(
         name=file.stem,
         summary=_summary(ast.get_docstring(tree) or ""),
@@ -114,6 +118,7 @@ def _read(file: Path) -> Entry | None:
         per_robot=constants.get("PER_ROBOT", False) is True,
         takes_many="run_many" in functions,
         disk_gb=float(disk_gb),
+        budget=budget,
     )
 
 

@@ -30,6 +30,17 @@ class Config:
     policy: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ppo:
+    steps: int = 7
+    rate: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budgeted:
+    ppo: Ppo
+
+
 def make(config: Config, run: StageRun) -> None:
     """Write one file and a figure."""
     (run.directory / "sub").mkdir()
@@ -199,6 +210,47 @@ def test_resumes_only_with_the_same_configuration(
     run_folder.execute("make", Config(text=text), root)
     assert seen == [resumed]
     assert (root / "make" / "tensorboard" / "events").exists() == resumed
+
+
+@pytest.mark.parametrize(("budget", "resumed"), [(7, True), (9, True), (5, False)])
+def test_an_interrupted_run_may_be_given_more_budget_but_not_less(
+    root: Path, functions: dict[str, SimpleNamespace], budget: int, resumed: bool
+) -> None:
+    entries = stages.stages()
+    entries["make"] = dataclasses.replace(entries["make"], budget="ppo.steps")
+    seen = []
+
+    def interrupted(config: Config, run: StageRun) -> None:
+        (run.work / "checkpoint.txt").write_text("step 7")
+        raise KeyboardInterrupt
+
+    functions["make"].run = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        run_folder.execute("make", Budgeted(ppo=Ppo(steps=7)), root)
+    functions["make"].run = lambda config, run: seen.append((run.work / "checkpoint.txt").exists())
+    run_folder.execute("make", Budgeted(ppo=Ppo(steps=budget)), root)
+    assert seen == [resumed]
+    assert manifest.read(root / "make").body["config"]["ppo"] == {"steps": budget, "rate": 1.0}
+    assert run_folder.execute("make", Budgeted(ppo=Ppo(steps=budget + 1)), root)  # what is finished was of another one
+
+
+def test_work_of_another_configuration_is_not_kept_for_its_budget(
+    root: Path, functions: dict[str, SimpleNamespace]
+) -> None:
+    entries = stages.stages()
+    entries["make"] = dataclasses.replace(entries["make"], budget="ppo.steps")
+    seen = []
+
+    def interrupted(config: Config, run: StageRun) -> None:
+        (run.work / "checkpoint.txt").write_text("step 7")
+        raise KeyboardInterrupt
+
+    functions["make"].run = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        run_folder.execute("make", Budgeted(ppo=Ppo(rate=1.0)), root)
+    functions["make"].run = lambda config, run: seen.append((run.work / "checkpoint.txt").exists())
+    run_folder.execute("make", Budgeted(ppo=Ppo(rate=2.0)), root)
+    assert seen == [False]
 
 
 def test_one_folder_per_robot_reads_its_own_inputs(root: Path) -> None:
