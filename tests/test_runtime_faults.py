@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from export.runtime.driver import TICK_S
 from export.runtime.messages import Order
 from export.runtime.robots.robot import Depth, Odometry
 from tests.runtime_rig import Cruise, Rig, frozen
@@ -147,6 +148,34 @@ def test_letting_go_of_the_dead_man_stops_and_holding_it_again_goes_on() -> None
     assert rig.reports[-1].gate == "dead_man"
     rig.robot.hold = hold
     check(rig, began_s, resumes=True)
+
+
+def test_a_pause_is_not_a_failed_try() -> None:
+    rig = driving()
+    rig.run(3.0)
+    hold, before = rig.robot.hold, len(rig.reports)
+    rig.robot.hold = lambda elapsed_s: False
+    rig.run(20.0)
+    rig.robot.hold = hold
+    rig.run(2.0)
+    assert rig.moving() and rig.navigator.recoveries == 0
+    assert min(report.command[0] for report in rig.reports[before:]) >= 0.0
+
+
+def test_ticks_that_come_a_little_early_or_late_do_not_slow_the_reports() -> None:
+    """The policy's map counts a report as 0.1 s."""
+    rig, jitter = Rig(), np.random.default_rng(0).uniform(-4e-4, 4e-4, 2000)
+    times_s = []
+    for tick, off_s in enumerate(jitter):
+        rig.clock.now_s = 1000.0 + tick * TICK_S + float(off_s)
+        if rig.driver.tick([]) is not None:
+            times_s.append(rig.clock.now_s)
+    assert np.diff(times_s).mean() == pytest.approx(0.1, abs=1e-4)
+    assert np.diff(times_s).max() < 0.1 + TICK_S / 2.0
+    rig.clock.now_s += 0.37  # a tick that takes long: no burst of reports after it
+    assert rig.driver.tick([]) is not None
+    rig.clock.now_s += TICK_S
+    assert rig.driver.tick([]) is None
 
 
 def test_a_switch_that_was_never_released_does_not_arm() -> None:

@@ -102,7 +102,8 @@ def test_a_policy_process_that_is_gone_stops_the_robot_in_time(how: signal.Signa
         assert not pair.thread.is_alive()  # nobody to obey: it ends
         pair.driver.halt()  # as run_driver does on its way out
     else:
-        time.sleep(1.0)
+        time.sleep(4.0)  # longer than the pipe has room for reports
+        assert time.monotonic() - pair.robot.commands[-1][0] < STOP_S  # it is told to stand all the time
     assert pair.stopped_after_s(shot_s) <= STOP_S
     if how == signal.SIGSTOP:
         os.kill(pair.policy.pid, signal.SIGCONT)
@@ -154,6 +155,27 @@ def test_the_driver_brakes_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
     assert driver.process.exitcode == 0
     driver.close()
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) > 5
+
+
+def test_no_key_and_no_closed_terminal_reaches_the_driver() -> None:
+    driver = DriverProcess(DriverTask(robot="fake", config=DriverConfig()))
+    assert driver.process.pid is not None
+    assert os.getpgid(driver.process.pid) != os.getpgid(0)  # Ctrl-C, Ctrl-Z and Ctrl-\\ go to a group
+    os.kill(driver.process.pid, signal.SIGHUP)
+    for _ in range(5):
+        assert driver.receive(2.0) is not None
+    driver.close()
+    assert driver.process.exitcode == 0
+
+
+def test_an_interruption_while_it_connects_ends_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Connection, timeout: float) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Connection, "poll", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        DriverProcess(DriverTask(robot="fake", config=DriverConfig()))
+    assert not [child for child in multiprocessing.active_children() if child.name == "driver"]
 
 
 def test_a_goal_on_a_map_is_reached_along_a_planned_route(tmp_path: Path) -> None:

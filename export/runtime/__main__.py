@@ -34,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return REFUSED
+    except KeyboardInterrupt:  # before the first command
+        print("interrupted", file=sys.stderr)
+        return MISSED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -62,7 +62,7 @@ class Driver:
         self._sequence = 0
         self._released = self._armed = self._jumped = False
         self._latched = ""
-        self._sent_s = self._report_s = self._ticked_s = -np.inf
+        self._sent_s = self._report_due_s = self._ticked_s = -np.inf
         self._sent = np.zeros(3)
         self.quit = False
         """Whether the policy process asked for the end"""
@@ -93,9 +93,11 @@ class Driver:
         self._ticked_s = now_s
         command, zone, asked = self._decide(gate, scan, dt_s=dt_s)
         self._send(command, now_s=now_s)
-        if now_s - self._report_s < self._config.report_s - 1e-6:
+        # The policy's map counts every report as one control step: a tick that comes a little early must not cost one.
+        if now_s < self._report_due_s - TICK_S / 2.0:
             return None
-        self._report_s = now_s
+        is_late = now_s - self._report_due_s > self._config.report_s / 2.0
+        self._report_due_s = (now_s if is_late else self._report_due_s) + self._config.report_s
         report = self._report(gate, zone, depth, odometry, scan, now_s=now_s)
         if self._log is not None:
             self._log.write(report, asked=asked)

@@ -2,7 +2,9 @@
 
 import importlib
 import multiprocessing
+import os
 import pkgutil
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -65,6 +67,9 @@ class DriverProcess:
             answer = self._connection.recv_bytes() if self._connection.poll(start_s) else FAILED + b"no answer in time"
         except EOFError:
             answer = FAILED + b"the driver process ended"
+        except BaseException:  # Ctrl-C while it connects: nobody else will let go of the robot
+            self.close()
+            raise
         if answer != READY:
             self.close()
             raise OSError(answer.removeprefix(FAILED).decode())
@@ -97,12 +102,17 @@ class DriverProcess:
         if self.process.is_alive():
             self.process.terminate()
             self.process.join(_BRAKE_S + 5.0)
+        if self.process.is_alive():  # in a call that never returns
+            self.process.kill()
+            self.process.join()
 
 
 def run_driver(connection: Connection, task: DriverTask) -> None:
     """Drive until the other end is closed, asks to quit, or a signal comes; leave with the robot at rest."""
     stops = [False]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the policy process gets it too, and lets go
+    os.setsid()  # no key (Ctrl-C, Ctrl-Z) and no closed terminal reaches it: the policy process gets them, and lets go
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stops.__setitem__(0, True))
     try:
         robot = make_robot(task.robot)
@@ -130,7 +140,7 @@ def _drive(driver: Driver, connection: Connection, ends: Callable[[], bool]) -> 
         try:
             orders = _waiting(connection)
             report = driver.tick(orders)
-            if report is not None:
+            if report is not None and _has_room(connection):
                 connection.send_bytes(pack_report(report))
         except (EOFError, OSError):
             return  # nobody is there any more: no ramp, stand
@@ -139,6 +149,11 @@ def _drive(driver: Driver, connection: Connection, ends: Callable[[], bool]) -> 
     ends_s = time.monotonic() + _BRAKE_S
     while not driver.brake(dt_s=TICK_S) and time.monotonic() < ends_s:
         time.sleep(TICK_S)
+
+
+def _has_room(connection: Connection) -> bool:
+    """Return whether a report can be sent without waiting: a policy that hangs must not hang the driver."""
+    return bool(select.select([], [connection], [], 0.0)[1])
 
 
 def _waiting(connection: Connection) -> list[bytes]:

@@ -12,6 +12,9 @@ import numpy as np
 from embodiments.embodiment import Embodiment
 from export.runtime.messages import Report
 
+PAUSE_S = 0.25
+"""Without a report for longer the robot was not allowed to drive, which is no failed try"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RetryConfig:
@@ -77,6 +80,8 @@ class Retry:
         config, now_s = self._config, report.time_s
         if not np.isfinite(self._best_m):
             self._blocked_s = self._last_s = now_s
+        if (paused_s := now_s - self._last_s) > PAUSE_S:
+            self._best_s, self._blocked_s, self._last_s = self._best_s + paused_s, self._blocked_s + paused_s, now_s
         if left_m < self._best_m - config.progress_m:
             self._best_m, self._best_s, self._turned_rad = left_m, now_s, 0.0
         self._turned_rad += abs(report.velocity_b[2]) * (now_s - self._last_s)
