@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import manifest, provenance
 from pipeline.provenance import ROOT
+from pipeline.run_folder import ADOPTED
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 BASE, SPECIALIST = "base.onnx", "specialist_{}.onnx"
 CURVE = "curve_{}.json"
 """How a specialist learned, beside its file."""
-ADOPTED = "adopted"
-"""The entry of a manifest that says which file a folder was made of."""
 PARITY_STEPS = 20
 
 

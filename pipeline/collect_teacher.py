@@ -82,7 +82,7 @@ def run(config: Config, run: StageRun) -> None:
                 _write(names, recorder.record(), recorder.ends, config, environment)
             bar.advance(config.shard_steps * config.num_envs)
     for path in sorted(run.work.glob("*.h5")):
-        path.rename(run.directory / path.name)
+        run.hand_over(path)
     frames = config.steps * config.num_envs * (1 + config.mounts)
     limits = registry.get(config.embodiment).limits
     covered = recording_quality.coverage(run.directory, limits)

@@ -89,7 +89,7 @@ def run(config: Config, run: StageRun) -> None:
     folder = _policy_folder(config, run)
     jobs = _jobs(config, folder, run)
     _check(jobs)
-    finished = reuse.read(config.reuse, run.body["config"]) if config.reuse else None
+    finished = reuse.read(config.reuse, run.body["config"], run.body["inputs"]) if config.reuse else None
     there = {job.embodiment: finished.agents(job) if finished else () for job in jobs}
     driven = _without(jobs, there)
     if finished:

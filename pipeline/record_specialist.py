@@ -63,7 +63,7 @@ def run(config: Config, run: StageRun) -> None:
                     write_shard(paths[part], chosen, kind="specialist", attributes=attributes)
             bar.advance(config.shard_steps * config.num_envs)
     for path in sorted(run.work.glob("*.h5")):
-        path.rename(run.directory / path.name)
+        run.hand_over(path)
     shards = [read_shard(path, kind="specialist", fields=("outcome",)) for path in shard_paths(run.directory)]
     outcome = np.concatenate([shard.arrays["outcome"].ravel() for shard in shards])
     run.metrics.update({"rows": outcome.size, **outcome_rates(outcome)})

@@ -28,9 +28,9 @@ READS_IF_THERE = (
     "export_policy",
     "evaluate_policy",
 )
+READS_FILES_IF_THERE = ("evaluate_robustness/robustness.json",)
 PER_ROBOT = False
 HTML, MARKDOWN, FILMS = "report.html", "results.md", "films"
-ROBUSTNESS = "evaluate_robustness"
 FILMED_POLICY = "generalist.onnx"
 
 
@@ -127,8 +127,13 @@ def _episodes(evaluated: Path | None, summary: results.Summary | None) -> dict[s
 
 
 def _robustness(run: StageRun) -> dict[str, Any]:
-    folder = run.inputs.get(ROBUSTNESS, run.target.parent / ROBUSTNESS)
-    found = robustness_curves.read(folder / "robustness.json")
+    """Return the curves of the exported generalist; those of another file are not shown."""
+    found = robustness_curves.read(run.target.parent / READS_FILES_IF_THERE[0])
+    exported = run.inputs.get("export_policy")
+    policy = exported / FILMED_POLICY if exported else None
+    if found and policy and policy.is_file() and found.get("policy_sha256") != manifest.hash_file(policy):
+        run.note(f"{READS_FILES_IF_THERE[0]} is of another policy and not shown; make it again: make robustness")
+        found = {}
     return {"sweeps": robustness_curves.pictures(found), "worst_case": robustness_curves.worst_case(found)}
 
 

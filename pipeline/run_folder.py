@@ -20,6 +20,8 @@ from pipeline.manifest import ManifestError
 from pipeline.stages import Entry, stage
 
 TENSORBOARD = "tensorboard"
+ADOPTED = "adopted"
+"""The entry of a manifest that says which file a folder was made of, not by its stage (``pipeline/adopt.py``)."""
 _MARKER = "resume.json"
 
 
@@ -30,9 +32,9 @@ class StageRun:
         name: The stage.
         robot: The robot, for a stage with one folder per robot.
         directory: Temporary folder to write the final outputs into; published when the stage is done.
-        work: Folder that survives a kill: checkpoints to resume from, shards, ``work/tensorboard``. Moving a finished
-            file from here into ``directory`` is a rename. Cleared when the stage is published or its
-            configuration or inputs change; ``work/tensorboard`` is published with the outputs.
+        work: Folder that survives a kill: checkpoints to resume from, shards (see ``hand_over``), ``work/tensorboard``.
+            Cleared when the stage is published or its configuration or inputs change; ``work/tensorboard`` is
+            published with the outputs.
         metrics: Figures for the manifest.
     """
 
@@ -58,7 +60,7 @@ class StageRun:
         self._budget = budget
         self._notes: list[str] = []
         self._started_s = time.monotonic()
-        self.published = False
+        self.published = self._is_open = False
 
     def input(self, name: str, robot: str | None = None) -> Path:
         """Return the published, verified folder of a stage that this one needs.
@@ -90,6 +92,14 @@ class StageRun:
         """Print one line and keep it in the manifest."""
         self._notes.append(text)
         print(f"{label(self.name, self.robot)}: {text}", flush=True)
+
+    def hand_over(self, path: Path) -> None:
+        """Put a finished file of ``work`` among the outputs; it stays in ``work`` too until they are published."""
+        target = self.directory / path.name
+        try:
+            target.hardlink_to(path)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, target)
 
     def publish(self) -> None:
         """Make the outputs durable and visible.
@@ -125,10 +135,11 @@ class StageRun:
         if found:
             self.note("resuming the interrupted run")
         self._mark(found.get("elapsed_s", 0.0))
+        self._is_open = True
 
     def close(self) -> None:
         """Leave an unfinished run: drop the half-written outputs, keep ``work`` and the time spent."""
-        if self.published:
+        if self.published or not self._is_open:  # what is in ``work`` may be another configuration's
             return
         shutil.rmtree(self.directory, ignore_errors=True)
         if self.work.exists():
@@ -213,7 +224,7 @@ def _prepare(entry: Entry, config: Any, root: Path | None, target: Path, *, pres
     robot = _robot(entry, config)
     _recover(target)
     folders = stage_inputs.published_folders(entry, root, config) if root is not None else {}
-    inputs = stage_inputs.digests(folders, config)
+    inputs = stage_inputs.digests(entry, folders, config, root=root)
     settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
     about = {"stage": entry.name, "inputs": inputs}
     key = manifest.hash_of({**about, "config": settings})
@@ -256,13 +267,16 @@ def _up_to_date(target: Path, name: str, robot: str | None, key: str) -> bool:
     if not target.exists():
         return False
     try:
-        if manifest.read(target, stage=name).key != key:
+        found = manifest.read(target, stage=name)
+        adopted = found.body.get(ADOPTED)
+        if found.key != key and adopted is None:
             return False
         manifest.verify(target, stage=name)
     except ManifestError as error:
         print(f"{label(name, robot)}: {error}; making it again", flush=True)
         return False
-    print(f"{label(name, robot)}: up to date, skipped ({target})", flush=True)
+    told = f"adopted from {adopted['file']}, kept; delete it to train anew" if adopted else "up to date, skipped"
+    print(f"{label(name, robot)}: {told} ({target})", flush=True)
     return True
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import manifest
-from pipeline.adopt import ADOPTED, CURVE, SPECIALIST
+from pipeline.adopt import CURVE, SPECIALIST
 from pipeline.evaluation import results
 from pipeline.evaluation.summary import ALL
 from pipeline.provenance import ROOT
+from pipeline.run_folder import ADOPTED
 
 CARD, TRAINING, BENCHMARK = "README.md", "training.json", "benchmark_seed_{}.md"
 SHIPPED_BYTES = 20_000_000

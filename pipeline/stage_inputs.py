@@ -9,6 +9,7 @@ from embodiments import registry
 from pipeline import manifest
 from pipeline.manifest import ManifestError
 from pipeline.stages import Entry, stage
+from scenes import nav2_map
 
 
 def published_folders(entry: Entry, root: Path, config: Any) -> dict[str, Path]:
@@ -35,10 +36,13 @@ def published_folders(entry: Entry, root: Path, config: Any) -> dict[str, Path]:
     return found
 
 
-def digests(folders: Mapping[str, Path], config: Any) -> dict[str, str]:
+def digests(entry: Entry, folders: Mapping[str, Path], config: Any, *, root: Path | None) -> dict[str, str]:
     """Return the hash of everything that a stage reads, by name: with one of them changed it is made again."""
     found = {where: manifest.read(folder, stage=where.partition("/")[0]).digest() for where, folder in folders.items()}
     found |= {f"file:{path}": manifest.hash_file(path) for path in _files_in(config)}
+    if root is not None:
+        paths = {name: root / name for name in entry.reads_files_if_there}
+        found |= {f"file:{name}": manifest.hash_file(path) for name, path in paths.items() if path.is_file()}
     return found | {f"robot:{name}": registry.digest(name) for name in _robots_in(config)}
 
 
@@ -99,7 +103,9 @@ def _files_in(config: Any) -> list[Path]:
         v for value in dataclasses.asdict(config).values() for v in (value if isinstance(value, tuple) else (value,))
     ]
     paths = [Path(value) for value in values if isinstance(value, str | Path) and 0 < len(str(value)) < 1000]
-    return [path for path in paths if path.is_file()]
+    found = [path for path in paths if path.is_file()]
+    images = [nav2_map.image_file(path) for path in found if path.suffix in (".yaml", ".yml")]
+    return [*found, *(path for path in images if path.is_file())]
 
 
 def _robots_in(config: Any) -> Sequence[str]:

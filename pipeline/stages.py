@@ -3,8 +3,9 @@
 A **stage** file defines at its top level ``NEEDS`` (names of the stages it reads), ``Config`` (frozen keyword-only
 dataclass) and ``run(config, run)``; with ``PER_ROBOT = True`` it has one folder per robot and a field ``embodiment``.
 Optional are ``run_many(configs, runs)`` (several robots in one process), ``NEEDS_DISK_GB`` (free space to ask for),
-``READS_IF_THERE`` (stages whose finished folders it reads, and that it can do without) and ``BUDGET`` (a number of its
-configuration, such as "ppo.control_steps", that an interrupted run may be given more of and go on).
+``READS_IF_THERE`` (stages whose finished folders it reads, and that it can do without), ``READS_FILES_IF_THERE`` (files
+of the run that no stage makes, likewise) and ``BUDGET`` (a number of its configuration, such as "ppo.control_steps",
+that an interrupted run may be given more of and go on).
 A **command** file defines ``Config`` and ``main(config)`` and has no ``NEEDS``.
 
 Files are read, not imported, so that listing them costs no torch and no simulator.
@@ -20,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 
 FOLDER = Path(__file__).parent
-_CONSTANTS = ("NEEDS", "READS_IF_THERE", "PER_ROBOT", "NEEDS_DISK_GB", "BUDGET")
+_CONSTANTS = ("NEEDS", "READS_IF_THERE", "READS_FILES_IF_THERE", "PER_ROBOT", "NEEDS_DISK_GB", "BUDGET")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class Entry:
     is_stage: bool
     needs: tuple[str, ...] = ()
     reads_if_there: tuple[str, ...] = ()
+    reads_files_if_there: tuple[str, ...] = ()
+    """Paths in the run's folder"""
     per_robot: bool = False
     takes_many: bool = False
     """Whether it has ``run_many``, which runs several robots in one process."""
@@ -108,6 +111,8 @@ def _read(file: Path) -> Entry | None:
     needs, disk_gb = constants.get("NEEDS", ()), constants.get("NEEDS_DISK_GB", 1.0)
     reads_if_there, budget = constants.get("READS_IF_THERE", ()), constants.get("BUDGET")
     assert isinstance(needs, tuple) and isinstance(reads_if_there, tuple) and isinstance(disk_gb, int | float)
+    reads_files = constants.get("READS_FILES_IF_THERE", ())
+    assert isinstance(reads_files, tuple)
     assert budget is None or isinstance(budget, str)
     return Entry(
         name=file.stem,
@@ -115,6 +120,7 @@ def _read(file: Path) -> Entry | None:
         is_stage=is_stage,
         needs=needs,
         reads_if_there=reads_if_there,
+        reads_files_if_there=reads_files,
         per_robot=constants.get("PER_ROBOT", False) is True,
         takes_many="run_many" in functions,
         disk_gb=float(disk_gb),

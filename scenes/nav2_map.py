@@ -74,6 +74,16 @@ def load(path_yaml: Path, *, unknown_is_occupied: bool = True) -> Grid:
     return Grid(values=occupied[::-1].copy(), origin_xy_w_m=(x, y), resolution_m=keys["resolution"])
 
 
+def image_file(path_yaml: Path) -> Path:
+    """Return where a map's image should lie.
+
+    Raises:
+        FileNotFoundError: If the yaml does not exist.
+        ValueError: If a key is missing or has an impossible value.
+    """
+    return _image_file(Path(path_yaml), _keys(Path(path_yaml)))
+
+
 def load_scene(path_yaml: Path, *, wall_height_m: float = 2.0, unknown_is_occupied: bool = True) -> Scene:
     """Return a map as a scene: its occupied cells as walls of one height, all known.
 
@@ -196,10 +206,14 @@ def _origin(value: object, path_yaml: Path) -> tuple[float, float, float]:
     return x, y, yaw
 
 
+def _image_file(path_yaml: Path, keys: dict[str, Any]) -> Path:
+    return path_yaml.parent / str(keys["image"])  # an absolute path stays itself
+
+
 def _pixels(path_yaml: Path, keys: dict[str, Any]) -> np.ndarray:
     """Return the image in grey, 0 black to 1 white, row 0 at the top."""
     _, image = _readers()
-    path = path_yaml.parent / keys["image"]  # an absolute path stays itself
+    path = _image_file(path_yaml, keys)
     if not path.is_file():
         raise FileNotFoundError(f"map '{path_yaml}' names the image '{keys['image']}', but there is no '{path}'.")
     try:

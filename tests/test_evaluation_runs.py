@@ -183,23 +183,28 @@ def test_what_was_driven_already_is_taken_over(policies: Path, runs: dict[str, A
     assert len(rows) == len(before) + 2 * 2 * EPISODES
     for name in ("traces.npz", "failures.npz"):
         ours, theirs = (dict(np.load(folder / name)) for folder in (tmp_path / "more", runs["two"]))
-        again = reuse.Finished(rows=before, arrays={name: ours}, policy_sha256={}, commit="")
+        again = reuse.Finished(rows=before, arrays={name: ours}, policy_sha256={}, robots={}, commit="")
         kept = again.arrays_of(name, "tiago", AGENTS)
         assert all(np.array_equal(kept[key], theirs[key]) for key in theirs)
 
 
 def test_only_the_same_file_and_the_same_episodes_are_taken_over(policies: Path, runs: dict[str, Any]) -> None:
-    settings = json.loads((runs["two"] / "manifest.json").read_text())["config"]
-    found = reuse.read(runs["two"], settings | {"agents": ["zero"], "embodiments": ["g1"], "workers": 7})
+    body = json.loads((runs["two"] / "manifest.json").read_text())
+    settings, inputs = body["config"], body["inputs"]
+    found = reuse.read(runs["two"], settings | {"agents": ["zero"], "embodiments": ["g1"], "workers": 7}, inputs)
     files = {"generalist": str(policies / "generalist.onnx"), "base": str(policies / "generalist.onnx")}
     values = {"split": "val", "episodes": EPISODES, "routes": (), "protocol": "compass", "seed": 0, "num_envs": ENVS}
     job = Job(embodiment="tiago", agents=AGENTS, policies=files, scenes=(), device="cpu", parts="", **values)
     assert found.agents(job) == ("go_straight", "generalist")  # another file than base's
     assert found.agents(replace(job, embodiment="g1")) == ()
+    changed = replace(found, robots={"tiago": "another outline or gait"})
+    assert changed.agents(job) == ()
     with pytest.raises(ValueError, match="episodes 9 there and 64 here, seed 0 there and 1 here"):
-        reuse.read(runs["two"], settings | {"episodes": 64, "seed": 1})
+        reuse.read(runs["two"], settings | {"episodes": 64, "seed": 1}, inputs)
+    with pytest.raises(ValueError, match=r"another map\.yaml was driven in"):
+        reuse.read(runs["two"], settings, inputs | {"file:map.yaml": "repainted"})
     with pytest.raises(ValueError, match="--reuse"):
-        reuse.read(policies, settings)
+        reuse.read(policies, settings, inputs)
 
 
 def test_the_last_images_of_failures_are_kept(runs: dict[str, Any]) -> None:

@@ -114,7 +114,8 @@ def whole_run(tmp_path: Path, evaluated: Path) -> dict[str, Path]:
     worst = {"embodiment": "tiago", "population": 8, "iterations": 3, "mean": 0.5, "p10": 0.25, "worst": 0.125}
     worst |= {"kept_worst": 0.15625, "factors": {"latency_s": 0.25}}
     (tmp_path / "evaluate_robustness").mkdir()
-    document = {"sweeps": sweeps, "worst_case": [worst], "clean": {"tiago": 0.8}}
+    sha256 = manifest.hash_file(folders["export_policy"] / "generalist.onnx")
+    document = {"policy_sha256": sha256, "sweeps": sweeps, "worst_case": [worst], "clean": {"tiago": 0.8}}
     (tmp_path / "evaluate_robustness" / "robustness.json").write_text(json.dumps(document))
     return folders
 
@@ -178,6 +179,17 @@ def test_a_whole_run_is_shown_whole(tmp_path: Path, whole_run: dict[str, Path]) 
     assert "50.0 % at 4" in page and "latency s 0.25" in page and "15.6" in page
     boards = {folder.name for folder in (tmp_path / ".work" / "tensorboard").iterdir()}
     assert boards == {f"{agent}.straight" for agent in RATES}
+
+
+def test_sweeps_of_another_policy_are_not_shown(tmp_path: Path, whole_run: dict[str, Path]) -> None:
+    file = tmp_path / "evaluate_robustness" / "robustness.json"
+    run = SimpleNamespace(inputs=whole_run, target=tmp_path / "report", note=[].append)
+    assert report._robustness(run)["sweeps"]  # type: ignore[arg-type]
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"policy_sha256": "another"}))
+    notes: list[str] = []
+    run.note = notes.append
+    assert not report._robustness(run)["sweeps"]  # type: ignore[arg-type]
+    assert "is of another policy" in notes[0]
 
 
 def test_parts_that_are_missing_are_named(tmp_path: Path) -> None:

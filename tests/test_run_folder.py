@@ -1,6 +1,7 @@
 """Run folders are all or nothing: what a kill, a second start, a changed input or a flipped bit may not do."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -13,11 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from embodiments import registry
 from pipeline import lock, manifest, run_folder, stages
 from pipeline.run_folder import StageRun
+from scenes import nav2_map
+from scenes.grid import Grid
 
 ROOT = Path(__file__).parents[1]
 
@@ -251,6 +256,82 @@ def test_work_of_another_configuration_is_not_kept_for_its_budget(
     functions["make"].run = lambda config, run: seen.append((run.work / "checkpoint.txt").exists())
     run_folder.execute("make", Budgeted(ppo=Ppo(rate=2.0)), root)
     assert seen == [False]
+
+
+def test_an_interruption_before_it_began_does_not_claim_what_another_configuration_left(
+    root: Path, functions: dict[str, SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_folder.execute("make", Config(), root)
+    seen = []
+
+    def interrupted(config: Config, run: StageRun) -> None:
+        (run.work / "checkpoint.txt").write_text("step 7")
+        raise KeyboardInterrupt
+
+    functions["each"].run = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        run_folder.execute("each", Config(text="first"), root)
+    answers = iter([None, KeyboardInterrupt])
+
+    def verify(folders: object) -> None:
+        if (answer := next(answers)) is not None:
+            raise answer
+
+    others = [Config(text="second"), Config(text="second", embodiment="g1")]
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder.stage_inputs, "verify", verify)
+        with pytest.raises(KeyboardInterrupt):
+            run_folder.execute_many("each", others, root)
+    functions["each"].run = lambda config, run: seen.append((run.work / "checkpoint.txt").exists())
+    run_folder.execute("each", Config(text="second"), root)
+    assert seen == [False]
+
+
+def test_what_was_handed_over_is_not_lost_before_it_is_published(
+    root: Path, functions: dict[str, SimpleNamespace]
+) -> None:
+    def run(config: Config, run: StageRun, *, fails: bool) -> None:
+        shard = run.work / "shard.txt"
+        if fails:
+            shard.write_text("an hour's work")
+        run.hand_over(shard)
+        if fails:
+            raise RuntimeError("no space for the picture")
+
+    functions["make"].run = functools.partial(run, fails=True)
+    with pytest.raises(RuntimeError, match="no space"):
+        run_folder.execute("make", Config(), root)
+    functions["make"].run = functools.partial(run, fails=False)
+    assert run_folder.execute("make", Config(), root)
+    assert (root / "make" / "shard.txt").read_text() == "an hour's work"
+    assert not (root / ".work" / "make").exists()
+
+
+def test_what_was_adopted_is_kept_until_it_is_deleted(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "make").mkdir(parents=True)
+    (root / "make" / "weights.txt").write_text("of a file")
+    manifest.write(root / "make", {"stage": "make", "robot": None, "key": "", "adopted": {"file": "base.onnx"}})
+    assert not run_folder.execute("make", Config(), root)
+    assert "make: adopted from base.onnx, kept; delete it to train anew" in capsys.readouterr().out
+    (root / "make" / "weights.txt").write_text("damaged")
+    assert run_folder.execute("make", Config(), root)
+
+
+def test_a_repainted_map_and_a_file_of_the_run_are_inputs(
+    root: Path, tmp_path: Path, functions: dict[str, SimpleNamespace]
+) -> None:
+    nav2_map.save(Grid(values=np.eye(8, dtype=bool), origin_xy_w_m=(0.0, 0.0), resolution_m=0.05), tmp_path / "m.yaml")
+    config = Config(policy=str(tmp_path / "m.yaml"))
+    assert run_folder.execute("make", config, root)
+    assert not run_folder.execute("make", config, root)
+    Image.fromarray(np.full((8, 8), 254, dtype=np.uint8)).save(nav2_map.image_file(tmp_path / "m.yaml"))
+    assert run_folder.execute("make", config, root)
+    stages.stages()["make"] = dataclasses.replace(stages.stages()["make"], reads_files_if_there=("sweeps/sweeps.json",))
+    assert not run_folder.execute("make", config, root)
+    (root / "sweeps").mkdir()
+    (root / "sweeps" / "sweeps.json").write_text("{}")
+    assert run_folder.execute("make", config, root)
+    assert not run_folder.execute("make", config, root)
 
 
 def test_one_folder_per_robot_reads_its_own_inputs(root: Path) -> None:

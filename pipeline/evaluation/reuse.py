@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from embodiments import registry
 from pipeline import manifest
 from pipeline.evaluation.plan import Job
 from pipeline.evaluation.summary import EPISODES, FAILURES, SUMMARY, TRACES
@@ -26,10 +27,14 @@ class Finished:
     """File -> its columns, one row per episode that was kept"""
     policy_sha256: Mapping[tuple[str, str], str | None]
     """(Robot, agent) -> hash of the file that drove; None for an agent without one"""
+    robots: Mapping[str, str]
+    """Robot -> digest of its definition and gait"""
     commit: str
 
     def agents(self, job: Job) -> tuple[str, ...]:
-        """Return those of a job's agents whose episodes are here: they drove its robot, by the same file."""
+        """Return those of a job's agents whose episodes are here: they drove its robot as it is, by the same file."""
+        if self.robots.get(job.embodiment) != registry.digest(job.embodiment):
+            return ()
         found = []
         for agent in job.agents:
             path, key = job.policies.get(agent), (job.embodiment, agent)
@@ -51,12 +56,13 @@ class Finished:
         return {name: _of_rows(name, columns, chosen) for name in columns} if chosen.any() else {}
 
 
-def read(folder: Path, settings: Mapping[str, Any]) -> Finished:
+def read(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> Finished:
     """Read a finished evaluation.
 
     Args:
         folder: What ``evaluate_policy`` has written.
         settings: Those of the evaluation that wants to use it, as JSON has them.
+        inputs: What that one reads, with hashes, as its manifest says.
 
     Raises:
         ValueError: If there is none, or its episodes were others.
@@ -69,12 +75,18 @@ def read(folder: Path, settings: Mapping[str, Any]) -> Finished:
     if other := [name for name, value in ours.items() if theirs.get(name) != value]:
         told = ", ".join(f"{name} {theirs.get(name)} there and {ours[name]} here" for name in other)
         raise ValueError(f"--reuse {folder}: other episodes were driven there ({told}).")
+    # Maps and meshes; a policy's file is told by its hash.
+    there, skipped = body["inputs"], f"file:{settings.get('policy')}"
+    files = [name for name in inputs if name.startswith("file:") and name != skipped]
+    if other := [name.removeprefix("file:") for name in files if there.get(name) != inputs[name]]:
+        raise ValueError(f"--reuse {folder}: another {', '.join(other)} was driven in there.")
     cells = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["cells"]
-    files = [name for name in (TRACES, FAILURES) if (folder / name).is_file()]
+    arrays = [name for name in (TRACES, FAILURES) if (folder / name).is_file()]
     return Finished(
         rows=pd.read_parquet(folder / EPISODES),
-        arrays={name: dict(np.load(folder / name)) for name in files},
+        arrays={name: dict(np.load(folder / name)) for name in arrays},
         policy_sha256={(cell["embodiment"], cell["agent"]): cell["policy_sha256"] for cell in cells},
+        robots={name.removeprefix("robot:"): value for name, value in there.items() if name.startswith("robot:")},
         commit=str((body.get("git") or {}).get("commit", "unknown"))[:12],
     )
 
