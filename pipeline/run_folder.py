@@ -129,6 +129,7 @@ class StageRun:
         if self.work.exists() and not usable:
             if any(path.name != _MARKER for path in self.work.iterdir()):
                 self.note("configuration or inputs changed since the interrupted run; starting afresh")
+            (self.work / _MARKER).unlink(missing_ok=True)  # first: an interruption must not leave half of it resumable
             shutil.rmtree(self.work)
             found = {}
         self.work.mkdir(parents=True, exist_ok=True)
