@@ -6,6 +6,7 @@ so that the same command goes on where it was interrupted.
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +41,7 @@ from pipeline.run_folder import StageRun
 from pipeline.simulation.episodes import Protocol
 from scenes import registry as scenes
 from scenes.registry import FileOptions
+from world_model.checkpoint import write_atomically
 
 NEEDS = ("export_policy",)
 PER_ROBOT = False
@@ -89,6 +91,7 @@ def run(config: Config, run: StageRun) -> None:
     folder = _policy_folder(config, run)
     jobs = _jobs(config, folder, run)
     _check(jobs)
+    _forget_parts_of_other_files(jobs, run)
     finished = reuse.read(config.reuse, run.body["config"], run.body["inputs"]) if config.reuse else None
     there = {job.embodiment: finished.agents(job) if finished else () for job in jobs}
     driven = _without(jobs, there)
@@ -112,6 +115,17 @@ def run(config: Config, run: StageRun) -> None:
     for line in (*broken_lines(episodes), *room_lines(episodes)):
         run.note(line)
     _print_table(summary)
+
+
+def _forget_parts_of_other_files(jobs: Sequence[Job], run: StageRun) -> None:
+    """Drop what an interrupted run has driven by files that have been replaced since."""
+    files = sorted({path for job in jobs for path in job.policies.values()})
+    hashes = {path: manifest.hash_file(Path(path)) for path in files}
+    noted = run.work / "policies.json"
+    if noted.is_file() and json.loads(noted.read_text(encoding="utf-8")) != hashes:
+        run.note("other policy files than in the interrupted run; starting afresh")
+        shutil.rmtree(jobs[0].parts, ignore_errors=True)
+    write_atomically(noted, json.dumps(hashes).encode())
 
 
 def _without(jobs: Sequence[Job], there: Mapping[str, Sequence[str]]) -> list[Job]:
@@ -161,12 +175,15 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
     """
     if config.episodes < 1 or not (config.embodiments and config.scenes and config.route):
         raise ValueError("evaluate_policy needs a robot, a scene, a route and at least one episode.")
-    chosen = config.agents or _default_agents(config.policy)
+    if config.num_envs < 1:
+        raise ValueError(f"option --num-envs is {config.num_envs}; at least one environment is needed.")
+    own = runtime.load(config.policy) if config.policy else None
+    chosen = config.agents or _default_agents(own)
     for agent in chosen:
         agents.check(agent)
     jobs = []
-    for robot in config.embodiments:
-        policies = _policies(chosen, config, folder, robot)
+    for robot in dict.fromkeys(config.embodiments):
+        policies = _policies(chosen, config, folder, robot, own)
         left_out = [a for a in chosen if a not in agents.SCRIPTED and a not in policies]
         if left_out:
             run.note(f"{robot}: no file for {', '.join(left_out)} in {folder}; left out")
@@ -195,14 +212,16 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
     return jobs
 
 
-def _default_agents(policy: Path | None) -> tuple[str, ...]:
+def _default_agents(own: runtime.Policy | None) -> tuple[str, ...]:
     """Return the agent of a single file; without one all that say something new at the price of one run."""
-    if policy is None:
+    if own is None:
         return tuple(agent for agent in agents.IDS if agent not in _LEFT_OUT)
-    return (runtime.load(policy).agent,)
+    return (own.agent,)
 
 
-def _policies(chosen: Sequence[str], config: Config, folder: Path, robot: str) -> dict[str, str]:
+def _policies(
+    chosen: Sequence[str], config: Config, folder: Path, robot: str, own: runtime.Policy | None
+) -> dict[str, str]:
     """Return agent -> file of the learned agents that can run.
 
     Raises:
@@ -211,13 +230,21 @@ def _policies(chosen: Sequence[str], config: Config, folder: Path, robot: str) -
     found = {}
     for agent in chosen:
         path = agents.policy_file(agent, folder=folder, embodiment=robot)
-        if config.policy is not None and chosen == _default_agents(config.policy):
+        if own is not None and _drives_as(own, agent, robot=robot, is_alone=chosen == _default_agents(own)):
             path = config.policy  # whatever it is called
         if path is not None and path.is_file():
             found[agent] = str(path)
         elif path is not None and config.agents and not _comes_along(robot, config):
             raise FileNotFoundError(f"agent '{agent}' of robot '{robot}' needs {path}; make it or leave the agent out")
     return found
+
+
+def _drives_as(own: runtime.Policy, agent: str, *, robot: str, is_alone: bool) -> bool:
+    """Tell whether the file that was named is an agent's on a robot; others' lie beside it."""
+    if own.agent in agents.GENERALISTS and agent in agents.GENERALISTS:
+        return True
+    # A specialist named beside others is one robot's; alone it is tried on whatever robot was asked for.
+    return own.agent == agent and (is_alone or agent != "specialist" or robot in own.contract["embodiments"])
 
 
 def _comes_along(robot: str, config: Config) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from embodiments import registry as robots
 from export.runtime import policy as runtime
-from pipeline import lock, manifest, processes
+from pipeline import lock, manifest, processes, stage_inputs
 from pipeline.agents import registry as agents
 from pipeline.evaluation import robustness_summary
 from pipeline.evaluation.robustness_runner import RobustnessJob, evaluate, read
@@ -90,7 +90,7 @@ def main(config: Config) -> None:
         FileNotFoundError: If the policy does not exist.
     """
     agent = _agent(config)
-    jobs = [_job(config, agent, robot) for robot in config.embodiments]
+    jobs = [_job(config, agent, robot) for robot in dict.fromkeys(config.embodiments)]
     with lock.held(config.out / "parts" / "lock"):
         _evaluate(jobs, config.out / "parts", workers=config.workers or processes.cores())
         rows = read(jobs)
@@ -127,6 +127,11 @@ def _agent(config: Config) -> str:
     for name in config.factors:
         if name not in NAMES:
             raise ValueError(unknown("factor", name, NAMES))
+    for option in ("episodes", "population", "iterations", "search_episodes"):
+        if getattr(config, option) < 0:
+            raise ValueError(f"option --{option.replace('_', '-')} must not be negative.")
+    if config.num_envs < 1 or config.population == 1:
+        raise ValueError("options --num-envs must be at least 1 and --population at least 2 (or 0, the preset's).")
     if not 0.0 < config.search_reach <= 1.0:
         raise ValueError(f"option --search-reach is {config.search_reach:g}, it must lie in (0, 1].")
     if config.policy is not None:
@@ -144,6 +149,8 @@ def _job(config: Config, agent: str, robot: str) -> RobustnessJob:
         agent=agent,
         policy=None if config.policy is None else str(config.policy.resolve()),
         policy_sha256=None if config.policy is None else manifest.hash_file(config.policy),
+        robot_sha256=robots.digest(robot),
+        scenes_sha256=tuple(manifest.hash_file(path) for path in stage_inputs.scene_files(config.scenes)),
         scenes=tuple(dict.fromkeys(config.scenes)),
         split=config.split,
         episodes=config.episodes or sizes.episodes,
@@ -170,7 +177,7 @@ def _evaluate(jobs: Sequence[RobustnessJob], folder: Path, *, workers: int) -> N
     commands = {}
     for job in jobs:
         path = folder / f"{job.embodiment}.json"
-        if path.exists() and RobustnessJob.load(path) != job:
+        if path.exists() and json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(asdict(job))):
             print(f"{job.embodiment}: asked for something else than the interrupted run; starting afresh", flush=True)
             for part in folder.glob(f"{job.embodiment}.*.parquet"):
                 part.unlink()

@@ -104,8 +104,21 @@ def _files_in(config: Any) -> list[Path]:
     ]
     paths = [Path(value) for value in values if isinstance(value, str | Path) and 0 < len(str(value)) < 1000]
     found = [path for path in paths if path.is_file()]
-    images = [nav2_map.image_file(path) for path in found if path.suffix in (".yaml", ".yml")]
-    return [*found, *(path for path in images if path.is_file())]
+    if getattr(config, "agents", ()):  # an agent's file may lie beside the one that is named
+        policies = [path for path in found if path.suffix == ".onnx"]
+        found += sorted({other for path in policies for other in path.parent.glob("*.onnx")} - set(found))
+    return [*found, *_images_of(found)]
+
+
+def scene_files(names: Sequence[str]) -> list[Path]:
+    """Return the files of the scenes that are maps or meshes, a map's image included."""
+    found = [Path(name) for name in dict.fromkeys(names) if Path(name).is_file()]
+    return [*found, *_images_of(found)]
+
+
+def _images_of(files: Sequence[Path]) -> list[Path]:
+    images = [nav2_map.image_file(path) for path in files if path.suffix in (".yaml", ".yml")]
+    return [path for path in images if path.is_file()]
 
 
 def _robots_in(config: Any) -> Sequence[str]:

@@ -74,6 +74,30 @@ def test_paired_numbers_by_hand(tmp_path: Path) -> None:
     assert found[ALL, "success"].ci95 == pytest.approx(expected)
 
 
+def test_equal_means_of_other_episodes_are_not_equal_episode_by_episode(tmp_path: Path) -> None:
+    one_map = {"scene_seed": 0}  # one scene: no interval
+    first, again = (write(tmp_path / name, {"tiago": [1, 1, 0, 0]}, **one_map) for name in ("a", "same"))
+    other = write(tmp_path / "b", {"tiago": [0, 0, 1, 1]}, **one_map)
+    assert rows(first, other)["tiago", "success"].difference == 0.0
+    assert not rows(first, other)["tiago", "success"].is_same
+    assert rows(first, again)["tiago", "success"].is_same
+
+
+def test_a_body_that_nothing_was_trained_on_stands_apart(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "a", A), write(tmp_path / "b", B)
+    cells = [{"split": "test", "seed": 0, "embodiment": "go2", "unseen": True}]
+    for name in ("c", "d"):
+        more = write(tmp_path / name, (A if name == "c" else B) | {"g1": [1, 1, 1, 1]})
+        body = json.loads((more / "manifest.json").read_text())
+        (more / "manifest.json").unlink()
+        (more / "summary.json").write_text(json.dumps({"cells": cells}))
+        manifest.write(more, {key: body[key] for key in ("stage", "key", "config", "seed")})
+    assert rows(first, second)[ALL, "success"].episodes == (8, 8)
+    found = rows(tmp_path / "c", tmp_path / "d")
+    assert found[ALL, "success"].episodes == (8, 8) and found[ALL, "success"].difference == pytest.approx(0.125)
+    assert found["go2", "success"].difference == pytest.approx(0.5)
+
+
 def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
     first, second = write(tmp_path / "a", A), write(tmp_path / "b", B)
     table = pd.read_parquet(second / "episodes.parquet").sample(frac=1.0, random_state=1)

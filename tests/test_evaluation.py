@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embodiments.registry import get
-from pipeline.evaluate_policy import Config, _policies
+from pipeline.evaluate_policy import Config, _forget_parts_of_other_files, _policies
 from pipeline.evaluation import parts, plan, results
 from pipeline.evaluation.plan import MIN_SCENES, ROUNDS_PER_SHARD, Draw, Job, draws, shards
 from pipeline.evaluation.remarks import broken_lines, room_lines
@@ -137,11 +138,44 @@ def test_the_body_that_comes_along_needs_no_specialist_and_one_that_is_asked_for
     for robot in DEFAULT_ROBOTS:
         (tmp_path / f"specialist_{robot}.onnx").touch()
     asked = Config(agents=("specialist",))
-    assert _policies(asked.agents, asked, tmp_path, "anymal_c") == {}
-    assert set(_policies(asked.agents, asked, tmp_path, "go2")) == {"specialist"}
+    assert _policies(asked.agents, asked, tmp_path, "anymal_c", None) == {}
+    assert set(_policies(asked.agents, asked, tmp_path, "go2", None)) == {"specialist"}
     named = replace(asked, embodiments=("anymal_c",))
     with pytest.raises(FileNotFoundError, match="specialist_anymal_c"):
-        _policies(named.agents, named, tmp_path, "anymal_c")
+        _policies(named.agents, named, tmp_path, "anymal_c", None)
+
+
+def test_a_file_that_is_named_drives_whatever_else_is_asked_for(tmp_path: Path) -> None:
+    for name in ("generalist", "base", "specialist_go2", "specialist_g1", "new"):
+        (tmp_path / f"{name}.onnx").touch()
+    new = tmp_path / "new.onnx"
+
+    def files(own: str, *chosen: str, robot: str = "go2") -> dict[str, str]:
+        policy = SimpleNamespace(agent=own, contract={"embodiments": ["go2"]})
+        found = _policies(chosen, Config(policy=new, agents=chosen), tmp_path, robot, policy)  # type: ignore[arg-type]
+        return {agent: Path(path).stem for agent, path in found.items()}
+
+    assert files("generalist", "go_straight", "generalist", "blind", "base") == {
+        "generalist": "new", "blind": "new", "base": "base",
+    }  # fmt: skip
+    assert files("base", "base", "generalist") == {"base": "new", "generalist": "generalist"}
+    assert files("specialist", "specialist", "base") == {"specialist": "new", "base": "base"}
+    assert files("specialist", "specialist", "base", robot="g1") == {"specialist": "specialist_g1", "base": "base"}
+    assert files("specialist", "specialist", robot="g1") == {"specialist": "new"}
+
+
+def test_parts_that_other_files_drove_are_dropped(tmp_path: Path) -> None:
+    policy, notes = tmp_path / "base.onnx", list[str]()
+    policy.write_bytes(b"one")
+    run = SimpleNamespace(work=tmp_path, note=notes.append)
+    job = replace(_job(str(tmp_path / "parts")), policies={"base": str(policy)})
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "go2.base.straight.0.parquet").touch()
+    for weights, there in ((b"one", True), (b"one", True), (b"two", False)):
+        policy.write_bytes(weights)
+        _forget_parts_of_other_files([job], run)  # type: ignore[arg-type]
+        assert any((tmp_path / "parts").glob("*")) == there
+    assert len(notes) == 1 and "other policy files" in notes[0]
 
 
 def test_a_job_survives_its_file(tmp_path: Path) -> None:

@@ -373,6 +373,12 @@ def test_promises_are_judged(summary: results.Summary) -> None:
         if (row["first"], row["second"]) == ("generalist", "blind"):
             row |= {"difference": 0.08, "ci95": [0.02, 0.14]}
     assert [promise.verdict for promise in results.promises(worse)] == ["broken", "broken", "open"]
+    distilled = [r for r in worse["comparisons"] if (r["first"], r["second"]) == ("generalist", "specialist")]
+    first, second = [row for row in distilled if row["scene"] != ALL and row["metric"] == "success"][:2]
+    first |= {"difference": -0.12, "ci95": [-0.25, 0.01]}  # worse, but open; the second is worse for certain
+    second |= {"difference": -0.11, "ci95": [-0.13, -0.09]}
+    cells = results.promises(worse)[1]
+    assert cells.verdict == "broken" and "−11.0" in cells.measured
 
 
 def test_published_means_are_those_of_the_paper() -> None:

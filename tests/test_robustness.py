@@ -93,6 +93,8 @@ def test_mistakes_are_named() -> None:
         (config(agent="planer"), "did you mean 'planner'"),
         (config(agent="generalist"), "has weights"),
         (config(agent="planner", search_reach=0.0), "must lie in"),
+        (config(agent="planner", episodes=-3), "--episodes must not be negative"),
+        (config(agent="planner", population=1), "--population at least 2"),
     ):
         with pytest.raises(ValueError, match=what):
             evaluate_robustness.main(wrong)
@@ -104,6 +106,8 @@ def job_in(folder: Path) -> RobustnessJob:
         agent="go_straight",
         policy=None,
         policy_sha256=None,
+        robot_sha256="",
+        scenes_sha256=(),
         scenes=("clutter",),
         split="val",
         episodes=ENVS,

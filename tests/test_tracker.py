@@ -135,6 +135,16 @@ def test_what_a_tracker_counts_is_what_the_metrics_say() -> None:
     assert outcome.path_m.item() == pytest.approx(metrics.path_length_m(seconds), rel=1e-4)
 
 
+def test_jerk_of_less_than_three_steps_is_undefined() -> None:
+    run = tracker()
+    for step in range(3):
+        now = facts(velocity=(0.1 * step**2, 0.0, 0.0))
+        verdict = run.update(now, RUNNING, LIMIT)
+        jerk = run.outcome(now, torch.zeros(1).long(), verdict["timeout"]).jerk_mps3
+        assert bool(torch.isnan(jerk)) == (step < 2)
+    assert jerk.item() == pytest.approx(20.0, rel=1e-4)
+
+
 def test_energy_that_nobody_measures_is_undefined() -> None:
     run = tracker()
     verdict = run.update(facts(work_j=float("nan")), RUNNING, LIMIT)

@@ -36,6 +36,8 @@ class Evaluation:
     """One row per episode, with ``spl``"""
     split: str
     seed: int
+    unseen: frozenset[str]
+    """Robots that nothing was trained on; they stand apart from the mean"""
     bodies: Mapping[str, Mapping[str, Any]]
     """"STAGE" or "STAGE/ROBOT" -> its manifest's document; the evaluation's own, and its run's where it lies in one"""
 
@@ -56,6 +58,8 @@ class Difference:
     """Of second − first"""
     unpaired: str
     """Why the two could not be compared episode by episode; "" if they were"""
+    is_same: bool
+    """Whether they were, and no episode differs"""
 
     @property
     def difference(self) -> float:
@@ -66,11 +70,6 @@ class Difference:
     def is_clear(self) -> bool:
         """Whether the interval leaves no doubt about the sign."""
         return self.ci95 is not None and (self.ci95[0] > 0.0 or self.ci95[1] < 0.0)
-
-    @property
-    def is_same(self) -> bool:
-        """Whether no episode differs."""
-        return not self.unpaired and self.first == self.second and self.ci95 in (None, (0.0, 0.0))
 
 
 def read(path: Path) -> Evaluation:
@@ -97,12 +96,13 @@ def read(path: Path) -> Evaluation:
         episodes=episodes.assign(spl=metrics.spl(success, geodesic_m=shortest_m, path_m=episodes["path_m"].to_numpy())),
         split=cells[0]["split"],
         seed=cells[0]["seed"],
+        unseen=frozenset(cell["embodiment"] for cell in cells if cell.get("unseen")),
         bodies={**(_stages(path) if folder != path else {}), STAGE: body},
     )
 
 
 def differences(first: Evaluation, second: Evaluation) -> list[Difference]:
-    """Return the differences of what both ran: per route, agent and robot, and over all robots that both have.
+    """Return the differences of what both ran: per route, agent and robot, and over all robots that both trained on.
 
     Raises:
         ValueError: If they have nothing in common.
@@ -116,7 +116,10 @@ def differences(first: Evaluation, second: Evaluation) -> list[Difference]:
                 continue
             both = pd.concat([a for a, _ in pairs]), pd.concat([b for _, b in pairs])
             robots = [(str(name), pair) for (name,), pair in _common(*both, ["embodiment"])]
-            for robot, pair in ([(ALL, both)] if len(robots) > 1 else []) + robots:
+            seen = [pair for name, pair in robots if name not in first.unseen | second.unseen]
+            if len(seen) > 1:
+                robots.insert(0, (ALL, (pd.concat([a for a, _ in seen]), pd.concat([b for _, b in seen]))))
+            for robot, pair in robots:
                 different = _why_unpaired(first, second, *pair)
                 where: dict[str, Any] = {"embodiment": robot, "agent": str(agent), "route": str(route)}
                 for metric in METRICS:
@@ -210,8 +213,9 @@ def _measure(one: pd.DataFrame, other: pd.DataFrame, metric: str, different: str
     else:
         interval = statistics.independent_difference(values[1], values[0], clusters=(scenes[1], scenes[0]))
     means = [float(np.nanmean(side)) for side in values]
+    is_same = not different and np.array_equal(values[0], values[1], equal_nan=True)
     counts_of = (len(one), len(other))
-    return {"episodes": counts_of, "first": means[0], "second": means[1], "ci95": interval}
+    return {"episodes": counts_of, "first": means[0], "second": means[1], "ci95": interval, "is_same": is_same}
 
 
 def _scene_labels(episodes: pd.DataFrame) -> np.ndarray:

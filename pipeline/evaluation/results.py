@@ -240,20 +240,19 @@ def promises(summary: Summary) -> list[Promise]:
 
 
 def _promise(text: str, rows: Sequence[Cell], *, at_least: float) -> list[Promise]:
-    """Judge the worst of the differences."""
+    """Judge all differences, and show the worst of those that decide: broken before open before kept."""
     if not rows:
         return []
-    worst = min(rows, key=lambda c: float(c["difference"]))
+    broken = [c for c in rows if c["difference"] < at_least and (c["ci95"] is None or c["ci95"][1] < at_least)]
+    worst = min(broken or rows, key=lambda c: float(c["difference"]))
     place = [
         robot_name(worst["embodiment"]),
         "" if worst["scene"] == ALL else worst["scene"],
         f"{worst['route']} route",
     ]
     measured = f"at worst {_points(worst)} ({', '.join(word for word in place if word)})"
-    if worst["difference"] >= at_least:
-        return [Promise(text=text, measured=measured, verdict="kept")]
-    is_open = worst["ci95"] is not None and worst["ci95"][1] >= at_least
-    return [Promise(text=text, measured=measured, verdict="open" if is_open else "broken")]
+    kept_or_open: Literal["kept", "open"] = "kept" if worst["difference"] >= at_least else "open"
+    return [Promise(text=text, measured=measured, verdict="broken" if broken else kept_or_open)]
 
 
 def markdown(summary: Summary) -> str:

@@ -75,9 +75,9 @@ def read(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str, str]) -
     if other := [name for name, value in ours.items() if theirs.get(name) != value]:
         told = ", ".join(f"{name} {theirs.get(name)} there and {ours[name]} here" for name in other)
         raise ValueError(f"--reuse {folder}: other episodes were driven there ({told}).")
+    there = body["inputs"]
     # Maps and meshes; a policy's file is told by its hash.
-    there, skipped = body["inputs"], f"file:{settings.get('policy')}"
-    files = [name for name in inputs if name.startswith("file:") and name != skipped]
+    files = [name for name in inputs if name.startswith("file:") and not name.endswith(".onnx")]
     if other := [name.removeprefix("file:") for name in files if there.get(name) != inputs[name]]:
         raise ValueError(f"--reuse {folder}: another {', '.join(other)} was driven in there.")
     cells = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["cells"]

@@ -42,6 +42,10 @@ class RobustnessJob:
     policy: str | None
     policy_sha256: str | None
     """So that parts of another file of the same name are not mistaken for this one's"""
+    robot_sha256: str
+    """Of its definition and gait, likewise"""
+    scenes_sha256: tuple[str, ...]
+    """Of the maps and meshes among the scenes, likewise"""
     scenes: tuple[str, ...]
     split: str
     episodes: int
@@ -92,6 +96,8 @@ def evaluate(job: RobustnessJob) -> None:
     """
     if all(job.part(name).exists() for name in job.part_names()):
         return
+    if job.device == "cpu":
+        torch.set_num_threads(1)  # whoever starts it: all parts of a robot round alike
     course = _Course(job)
     course.run(CLEAN, NEUTRAL[None])
     for name in job.factors:

@@ -177,7 +177,7 @@ class EpisodeTracker:
             "distance": facts.distance_m,
             "geodesic": facts.geodesic_m,
             "clearance": torch.minimum(values["clearance"], facts.clearance_m),
-            "jerk": self._jerk_sum / (self._steps - 2).clamp(min=1),
+            "jerk": torch.where(self._steps >= 3, self._jerk_sum / (self._steps - 2).clamp(min=1), torch.nan),
             "stopped_s": values["stopped_s"] + stands * CONTROL_DT_S,
             "energy_j": values["energy_j"] + facts.work_j,
         }
