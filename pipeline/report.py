@@ -118,11 +118,12 @@ def _episodes(evaluated: Path | None, summary: results.Summary | None) -> dict[s
     }
     if evaluated is None or summary is None:
         return legend | {"maps": [], "whole_maps": [], "failures": []}
+    meant = maps.Meant.by(manifest.read(evaluated).body["config"])
     traces, route = maps.read(evaluated / "traces.npz"), results.routes(summary)[0]
     return legend | {
-        "maps": maps.of_episodes(traces, route=route),
-        "whole_maps": maps.of_whole_maps(traces, route=route),
-        "failures": failures.read(evaluated / "failures.npz"),
+        "maps": maps.of_episodes(traces, route=route, meant=meant),
+        "whole_maps": maps.of_whole_maps(traces, route=route, meant=meant),
+        "failures": failures.read(evaluated / "failures.npz", meant=meant),
     }
 
 

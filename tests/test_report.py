@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline import manifest, report
-from pipeline.evaluation import failures, films, maps, published, results
+from pipeline.evaluation import failures, figures, films, maps, published, results
 from pipeline.evaluation.summary import ALL, EPISODE_COLUMNS, Provenance, summarise
 from pipeline.evaluation.tensorboard_summary import write_tensorboard
 from scenes import nav2_map
@@ -299,7 +299,7 @@ def test_a_users_map_is_shown_where_it_lies(tmp_path: Path, monkeypatch: pytest.
         "length": np.asarray([2]),
         "pose_w": np.asarray([[-2.0, -0.5, 0.0], [0.5, 0.5, 0.0]]),
     }
-    (picture,) = maps.of_whole_maps(traces, route="planned")
+    (picture,) = maps.of_whole_maps(traces, route="planned", meant=maps.Meant())
     assert "1 way of generalist" in picture.caption
     axes = shown[0].axes[0]
     walls = np.concatenate([path.vertices for collection in axes.collections for path in collection.get_paths()])
@@ -307,7 +307,24 @@ def test_a_users_map_is_shown_where_it_lies(tmp_path: Path, monkeypatch: pytest.
     np.testing.assert_allclose(walls.max(axis=0), [1.0, 1.0], atol=1e-6)
     inside = [tuple(path.get_extents().extents) for c in axes.collections for path in c.get_paths()]
     assert any(x1 - x0 > 3.0 and y1 - y0 < 0.2 and y0 < -0.9 for x0, y0, x1, y1 in inside)  # the long wall is below
-    assert maps.of_whole_maps(traces | {"scene": np.asarray(["gone.yaml"])}, route="planned") == []
+    assert maps.of_whole_maps(traces | {"scene": np.asarray(["gone.yaml"])}, route="planned", meant=maps.Meant()) == []
+
+
+def test_a_map_and_a_goal_are_drawn_as_the_evaluation_meant_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meant = maps.Meant.by({"map_unknown": "open", "protocol": "pointnav", "seed": 1})
+    assert meant.options.map_unknown == "open" and meant.options.map_wall_height_m == 2.0
+    asked = []
+    monkeypatch.setattr(maps.registry, "load", lambda name, options: asked.append(options))
+    (tmp_path / "map.yaml").touch()
+    maps.scene_named(str(tmp_path / "map.yaml"), meant.options)
+    assert asked == [meant.options]
+    for protocol, radius_m, arrows in (("compass", 0.5, 1), ("pointnav", 0.25, 0)):
+        _, axes = figures.new_figure(width=1.0, height=1.0)
+        figures.draw_goal(axes, np.asarray([1.0, 2.0, 0.3]), protocol=protocol)  # type: ignore[arg-type]
+        assert float(np.ptp(axes.lines[0].get_xdata())) == pytest.approx(2.0 * radius_m, rel=0.01)
+        assert len(axes.texts) == arrows
 
 
 def test_tensorboard_holds_the_summary(tmp_path: Path, summary: results.Summary) -> None:

@@ -19,7 +19,7 @@ from pipeline.evaluation.figures import (
     new_figure,
 )
 from pipeline.evaluation.frames import depth_picture
-from pipeline.evaluation.maps import scene_named
+from pipeline.evaluation.maps import Meant, scene_named
 from scenes.scene import Scene
 
 AGENTS = ("generalist", "specialist", "base", "blind", "planner", "mppi", "go_straight")
@@ -42,12 +42,12 @@ class Failure:
     caption: str
 
 
-def read(file: Path) -> list[Failure]:
+def read(file: Path, *, meant: Meant) -> list[Failure]:
     """Return some failures of every robot from ``failures.npz``, as different ones as there are; none without it."""
     if not file.is_file():
         return []
     columns = dict(np.load(file))
-    return [_failure(columns, row) for row in choose(columns)]
+    return [_failure(columns, row, meant) for row in choose(columns)]
 
 
 def choose(columns: Mapping[str, np.ndarray]) -> list[int]:
@@ -84,24 +84,24 @@ def strip(depth_m: np.ndarray) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def _failure(columns: Mapping[str, np.ndarray], row: int) -> Failure:
+def _failure(columns: Mapping[str, np.ndarray], row: int, meant: Meant) -> Failure:
     text = {name: str(columns[name][row]) for name in ("embodiment", "agent", "route", "scene", "scene_name", "ending")}
-    scene = scene_named(text["scene_name"])
+    scene = scene_named(text["scene_name"], meant.options)
     pose_w, goal_w = columns["pose_w"][row], columns["goal_w"][row]
     away_m = float(np.hypot(*(goal_w[:2] - pose_w[:2])))
     return Failure(
-        map_source="" if scene is None else _map(scene, pose_w, goal_w, ending=text["ending"]),
+        map_source="" if scene is None else _map(scene, pose_w, goal_w, ending=text["ending"], meant=meant),
         strip_source=_png(strip(columns["depth_m"][row])),
         caption=f"{text['embodiment']}, {text['agent']}, {Path(text['scene']).stem}, {text['route']} route, "
         f"episode {int(columns['episode'][row])}: {text['ending']} {away_m:.1f} m from the goal",
     )
 
 
-def _map(scene: Scene, pose_w: np.ndarray, goal_w: np.ndarray, *, ending: str) -> str:
+def _map(scene: Scene, pose_w: np.ndarray, goal_w: np.ndarray, *, ending: str, meant: Meant) -> str:
     figure, axes = new_figure(width=2.4, height=2.4)
     window = frame(axes, np.stack([pose_w[:2], goal_w[:2]]), margin_m=1.5)
     draw_scene(axes, scene, window=window)
-    draw_goal(axes, goal_w)
+    draw_goal(axes, goal_w, protocol=meant.protocol)
     colour = ENDING_COLOURS.get(ending, "#444444")
     tip = pose_w[:2] + 0.7 * np.asarray([np.cos(pose_w[2]), np.sin(pose_w[2])])
     arrow = {"arrowstyle": "-|>", "color": colour, "lw": 1.8}

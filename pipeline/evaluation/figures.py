@@ -15,6 +15,7 @@ from embodiments import registry as robots
 from embodiments.spaces import SLABS_M
 from pipeline.evaluation.summary import ALL, Cell
 from pipeline.presets import DEFAULT_ROBOTS
+from pipeline.simulation.episodes import SUCCESS_RADIUS_M, Protocol
 from scenes.scene import Scene
 
 ENDING_COLOURS = {
@@ -128,7 +129,9 @@ def heat_map(cells: Sequence[Cell], *, agent: str) -> Figure:
     return figure
 
 
-def map_of_tracks(scene: Scene, tracks: Sequence[Track], *, margin_m: float = 1.5) -> Figure:
+def map_of_tracks(
+    scene: Scene, tracks: Sequence[Track], *, margin_m: float = 1.5, protocol: Protocol = "compass"
+) -> Figure:
     """Return one episode seen from above: what every agent did, coloured by how it ended."""
     figure, axes = new_figure(width=3.0, height=3.0)
     points = np.concatenate([track.pose_w[:, :2] for track in tracks] + [tracks[0].goal_w[None, :2]])
@@ -141,7 +144,7 @@ def map_of_tracks(scene: Scene, tracks: Sequence[Track], *, margin_m: float = 1.
         axes.plot(xy[:, 0], xy[:, 1], color=colour, linestyle=style, linewidth=width, solid_capstyle="round")
         axes.plot(*xy[-1], ENDING_MARKERS[track.ending], color=colour, markersize=6, markeredgecolor="white")
     draw_start(axes, tracks[0].start_w)
-    draw_goal(axes, tracks[0].goal_w)
+    draw_goal(axes, tracks[0].goal_w, protocol=protocol)
     return figure
 
 
@@ -187,10 +190,13 @@ def draw_start(axes: Axes, start_w: np.ndarray) -> None:
     axes.plot(*start_w[:2], "o", color="white", markeredgecolor="black", markersize=5)
 
 
-def draw_goal(axes: Axes, goal_w: np.ndarray) -> None:
-    """Draw a goal as its tolerance circle with an arrow along its heading."""
+def draw_goal(axes: Axes, goal_w: np.ndarray, *, protocol: Protocol) -> None:
+    """Draw a goal as its tolerance circle, with an arrow along its heading where that counts."""
+    radius_m = SUCCESS_RADIUS_M[protocol]
     angle = np.linspace(0.0, 2.0 * np.pi, 40)
-    axes.plot(goal_w[0] + 0.5 * np.cos(angle), goal_w[1] + 0.5 * np.sin(angle), color="black", linewidth=0.8)
+    axes.plot(goal_w[0] + radius_m * np.cos(angle), goal_w[1] + radius_m * np.sin(angle), color="black", linewidth=0.8)
+    if protocol != "compass":
+        return
     tip = 0.6 * np.asarray([np.cos(goal_w[2]), np.sin(goal_w[2])])
     axes.annotate("", xy=goal_w[:2] + tip, xytext=goal_w[:2], arrowprops={"arrowstyle": "-|>", "color": "black"})
 

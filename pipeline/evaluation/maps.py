@@ -1,7 +1,9 @@
 """Episodes from above: single ones in their scene, and all of them over a map that a user gave."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,9 @@ from pipeline.evaluation.figures import (
     map_of_tracks,
     new_figure,
 )
+from pipeline.simulation.episodes import Protocol
 from scenes import registry
+from scenes.registry import FileOptions
 from scenes.scene import Scene
 
 AGENTS = ("go_straight", "base", "specialist", "generalist")
@@ -30,12 +34,27 @@ _WHOLE_MAP_IN = 5.0
 Traces = Mapping[str, np.ndarray]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Meant:
+    """How an evaluation read its files and what it asked for at the goal."""
+
+    options: FileOptions = field(default_factory=FileOptions)
+    protocol: Protocol = "compass"
+
+    @classmethod
+    def by(cls, config: Mapping[str, Any]) -> "Meant":
+        """Return it from the configuration in a manifest; of an older one, which lacks a name, the default."""
+        usual = asdict(FileOptions())
+        options = FileOptions(**{name: config.get(name, value) for name, value in usual.items()})
+        return cls(options=options, protocol=config.get("protocol", "compass"))
+
+
 def read(file: Path) -> Traces:
     """Return the columns of ``traces.npz``; none where it is not there."""
     return dict(np.load(file)) if file.is_file() else {}
 
 
-def of_episodes(traces: Traces, *, route: str) -> list[Picture]:
+def of_episodes(traces: Traces, *, route: str, meant: Meant) -> list[Picture]:
     """Return the first episodes of every cell, each with the ways of all agents."""
     if not traces:
         return []
@@ -46,21 +65,21 @@ def of_episodes(traces: Traces, *, route: str) -> list[Picture]:
     pictures = []
     for (robot, kind, _), rows in groups.items():
         tracks = list(_tracks(traces, [row for row in rows if traces["agent"][row] in AGENTS] or rows))
-        scene = scene_named(str(traces["scene_name"][rows[0]]))
+        scene = scene_named(str(traces["scene_name"][rows[0]]), meant.options)
         if scene is not None:
             said = ", ".join(f"{track.agent} {track.ending}" for track in tracks)
-            source = data_uri(map_of_tracks(scene, tracks))
+            source = data_uri(map_of_tracks(scene, tracks, protocol=meant.protocol))
             pictures.append(Picture(source=source, caption=f"{robot}, {Path(kind).stem}: {said}"))
     return pictures
 
 
-def of_whole_maps(traces: Traces, *, route: str) -> list[Picture]:
+def of_whole_maps(traces: Traces, *, route: str, meant: Meant) -> list[Picture]:
     """Return every map that a user gave, as it was read, in metres, with one agent's ways on it."""
     if not traces:
         return []
     pictures = []
     for name in dict.fromkeys(str(name) for name in traces["scene"]):
-        scene = scene_named(name) if registry.is_map(name) else None
+        scene = scene_named(name, meant.options) if registry.is_map(name) else None
         if scene is None:
             continue
         here = (traces["scene"] == name) & (traces["route"] == route)
@@ -69,18 +88,18 @@ def of_whole_maps(traces: Traces, *, route: str) -> list[Picture]:
         tracks = list(_tracks(traces, [int(row) for row in np.flatnonzero(here & (traces["agent"] == agent))]))
         ways = "1 way" if len(tracks) == 1 else f"{len(tracks)} ways"
         said = f"{ways} of {agent}, {route} route; axes and origin are the map's own"
-        pictures.append(Picture(source=_whole_map(scene, tracks), caption=f"{name}: {said}"))
+        pictures.append(Picture(source=_whole_map(scene, tracks, meant.protocol), caption=f"{name}: {said}"))
     return pictures
 
 
-def scene_named(name: str) -> Scene | None:
+def scene_named(name: str, options: FileOptions) -> Scene | None:
     """Return the scene that a trace names; None if it is a file that is not there or not readable any more."""
     try:
         kind, _, rest = name.partition("/")
         split, _, index = rest.partition("/")
         if kind in registry.names() and index.isdigit():
             return registry.generate(kind, split=split, index=int(index))
-        return registry.load(name) if Path(name).is_file() else None
+        return registry.load(name, options=options) if Path(name).is_file() else None
     except (ValueError, OSError):
         return None
 
@@ -97,7 +116,7 @@ def _tracks(traces: Traces, rows: list[int]) -> Iterator[Track]:
         )
 
 
-def _whole_map(scene: Scene, tracks: list[Track]) -> str:
+def _whole_map(scene: Scene, tracks: list[Track], protocol: Protocol) -> str:
     x_min, y_min, x_max, y_max = scene.extent_w_m
     share = (y_max - y_min) / (x_max - x_min)
     figure, axes = new_figure(width=_WHOLE_MAP_IN, height=float(np.clip(_WHOLE_MAP_IN * share, 1.5, 10.0)))
@@ -107,7 +126,7 @@ def _whole_map(scene: Scene, tracks: list[Track]) -> str:
         axes.plot(xy[:, 0], xy[:, 1], color=colour, linewidth=1.4)
         axes.plot(*xy[-1], ENDING_MARKERS[track.ending], color=colour, markersize=5, markeredgecolor="white")
         draw_start(axes, track.start_w)
-        draw_goal(axes, track.goal_w)
+        draw_goal(axes, track.goal_w, protocol=protocol)
     axes.plot(0.0, 0.0, "+", color="black", markersize=9)
     axes.annotate("origin", (0.0, 0.0), xytext=(4, 4), textcoords="offset points", fontsize=7)
     axes.set_xlim(min(x_min, 0.0) - 0.3, max(x_max, 0.0) + 0.3)
