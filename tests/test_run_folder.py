@@ -217,9 +217,11 @@ def test_resumes_only_with_the_same_configuration(
     assert (root / "make" / "tensorboard" / "events").exists() == resumed
 
 
-@pytest.mark.parametrize(("budget", "resumed"), [(7, True), (9, True), (5, False)])
-def test_an_interrupted_run_may_be_given_more_budget_but_not_less(
-    root: Path, functions: dict[str, SimpleNamespace], budget: int, resumed: bool
+@pytest.mark.parametrize(
+    ("budget", "rate", "resumed"), [(7, 1.0, True), (9, 1.0, True), (5, 1.0, False), (9, 2.0, False), (7, 2.0, False)]
+)
+def test_an_interrupted_run_may_be_given_more_budget_but_not_less_nor_other_settings(
+    root: Path, functions: dict[str, SimpleNamespace], budget: int, rate: float, resumed: bool
 ) -> None:
     entries = stages.stages()
     entries["make"] = dataclasses.replace(entries["make"], budget="ppo.steps")
@@ -233,29 +235,10 @@ def test_an_interrupted_run_may_be_given_more_budget_but_not_less(
     with pytest.raises(KeyboardInterrupt):
         run_folder.execute("make", Budgeted(ppo=Ppo(steps=7)), root)
     functions["make"].run = lambda config, run: seen.append((run.work / "checkpoint.txt").exists())
-    run_folder.execute("make", Budgeted(ppo=Ppo(steps=budget)), root)
+    run_folder.execute("make", Budgeted(ppo=Ppo(steps=budget, rate=rate)), root)
     assert seen == [resumed]
-    assert manifest.read(root / "make").body["config"]["ppo"] == {"steps": budget, "rate": 1.0}
+    assert manifest.read(root / "make").body["config"]["ppo"] == {"steps": budget, "rate": rate}
     assert run_folder.execute("make", Budgeted(ppo=Ppo(steps=budget + 1)), root)  # what is finished was of another one
-
-
-def test_work_of_another_configuration_is_not_kept_for_its_budget(
-    root: Path, functions: dict[str, SimpleNamespace]
-) -> None:
-    entries = stages.stages()
-    entries["make"] = dataclasses.replace(entries["make"], budget="ppo.steps")
-    seen = []
-
-    def interrupted(config: Config, run: StageRun) -> None:
-        (run.work / "checkpoint.txt").write_text("step 7")
-        raise KeyboardInterrupt
-
-    functions["make"].run = interrupted
-    with pytest.raises(KeyboardInterrupt):
-        run_folder.execute("make", Budgeted(ppo=Ppo(rate=1.0)), root)
-    functions["make"].run = lambda config, run: seen.append((run.work / "checkpoint.txt").exists())
-    run_folder.execute("make", Budgeted(ppo=Ppo(rate=2.0)), root)
-    assert seen == [False]
 
 
 def test_an_interruption_before_it_began_does_not_claim_what_another_configuration_left(
