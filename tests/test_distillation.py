@@ -44,6 +44,10 @@ class FolderRun:
         """Return the robots that have outputs of a stage."""
         return tuple(sorted(path.name for path in (self.root / "new" / name).iterdir()))
 
+    def hand_over(self, path: Path) -> None:
+        """Put a file of ``work`` among the outputs."""
+        (self.directory / path.name).hardlink_to(path)
+
 
 class InProcess:
     """Stands in for the pool of processes: its tasks run here."""

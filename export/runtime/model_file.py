@@ -5,6 +5,7 @@ field that is not there is refused, not skipped, because a newer onnxruntime cou
 stepped over, never copied.
 """
 
+import functools
 import math
 from collections.abc import Mapping
 
@@ -242,6 +243,8 @@ class _Reader:
 
     def _varint(self, at: int, end: int) -> tuple[int, int]:
         """Return (value, where it ends)."""
+        if at < end and (value := self.data[at]) < 0x80:  # nearly all of them
+            return value, at + 1
         value = 0
         for index in range(min(10, end - at)):
             byte = self.data[at + index]
@@ -253,17 +256,18 @@ class _Reader:
         raise _truncated(at)
 
 
+@functools.cache
+def _fits(held: str, wire: int) -> bool:
+    """Say whether a field may come with this wire type; repeated numbers also come packed."""
+    expected = _WIRES.get(held.rstrip("*"), _LENGTH)
+    return wire == expected or (wire == _LENGTH and held[-1] == "*")
+
+
 def _held(layout: Mapping[int, str], message: str, number: int) -> str:
     if number not in layout:
         what = _FORBIDDEN.get((message, number), f"field {number} of {message}")
         raise ValueError(f"holds {what}, which no policy needs; {_AGAIN}")
     return layout[number]
-
-
-def _fits(held: str, wire: int) -> bool:
-    """Say whether a field may come with this wire type; repeated numbers also come packed."""
-    expected = _WIRES.get(held.rstrip("*"), _LENGTH)
-    return wire == expected or (wire == _LENGTH and held[-1] == "*")
 
 
 def _truncated(at: int) -> ValueError:
