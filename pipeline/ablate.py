@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import processes
+from pipeline import processes, whole_file
 from pipeline.evaluation import comparison, statistics
 from pipeline.evaluation.comparison import EPISODE_KEY
 from pipeline.evaluation.results import TextTable, percent, signed
@@ -102,7 +102,7 @@ def main(config: Config) -> None:
             raise ValueError(f"{step} failed for {', '.join(failed)}; see the lines marked so above, then repeat.")
     rows = _rows(config)
     path = config.run / "ablations" / "ablations.json"
-    path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    whole_file.write_text(path, json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     print(f"{table(rows).markdown()}\nwrote {path}")
 
 

@@ -14,6 +14,7 @@ import torch
 
 from embodiments import registry
 from embodiments.spaces import COMMAND_SIZE, CONTROL_HZ, PHYSICS_HZ
+from pipeline import whole_file
 from pipeline.presets import DEFAULT_ROBOTS
 from pipeline.processes import spawned
 from pipeline.progress import progress
@@ -72,7 +73,7 @@ def main(config: Config) -> None:
     _print_table(results)
     if config.out is not None:
         config.out.parent.mkdir(parents=True, exist_ok=True)
-        config.out.write_text(json.dumps({**describe(), "results": results}, indent=2, default=str), encoding="utf-8")
+        whole_file.write_text(config.out, json.dumps({**describe(), "results": results}, indent=2, default=str))
 
 
 def measure(config: Config, robot: str, size: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional, arg
 
+from pipeline import whole_file
 from pipeline.evaluation import comparison, page
 from pipeline.evaluation.comparison import RATES, Difference
 from pipeline.evaluation.results import AGENT_ORDER, TextTable, number, percent, robot_name, signed
@@ -53,14 +54,14 @@ def main(config: Config) -> None:
         "tables": tables,
         "settings": settings,
     }
-    (config.out / HTML).write_text(page.render(context, template="compare.html.j2"), encoding="utf-8")
+    whole_file.write_text(config.out / HTML, page.render(context, template="compare.html.j2"))
     document = {
         "first": first.name,
         "second": second.name,
         "differences": [{**dataclasses.asdict(row), "difference": row.difference} for row in found],
         "settings": [dict(zip(("name", "first", "second"), row, strict=True)) for row in settings],
     }
-    (config.out / JSON).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    whole_file.write_text(config.out / JSON, json.dumps(document, indent=1) + "\n")
     print(f"A: {first.name}\nB: {second.name}")
     _print(found, settings)
     print(f"wrote {config.out / HTML} and {JSON}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from embodiments import registry
 from embodiments.embodiment import GaitDrive
 from embodiments.spaces import PHYSICS_HZ
-from pipeline import processes
+from pipeline import processes, whole_file
 from pipeline.progress import progress
 
 if TYPE_CHECKING:
@@ -216,9 +216,7 @@ def _write(config: Config, robots: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _write_json(path: Path, content: object) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(path)
+    whole_file.write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def _update_card(weights: Path, figures: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from embodiments import registry as robots
 from export.runtime import policy as runtime
-from pipeline import lock, manifest, processes, stage_inputs
+from pipeline import lock, manifest, processes, stage_inputs, whole_file
 from pipeline.agents import registry as agents
 from pipeline.evaluation import robustness_summary
 from pipeline.evaluation.robustness_runner import RobustnessJob, evaluate, read
@@ -95,7 +95,8 @@ def main(config: Config) -> None:
         _evaluate(jobs, config.out / "parts", workers=config.workers or processes.cores())
         rows = read(jobs)
         figures = robustness_summary.summarise(rows)
-        rows.to_parquet(config.out / ROWS, index=False)
+        with whole_file.replacing(config.out / ROWS) as temporary:
+            rows.to_parquet(temporary, index=False)
         head = {
             "policy": str(config.policy) if config.policy else None,
             "policy_sha256": jobs[0].policy_sha256,
@@ -107,7 +108,7 @@ def main(config: Config) -> None:
             "seed": config.seed,
         }
         body = head | figures | {"factors": [asdict(factor) for factor in FACTORS], "provenance": describe()}
-        (config.out / SUMMARY).write_text(json.dumps(body, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        whole_file.write_text(config.out / SUMMARY, json.dumps(body, indent=1, allow_nan=False) + "\n")
         _write_events(figures, config.out / "tensorboard")
     print(robustness_summary.table(figures["sweeps"]))
     for entry in figures["worst_case"]:

@@ -21,6 +21,7 @@ from export.runtime.navigator import Navigator
 from export.runtime.robots.sim import SimulatedStretch3
 from export.runtime.route import Route, to_body
 from export.runtime.stop_zone import StopZone
+from pipeline import whole_file
 from pipeline.evaluation import statistics
 from pipeline.evaluation.plan import Job, Plan, draw
 from pipeline.processes import cores, spawned
@@ -74,9 +75,10 @@ def main(config: Config) -> None:
     table = pd.DataFrame(rows).sort_values(["scene", "episode"], ignore_index=True)
     figures = _figures(table, other)
     config.out.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(config.out / "closed_loop.parquet", index=False)
+    with whole_file.replacing(config.out / "closed_loop.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
     text = json.dumps({**describe(), "config": asdict(config), **figures}, indent=2, default=str)
-    (config.out / "closed_loop.json").write_text(text, encoding="utf-8")
+    whole_file.write_text(config.out / "closed_loop.json", text)
     print(json.dumps(figures, indent=2))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import manifest
+from pipeline import manifest, whole_file
 from pipeline.provenance import ROOT
 
 BEGIN, END = "<!-- results:begin", "<!-- results:end -->"
@@ -28,7 +28,7 @@ def main(config: Config) -> None:
         raise ValueError(f"{error}. Make it with: python -m pipeline report --run {config.run}.") from None
     text = config.readme.read_text(encoding="utf-8")
     filled = fill(text, (folder / TABLES).read_text(encoding="utf-8"))
-    config.readme.write_text(filled, encoding="utf-8")
+    whole_file.write_text(config.readme, filled)
     print(f"{config.readme} shows the results of {config.run}" if filled != text else "the README is up to date")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from embodiments import registry as robots
+from pipeline import whole_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,5 +55,5 @@ def main(config: Config) -> None:
     facts |= {"embodiment": config.embodiment, "scene": config.scene, "route": config.route, "split": config.split}
     facts |= {"agent": config.policy.stem.partition("_")[0], "camera": config.camera}
     facts |= {"key": config.key, "wall_s": round(time.monotonic() - started_s, 1)}
-    config.out.with_suffix(".json").write_text(json.dumps(facts), encoding="utf-8")
+    whole_file.write_text(config.out.with_suffix(".json"), json.dumps(facts))
     print(f"wrote {config.out}: {facts['ending']} after {facts['time_s']} s, filmed in {facts['wall_s']} s")

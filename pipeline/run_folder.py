@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline import lock, manifest, provenance, stage_inputs
+from pipeline import lock, manifest, provenance, stage_inputs, whole_file
 from pipeline.manifest import ManifestError
 from pipeline.stages import Entry, stage
 
@@ -147,10 +147,8 @@ class StageRun:
             self._mark(_read_marker(self.work).get("elapsed_s", 0.0) + time.monotonic() - self._started_s)
 
     def _mark(self, elapsed_s: float) -> None:
-        marker = self.work / _MARKER
-        temporary = marker.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"key": self._work_key, "budget": self._budget, "elapsed_s": elapsed_s}))
-        temporary.replace(marker)
+        marked = {"key": self._work_key, "budget": self._budget, "elapsed_s": elapsed_s}
+        whole_file.write_text(self.work / _MARKER, json.dumps(marked))
 
 
 def execute(

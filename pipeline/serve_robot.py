@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from embodiments import registry
+from pipeline import whole_file
 from pipeline.simulation.episodes import scene_fields
 from pipeline.simulation.live_robot import TICK_S, LiveRobot
 from pipeline.simulation.task import build_task
@@ -59,7 +60,7 @@ def main(config: Config) -> None:
     if config.truth is not None:
         header, _, _ = robot.answer(b'{"op": "truth"}').partition(b"\n")
         times = {"time_s": robot.time_s, "wall_s": time.monotonic() - began_s}
-        config.truth.write_text(json.dumps(json.loads(header) | times), encoding="utf-8")
+        whole_file.write_text(config.truth, json.dumps(json.loads(header) | times))
 
 
 def serve(robot: LiveRobot, connection: Connection, *, real: bool) -> None:

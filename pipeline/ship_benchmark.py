@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import manifest
+from pipeline import manifest, whole_file
 from pipeline.evaluation import results
 from pipeline.evaluation.summary import SUMMARY
 from pipeline.provenance import ROOT
@@ -56,10 +56,7 @@ def main(config: Config) -> None:
         told = "The files are those of this folder; the [card](README.md) says how they were trained."
     page = config.out / BENCHMARK.format(training["seed"])
     _keep(config.evaluation, page.with_suffix(""))
-    page.write_text(
-        _page(summary, name=page.stem, seed=training["seed"], told=told, files=driven),
-        encoding="utf-8",
-    )
+    whole_file.write_text(page, _page(summary, name=page.stem, seed=training["seed"], told=told, files=driven))
     print(f"wrote {page}")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import manifest
+from pipeline import manifest, whole_file
 from pipeline.adopt import CURVE, SPECIALIST
 from pipeline.evaluation import results
 from pipeline.evaluation.summary import ALL
@@ -54,7 +54,7 @@ def main(config: Config) -> None:
             evaluated_files([config.out / name for name in training["files"]], summary)
         except ValueError as error:
             raise ValueError(f"{evaluated}: {error}; run evaluate_policy --policy on the shipped ones.") from None
-    (config.out / CARD).write_text(card(config.out, training, summary), encoding="utf-8")
+    whole_file.write_text(config.out / CARD, card(config.out, training, summary))
     print(f"{config.out} holds {', '.join(training['files'])} and a card")
 
 
@@ -64,12 +64,11 @@ def _ship(config: Config, exported: manifest.Manifest, summary: results.Summary)
         _check(config.run / "export_policy" / name, exported, summary)
     config.out.mkdir(parents=True, exist_ok=True)
     for name in config.files:
-        temporary = config.out / f".{name}.tmp"
-        shutil.copyfile(config.run / "export_policy" / name, temporary)
-        temporary.replace(config.out / name)
+        with whole_file.replacing(config.out / name) as temporary:
+            shutil.copyfile(config.run / "export_policy" / name, temporary)
         _ship_curve(config, name)
     training = {"files": config.files} | how_trained(config.run, exported)
-    (config.out / TRAINING).write_text(json.dumps(training, indent=1) + "\n", encoding="utf-8")
+    whole_file.write_text(config.out / TRAINING, json.dumps(training, indent=1) + "\n")
 
 
 def _ship_curve(config: Config, name: str) -> None:

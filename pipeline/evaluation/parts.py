@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline import whole_file
 from pipeline.agents import registry as agents
 from pipeline.evaluation.plan import Job, shards
 
@@ -60,12 +61,11 @@ class Part:
         return not self.rows.exists()
 
     def write(self, rows: pd.DataFrame, **arrays: Mapping[str, np.ndarray]) -> None:
-        """Write the part, ``traces`` and ``failures``; the rows last and by renaming: they say that it is finished."""
+        """Write the part, ``traces`` and ``failures``; the rows last and whole: they say that it is finished."""
         for name, columns in arrays.items():
             np.savez_compressed(self._file(f"{name}.npz"), **dict(columns))  # type: ignore[arg-type]
-        temporary = self._file("tmp")
-        rows.to_parquet(temporary, index=False)
-        temporary.replace(self.rows)
+        with whole_file.replacing(self.rows) as temporary:
+            rows.to_parquet(temporary, index=False)
 
     def _file(self, suffix: str) -> Path:
         return self.folder / f"{self.embodiment}.{self.agent}.{self.route}.{self.shard}.{suffix}"

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from embodiments.embodiment import Embodiment
+from pipeline import whole_file
 from pipeline.simulation.episodes import (
     ROUTE_SAMPLES,
     EpisodeSet,
@@ -66,7 +67,7 @@ class Job:
 
     def save(self, path: Path) -> None:
         """Write the job as JSON."""
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=2), encoding="utf-8")
+        whole_file.write_text(path, json.dumps(dataclasses.asdict(self), indent=2))
 
     @staticmethod
     def load(path: Path) -> "Job":

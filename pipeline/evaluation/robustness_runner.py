@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from embodiments import registry as robots
+from pipeline import whole_file
 from pipeline.agents import registry as agents
 from pipeline.agents.agent import Agent
 from pipeline.evaluation import worst_case
@@ -68,7 +69,7 @@ class RobustnessJob:
 
     def save(self, path: Path) -> None:
         """Write the job as JSON."""
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=2), encoding="utf-8")
+        whole_file.write_text(path, json.dumps(dataclasses.asdict(self), indent=2))
 
     @staticmethod
     def load(path: Path) -> "RobustnessJob":
@@ -238,11 +239,10 @@ def _repeated(episodes: EpisodeSet, *, times: int) -> EpisodeSet:
 
 
 def _write(file: Path, rows: pd.DataFrame) -> None:
-    """Write a part by renaming, so that a half-written one does not count."""
+    """Write a part whole, because its being there says that it is finished."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    rows.to_parquet(temporary, index=False)
-    temporary.replace(file)
+    with whole_file.replacing(file) as temporary:
+        rows.to_parquet(temporary, index=False)
 
 
 def read(jobs: Sequence[RobustnessJob]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from torch import nn
 from embodiments.embodiment import GaitDrive
 from embodiments.registry import GAITS_FOLDER
 from embodiments.spaces import DRIVE_HZ, STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
+from pipeline import whole_file
 from pipeline.simulation.gait_reference import SteppingReference
 from pipeline.simulation.physics import RobotPhysics
 
@@ -106,8 +107,9 @@ def make_network(joints: int) -> nn.Sequential:
 def save_gait(network: nn.Sequential, path: Path, card: dict[str, Any]) -> None:
     """Write weights (safetensors) and, beside them, the JSON card."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, path)
-    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    with whole_file.replacing(path) as temporary:
+        save_file({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}, temporary)
+    whole_file.write_text(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
 
 
 def load_gait(drive: GaitDrive, path: Path | None = None) -> nn.Sequential:

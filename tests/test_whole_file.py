@@ -1,0 +1,51 @@
+"""A file is replaced whole, or what was there stays."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import whole_file
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "card.md"
+    whole_file.write_text(path, "grün")
+    with whole_file.replacing(path) as temporary:
+        temporary.write_text("new", encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == "grün"
+    assert path.read_text(encoding="utf-8") == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_writer_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "card.md"
+    path.write_text("old")
+
+    def fail(name: Path) -> None:
+        name.write_text("ne")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="full"), whole_file.replacing(path) as temporary:
+        fail(temporary)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "card.md"
+    path.write_text("old")
+    code = (
+        "import os, pathlib\nfrom pipeline import whole_file\n"
+        f"with whole_file.replacing(pathlib.Path({str(path)!r})) as temporary:\n"
+        "    temporary.write_text('ne')\n    os.kill(os.getpid(), 9)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ, check=False)
+    assert killed.returncode == -9
+    assert path.read_text() == "old"
+    whole_file.write_text(path, "new")
+    assert list(tmp_path.iterdir()) == [path]
