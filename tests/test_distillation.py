@@ -17,6 +17,7 @@ from distill.recordings import read_shard, shard_paths
 from embodiments import registry
 from embodiments.spaces import DESCRIPTOR_SIZE
 from pipeline import distill_generalist, record_specialist
+from pipeline.run_folder import StageRun
 from pipeline.simulation import training_ground
 from tests.navigation_dummy import plane, small_base
 from tests.test_latent import specialist
@@ -44,9 +45,7 @@ class FolderRun:
         """Return the robots that have outputs of a stage."""
         return tuple(sorted(path.name for path in (self.root / "new" / name).iterdir()))
 
-    def hand_over(self, path: Path) -> None:
-        """Put a file of ``work`` among the outputs."""
-        (self.directory / path.name).hardlink_to(path)
+    hand_over = StageRun.hand_over
 
 
 class InProcess:
