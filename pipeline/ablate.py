@@ -16,7 +16,7 @@ from pipeline.evaluation import comparison, statistics
 from pipeline.evaluation.comparison import EPISODE_KEY
 from pipeline.evaluation.results import TextTable, percent, signed
 from pipeline.evaluation.statistics import Interval
-from pipeline.stages import stages, unknown
+from pipeline.stages import stage, stages, unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Config:
     """What is changed, and how often it is repeated."""
 
     run: Path = Path("runs/laptop")
-    """A run that is exported; its scenes and base policy, and for the generalist its recordings, are used"""
+    """Whose scenes and base policy, and for the generalist specialists and recordings, are used"""
     variants: tuple[str, ...] = tuple(VARIANTS)
     """Each needs its reference beside it"""
     seeds: int = 3
@@ -114,8 +114,13 @@ def _check(config: Config) -> None:
             raise ValueError(f"variant '{name}' is compared with '{VARIANTS[name].reference}': name that too.")
     if config.seeds < 1:
         raise ValueError(f"seeds is {config.seeds}; at least one is needed.")
-    if not (config.run / "export_policy").is_dir():
-        raise ValueError(f"{config.run} is not exported; make it first: make export RUN={config.run}")
+    for name in config.variants:
+        for need in stage(VARIANTS[name].stage).needs:
+            if not (config.run / need).is_dir():
+                raise ValueError(
+                    f"variant '{name}' builds on {config.run / need}, which is not there; make it first: "
+                    f"python -m pipeline {need} --run {config.run}"
+                )
 
 
 def _folder(config: Config, name: str, seed: int) -> Path:
@@ -127,16 +132,16 @@ def _command(config: Config, name: str, seed: int, step: str) -> list[str]:
     variant, folder = VARIANTS[name], _folder(config, name, seed)
     changed = [variant.stage, "export_policy", "evaluate_policy", "report"]
     folder.mkdir(parents=True, exist_ok=True)
-    for stage in stages():
-        source, link = config.run / stage, folder / stage
-        if stage not in changed and source.is_dir() and not link.exists():
+    for borrowed in stages():
+        source, link = config.run / borrowed, folder / borrowed
+        if borrowed not in changed and source.is_dir() and not link.exists():
             link.symlink_to(source.resolve())
     common = ["--run", str(folder.resolve()), "--preset", config.preset]
     robot = ["--embodiments", config.embodiment] if variant.stage == "train_specialist" else []
     if step == "export_policy":
         return [step, *common, *robot, "--agents", _AGENT[variant.stage]]
     if step == "evaluate_policy":
-        recorded = sorted(path.name for path in (config.run / "record_specialist").iterdir() if path.name[0] != ".")
+        recorded = sorted(path.name for path in (config.run / "record_specialist").glob("[!.]*"))
         robots = robot or ["--embodiments", ",".join(recorded)]
         judged = ["--agents", _AGENT[variant.stage], "--split", "val", "--episodes", str(config.episodes)]
         return [step, *common, *robots, *judged, "--workers", "1"]

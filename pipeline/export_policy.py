@@ -4,6 +4,7 @@ Each file is sealed with its own SHA-256 and carries its contract; one whose com
 than 1e-4 over a recurrent roll-out fails the stage.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,9 @@ from world_model.residual_head import Critic, CriticConfig, ResidualHead
 NEEDS = ("pretrain_world_model", "train_specialist", "distill_generalist")
 PER_ROBOT = False
 
+_TRAINED_BY = {"specialist": "train_specialist", "generalist": "distill_generalist"}
+"""Agent -> stage; the base policy is part of every file."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -43,6 +47,11 @@ class Config:
     parity_steps: int = parity.STEPS
     """Length of the roll-out that both sides are compared over"""
     seed: int = 0
+
+    @property
+    def does_without(self) -> tuple[str, ...]:
+        """Stages whose networks are in none of the files asked for."""
+        return tuple(name for agent, name in _TRAINED_BY.items() if agent not in self.agents)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +70,7 @@ def run(config: Config, run: StageRun) -> None:
     if config.parity_steps < 1:
         raise ValueError(f"parity_steps is {config.parity_steps}; a file is never published without the comparison")
     commit = str((describe()["git"] or {}).get("commit", "unknown"))
-    items = [item for item in _items(config, run) if item.agent in config.agents]
+    items = list(_items(config, run))
     if not items:
         raise ValueError("export_policy is told to write nothing: name at least one of --agents and a trained robot.")
     with spawned(min(cores(), len(items))) as pool, progress(len(items), "export") as bar:
@@ -92,23 +101,26 @@ def write(item: Item, *, folder: Path, config: Config, commit: str) -> dict[str,
     }
 
 
-def _items(config: Config, run: StageRun) -> list[Item]:
+def _items(config: Config, run: StageRun) -> Iterator[Item]:
     base = run.input("pretrain_world_model")
     world_model = load_module(WorldModel, base, "world_model")
     base_head = load_module(BaseHead, base, "base_head")
-    taught = str(read_card(base, "base_head")["notes"]["embodiment"])
-    items = [Item(name="base", agent="base", robots=(taught,), graph=PolicyGraph(world_model, base_head))]
-    for robot in config.embodiments or run.robots("train_specialist"):
-        folder = run.input("train_specialist", robot)
-        head = load_module(ResidualHead, folder, "residual_head")
-        below = base_head.silenced() if head.config.from_scratch else base_head
-        graph = PolicyGraph(world_model, below, head=head, critic=_critic(folder))
-        items.append(Item(name=f"specialist_{robot}", agent="specialist", robots=(robot,), graph=graph))
-    folder = run.input("distill_generalist")
-    generalist = load_module(Generalist, folder, "generalist")
-    robots = tuple(read_card(folder, "generalist")["notes"]["robots"])
-    graph = PolicyGraph(world_model, base_head, head=generalist)
-    return [*items, Item(name="generalist", agent="generalist", robots=robots, graph=graph)]
+    if "base" in config.agents:
+        taught = str(read_card(base, "base_head")["notes"]["embodiment"])
+        yield Item(name="base", agent="base", robots=(taught,), graph=PolicyGraph(world_model, base_head))
+    if "specialist" in config.agents:
+        for robot in config.embodiments or run.robots("train_specialist"):
+            folder = run.input("train_specialist", robot)
+            head = load_module(ResidualHead, folder, "residual_head")
+            below = base_head.silenced() if head.config.from_scratch else base_head
+            graph = PolicyGraph(world_model, below, head=head, critic=_critic(folder))
+            yield Item(name=f"specialist_{robot}", agent="specialist", robots=(robot,), graph=graph)
+    if "generalist" in config.agents:
+        folder = run.input("distill_generalist")
+        generalist = load_module(Generalist, folder, "generalist")
+        robots = tuple(read_card(folder, "generalist")["notes"]["robots"])
+        graph = PolicyGraph(world_model, base_head, head=generalist)
+        yield Item(name="generalist", agent="generalist", robots=robots, graph=graph)
 
 
 def _critic(folder: Path) -> Critic | None:

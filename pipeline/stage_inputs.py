@@ -22,7 +22,10 @@ def published_folders(entry: Entry, root: Path, config: Any) -> dict[str, Path]:
         ValueError: If a needed stage has no finished folder.
     """
     found: dict[str, Path] = {}
+    does_without = getattr(config, "does_without", ())
     for name in entry.needs:
+        if name in does_without:
+            continue
         if not stage(name).per_robot:
             found[name] = _published(root / name, name, root, None)
             continue

@@ -5,7 +5,8 @@ dataclass) and ``run(config, run)``; with ``PER_ROBOT = True`` it has one folder
 Optional are ``run_many(configs, runs)`` (several robots in one process), ``NEEDS_DISK_GB`` (free space to ask for),
 ``READS_IF_THERE`` (stages whose finished folders it reads, and that it can do without), ``READS_FILES_IF_THERE`` (files
 of the run that no stage makes, likewise) and ``BUDGET`` (a number of its configuration, such as "ppo.control_steps",
-that an interrupted run may be given more of and go on).
+that an interrupted run may be given more of and go on). A ``Config`` may have a property ``does_without``: those of
+``NEEDS`` that it does not read as it is configured.
 A **command** file defines ``Config`` and ``main(config)`` and has no ``NEEDS``.
 
 Files are read, not imported, so that listing them costs no torch and no simulator.

@@ -32,7 +32,7 @@ def test_lessons_take_half_of_the_steps() -> None:
         ({"variants": ("mss",)}, "no variant 'mss'; did you mean 'mse'"),
         ({"variants": ("mse",)}, "variant 'mse' is compared with 'generalist': name that too"),
         ({"variants": ("generalist",), "seeds": 0}, "seeds is 0"),
-        ({"variants": ("generalist",)}, "is not exported"),
+        ({"variants": ("generalist",)}, "builds on .*make it first: python -m pipeline make_scenes"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(given: dict, message: str, tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_what_cannot_be_compared_is_refused(given: dict, message: str, tmp_path:
 def test_variants_borrow_stages_and_are_compared_episode_by_episode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for stage in ("make_scenes", "pretrain_world_model", "train_specialist", "record_specialist", "export_policy"):
+    for stage in ("make_scenes", "pretrain_world_model", "train_specialist", "record_specialist"):
         (tmp_path / stage).mkdir()
     for robot in ("go2", "g1"):
         (tmp_path / "record_specialist" / robot).mkdir()
@@ -83,3 +83,20 @@ def test_variants_borrow_stages_and_are_compared_episode_by_episode(
     assert reference.difference == 0.0 and changed.success == (0.75, 0.75)
     assert np.isclose(changed.difference, 0.25) and changed.ci95 is not None
     assert "| mse | straight | 75.0 | 75.0, 75.0 | +25.0" in capsys.readouterr().out
+
+
+def test_specialists_need_no_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for stage in ("make_scenes", "pretrain_world_model"):
+        (tmp_path / stage).mkdir()
+    asked: list[str] = []
+
+    def run(commands: dict[str, list[str]], *, workers: int) -> dict[str, int]:
+        asked.extend(command[0] for command in commands.values())
+        return dict.fromkeys(commands, 1)
+
+    monkeypatch.setattr(ablate.processes, "run_side_by_side", run)
+    with pytest.raises(ValueError, match="train failed for specialist_0"):
+        ablate.main(Config(run=tmp_path, variants=("specialist",), seeds=1))
+    assert asked == ["train_specialist"]
+    judged = ablate._command(Config(run=tmp_path), "specialist", 0, "evaluate_policy")
+    assert judged[judged.index("--embodiments") + 1] == "go2"

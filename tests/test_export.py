@@ -172,24 +172,51 @@ def test_a_privileged_critic_is_not_exported() -> None:
         )
 
 
-def test_only_the_agents_asked_for_are_exported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    items = [SimpleNamespace(name=agent, agent=agent) for agent in ("base", "specialist", "generalist")]
+def test_only_the_agents_asked_for_are_exported_and_only_their_stages_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     asked: list[str] = []
+    read: set[str] = set()
 
-    def write(item: SimpleNamespace, **_: object) -> dict[str, float]:
+    def write(item: export_policy.Item, **_: object) -> dict[str, float]:
         asked.append(item.name)
         return {"command_error": 0.0}
 
-    run = SimpleNamespace(directory=tmp_path, metrics={})
-    monkeypatch.setattr(export_policy, "_items", lambda config, run: items)
+    def stage_input(name: str, robot: str | None = None) -> Path:
+        read.add(name)
+        return tmp_path
+
+    def run() -> SimpleNamespace:
+        return SimpleNamespace(directory=tmp_path, metrics={}, input=stage_input, robots=lambda name: ("go2",))
+
+    notes = {"embodiment": "tiago", "robots": ["tiago", "go2"]}
+    head = ResidualHeadConfig(feature_size=1)
+    monkeypatch.setattr(export_policy, "load_module", lambda *_: SimpleNamespace(config=head))
+    monkeypatch.setattr(export_policy, "read_card", lambda *_: {"notes": notes, "config": {"feature_size": 1}})
+    monkeypatch.setattr(export_policy, "PolicyGraph", lambda *_, **__: None)
     monkeypatch.setattr(export_policy, "write", write)
     monkeypatch.setattr(export_policy, "spawned", ThreadPoolExecutor)
-    export_policy.run(export_policy.Config(agents=("generalist",)), run)
-    assert asked == ["generalist"] and list(run.metrics) == ["generalist"]
-    export_policy.run(export_policy.Config(), run)
-    assert len(run.metrics) == 3
+    one = run()
+    export_policy.run(export_policy.Config(agents=("generalist",)), one)
+    assert asked == ["generalist"] and list(one.metrics) == ["generalist"]
+    assert read == {"pretrain_world_model", "distill_generalist"}
+    every = run()
+    export_policy.run(export_policy.Config(), every)
+    assert len(every.metrics) == 3
     with pytest.raises(ValueError, match="told to write nothing"):
-        export_policy.run(export_policy.Config(agents=()), run)
+        export_policy.run(export_policy.Config(agents=()), run())
+
+
+@pytest.mark.parametrize(
+    ("agents", "needed"),
+    [
+        (("base",), {"pretrain_world_model"}),
+        (("specialist",), {"pretrain_world_model", "train_specialist"}),
+        (("base", "specialist", "generalist"), set(export_policy.NEEDS)),
+    ],
+)
+def test_export_waits_for_what_it_writes(agents: tuple, needed: set[str]) -> None:
+    assert set(export_policy.NEEDS) - set(export_policy.Config(agents=agents).does_without) == needed
 
 
 def test_an_unknown_agent_is_refused() -> None:
