@@ -254,7 +254,7 @@ def _keep_what_helps(config: Config, run: StageRun, training: Training, *, robot
         for share in SHARES:
             environment.base = replace(base, head=training.base_head.corrected(share))
             tried[share] = trial(environment, lambda _: nothing, episodes=config.trial_episodes)
-            bar.advance(1, success=tried[share].success)
+            bar.advance(1, settled=tried[share].rate)
     training.base_head = training.base_head.corrected(best_share(tried))
     run.metrics.update(figures(tried))
 

@@ -15,8 +15,10 @@ FEATURES = 12
 class PointEnvironment:
     """A point that moves by shares; the base policy drives to the goal but veers, which a residual can mend."""
 
-    def __init__(self, *, num_envs: int, seed: int, privileged_size: int = 0, limit: int = 30) -> None:
-        self.num_envs, self.device = num_envs, "cpu"
+    def __init__(
+        self, *, num_envs: int, seed: int, privileged_size: int = 0, limit: int = 30, settles: bool = True
+    ) -> None:
+        self.num_envs, self.device, self._settles = num_envs, "cpu", settles
         self.feature_size, self.privileged_size, self.active = FEATURES, privileged_size, (0, 2)
         self.guidance_size = 3
         self._generator = torch.Generator().manual_seed(seed)
@@ -70,7 +72,7 @@ class PointEnvironment:
             terminated=success | collision,
             truncated=truncated,
             first=first,
-            outcome=SimpleNamespace(episode=self._episode, **ends),
+            outcome=SimpleNamespace(episode=self._episode, success_settled=success & self._settles, **ends),
         )
 
     def _teacher(self) -> torch.Tensor:

@@ -80,7 +80,7 @@ def _try_twice(environment: Any) -> list[tuple[list[int], list[bool]]]:
     found = []
     for _ in range(2):
         tally = trial(driven, lambda _: torch.zeros(ENVS, 3), episodes=3)
-        found.append((driven.assign_trial(3).tolist(), tally.succeeded.tolist()))
+        found.append((driven.assign_trial(3).tolist(), tally.settled.tolist()))
         environment.assign(torch.arange(ENVS)[:, None])
         for _ in range(3):
             environment.step(torch.ones(ENVS, 3))

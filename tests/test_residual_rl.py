@@ -189,7 +189,7 @@ def test_ppo_mends_a_wrong_base_policy(trained: tuple[Path, dict[str, dict[str, 
     assert curve[0]["success"] < 0.2
     assert curve[-1].items() <= figures["a"].items()
     assert figures["a"]["success"] > 0.8
-    assert figures["a"]["trial/success_0"] < 0.2 and figures["a"]["trial/kept"] > 0.0
+    assert figures["a"]["trial/settled_0"] < 0.2 and figures["a"]["trial/kept"] > 0.0
 
 
 @pytest.mark.slow

@@ -84,6 +84,13 @@ def test_settled_needs_a_second_of_a_one_second_mean() -> None:
     assert outcome.time_s.item() == pytest.approx(0.1)
 
 
+def test_it_may_be_told_later_to_wait_until_a_success_has_settled() -> None:
+    run = tracker(settle_s=0.0)
+    run.settle_for(2.5)
+    ended = [bool(run.update(facts(distance_m=0.2), RUNNING, LIMIT)["ended"]) for _ in range(25)]
+    assert ended.index(True) == 18
+
+
 def test_a_robot_that_only_passes_through_succeeds_but_does_not_settle() -> None:
     run = tracker(settle_s=2.0)
     run.update(facts(distance_m=0.3), RUNNING, LIMIT)

@@ -1,15 +1,17 @@
-"""What was learned is kept only as far as the robot arrives more often with it."""
+"""What was learned is kept only as far as the robot arrives and stays more often with it."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.residual_rl.vector_environment import ResidualVectorEnvironment
-from pipeline.simulation.latent import LatentStep
+from pipeline.simulation.latent import LatentEnvironment, LatentStep
+from pipeline.simulation.tracker import SETTLE_S
 from pipeline.simulation.trial import Tally, best_share, figures, trial
 from tests.residual_dummy import FEATURES, PointEnvironment
 from tests.test_residual_rl import PPO, job, run
@@ -26,23 +28,48 @@ def mended(step: LatentStep) -> torch.Tensor:
 def test_a_trial_drives_the_same_episodes_to_their_end() -> None:
     environment = PointEnvironment(num_envs=16, seed=0)
     straight = trial(environment, mended, episodes=40)
-    assert len(straight.succeeded) == 40 and straight.success == 1.0
+    assert len(straight.settled) == 40 and straight.rate == 1.0
     veering = trial(environment, lambda _: torch.zeros(16, 3), episodes=40)
-    assert veering.success == 0.0  # by time, after 30 steps
+    assert veering.rate == 0.0  # by time, after 30 steps
 
     def mends_some(step: LatentStep) -> torch.Tensor:
         return mended(step) * (environment.outcome_episode() % 2 == 0)[:, None]
 
     once, again = (trial(environment, mends_some, episodes=40) for _ in range(2))
-    assert once.success == 0.5 and (once.succeeded == again.succeeded).all()
+    assert once.rate == 0.5 and (once.settled == again.settled).all()
 
 
-def tally(*succeeded: tuple[int, bool]) -> Tally:
-    """Return a tally of so many episodes that did or did not succeed, and so on."""
-    return Tally(np.concatenate([np.full(count, success) for count, success in succeeded]))
+def test_what_is_reached_and_not_held_does_not_count() -> None:
+    environment = PointEnvironment(num_envs=16, seed=0, settles=False)
+    assert trial(environment, mended, episodes=40).rate == 0.0
 
 
-def test_a_share_is_kept_that_succeeds_more_often_beyond_chance() -> None:
+def test_episodes_of_a_trial_go_on_until_a_success_has_settled() -> None:
+    told: dict[str, object] = {}
+    environment = SimpleNamespace(
+        episodes=EpisodeStub(initial_geodesic_m=np.array([3.0, 5.0, 4.0])),
+        settle_for=lambda seconds: told.update(settle_s=seconds),
+        reseed=lambda seed: told.update(seed=seed),
+        assign=lambda queue: told.update(queue=queue.tolist()),
+    )
+    chosen = LatentEnvironment.assign_trial(SimpleNamespace(environment=environment), 3)  # type: ignore[arg-type]
+    assert told == {"settle_s": SETTLE_S, "seed": 0, "queue": [1, 2, 0]} and chosen.tolist() == [1, 2, 0]
+    assert SETTLE_S > 2.0  # a mean over a second, held for a second
+
+
+class EpisodeStub(SimpleNamespace):
+    """As many episodes as it has lengths."""
+
+    def __len__(self) -> int:
+        return len(self.initial_geodesic_m)
+
+
+def tally(*settled: tuple[int, bool]) -> Tally:
+    """Return a tally of so many episodes that did or did not settle, and so on."""
+    return Tally(np.concatenate([np.full(count, held) for count, held in settled]))
+
+
+def test_a_share_is_kept_that_settles_more_often_beyond_chance() -> None:
     worse, better, good = tally((20, True), (80, False)), tally((40, True), (60, False)), tally((39, True), (61, False))
     assert best_share({0.0: worse, 0.5: better, 1.0: good}) == 0.5
     assert best_share({0.0: good, 0.5: better, 1.0: worse}) == 0.0  # one episode of a hundred is chance
@@ -52,8 +79,8 @@ def test_a_share_is_kept_that_succeeds_more_often_beyond_chance() -> None:
     assert best_share({0.0: tally((50, True), (50, False)), 0.5: mixed}) == 0.0
     assert best_share({0.0: tally((50, True), (50, False)), 0.5: tally((54, True), (46, False))}) == 0.5
     assert figures({0.0: worse, 1.0: better}) == {
-        "trial/success_0": 0.2,
-        "trial/success_1": 0.4,
+        "trial/settled_0": 0.2,
+        "trial/settled_1": 0.4,
         "trial/episodes": 100,
         "trial/kept": 1.0,
     }

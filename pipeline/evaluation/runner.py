@@ -23,10 +23,9 @@ from pipeline.progress import progress
 from pipeline.simulation.navigation import NavigationConfig, NavigationEnvironment, Step
 from pipeline.simulation.randomisation import nominal
 from pipeline.simulation.task import make_environment
+from pipeline.simulation.tracker import SETTLE_S
 from scenes.registry import random_key
 
-SETTLE_S = 2.5
-"""How long an episode goes on after a success to see whether it settles: a mean over 1 s, held for 1 s, and some."""
 OUTCOME_COLUMNS = (
     "success",
     "success_settled",

@@ -17,7 +17,7 @@ from pipeline.simulation.curriculum import EpisodeCurriculum
 from pipeline.simulation.navigation import NavigationEnvironment, Step
 from pipeline.simulation.observation import Observation
 from pipeline.simulation.rows import by_rows
-from pipeline.simulation.tracker import Outcome
+from pipeline.simulation.tracker import SETTLE_S, Outcome
 from world_model.base_head import BaseHead, base_features, policy_feature_size, policy_features
 from world_model.checkpoint import load_module
 from world_model.network import WorldModel
@@ -112,12 +112,15 @@ class LatentEnvironment:
     def assign_trial(self, episodes: int) -> np.ndarray:
         """Let the next reset begin the same choice of episodes, in the same noise, whenever this is called.
 
+        From here on episodes go on after a success until it has settled, or for ``SETTLE_S``.
+
         Returns:
             Their numbers (N,), the longest first; all there are, if those are fewer than asked for.
         """
         every = self.environment.episodes
         chosen = np.random.default_rng(_TRIAL_SEED).permutation(len(every))[:episodes]
         chosen = chosen[np.argsort(-every.initial_geodesic_m[chosen], kind="stable")]
+        self.environment.settle_for(SETTLE_S)
         self.environment.reseed(_TRIAL_SEED)
         self.environment.assign(torch.as_tensor(chosen))
         return chosen

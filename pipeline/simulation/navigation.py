@@ -187,6 +187,10 @@ class NavigationEnvironment:
             raise ValueError("NavigationEnvironment.disturb needs NavigationConfig(disturbable=True)")
         self.disturbance.load(values, numbers)
 
+    def settle_for(self, seconds: float) -> None:
+        """Let episodes go on after a success for up to so long from here on, whatever ``NavigationConfig`` said."""
+        self._tracker.settle_for(seconds)
+
     def reseed(self, seed: int) -> None:
         """Draw from here on as if the environment had just been built with this seed."""
         self._generator.manual_seed(seed)

@@ -9,6 +9,8 @@ from embodiments.spaces import CONTROL_DT_S, CONTROL_HZ, STAND_SPEED_MPS, STAND_
 SUCCESS_SPEED_MPS = 0.1
 SUCCESS_YAW_RATE_RADPS = 0.1
 SUCCESS_HEADING_RAD = 0.1
+SETTLE_S = 2.5
+"""How long an episode goes on after a success to see whether it settles: a mean over 1 s, held for 1 s, and some."""
 _SECOND = round(CONTROL_HZ)
 
 
@@ -65,11 +67,11 @@ class EpisodeTracker:
     """Counts time, notices success, and keeps what the outcome needs."""
 
     def __init__(self, num_envs: int, *, radius_m: float, needs_heading: bool, settle_s: float, device: str) -> None:
-        """Prepare for ``num_envs`` episodes; after a success they go on for up to ``settle_s`` to see it settle."""
+        """Prepare for ``num_envs`` episodes; after a success they go on for up to ``settle_s``, see ``settle_for``."""
         self._radius_m = radius_m
         self._needs_heading = needs_heading
-        self._settle_steps = round(settle_s * CONTROL_HZ)
         self._device = device
+        self.settle_for(settle_s)
         zeros = torch.zeros(num_envs, device=device)
         self._steps = zeros.long()
         self._since_success = zeros.long()
@@ -84,6 +86,10 @@ class EpisodeTracker:
         self._past_velocity_w = torch.zeros(num_envs, 2, 2, device=device)
         # last second of: vx, vy, yaw rate, distance, heading error
         self._window = torch.full((num_envs, _SECOND, 5), torch.inf, device=device)
+
+    def settle_for(self, seconds: float) -> None:
+        """Let episodes go on after a success for up to so long, to see whether it settles."""
+        self._settle_steps = round(seconds * CONTROL_HZ)
 
     @property
     def steps(self) -> torch.Tensor:

@@ -1,7 +1,8 @@
-"""What decides whether something learned is kept: how often the robot arrives with it, and without it.
+"""What decides whether something learned is kept: how often the robot arrives and stays with it, and without it.
 
 A loss cannot say: a head that imitates its teacher ever better, or earns ever more while it explores, may arrive less
-often by itself (docs/log.md, 2026-11-25).
+often by itself (docs/log.md, 2026-11-25). Nor can success: it asks for one step of standing at the goal, and a robot
+may learn to pass through that step and not to stay (docs/log.md, 2026-11-28).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ class Driven(Protocol):
     def assign_trial(self, episodes: int) -> np.ndarray:
         """Let a reset begin a trial; return the numbers (N,) of its episodes, each of which runs once.
 
+        An episode that succeeds goes on until its outcome says whether the success settles.
         The same episodes in the same order and noise whenever it is called; fewer than asked for if there are not so
         many.
         """
@@ -40,13 +42,13 @@ class Driven(Protocol):
 class Tally(NamedTuple):
     """How the episodes of a trial ended."""
 
-    succeeded: np.ndarray
-    """(N,) bool, in the same order for every trial of the same environments."""
+    settled: np.ndarray
+    """(N,) bool, ``Outcome.success_settled``, in the same order for every trial of the same environments."""
 
     @property
-    def success(self) -> float:
-        """Share of the episodes that succeeded."""
-        return float(self.succeeded.mean())
+    def rate(self) -> float:
+        """Share of the episodes that settled at the goal."""
+        return float(self.settled.mean())
 
 
 @torch.no_grad()
@@ -59,22 +61,22 @@ def trial(environment: Driven, residual: Callable[[LatentStep], torch.Tensor], *
     """
     numbers = environment.assign_trial(episodes)
     step = environment.reset()
-    succeeded: dict[int, bool] = {}
-    while len(succeeded) < len(numbers):
+    settled: dict[int, bool] = {}
+    while len(settled) < len(numbers):
         step = environment.step(residual(step))
-        ended = step.terminated | step.truncated
-        succeeded.update(zip(step.outcome.episode[ended].tolist(), step.outcome.success[ended].tolist(), strict=True))
-    return Tally(np.array([succeeded[number] for number in numbers], dtype=bool))
+        ended, outcome = step.terminated | step.truncated, step.outcome
+        settled.update(zip(outcome.episode[ended].tolist(), outcome.success_settled[ended].tolist(), strict=True))
+    return Tally(np.array([settled[number] for number in numbers], dtype=bool))
 
 
 def together(tallies: Sequence[Tally]) -> Tally:
     """Return the tally of several workers' episodes."""
-    return Tally(np.concatenate([tally.succeeded for tally in tallies]))
+    return Tally(np.concatenate([tally.settled for tally in tallies]))
 
 
 def best_share(tried: Mapping[float, Tally]) -> float:
-    """Return the share that succeeded most often, or the smallest one that may be as good by one standard error."""
-    best = max(sorted(tried), key=lambda share: tried[share].success)
+    """Return the share that settled most often, or the smallest one that may be as good by one standard error."""
+    best = max(sorted(tried), key=lambda share: tried[share].rate)
     return min(share for share in tried if _as_good(tried[share], tried[best]))
 
 
@@ -83,12 +85,12 @@ def _as_good(other: Tally, best: Tally) -> bool:
 
     Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions".
     """
-    ahead = int(best.succeeded.sum()) - int(other.succeeded.sum())
-    return ahead**2 <= int((best.succeeded != other.succeeded).sum())
+    ahead = int(best.settled.sum()) - int(other.settled.sum())
+    return ahead**2 <= int((best.settled != other.settled).sum())
 
 
 def figures(tried: Mapping[float, Tally]) -> dict[str, float]:
     """Return what was tried and what is kept, for a log or a card."""
-    rates = {f"trial/success_{share:g}": round(tally.success, 4) for share, tally in tried.items()}
-    episodes = {len(tally.succeeded) for tally in tried.values()}
+    rates = {f"trial/settled_{share:g}": round(tally.rate, 4) for share, tally in tried.items()}
+    episodes = {len(tally.settled) for tally in tried.values()}
     return {**rates, "trial/episodes": max(episodes), KEPT: best_share(tried)}
