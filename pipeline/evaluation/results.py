@@ -27,6 +27,8 @@ ROBOT_LOSS, CELL_LOSS = 0.015, 0.04
 """How much success the generalist may lose against the specialist: in a robot's mean, in any cell."""
 EYES_WORTH = 0.10
 """How much success the generalist must lose without its eyes, or the scenes are too easy."""
+_NARROW_POINTS = 2.0
+"""Intervals narrower than this are written with a decimal: 95.9 [96, 96] says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,10 +286,10 @@ def robot_name(name: str) -> str:
 def _rate_with_interval(cell: Cell | None) -> str:
     if cell is None:
         return "–"
-    low, high = cell["success_ci95"]
-    return (
-        f"{100.0 * cell['success']:.1f} [{100.0 * low:.0f},\u00a0{100.0 * high:.0f}]"  # a narrow cell breaks before it
-    )
+    low, high = (100.0 * end for end in cell["success_ci95"])
+    digits = 1 if high - low < _NARROW_POINTS else 0
+    # a cell without room breaks before the interval, not within
+    return f"{percent(cell['success'])} [{low:.{digits}f},\u00a0{high:.{digits}f}]"
 
 
 def _rate_and_mishaps(cells: Sequence[Cell]) -> str:
