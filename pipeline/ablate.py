@@ -141,8 +141,7 @@ def _command(config: Config, name: str, seed: int, step: str) -> list[str]:
     if step == "export_policy":
         return [step, *common, *robot, "--agents", _AGENT[variant.stage]]
     if step == "evaluate_policy":
-        recorded = sorted(path.name for path in (config.run / "record_specialist").glob("[!.]*"))
-        robots = robot or ["--embodiments", ",".join(recorded)]
+        robots = robot or ["--embodiments", ",".join(_recorded(config))]
         judged = ["--agents", _AGENT[variant.stage], "--split", "val", "--episodes", str(config.episodes)]
         return [step, *common, *robots, *judged, "--workers", "1"]
     if variant.stage == "train_specialist":
@@ -152,6 +151,11 @@ def _command(config: Config, name: str, seed: int, step: str) -> list[str]:
         budget = ["--workers", "1"]
     changes = variant.arguments(control_steps=config.control_steps)
     return [variant.stage, *common, *robot, *budget, "--seed", str(seed), *changes]
+
+
+def _recorded(config: Config) -> list[str]:
+    """Return the robots that have recordings, on all of which a generalist is judged."""
+    return sorted(path.name for path in (config.run / "record_specialist").iterdir() if path.name[0] != ".")
 
 
 def _run(config: Config, commands: Mapping[str, Sequence[str]]) -> Mapping[str, int]:
