@@ -48,7 +48,6 @@ VARIANTS: Mapping[str, Variant] = {
     "one_hot": Variant(stage="distill_generalist", reference="generalist", options=("--one-hot",)),
     "failures_dropped": Variant(stage="distill_generalist", reference="generalist", options=("--drop-failures",)),
 }
-_AGENT = {"train_specialist": "specialist", "distill_generalist": "generalist"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,12 +136,13 @@ def _command(config: Config, name: str, seed: int, step: str) -> list[str]:
         if borrowed not in changed and source.is_dir() and not link.exists():
             link.symlink_to(source.resolve())
     common = ["--run", str(folder.resolve()), "--preset", config.preset]
+    agents = ["--agents", str(stage(variant.stage).trains)]
     robot = ["--embodiments", config.embodiment] if variant.stage == "train_specialist" else []
     if step == "export_policy":
-        return [step, *common, *robot, "--agents", _AGENT[variant.stage]]
+        return [step, *common, *robot, *agents]
     if step == "evaluate_policy":
         robots = robot or ["--embodiments", ",".join(_recorded(config))]
-        judged = ["--agents", _AGENT[variant.stage], "--split", "val", "--episodes", str(config.episodes)]
+        judged = [*agents, "--split", "val", "--episodes", str(config.episodes)]
         return [step, *common, *robots, *judged, "--workers", "1"]
     if variant.stage == "train_specialist":
         # All of what was learned: a variant is not to be rescued by what was there before.

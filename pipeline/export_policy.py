@@ -22,6 +22,7 @@ from pipeline.processes import cores, spawned
 from pipeline.progress import progress
 from pipeline.provenance import describe
 from pipeline.run_folder import StageRun
+from pipeline.stages import stage
 from world_model.base_head import BaseHead
 from world_model.checkpoint import load_module, read_card, write_atomically
 from world_model.network import WorldModel
@@ -29,9 +30,6 @@ from world_model.residual_head import Critic, CriticConfig, ResidualHead
 
 NEEDS = ("pretrain_world_model", "train_specialist", "distill_generalist")
 PER_ROBOT = False
-
-_TRAINED_BY = {"specialist": "train_specialist", "generalist": "distill_generalist"}
-"""Agent -> stage; the base policy is part of every file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +49,7 @@ class Config:
     @property
     def does_without(self) -> tuple[str, ...]:
         """Stages whose networks are in none of the files asked for."""
-        return tuple(name for agent, name in _TRAINED_BY.items() if agent not in self.agents)
+        return tuple(name for name in NEEDS if stage(name).trains not in (None, *self.agents))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,9 @@ A **stage** file defines at its top level ``NEEDS`` (names of the stages it read
 dataclass) and ``run(config, run)``; with ``PER_ROBOT = True`` it has one folder per robot and a field ``embodiment``.
 Optional are ``run_many(configs, runs)`` (several robots in one process), ``NEEDS_DISK_GB`` (free space to ask for),
 ``READS_IF_THERE`` (stages whose finished folders it reads, and that it can do without), ``READS_FILES_IF_THERE`` (files
-of the run that no stage makes, likewise) and ``BUDGET`` (a number of its configuration, such as "ppo.control_steps",
-that an interrupted run may be given more of and go on). A ``Config`` may have a property ``does_without``: those of
-``NEEDS`` that it does not read as it is configured.
+of the run that no stage makes, likewise), ``TRAINS`` (the agent whose network it trains) and ``BUDGET`` (a number of
+its configuration, such as "ppo.control_steps", that an interrupted run may be given more of and go on). A ``Config``
+may have a property ``does_without``: those of ``NEEDS`` that it does not read as it is configured.
 A **command** file defines ``Config`` and ``main(config)`` and has no ``NEEDS``.
 
 Files are read, not imported, so that listing them costs no torch and no simulator.
@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 
 FOLDER = Path(__file__).parent
-_CONSTANTS = ("NEEDS", "READS_IF_THERE", "READS_FILES_IF_THERE", "PER_ROBOT", "NEEDS_DISK_GB", "BUDGET")
+_CONSTANTS = ("NEEDS", "READS_IF_THERE", "READS_FILES_IF_THERE", "PER_ROBOT", "NEEDS_DISK_GB", "TRAINS", "BUDGET")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,8 @@ class Entry:
     takes_many: bool = False
     """Whether it has ``run_many``, which runs several robots in one process."""
     disk_gb: float = 1.0
+    trains: str | None = None
+    """The agent whose network it trains"""
     budget: str | None = None
     """Where its configuration says how much it trains"""
 
@@ -110,10 +112,12 @@ def _read(file: Path) -> Entry | None:
     if not is_stage and not (has_config and "main" in functions):
         return None
     needs, disk_gb = constants.get("NEEDS", ()), constants.get("NEEDS_DISK_GB", 1.0)
-    reads_if_there, budget = constants.get("READS_IF_THERE", ()), constants.get("BUDGET")
+    reads_if_there = constants.get("READS_IF_THERE", ())
+    trains, budget = constants.get("TRAINS"), constants.get("BUDGET")
     assert isinstance(needs, tuple) and isinstance(reads_if_there, tuple) and isinstance(disk_gb, int | float)
     reads_files = constants.get("READS_FILES_IF_THERE", ())
     assert isinstance(reads_files, tuple)
+    assert trains is None or isinstance(trains, str)
     assert budget is None or isinstance(budget, str)
     return Entry(
         name=file.stem,
@@ -125,6 +129,7 @@ def _read(file: Path) -> Entry | None:
         per_robot=constants.get("PER_ROBOT", False) is True,
         takes_many="run_many" in functions,
         disk_gb=float(disk_gb),
+        trains=trains,
         budget=budget,
     )
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NEEDS = ("make_scenes", "pretrain_world_model")
 PER_ROBOT = True
+TRAINS = "specialist"
 BUDGET = "ppo.control_steps"
 
 
