@@ -21,10 +21,10 @@ def free_space_m(windows: Windows) -> Tensor:
 
 
 def ridge_r2(features: Tensor, targets: Tensor) -> float:
-    """Return R² of a ridge regression from features (T, B, D) to targets (T, B, K), on sequences it was not fitted to.
+    """Return R² of a ridge regression from features (T, B, D) to targets (T, B, K).
 
     The first half of the sequences (along B) is fitted, the second is judged; the mean over the targets that vary,
-    0 if none does.
+    0 if none does. Where several sequences are views of one drive, both halves may hold some of it.
     """
     half = features.shape[1] // 2
     fit, judged = (

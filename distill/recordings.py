@@ -53,7 +53,8 @@ FIELDS: dict[str, dict[str, tuple[str, tuple[int | None, ...]]]] = {
 
 ``embodiment`` is the descriptor at that step (cameras and jittered bodies differ between sequences). ``teacher_share``
 is what the teacher would do, valid where ``labelled``; ``command`` is what was executed after this observation.
-``way_features`` are ``world_model.way.Way.features`` of what that row's own camera has seen since the episode began.
+``way_features`` are ``world_model.way.Way.features`` of what that view's camera has seen since the episode began,
+from every mount that it had meanwhile.
 ``features`` are ``world_model.base_head.policy_features`` (base share last); ``mean`` is that of the specialist's full
 share, base + residual.
 """

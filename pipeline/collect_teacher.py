@@ -22,6 +22,7 @@ from pipeline.recording_quality import End
 from pipeline.run_folder import StageRun
 from pipeline.simulation.navigation import NavigationConfig, NavigationEnvironment, Step
 from pipeline.simulation.randomisation import training
+from pipeline.simulation.recording import outcome_code
 from pipeline.simulation.rows import by_rows
 from pipeline.simulation.task import Task, build_task, make_environment
 from scenes.storage import load_scenes
@@ -29,7 +30,6 @@ from world_model import way
 
 NEEDS = ("make_scenes",)
 PER_ROBOT = False
-LABEL_OUTCOMES = ("success", "collision", "fall", "timeout", "broken")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +141,8 @@ class Recorder:
         for _ in range(config.shard_steps):
             self._agent.reset(step.first)
             share = self._agent.act(step.observation, environment.privileged)
-            row = _row(environment, step, share, mounts)
+            # Copied before the step, which may change them in place.
+            row = {name: value.clone() for name, value in _row(environment, step, share, mounts).items()}
             row["way_features"] = self._draw(row)
             self._noise = _disturb(self._noise, config, self._generator)
             executed = _mix(share, self._noise, config, step=self._steps)
@@ -149,16 +150,16 @@ class Recorder:
             self._steps += 1
             step = environment.step(executed)
             self._count(step)
-            row["command"] = environment.previous_command.expand(len(mounts) + 1, -1, -1)
+            row["command"] = environment.previous_command.expand(len(mounts) + 1, -1, -1).clone()
             for name, value in row.items():
-                rows.setdefault(name, []).append(value.clone())
+                rows.setdefault(name, []).append(value)
         self._step = step
         return rows
 
     def _count(self, step: Step) -> None:
         """Add up rewards, and note the episodes that have just ended."""
         self._reward = self._reward + step.reward
-        outcomes, sorts = _outcome_code(step), _sorts(self._config)
+        outcomes, sorts = outcome_code(step), _sorts(self._config)
         for env in torch.nonzero(step.terminated | step.truncated)[:, 0].tolist():
             self.ends.append((env, End(sorts[env], OUTCOMES[outcomes[env]], round(float(self._reward[env]), 4))))
             self._reward[env] = 0.0
@@ -207,7 +208,7 @@ def _row(
         "route_xy_b_m": observation.route_xy_b_m,
         "goal_b": observation.goal_b,
         "first": step.first,
-        "outcome": _outcome_code(step),
+        "outcome": outcome_code(step),
         "teacher_share": share,
         "labelled": ~ended,
     }
@@ -217,14 +218,6 @@ def _row(
         "embodiment": torch.stack(descriptors),
         **{name: value.expand(views, *value.shape) for name, value in same.items()},
     }
-
-
-def _outcome_code(step: Step) -> torch.Tensor:
-    code = torch.zeros(len(step.first), dtype=torch.uint8)
-    ended = step.terminated | step.truncated
-    for name in LABEL_OUTCOMES:
-        code[ended & getattr(step.outcome, name)] = OUTCOMES.index(name)
-    return code
 
 
 def _random_mounts(count: int, generator: torch.Generator) -> torch.Tensor:
@@ -246,20 +239,26 @@ def _random_mounts(count: int, generator: torch.Generator) -> torch.Tensor:
 
 def _disturb(noise: torch.Tensor, config: Config, generator: torch.Generator) -> torch.Tensor:
     keep = config.noise_correlation
-    fresh = torch.randn(noise.shape, generator=generator) * config.noise_share
+    fresh = torch.randn(noise.shape, generator=generator)
     return keep * noise + (1.0 - keep**2) ** 0.5 * fresh
 
 
 def _mix(share: torch.Tensor, noise: torch.Tensor, config: Config, *, step: int) -> torch.Tensor:
-    """Return what is executed."""
+    """Return what is executed.
+
+    Args:
+        share: (B, 3) what the teacher would do.
+        noise: (B, 3) of unit standard deviation.
+        step: Control steps since the first episodes began.
+    """
     period_s = config.disturbed_s + config.calm_s
     phase_s = (step * CONTROL_DT_S + torch.arange(len(share)) * 0.37 * period_s) % period_s
     disturbed = (phase_s < config.disturbed_s)[:, None]
     sorts = _sorts(config)
     random = torch.tensor([sort == "random" for sort in sorts])[:, None]
     noisy = torch.tensor([sort == "disturbed" for sort in sorts])[:, None] & disturbed
-    wild = (2.0 * noise / config.noise_share).clamp(-1.0, 1.0)
-    return torch.where(random, wild, torch.where(noisy, share + noise, share)).clamp(-1.0, 1.0)
+    wild = (2.0 * noise).clamp(-1.0, 1.0)
+    return torch.where(random, wild, torch.where(noisy, share + config.noise_share * noise, share)).clamp(-1.0, 1.0)
 
 
 def _sorts(config: Config) -> list[str]:
@@ -296,4 +295,4 @@ def _outcomes(folder: Path, config: Config) -> dict[str, int]:
     """Count how episodes ended, once per trajectory."""
     codes = [read_shard(path, kind="teacher", fields=("outcome",)).arrays["outcome"] for path in shard_paths(folder)]
     views = 1 + config.mounts
-    return {name: int(sum((c == OUTCOMES.index(name)).sum() for c in codes)) // views for name in LABEL_OUTCOMES}
+    return {name: int(sum((c == OUTCOMES.index(name)).sum() for c in codes)) // views for name in OUTCOMES[1:]}

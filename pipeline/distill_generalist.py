@@ -43,7 +43,7 @@ class Config:
     """Tell bodies apart by number instead of by descriptor, as an ablation"""
     fit: FitConfig = field(default_factory=FitConfig)
     offline_updates: int = 3000
-    """About 60 looks at every recorded row"""
+    """13 looks at every recorded row of four robots, more with fewer"""
     rounds: int = 3
     """DAgger rounds; 0 distils from the recordings alone"""
     round_updates: int = 1500

@@ -101,6 +101,11 @@ def run(config: Config, run: StageRun) -> None:
     pool = SequencePool(train_paths, max_frames=config.pool_frames, seed=config.seed)
     held_out = SequencePool(val_paths, max_frames=config.pool_frames, seed=config.seed)
     length = read_shard(val_paths[0], kind="teacher", fields=("first",)).arrays["first"].shape[0]
+    if length < max(HORIZONS) + 2:
+        raise ValueError(
+            f"recordings are sequences of {length} steps, too short to look {max(HORIZONS)} ahead; make them longer: "
+            f"collect_teacher --shard-steps {max(HORIZONS) + 2} or more"
+        )
     val = held_out.windows(0, batch=config.val_sequences, length=length).to(config.device)
     training = _build(config)
     training.step, extra = restore_state(run.work / "checkpoints", training.modules, training.optimiser)

@@ -11,7 +11,7 @@ from pipeline.progress import progress
 from pipeline.run_folder import StageRun
 from pipeline.simulation import training_ground
 from pipeline.simulation.latent import LatentEnvironment, LatentStep, load_base
-from pipeline.simulation.recording import Disturbance, Noise, outcome_rates, record, specialist_share
+from pipeline.simulation.recording import Act, Disturbance, Noise, outcome_rates, record, specialist_share
 from pipeline.simulation.training_ground import TrainingGround
 from scenes.storage import load_scenes
 from world_model.checkpoint import load_module
@@ -44,18 +44,14 @@ def run(config: Config, run: StageRun) -> None:
     specialist = load_module(ResidualHead, run.input("train_specialist"), "residual_head").to(config.device)
     if specialist.config.from_scratch:
         raise ValueError("a specialist trained from scratch is an ablation: it shares no base policy to distil it with")
-    noise = Noise(config.disturbance, num_envs=config.num_envs, seed=config.seed, device=config.device)
-    environment: LatentEnvironment | None = None
-
-    def act(step: LatentStep) -> torch.Tensor:
-        mean, _ = specialist_share(specialist, step)
-        return mean.clamp(-1.0, 1.0) + noise.next()
-
+    driven: tuple[LatentEnvironment, Act] | None = None
     with progress(config.shards * config.shard_steps * config.num_envs, f"record {config.embodiment}") as bar:
         for shard in range(config.shards):
             paths = {part: run.work / f"{part}_{shard:03d}.h5" for part in ("train", "val")}
             if not all(path.exists() for path in paths.values()):
-                environment = environment or _begin(config, run)
+                # After a kill other episodes follow, by the first new shard's seed.
+                driven = driven or _begin(config, run, specialist, seed=config.seed + shard)
+                environment, act = driven
                 rows = record(environment, specialist, act, steps=config.shard_steps)
                 for part, columns in _columns(config).items():
                     attributes = {"embodiment": config.embodiment, "seed": config.seed, "shard": shard}
@@ -75,8 +71,8 @@ def _columns(config: Config) -> dict[str, slice]:
     return {"train": slice(0, border), "val": slice(border, config.num_envs)}
 
 
-def _begin(config: Config, run: StageRun) -> LatentEnvironment:
-    """Build the environments, the last ones in validation scenes, and begin their first episodes."""
+def _begin(config: Config, run: StageRun, specialist: ResidualHead, *, seed: int) -> tuple[LatentEnvironment, Act]:
+    """Build the environments, the last ones in validation scenes, and begin their first episodes; return who drives."""
     folder = run.input("make_scenes")
     scenes = {part: load_scenes(folder / f"scenes_{part}.npz") for part in ("train", "val")}
     environment = training_ground.build(
@@ -85,22 +81,28 @@ def _begin(config: Config, run: StageRun) -> LatentEnvironment:
         scenes=[*scenes["train"], *scenes["val"]],
         base=load_base(run.input("pretrain_world_model"), device=config.device),
         num_envs=config.num_envs,
-        seed=config.seed,
+        seed=seed,
         device=config.device,
     )
     navigation = environment.environment
-    navigation.assign(_queue(navigation.episodes.scene_index >= len(scenes["train"]), config))
+    navigation.assign(_queue(navigation.episodes.scene_index >= len(scenes["train"]), config, seed=seed))
     environment.reset()
-    return environment
+    noise = Noise(config.disturbance, num_envs=config.num_envs, seed=seed, device=config.device)
+
+    def act(step: LatentStep) -> torch.Tensor:
+        mean, _ = specialist_share(specialist, step)
+        return mean.clamp(-1.0, 1.0) + noise.next()
+
+    return environment, act
 
 
-def _queue(is_val: np.ndarray, config: Config) -> torch.Tensor:
+def _queue(is_val: np.ndarray, config: Config, *, seed: int) -> torch.Tensor:
     """Return (B, K) episodes: validation scenes for the last environments, training scenes for the others.
 
     Args:
         is_val: (N,) bool per episode.
     """
-    rng = np.random.default_rng([config.seed, 2])
+    rng = np.random.default_rng([seed, 2])
     length = config.shards * config.shard_steps + 1  # an episode takes at least one step
     parts = []
     for part, columns in _columns(config).items():

@@ -174,6 +174,10 @@ def test_an_interrupted_recording_keeps_its_whole_shards(line: Path, monkeypatch
     record_specialist.run(config, run)  # type: ignore[arg-type]
     assert len(shard_paths(run.directory)) == 4
     assert all((run.directory / name).read_bytes() == content for name, content in first.items())
+    before, after = (
+        read_shard(run.directory / f"train_{n:03d}.h5", kind="specialist", fields=("goal_b",)) for n in (0, 1)
+    )
+    assert not np.array_equal(before.arrays["goal_b"], after.arrays["goal_b"])  # other episodes, not the same again
 
 
 def test_distillation_comes_close_and_dagger_adds_the_students_own_way(line: Path) -> None:

@@ -49,7 +49,7 @@ def after(
         what,
         cost_to_go_m=torch.tensor([cost_to_go_m]),
         success=torch.tensor([success]),
-        share_change=torch.tensor([change]),
+        command_change=torch.tensor([change]),
         forward_mps=torch.tensor([forward_mps]),
     )
     assert reward.shape == (1,)

@@ -97,6 +97,23 @@ def test_a_share_of_the_actor_is_tried_in_the_active_dimensions_alone(monkeypatc
     assert torch.stack(taken[1:4]).tolist() == [[[0.5, 0.0, 0.5]] * 2] * 3
 
 
+def test_the_actor_is_asked_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = ResidualVectorEnvironment(PointEnvironment(num_envs=2, seed=0), reward_scale=1.0)
+    answered: list[str] = []
+    monkeypatch.setattr(
+        environment, "_residual", lambda active: answered.append(active.device.type) or torch.zeros(2, 3)
+    )
+    elsewhere = ResidualHead(ResidualHeadConfig(feature_size=FEATURES)).to("meta")  # as a GPU is to the CPU
+    environment.try_out(elsewhere, share=0.5, episodes=2)
+    assert set(answered) == {"meta"}
+
+
+@pytest.mark.slow
+def test_a_worker_that_simulates_runs_the_trial(tmp_path: Path) -> None:
+    apart = job(tmp_path, ppo=replace(PPO, control_steps=1, env_runners=1, trial_episodes=40))
+    assert run([apart])["point"]["trial/episodes"] == 40
+
+
 @pytest.mark.slow
 def test_a_specialist_that_is_no_better_than_its_base_is_left_out(tmp_path: Path) -> None:
     useless = job(tmp_path, ppo=replace(PPO, control_steps=1, actor_learning_rate=0.0, trial_episodes=40))

@@ -39,7 +39,7 @@ class PpoConfig:
     """Brings returns (about -6 to 13) to the order of 1, where the critic learns best."""
     gradient_norm: float = 1.0
     trial_episodes: int = 384
-    """Per simulating process, in the end and without exploring, with none, half and all of what was learned; what
+    """In the end and without exploring, with none, half and all of what was learned; what
     arrives most often is kept. 0: all of it"""
     env_runners: int = 0
     """Extra simulating Ray workers for this one specialist; 0 simulates in the training process."""

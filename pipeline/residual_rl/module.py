@@ -7,6 +7,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
+from world_model.checkpoint import tuples
 from world_model.residual_head import Critic, CriticConfig, ResidualHead, ResidualHeadConfig
 
 
@@ -22,8 +23,8 @@ class ResidualModule(TorchRLModule, ValueFunctionAPI):
         """Build actor and critic."""
         settings: dict[str, Any] = self.model_config
         self.active = list(settings["active"])
-        self.actor = ResidualHead(ResidualHeadConfig(**_tuples(settings["actor"])))
-        self.critic = Critic(CriticConfig(**_tuples(settings["critic"])))
+        self.actor = ResidualHead(ResidualHeadConfig(**tuples(settings["actor"])))
+        self.critic = Critic(CriticConfig(**tuples(settings["critic"])))
 
     def _forward(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
         mean, log_std = self.actor(batch[Columns.OBS][..., : self.actor.config.feature_size])
@@ -35,7 +36,3 @@ class ResidualModule(TorchRLModule, ValueFunctionAPI):
         sizes = self.critic.config
         value: torch.Tensor = self.critic(batch[Columns.OBS][..., : sizes.feature_size + sizes.privileged_size])
         return value
-
-
-def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}

@@ -28,6 +28,7 @@ from world_model.checkpoint import save_module, write_atomically
 
 PROGRESS = "progress.json"
 """In the work folder, rewritten every iteration: the figures of the last one, for whoever watches."""
+CHECKPOINTS = "checkpoints"
 SMOOTHING_EPISODES = 200
 """Rates are over about this many last episodes."""
 
@@ -63,17 +64,23 @@ def train(job: Job) -> dict[str, Any]:
     """
     torch.set_num_threads(job.threads)
     job.work.mkdir(parents=True, exist_ok=True)
+    found = checkpoints.newest(job.work / CHECKPOINTS)
+    curve: list[dict[str, Any]] = list(found[1]["curve"]) if found else []
+    # After a kill other episodes and other exploration follow, not what was learned from already.
+    seed = job.seed + (int(curve[-1]["control_steps"]) if curve else 0)
     learner = algorithm.build(
         job.ppo,
         gamma=job.gamma,
-        seed=job.seed,
+        seed=seed,
         environment=job.environment,
-        environment_config={**job.environment_config, "seed": job.seed},
+        environment_config={**job.environment_config, "seed": seed},
         module_config=job.module_config,
         device=job.device,
     )
     try:
-        curve = _loop(learner, job)
+        if found:
+            _restore(learner, found[0], curve)
+        _loop(learner, job, curve)
         module = learner.get_module(DEFAULT_MODULE_ID)
         assert isinstance(module, ResidualModule)
         tried = _try_out(learner, job)
@@ -89,10 +96,11 @@ def train(job: Job) -> dict[str, Any]:
         dispose(learner)
 
 
-def _loop(learner: PPO, job: Job) -> list[dict[str, Any]]:
-    directory = job.work / "checkpoints"
-    curve = _restore(learner, directory)
+def _loop(learner: PPO, job: Job, curve: list[dict[str, Any]]) -> None:
+    """Train to the end of the budget; the curve so far grows, row by row."""
+    directory = job.work / CHECKPOINTS
     steps, before_s = (int(curve[-1]["control_steps"]), float(curve[-1]["wall_s"])) if curve else (0, 0.0)
+    saved_steps = steps
     began_s = saved_s = time.monotonic()
     window: deque[dict[str, int]] = deque()
     with SummaryWriter(str(job.work / TENSORBOARD), purge_step=steps + 1) as board:
@@ -111,9 +119,9 @@ def _loop(learner: PPO, job: Job) -> list[dict[str, Any]]:
             _publish(board, job, figures)
             if time.monotonic() - saved_s >= job.ppo.checkpoint_s:
                 _save(learner, directory, curve)
-                saved_s = time.monotonic()
-    _save(learner, directory, curve)
-    return curve
+                saved_s, saved_steps = time.monotonic(), steps
+    if saved_steps < steps:
+        _save(learner, directory, curve)
 
 
 def _try_out(learner: PPO, job: Job) -> dict[str, float]:
@@ -121,28 +129,33 @@ def _try_out(learner: PPO, job: Job) -> dict[str, float]:
     if job.ppo.trial_episodes == 0:
         return {}
     tried = {}
+    one = learner.env_runner_group.healthy_worker_ids()[:1]  # of several: they would all drive the same episodes
     for share in trial.SHARES:
         try_out = partial(_try_out_in, share=share, episodes=job.ppo.trial_episodes)
-        found = learner.env_runner_group.foreach_env_runner(try_out, local_env_runner=True)
-        tried[share] = trial.together([tally for tally in found if tally is not None])
+        found = learner.env_runner_group.foreach_env_runner(
+            try_out, local_env_runner=job.ppo.env_runners == 0, remote_worker_ids=one
+        )
+        if not found:
+            raise RuntimeError("no simulating worker answers; what happened to it stands above")
+        tried[share] = found[0]
     return trial.figures(tried)
 
 
-def _try_out_in(runner: Any, *, share: float, episodes: int) -> trial.Tally | None:
-    # The training process has a runner without environments when other workers simulate.
-    if runner.env is None:
-        return None
+def _try_out_in(runner: Any, *, share: float, episodes: int) -> trial.Tally:
     tally: trial.Tally = runner.env.unwrapped.try_out(runner.module.actor, share=share, episodes=episodes)
     return tally
 
 
-def _restore(learner: PPO, directory: Path) -> list[dict[str, Any]]:
-    """Load the newest whole checkpoint, if there is one, and return the curve so far."""
-    found = checkpoints.newest(directory)
-    if found is None:
-        return []
-    learner.restore_from_path(str(found[0].absolute()))
-    return list(found[1]["curve"])
+def _restore(learner: PPO, checkpoint: Path, curve: list[dict[str, Any]]) -> None:
+    """Load a whole checkpoint and the coefficient of the KL loss, which RLlib leaves out of it."""
+    learner.restore_from_path(str(checkpoint.absolute()))
+    coefficient = curve[-1].get("kl_coefficient")  # none while only the critic learned
+    if coefficient is not None:
+        learner.learner_group.foreach_learner(partial(_set_kl_coefficient, value=coefficient))
+
+
+def _set_kl_coefficient(learner: Any, *, value: float) -> None:
+    learner.curr_kl_coeffs_per_module[DEFAULT_MODULE_ID].data.fill_(value)
 
 
 def _save(learner: PPO, directory: Path, curve: list[dict[str, Any]]) -> None:

@@ -82,9 +82,10 @@ class ResidualVectorEnvironment(VectorEnv):
 
     def try_out(self, actor: ResidualHead, *, share: float, episodes: int) -> Tally:
         """Drive episodes without exploring, with a share of what the actor has learned."""
+        device = next(actor.parameters()).device  # RLlib keeps its runners' networks on the CPU, ours is where it may
         return trial(
             self.environment,
-            lambda step: self._residual(share * actor(step.features)[0][:, self.active]),
+            lambda step: self._residual(share * actor(step.features.to(device))[0][:, self.active]),
             episodes=episodes,
         )
 

@@ -110,7 +110,7 @@ class LatentEnvironment:
         return self._see(self.environment.reset())
 
     def assign_trial(self, episodes: int) -> np.ndarray:
-        """Let the next reset begin the same choice of episodes, in the same noise, whenever this is called.
+        """Let the next reset begin the same choice of episodes, from the same seed, whenever this is called.
 
         From here on episodes go on after a success until it has settled, or for ``SETTLE_S``.
 

@@ -228,7 +228,7 @@ class NavigationEnvironment:
             facts,
             cost_to_go_m=self._at_goal_field(self._cost, facts.position_w),
             success=verdict["succeeded"],
-            share_change=(executed - last_command) / self.body.forward_mps[:, None],
+            command_change=(executed - last_command) / self.body.forward_mps[:, None],
             forward_mps=self.body.forward_mps,
         )
         self._ended = verdict["ended"]

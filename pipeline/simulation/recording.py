@@ -9,6 +9,7 @@ import torch
 from distill.recordings import OUTCOMES
 from embodiments.spaces import COMMAND_SIZE
 from pipeline.simulation.latent import LatentEnvironment, LatentStep
+from pipeline.simulation.navigation import Step
 from world_model.residual_head import ResidualHead
 
 Rows = dict[str, np.ndarray]
@@ -85,7 +86,7 @@ def record(environment: LatentEnvironment, specialist: ResidualHead, act: Act, *
     return {name: torch.stack(values).numpy() for name, values in rows.items()}
 
 
-def outcome_code(step: LatentStep) -> torch.Tensor:
+def outcome_code(step: LatentStep | Step) -> torch.Tensor:
     """Return (B,) uint8 indices into ``distill.recordings.OUTCOMES``; 0 while the episode runs."""
     code = torch.zeros_like(step.first, dtype=torch.uint8)
     ended = step.terminated | step.truncated

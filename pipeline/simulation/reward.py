@@ -24,7 +24,8 @@ class RewardConfig:
     """About what a path is worth: bumping on the way must never pay."""
     fall: float = -6.0
     action_change: float = -0.02
-    """Per squared change of the shares: smooth commands spare motors and gaits."""
+    """Per squared change of the command over v_max: smooth commands spare motors and gaits. A turn weighs more
+    the slower the body is, since its rad/s are divided by m/s."""
     near_obstacle: float = -0.05
     near_obstacle_m: float = 0.15
     """Per step at zero clearance, fading to nothing at this clearance."""
@@ -44,8 +45,8 @@ class RewardTerms:
     last_distance_m: torch.Tensor
     last_heading_error_rad: torch.Tensor
     clearance_m: torch.Tensor
-    share_change: torch.Tensor
-    """(B, 3)"""
+    command_change: torch.Tensor
+    """(B, 3), m/s, m/s and rad/s, divided by ``forward_mps``"""
     success: torch.Tensor
     collision: torch.Tensor
     fall: torch.Tensor
@@ -67,7 +68,7 @@ def _progress(terms: RewardTerms, config: RewardConfig) -> torch.Tensor:
         + config.success * terms.success
         + config.collision * terms.collision
         + config.fall * terms.fall
-        + config.action_change * terms.share_change.square().sum(dim=-1)
+        + config.action_change * terms.command_change.square().sum(dim=-1)
         + config.near_obstacle * near
         + config.time_per_step * terms.forward_mps
     )
@@ -100,7 +101,7 @@ class StepReward:
         *,
         cost_to_go_m: torch.Tensor,
         success: torch.Tensor,
-        share_change: torch.Tensor,
+        command_change: torch.Tensor,
         forward_mps: torch.Tensor,
     ) -> torch.Tensor:
         """Return the reward (B,) of a control step.
@@ -109,7 +110,7 @@ class StepReward:
             facts: What happened in it.
             cost_to_go_m: (B,) clearance-weighted way to the goal after it.
             success: (B,) bool.
-            share_change: (B, 3) how the command changed, in shares of the limits.
+            command_change: (B, 3) how the command (m/s, m/s, rad/s) changed, divided by ``forward_mps``.
             forward_mps: (B,) the bodies' speed limit.
         """
         terms = RewardTerms(
@@ -120,7 +121,7 @@ class StepReward:
             heading_error_rad=facts.heading_error_rad,
             last_heading_error_rad=self._heading_error_rad,
             clearance_m=facts.clearance_m,
-            share_change=share_change,
+            command_change=command_change,
             success=success,
             collision=facts.collision,
             fall=facts.fall,

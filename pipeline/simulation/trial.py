@@ -5,7 +5,7 @@ often by itself (docs/log.md, 2026-11-25). Nor can success: it asks for one step
 may learn to pass through that step and not to stay (docs/log.md, 2026-11-28).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -25,8 +25,8 @@ class Driven(Protocol):
         """Let a reset begin a trial; return the numbers (N,) of its episodes, each of which runs once.
 
         An episode that succeeds goes on until its outcome says whether the success settles.
-        The same episodes in the same order and noise whenever it is called; fewer than asked for if there are not so
-        many.
+        The same episodes in the same order, drawn from the same seed, whenever it is called; fewer than asked for if
+        there are not so many. Bodies and noise differ as soon as episodes end at other times than before.
         """
         ...
 
@@ -67,11 +67,6 @@ def trial(environment: Driven, residual: Callable[[LatentStep], torch.Tensor], *
         ended, outcome = step.terminated | step.truncated, step.outcome
         settled.update(zip(outcome.episode[ended].tolist(), outcome.success_settled[ended].tolist(), strict=True))
     return Tally(np.array([settled[number] for number in numbers], dtype=bool))
-
-
-def together(tallies: Sequence[Tally]) -> Tally:
-    """Return the tally of several workers' episodes."""
-    return Tally(np.concatenate([tally.settled for tally in tallies]))
 
 
 def best_share(tried: Mapping[float, Tally]) -> float:
