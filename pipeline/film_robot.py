@@ -41,6 +41,7 @@ def main(config: Config) -> None:
 
     if not config.policy.is_file():
         raise FileNotFoundError(f"no exported policy {config.policy}; make it with: python -m pipeline export_policy")
+    config.out.parent.mkdir(parents=True, exist_ok=True)
     started_s = time.monotonic()
     shot = Shot(
         embodiment=robots.get(config.embodiment),

@@ -72,6 +72,8 @@ def main(config: Config) -> None:
         raise ValueError("play needs a robot, a scene and at least one episode.")
     if config.policy is None and config.agent in ("", "blind"):
         raise ValueError("play needs --policy FILE.onnx, or --agent teacher|go_straight|random|zero.")
+    if config.episodes > 1 and len({scene_kinds.is_map(name) for name in config.scenes}) > 1:
+        raise ValueError("play several episodes in kinds of scenes or in files, not in both at once.")
     if config.policy is not None and not config.policy.is_file():
         raise FileNotFoundError(f"no exported policy {config.policy}; make it with: python -m pipeline export_policy")
     if len(config.embodiments) > 1:

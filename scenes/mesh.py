@@ -9,10 +9,15 @@ GROUND_MARGIN_M = 12.0
 
 
 def to_mesh(scene: Scene) -> Mesh:
-    """Return the triangles of a scene, a solid's outward facing, and of the ground plane z = 0 (class floor, known)."""
-    vertices, triangles = [_ground_vertices(scene)], [np.asarray([(0, 1, 2), (0, 2, 3)])]
-    semantic, known = [FLOOR] * 2, [True] * 2
-    offset = 4
+    """Return the triangles of a scene, a solid's outward facing, and of the ground plane z = 0 (class floor, known).
+
+    A mesh brings its own floor: a plane would hide where it has none.
+    """
+    vertices, triangles, semantic, known = [], [], [], []
+    offset = 0
+    if scene.mesh is None:
+        vertices, triangles = [_ground_vertices(scene)], [np.asarray([(0, 1, 2), (0, 2, 3)])]
+        semantic, known, offset = [FLOOR] * 2, [True] * 2, 4
     for solid in scene.solids:
         corners, faces = _prism(solid)
         vertices.append(corners)

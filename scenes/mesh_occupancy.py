@@ -39,7 +39,10 @@ def fill(
     row, column, inside = _cells(points, x_w, y_w, cell_m)
     floor = np.zeros(shape, dtype=bool)
     floor[row[inside], column[inside]] = True
-    floor = scipy.ndimage.binary_closing(floor, structure=np.ones((3, 3), dtype=bool), iterations=_FLOOR_GAP_CELLS)
+    pad = 2 * _FLOOR_GAP_CELLS  # closing would eat from outside of the array
+    floor = scipy.ndimage.binary_closing(
+        np.pad(floor, pad), structure=np.ones((3, 3), dtype=bool), iterations=_FLOOR_GAP_CELLS
+    )[pad:-pad, pad:-pad]
     values |= ~floor
 
 

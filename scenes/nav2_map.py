@@ -220,6 +220,8 @@ def _pixels(path_yaml: Path, keys: dict[str, Any]) -> np.ndarray:
         with image.open(path) as opened:
             if opened.mode.startswith("I"):  # 16 bit
                 return np.asarray(opened, dtype=np.float64) / 65535.0
+            if opened.has_transparency_data:  # map_server averages alpha in as a fourth channel, opaque is white
+                return np.asarray(opened.convert("RGBA"), dtype=np.float64).mean(axis=2) / 255.0
             return np.asarray(opened.convert("L"), dtype=np.float64) / 255.0
     except (OSError, ValueError, SyntaxError) as error:
         raise ValueError(f"the image '{path}' of map '{path_yaml}' cannot be read: {error}") from error

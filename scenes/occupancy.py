@@ -23,9 +23,9 @@ def slab_occupancy(
         known_only: leave out what the known map does not show.
 
     Returns:
-        (S, H, W) bool; cells outside the scene's extent are occupied. A solid too thin to hold any centre fills the
-        cell of its own centre, so nothing vanishes. Of a mesh, all of which is known, every cell that a surface
-        touches is occupied, and every cell without a floor.
+        (S, H, W) bool; cells outside the scene's extent are occupied. A solid thinner than a cell also
+        fills the cells that its outline passes, so nothing vanishes. Of a mesh, all of which is known, every cell that
+        a surface touches is occupied, and every cell without a floor.
     """
     if not slabs_m:
         raise ValueError("slab_occupancy needs at least one (z_min, z_max) slab.")
@@ -53,14 +53,19 @@ def _fill(values: np.ndarray, slabs: list[int], solid: Solid, x_w: np.ndarray, y
     first_row, last_row = np.searchsorted(y_w, (y_low, y_high))
     window = (slice(first_row, last_row), slice(first_column, last_column))
     covered = _inside(polygon, x_w[window[1]], y_w[window[0]])
-    if covered.any():
+    for slab in slabs:
+        values[slab][window] |= covered
+    cell_m = x_w[1] - x_w[0]
+    after = np.roll(polygon, -1, axis=0)
+    area_m2 = abs((polygon[:, 0] * after[:, 1] - after[:, 0] * polygon[:, 1]).sum()) / 2.0
+    longest_m = np.linalg.norm(after - polygon, axis=1).max()
+    if area_m2 < longest_m * cell_m * (1.0 - 1e-6):  # may slip between centres anywhere along its length
+        share = np.linspace(0.0, 1.0, int(np.ceil(2.0 * longest_m / cell_m)) + 1)[None, :, None]
+        rim = (polygon[:, None] + share * (after - polygon)[:, None]).reshape(-1, 2)
+        column = np.round((rim[:, 0] - x_w[0]) / cell_m).astype(int).clip(0, len(x_w) - 1)
+        row = np.round((rim[:, 1] - y_w[0]) / cell_m).astype(int).clip(0, len(y_w) - 1)
         for slab in slabs:
-            values[slab][window] |= covered
-        return
-    centre = polygon.mean(axis=0)
-    column = int(np.argmin(np.abs(x_w - centre[0])))
-    row = int(np.argmin(np.abs(y_w - centre[1])))
-    values[slabs, row, column] = True
+            values[slab, row, column] = True
 
 
 def _inside(polygon: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

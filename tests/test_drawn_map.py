@@ -1,5 +1,6 @@
 """A map drawn by hand, through everything that an evaluation does with it: where it says things are, there they are."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,16 @@ def test_a_map_whose_goals_cannot_be_reached_is_refused_in_one_line(tmp_path: Pa
     with pytest.raises(ValueError, match="no start and goal that 'tiago'") as error:
         draw(job(str(tmp_path / "cell.yaml")), robots.get("tiago"))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("drawn", [0.05], indirect=True)
+def test_val_and_test_episodes_of_a_map_differ(drawn: tuple[str, float]) -> None:
+    asked = job(drawn[0], episodes=4)
+    starts = [
+        draw(dataclasses.replace(asked, split=split), robots.get("tiago")).task.episodes.start_w
+        for split in ("val", "test")
+    ]
+    assert not np.isclose(starts[0], starts[1]).any()
 
 
 @pytest.mark.parametrize("drawn", [0.05], indirect=True)

@@ -147,6 +147,25 @@ def test_a_humanoid_that_is_about_to_fall_over_steps(down, turning, phase):
     assert found == pytest.approx(phase, abs=0.15)
 
 
+def test_a_reset_forgets_how_long_the_robot_stood():
+    drive = get("g1").drive
+    fresh, used = (gait_policy.GaitController(drive, num_envs=1, device="cpu") for _ in range(2))
+    joints, halt, everywhere = len(drive.joints), torch.zeros(1, 3), torch.ones(1, dtype=torch.bool)
+    for _ in range(round(2 * drive.cycle_s * 50)):
+        used.observe(still_physics(1, joints), halt)
+        used.act(torch.zeros(1, joints), halt)
+    leaning = still_physics(1, joints)
+    leaning.projected_gravity_b = torch.tensor([[0.0, 0.3, -1.0]])
+    for controller in (fresh, used):
+        controller.reset(everywhere)
+    for _ in range(30):
+        targets = []
+        for controller in (fresh, used):
+            controller.observe(leaning, halt)
+            targets.append(controller.act(torch.zeros(1, joints), halt))
+        assert torch.equal(*targets)
+
+
 def test_a_quadruped_stands_on_a_slope(drive):
     leans = stands(drive, down=(0.3, 0.0), turning=(0.0, 0.0), steps=20)
     assert (leans is not False) == math.isfinite(drive.steady_rad)

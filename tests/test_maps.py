@@ -78,6 +78,10 @@ def test_colour_and_16_bit_images(write: Callable[..., Path], tmp_path: Path) ->
     assert load(path).values[0].tolist() == [True, False]
     Image.fromarray(np.asarray([[0, 65535]], dtype=np.uint16)).save(tmp_path / "other.png")
     assert load(path).values[0].tolist() == [True, False]
+    black, white, nothing = [0, 0, 0, 255], [255, 255, 255, 255], [255, 255, 255, 0]
+    Image.fromarray(np.asarray([[black, white, nothing]], dtype=np.uint8)).save(tmp_path / "other.png")
+    assert load(path).values[0].tolist() == [True, False, True]  # nobody drew there: unknown
+    assert load(path, unknown_is_occupied=False).values[0].tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize(

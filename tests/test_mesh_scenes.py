@@ -148,6 +148,16 @@ def test_where_there_is_no_floor_nobody_stands(write: Callable[..., Path]) -> No
     grid = slab_occupancy(scene, slabs_m=SLABS_M, resolution_m=CELL_M)
     assert grid.at(np.asarray([0.5, 0.0])).all()
     assert not grid.at(np.asarray([-0.3, 0.0])).any() and not grid.at(np.asarray([2.9975, 0.0])).any()
+    downwards = np.broadcast_to(np.asarray([[[0.0, 0.0, -1.0]]]), (2, 1, 3))
+    above = np.asarray([[0.5, 0.0, 1.0], [-0.3, 0.0, 1.0]])
+    far, _ = SceneRaycaster([scene]).cast(np.zeros(2, dtype=int), above, downwards)
+    assert far[0, 0] > 5.0 and far[1, 0] == pytest.approx(1.0, abs=1e-3)  # a camera sees the ditch too
+
+
+def test_a_floor_reaches_to_its_edges(write: Callable[..., Path]) -> None:
+    bare = trimesh.creation.box((2.0, 2.0, 0.1), transform=trimesh.transformations.translation_matrix((0, 0, -0.05)))
+    edge = slab_occupancy(load_scene(write(bare, "bare.ply")), slabs_m=SLABS_M, resolution_m=CELL_M)
+    assert not edge.at(np.asarray([[-0.96, 0.0], [0.96, 0.0], [0.0, 0.96], [0.0, -0.96]])).any()
 
 
 def test_a_thin_long_triangle_leaves_no_gap() -> None:

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from embodiments.spaces import SLABS_M
 from scenes import registry
@@ -66,6 +67,17 @@ def test_unknown_solids_are_not_on_the_known_map() -> None:
     point = np.asarray([1.0, 1.0])
     assert slab_occupancy(room(person), slabs_m=WHOLE).at(point).all()
     assert not slab_occupancy(room(person), slabs_m=WHOLE, known_only=True).at(point).any()
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.3, math.pi / 2])
+@pytest.mark.parametrize("shift", [0.0, 0.013, 0.031])
+def test_a_wall_thinner_than_a_cell_is_whole(yaw: float, shift: float) -> None:
+    sheet = block(0.5 + shift, 0.5 + shift, 3.0, 0.01, yaw=yaw)
+    grid = slab_occupancy(room(sheet), slabs_m=WHOLE)
+    along = np.linspace(-1.45, 1.45, 400)[:, None] * (math.cos(yaw), math.sin(yaw)) + (0.5 + shift, 0.5 + shift)
+    assert grid.at(along).mean() > 0.9  # where it crosses from cell to cell either may hold it
+    closed = slab_occupancy(room(block(0.5 + shift, 0.0, 0.01, 40.0)), slabs_m=WHOLE)
+    assert ndimage.label(~closed.values[0])[1] == 2, "a closed wall does not part the room"
 
 
 @pytest.mark.parametrize("yaw", [0.0, 0.3, math.pi / 4])

@@ -86,6 +86,41 @@ def test_newcombe_against_the_published_example() -> None:
     assert statistics.rate_difference(0, 0, totals=(0, 10)) is None
 
 
+def test_few_different_episodes_leave_more_open_than_resampling_them_shows() -> None:
+    alike = np.ones(256)
+    one = alike.copy()
+    one[0] = 0.0
+    for first, second in ((alike, alike), (alike, one)):
+        found = statistics.paired_difference(first, second, clusters=np.arange(256))
+        assert found is not None and found[1] is not None
+        low, high = found[1]
+        assert -0.02 < low < 0.0 < found[0] + 0.004 < high < 0.03
+
+
+def test_paired_rates_cover_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    for won, lost in ((0.004, 0.0), (0.004, 0.002), (0.01, 0.004), (0.05, 0.03)):
+        inside = 0
+        for _ in range(200):
+            place = rng.random(256)
+            both = place < 0.85
+            first, second = both | (place > 1.0 - won), both | ((place > 0.9) & (place < 0.9 + lost))
+            low, high = statistics.paired_rate_difference(first, second)
+            inside += low <= won - lost <= high
+        assert inside >= 184, (won, lost, inside)
+
+
+def test_paired_rates_by_hand() -> None:
+    # 2 x 2 table 36, 12, 2, 0: the correlation is not positive, so it enters uncorrected: phi = -24 / sqrt(48*2*38*12)
+    first = np.repeat([1.0, 1.0, 0.0], [36, 12, 2])
+    second = np.repeat([1.0, 0.0, 1.0], [36, 12, 2])
+    phi = -24.0 / np.sqrt(48 * 2 * 38 * 12)
+    (low_1, high_1), (low_2, high_2) = (statistics.wilson(count, total=50) or (0.0, 0.0) for count in (48, 38))
+    below = np.sqrt((0.96 - low_1) ** 2 - 2 * phi * (0.96 - low_1) * (high_2 - 0.76) + (high_2 - 0.76) ** 2)
+    above = np.sqrt((high_1 - 0.96) ** 2 - 2 * phi * (high_1 - 0.96) * (0.76 - low_2) + (0.76 - low_2) ** 2)
+    assert statistics.paired_rate_difference(first, second) == pytest.approx((0.2 - below, 0.2 + above))
+
+
 def test_independent_difference_is_centred_and_wider_than_a_paired_one() -> None:
     rng = np.random.default_rng(0)
     scene = np.arange(200)

@@ -103,6 +103,14 @@ def test_a_robot_that_only_passes_through_succeeds_but_does_not_settle() -> None
     assert outcome.distance_to_goal_m.item() == pytest.approx(0.3)
 
 
+def test_a_robot_that_sways_about_the_opposite_heading_has_not_settled() -> None:
+    run = tracker(settle_s=2.0)
+    for step in range(30):
+        verdict = run.update(facts(distance_m=0.2, heading=3.12 if step % 2 else -3.12), RUNNING, LIMIT)
+    outcome = run.outcome(facts(), torch.zeros(1).long(), verdict["timeout"])
+    assert not bool(outcome.success) and not bool(outcome.success_settled)
+
+
 def test_a_collision_after_success_does_not_undo_it() -> None:
     run = tracker(settle_s=2.0)
     run.update(facts(distance_m=0.3), RUNNING, LIMIT)

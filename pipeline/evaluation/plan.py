@@ -185,6 +185,7 @@ def _drawn(
                 route="planned",
                 seed=job.seed,
                 series=draw.series,
+                split=job.split if registry.is_map(draw.scene) else "",
             )
         except NoRoomError as error:
             if registry.is_map(draw.scene):

@@ -15,8 +15,10 @@ Interval = tuple[float, float]
 
 def wilson(count: int, *, total: int) -> Interval | None:
     """Return the Wilson 95 % interval of a rate; None without trials."""
-    if total == 0:
-        return None
+    return None if total == 0 else _wilson(count, total)
+
+
+def _wilson(count: int, total: int) -> Interval:
     interval = stats.binomtest(int(count), int(total)).proportion_ci(CONFIDENCE, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -46,6 +48,9 @@ def paired_difference(
 ) -> tuple[float, Interval | None] | None:
     """Return the mean of first − second over the same episodes, with its scene-clustered 95 % bootstrap interval.
 
+    Where both are 0 or 1 the interval is widened to ``paired_rate_difference``: where few episodes differ, resampling
+    them can show no other difference, and the bootstrap's interval has no width or ends at zero.
+
     Args:
         first: (N,) values of one agent; nan where undefined.
         second: (N,) values of the other agent on the very same episodes, in the same order.
@@ -64,7 +69,43 @@ def paired_difference(
     difference = first - second
     if not np.isfinite(difference).any():
         return None
-    return float(np.nanmean(difference)), mean_interval(difference, clusters=clusters, seed=seed)
+    interval = mean_interval(difference, clusters=clusters, seed=seed)
+    defined = np.isfinite(difference)
+    if interval is not None and np.isin(np.stack([first, second])[:, defined], (0.0, 1.0)).all():
+        score = paired_rate_difference(first[defined], second[defined])
+        interval = min(interval[0], score[0]), max(interval[1], score[1])
+    return float(np.nanmean(difference)), interval
+
+
+def paired_rate_difference(first: np.ndarray, second: np.ndarray) -> Interval:
+    """Return the 95 % score interval of a difference of two rates over the same trials, first − second.
+
+    Args:
+        first: (N,) 0 or 1, at least one trial.
+        second: (N,) 0 or 1 of the very same trials, in the same order.
+
+    Source: Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on
+    paired data", method 10.
+    """
+    total = len(first)
+    won, other = (np.asarray(values, dtype=bool) for values in (first, second))
+    both, neither = int((won & other).sum()), int((~won & ~other).sum())
+    only_first, only_second = int((won & ~other).sum()), int((~won & other).sum())
+    product = both * neither - only_first * only_second
+    # Continuity correction of the correlation, towards zero from above.
+    corrected = max(product - total / 2.0, 0.0) if product > 0 else float(product)
+    margins = math.prod((both + only_first, only_second + neither, both + only_second, only_first + neither))
+    correlation = corrected / math.sqrt(margins) if margins else 0.0
+    rates = won.mean(), other.mean()
+    (low_1, high_1), (low_2, high_2) = (_wilson(int(values.sum()), total) for values in (won, other))
+    difference = float(rates[0] - rates[1])
+    below = _with_correlation(float(rates[0]) - low_1, high_2 - float(rates[1]), correlation)
+    above = _with_correlation(high_1 - float(rates[0]), float(rates[1]) - low_2, correlation)
+    return difference - below, difference + above
+
+
+def _with_correlation(first: float, second: float, correlation: float) -> float:
+    return math.sqrt(max(0.0, first**2 - 2.0 * correlation * first * second + second**2))
 
 
 def rate_difference(first: int, second: int, *, totals: tuple[int, int]) -> Interval | None:

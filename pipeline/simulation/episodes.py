@@ -39,7 +39,7 @@ _COMPASS_DISTANCE_M = (2.0, 7.07)
 _POINTNAV_GEODESIC_M = (5.0, 20.0)
 FEASIBLE_SHARE = 0.6
 """An episode is only set if the fastest drive takes at most this share of the time limit: a 2-7 m goal behind a long
-row of racks can lie 25 m away, further than any driver gets in 25.6 s."""
+row of racks can lie 25 m away, further than any driver gets in 25.6 s. COMPASS draws such goals too (ADR 0009)."""
 _TRIES = 400
 
 
@@ -118,11 +118,15 @@ def build_episodes(
     seed: int,
     starts_per_goal: int = 1,
     series: int = 0,
+    split: str = "",
+    feasible_share: float = FEASIBLE_SHARE,
 ) -> EpisodeSet:
     """Draw ``per_scene`` episodes in every scene; the key is the scene's name, so episodes do not depend on the others.
 
     Args:
         series: Each draws other episodes in the same scenes.
+        split: Of scenes whose name does not say it: maps and meshes. Each split draws other episodes.
+        feasible_share: Under ``compass`` the fastest drive takes at most this share of the time limit.
 
     Raises:
         NoRoomError: If a scene has no start and goal that this body can reach.
@@ -135,7 +139,10 @@ def build_episodes(
             protocol=protocol,
             count=per_scene,
             starts=starts_per_goal,
-            key=f"{scene.name}/{embodiment.name}/{protocol}/{seed}" + (f"/{series}" if series else ""),
+            feasible_share=feasible_share,
+            key=f"{scene.name}/{embodiment.name}/{protocol}/{seed}"
+            + (f"/{series}" if series else "")
+            + (f"/{split}" if split else ""),
         )
         for scene, field in zip(scenes, fields, strict=True)
     ]
@@ -189,6 +196,7 @@ def _draw_scene(
     protocol: Protocol,
     count: int,
     starts: int,
+    feasible_share: float,
     key: str,
 ) -> tuple[list[_Goal], list[tuple[int, np.ndarray, np.ndarray, float]]]:
     """Return the goals of one scene and its episodes (goal, start, goal pose, initial geodesic)."""
@@ -196,27 +204,34 @@ def _draw_scene(
     ground = _ground(embodiment, scene, fields)
     goals: list[_Goal] = []
     rows: list[tuple[int, np.ndarray, np.ndarray, float]] = []
-    for _ in range(_TRIES):
+    for _ in range(_TRIES + 4 * count):
         if len(rows) >= count:
-            return goals, rows[:count]
+            break
         cell = rng.choice(np.argwhere(ground.reachable))
         goal_xy = ground.circumscribed.centre(cell)
         candidates = _start_candidates(ground, goal_xy, rng, protocol=protocol)
         if not len(candidates):
             continue
         goal = _solve(ground, goal_xy)
-        found = [xy for xy in candidates if _fits(goal, xy, embodiment=embodiment, protocol=protocol)][:starts]
+        found = [
+            xy
+            for xy in candidates
+            if _fits(goal, xy, embodiment=embodiment, protocol=protocol, feasible_share=feasible_share)
+        ][:starts]
         if found:
             for xy in found:
                 yaw = rng.uniform(-np.pi, np.pi, size=2)
                 length = float(goal.geodesic.at(xy))
                 rows.append((len(goals), np.asarray([*xy, yaw[0]]), np.asarray([*goal_xy, yaw[1]]), length))
             goals.append(goal)
-    raise NoRoomError(
-        f"scene '{scene.name}' has no start and goal that '{embodiment.name}' (radius "
-        f"{embodiment.circumscribed_radius_m(0):.2f} m) can connect under protocol '{protocol}'; "
-        "use a larger or emptier map"
-    )
+    if len(rows) < count:
+        radius_m = max(embodiment.circumscribed_radius_m(slab) for slab in range(len(SLABS_M)))
+        raise NoRoomError(
+            f"scene '{scene.name}' has {f'only {len(rows)} of {count} pairs of' if rows else 'no'} start and goal that "
+            f"'{embodiment.name}' (radius {radius_m:.2f} m) can connect under protocol '{protocol}'; "
+            "use a larger or emptier map"
+        )
+    return goals, rows[:count]
 
 
 def _ground(embodiment: Embodiment, scene: Scene, fields: SceneFields) -> _Ground:
@@ -278,11 +293,13 @@ def _start_candidates(
     return points[roomy & ground.reachable[cell[:, 0], cell[:, 1]]]
 
 
-def _fits(goal: _Goal, start_xy: np.ndarray, *, embodiment: Embodiment, protocol: Protocol) -> bool:
+def _fits(
+    goal: _Goal, start_xy: np.ndarray, *, embodiment: Embodiment, protocol: Protocol, feasible_share: float
+) -> bool:
     length = np.asarray(float(goal.geodesic.at(start_xy)))
     if protocol == "pointnav":
         return bool(_POINTNAV_GEODESIC_M[0] <= length <= _POINTNAV_GEODESIC_M[1])
-    return bool(_fastest_s(embodiment, length, protocol=protocol) <= FEASIBLE_SHARE * _compass_limit_s(embodiment))
+    return bool(_fastest_s(embodiment, length, protocol=protocol) <= feasible_share * _compass_limit_s(embodiment))
 
 
 def _fastest_s(embodiment: Embodiment, geodesic_m: np.ndarray, *, protocol: Protocol) -> np.ndarray:

@@ -164,6 +164,7 @@ class GaitController:
         self.phase = torch.where(mask, phase, self.phase)
         self.previous_action = torch.where(mask[:, None], 0.0, self.previous_action)
         self._coasting = self._coasting & ~mask
+        self._idle_cycles = torch.where(mask, 0.0, self._idle_cycles)
         self._just_reset = self._just_reset | mask
 
     def is_stepping(self, command: torch.Tensor) -> torch.Tensor:

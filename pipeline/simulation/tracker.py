@@ -84,8 +84,8 @@ class EpisodeTracker:
         self._anchor_w = torch.zeros(num_envs, 2, device=device)
         self._whole_path_m = zeros.clone()
         self._past_velocity_w = torch.zeros(num_envs, 2, 2, device=device)
-        # last second of: vx, vy, yaw rate, distance, heading error
-        self._window = torch.full((num_envs, _SECOND, 5), torch.inf, device=device)
+        # last second of: vx, vy, yaw rate, distance, sine and cosine of the heading error
+        self._window = torch.full((num_envs, _SECOND, 6), torch.inf, device=device)
 
     def settle_for(self, seconds: float) -> None:
         """Let episodes go on after a success for up to so long, to see whether it settles."""
@@ -133,7 +133,7 @@ class EpisodeTracker:
         return Outcome(
             episode=episode.clone(),
             success=self._success.clone(),
-            success_settled=self._settled.clone(),
+            success_settled=self._settled & self._success,
             collision=facts.collision & failed_first,
             fall=facts.fall & failed_first,
             timeout=timeout.clone(),
@@ -157,10 +157,13 @@ class EpisodeTracker:
 
     def _settle(self, facts: StepFacts, active: torch.Tensor) -> None:
         """Ask the same of the 1 s mean, held for 1 s."""
-        now = torch.cat([facts.velocity_b, facts.distance_m[:, None], facts.heading_error_rad[:, None]], dim=1)
+        error_rad = facts.heading_error_rad
+        facing = torch.stack([facts.distance_m, error_rad.sin(), error_rad.cos()], dim=1)
+        now = torch.cat([facts.velocity_b, facing], dim=1)
         self._window = torch.cat([self._window[:, 1:], now[:, None]], dim=1)
-        mean = self._window.mean(dim=1)  # (B, 5), inf or nan until a second has passed
-        holds = self._within(mean[:, 3], mean[:, :2].norm(dim=1), mean[:, 2], mean[:, 4])
+        mean = self._window.mean(dim=1)  # (B, 6), inf or nan until a second has passed
+        heading = torch.atan2(mean[:, 4], mean[:, 5])
+        holds = self._within(mean[:, 3], mean[:, :2].norm(dim=1), mean[:, 2], heading)
         self._held = torch.where(holds & active, self._held + 1, 0)
         self._settled |= self._held >= _SECOND
 
