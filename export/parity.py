@@ -46,7 +46,7 @@ def compare(graph: PolicyGraph, model: bytes, *, steps: int = STEPS, batches: tu
     finally:
         torch.set_num_threads(threads)
     names = (field.name for field in dataclasses.fields(Parity))
-    return Parity(**{name: max(getattr(result, name) for result in results) for name in names})
+    return Parity(**{name: float(np.max([getattr(result, name) for result in results])) for name in names})  # keeps NaN
 
 
 def require(parity: Parity, *, name: str) -> None:
@@ -68,7 +68,7 @@ def _compare_batch(graph: PolicyGraph, session: onnxruntime.InferenceSession, *,
     torch_state = torch.zeros(batch, graph.state_size)
     torch_command = torch.zeros(batch, 3)
     state = torch_state.numpy().copy()
-    worst_command, worst_state = 0.0, np.zeros(graph.state_size)
+    worst_command, worst_state = np.zeros(()), np.zeros(graph.state_size)
     for step in range(steps):
         seen = example_inputs(graph.state_size, batch=batch, seed=1 + step // 5) | {"embodiment": body}
         original = seen | {"previous_command": torch_command, STATE_INPUT: torch_state}
@@ -81,11 +81,11 @@ def _compare_batch(graph: PolicyGraph, session: onnxruntime.InferenceSession, *,
         if not (np.isfinite(command).all() and np.isfinite(state).all()):
             return Parity(command=float("nan"), state=float("nan"), learned_state=float("nan"))
         command[tie] = torch_command.numpy()[tie]
-        worst_command = max(worst_command, float(np.abs(command - torch_command.numpy()).max()))
+        worst_command = np.maximum(worst_command, np.abs(command - torch_command.numpy()).max())
         truth = torch_state.numpy()
         worst_state = np.maximum(worst_state, (np.abs(state - truth) / (1.0 + np.abs(truth))).max(axis=0))
     learned = worst_state[: graph.world_model.dynamic_size]
-    return Parity(command=worst_command, state=float(worst_state.max()), learned_state=float(learned.max()))
+    return Parity(command=float(worst_command), state=float(worst_state.max()), learned_state=float(learned.max()))
 
 
 def _on_the_verge(graph: PolicyGraph, inputs: dict[str, torch.Tensor]) -> np.ndarray:

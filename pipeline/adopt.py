@@ -37,21 +37,23 @@ class Config:
 def main(config: Config) -> None:
     """Write the folders of ``pretrain_world_model`` and ``train_specialist``, for the later stages to go on from.
 
+    Nothing is written before every file has been read and checked.
+
     Raises:
         ValueError: If a file is missing or unfit, a specialist was trained on another base, or the run has its own.
     """
-    path = config.policies / BASE
-    base = _read(path)
-    parts = {"world_model": base.graph.world_model, "base_head": base.graph.base_head}
-    _publish(config.run / "pretrain_world_model", parts, path, trained_on=base.robots[0])
-    for robot in config.embodiments or _robots(config.policies):
+    base = _read(config.policies / BASE)
+    robots = config.embodiments or _robots(config.policies)
+    specialists = {robot: _specialist(config.policies / SPECIALIST.format(robot), base) for robot in robots}
+    base_folder = config.run / "pretrain_world_model"
+    folders = {robot: config.run / "train_specialist" / robot for robot in robots}
+    if taken := [folder for folder in (base_folder, *folders.values()) if folder.exists()]:
+        raise ValueError(f"{taken[0]} is there already; adopt into a new run: --run runs/NAME")
+    parts: dict[str, nn.Module] = {"world_model": base.graph.world_model, "base_head": base.graph.base_head}
+    _publish(base_folder, parts, config.policies / BASE, trained_on=base.robots[0])
+    for robot, head in specialists.items():
         path = config.policies / SPECIALIST.format(robot)
-        specialist = _read(path)
-        if not _same_base(base.graph, specialist.graph):
-            raise ValueError(f"{path} corrects another base policy than {BASE} beside it; adopt files of one run")
-        assert specialist.graph.head is not None
-        folder = config.run / "train_specialist" / robot
-        _publish(folder, {"residual_head": specialist.graph.head}, path, trained_on=robot, robot=robot)
+        _publish(folders[robot], {"residual_head": head}, path, trained_on=robot, robot=robot)
 
 
 def _robots(policies: Path) -> list[str]:
@@ -71,6 +73,15 @@ def _read(path: Path) -> "Exported":
     return exported
 
 
+def _specialist(path: Path, base: "Exported") -> "nn.Module":
+    """Return the head of a specialist's file, if it corrects this base policy."""
+    specialist = _read(path)
+    if not _same_base(base.graph, specialist.graph):
+        raise ValueError(f"{path} corrects another base policy than {BASE} beside it; adopt files of one run")
+    assert specialist.graph.head is not None
+    return specialist.graph.head
+
+
 def _same_base(first: "PolicyGraph", second: "PolicyGraph") -> bool:
     from export.networks import driving
 
@@ -88,8 +99,6 @@ def _publish(
     from pipeline.residual_rl.config import CURVE as PUBLISHED_CURVE
     from world_model.checkpoint import save_module
 
-    if target.exists():
-        raise ValueError(f"{target} is there already; adopt into a new run: --run runs/NAME")
     adopted = {"file": source.name, "sha256": manifest.hash_file(source)}
     new = target.with_name(f".{target.name}.new")
     shutil.rmtree(new, ignore_errors=True)

@@ -21,20 +21,21 @@ from export.runtime.navigator import Navigator
 from export.runtime.robots.sim import SimulatedStretch3
 from export.runtime.route import Route, to_body
 from export.runtime.stop_zone import StopZone
-from pipeline import whole_file
+from pipeline import manifest, whole_file
 from pipeline.evaluation import statistics
 from pipeline.evaluation.plan import Job, Plan, draw
+from pipeline.evaluation.summary import SUMMARY
 from pipeline.processes import cores, spawned
 from pipeline.progress import progress
 from pipeline.provenance import describe
-from pipeline.real_time import drive_in_real_time
+from pipeline.real_time import drive_in_real_time, false_stop_share
 from pipeline.simulation.live_robot import LiveRobot
 
 ROBOT = "stretch3"
 ARM_S = 0.6
 """Until the simulated operator has pressed and the first order is there; it does not count as driving time."""
 PREVENTABLE_M = 0.03
-"""A lidar point this near to the outline at a collision: the stop zone should have prevented it."""
+"""Something at the lidar's height this near to the outline at a collision: the stop zone should have prevented it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ def main(config: Config) -> None:
     """Drive all episodes; write ``closed_loop.parquet`` and ``closed_loop.json``, print the figures.
 
     Raises:
-        ValueError: If the policy does not fit, or the evaluation has other episodes.
+        ValueError: If the policy does not fit, or the evaluation is of another policy or has other episodes.
         FileNotFoundError: If the policy or the evaluation does not exist.
     """
     policies.load(config.policy, robot=registry.get(ROBOT))
@@ -158,8 +159,7 @@ def drive_episode(
         if truth["least_clearance_m"] < 0.0 or truth["fell"]:
             break
     collision = truth["least_clearance_m"] < 0.0
-    scan = adapter.scan()
-    nearest_m = np.inf if scan is None else StopZone(robot.embodiment).gap_m(scan.points_b_m)
+    nearest_m = StopZone(robot.embodiment).gap_m(robot.surroundings_b_m())
     return {
         "scene": plan.scene[index],
         "scene_seed": int(plan.scene_seed[index]),
@@ -170,7 +170,7 @@ def drive_episode(
         "outcome": "collision" if collision else navigator.outcome or "out of time",
         "time_s": robot.time_s - began_s - ARM_S,
         "recoveries": navigator.recoveries,
-        "false_stop_share": float(np.mean([gate not in ("", "disarmed") for gate, _ in seen])),
+        "false_stop_share": false_stop_share(gate for gate, _ in seen),
         "slowed_share": float(np.mean([zone != "" for _, zone in seen])),
         "closed": ",".join(sorted({gate for gate, _ in seen if gate})),
     }
@@ -196,12 +196,42 @@ def planned(config: Config) -> Plan:
 
 
 def _evaluated(config: Config) -> pd.DataFrame:
+    """Return the rows of the other evaluation.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If it has none of these episodes, or drove them with another policy.
+    """
     assert config.against is not None
+    _check_same(config, config.against)
     rows = pd.read_parquet(config.against / "episodes.parquet")
     mine = (rows["embodiment"] == ROBOT) & (rows["agent"] == config.agent) & (rows["route"] == "planned")
     if not mine.any():
         raise ValueError(f"{config.against} has no rows of {config.agent} on {ROBOT} with the planned route")
     return rows[mine]
+
+
+def _check_same(config: Config, against: Path) -> None:
+    """Refuse an evaluation whose cells on this robot are not of the same policy and the same draw of episodes."""
+    cells = json.loads((against / SUMMARY).read_text(encoding="utf-8"))["cells"]
+    mine: dict[str, dict[str, Any]] = {
+        cell["scene"]: cell
+        for cell in cells
+        if (cell["embodiment"], cell["agent"], cell["route"]) == (ROBOT, config.agent, "planned")
+    }
+    expected = {
+        "split": config.split,
+        "seed": config.seed,
+        "protocol": "compass",
+        "episodes": config.drawn,
+        "policy_sha256": manifest.hash_file(config.policy),
+    }
+    for scene in config.scenes:
+        if scene not in mine:
+            raise ValueError(f"{against} has no {config.agent} on {ROBOT} in {scene} with the planned route")
+        for name, value in expected.items():
+            if (found := mine[scene].get(name)) != value:
+                raise ValueError(f"{against} has {name} {found} in {scene}, this drive has {value}")
 
 
 def _figures(table: pd.DataFrame, other: pd.DataFrame | None) -> dict[str, Any]:

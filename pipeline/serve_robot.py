@@ -31,8 +31,6 @@ class Config:
     split: Literal["train", "val", "test"] = "val"
     start: tuple[float, float, float] | None = None
     """Where it stands at first: x, y [m], yaw [rad] in the scene; by default the start of a random episode"""
-    clock: Literal["real", "simulated"] = "real"
-    """Simulated: time passes only when the other side says so"""
     truth: Path | None = None
     """File for what really happened, written at the end: least clearance, fall, times"""
     seed: int = 0
@@ -56,22 +54,22 @@ def main(config: Config) -> None:
         print(f"ready {listener.address[1]}", flush=True)
         with listener.accept() as connection:
             began_s = time.monotonic()
-            serve(robot, connection, real=config.clock == "real")
+            serve(robot, connection)
     if config.truth is not None:
         header, _, _ = robot.answer(b'{"op": "truth"}').partition(b"\n")
         times = {"time_s": robot.time_s, "wall_s": time.monotonic() - began_s}
         whole_file.write_text(config.truth, json.dumps(json.loads(header) | times))
 
 
-def serve(robot: LiveRobot, connection: Connection, *, real: bool) -> None:
-    """Answer requests until the other side hangs up; with ``real``, time passes meanwhile as on a clock."""
+def serve(robot: LiveRobot, connection: Connection) -> None:
+    """Answer requests until the other side hangs up; time passes meanwhile as on a clock."""
     next_s = time.monotonic() + TICK_S
     while True:
         try:
-            if not real or connection.poll(max(0.0, next_s - time.monotonic())):
+            if connection.poll(max(0.0, next_s - time.monotonic())):
                 connection.send_bytes(robot.answer(connection.recv_bytes()))
         except (EOFError, OSError):
             return
-        if real and time.monotonic() >= next_s:
+        if time.monotonic() >= next_s:
             robot.advance(1)
             next_s = max(next_s + TICK_S, time.monotonic() - 5 * TICK_S)  # a machine too slow lags, it does not race

@@ -15,7 +15,7 @@ from pipeline import manifest, whole_file
 from pipeline.evaluation import results
 from pipeline.evaluation.summary import SUMMARY
 from pipeline.provenance import ROOT
-from pipeline.ship_policy import BENCHMARK, evaluated_files, how_trained, read_training
+from pipeline.ship_policy import BENCHMARK, TRAINING, evaluated_files, how_trained, read_training
 
 _SHOWN = ("specialist", "generalist")
 
@@ -45,19 +45,23 @@ def main(config: Config) -> None:
         raise ValueError(f"{error}. Make it with: make benchmark.") from None
     summary: results.Summary = json.loads((config.evaluation / SUMMARY).read_text(encoding="utf-8"))
     try:
-        driven = evaluated_files(sorted(files.glob("*.onnx")), summary)
+        driven = evaluated_files(sorted(files.glob("*.onnx")) if config.run else _shipped(config.out), summary)
     except ValueError as error:
         raise ValueError(f"{config.evaluation}: {error}; those of {files} are meant, --run names others.") from None
-    if config.run and exported:
-        training = how_trained(config.run, exported)
-        told = f"Not shipped. Trained by {training['trained']}"
-    else:
-        training = read_training(config.out)
+    training = how_trained(config.run, exported) if config.run and exported else read_training(config.out)
+    if set(driven.values()) <= {manifest.hash_file(path) for path in _shipped(config.out)}:
         told = "The files are those of this folder; the [card](README.md) says how they were trained."
+    else:
+        told = f"Not shipped. Trained by {training['trained']}"
     page = config.out / BENCHMARK.format(training["seed"])
     _keep(config.evaluation, page.with_suffix(""))
     whole_file.write_text(page, _page(summary, name=page.stem, seed=training["seed"], told=told, files=driven))
     print(f"wrote {page}")
+
+
+def _shipped(folder: Path) -> list[Path]:
+    """Return the policies that a folder's ``training.json`` names; none if it has none."""
+    return [folder / name for name in read_training(folder)["files"]] if (folder / TRAINING).is_file() else []
 
 
 def _keep(evaluation: Path, target: Path) -> None:

@@ -34,7 +34,7 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Copy the files and write the card, or the card alone.
+    """Copy the files and write the card, or the card alone; then remove what an earlier run had shipped beside them.
 
     Raises:
         ValueError: If a stage is missing, a file does not exist or is too large, or other files were evaluated.
@@ -46,8 +46,7 @@ def main(config: Config) -> None:
     except manifest.ManifestError as error:
         raise ValueError(f"{error}. Ship from a run that is exported and evaluated: make evaluate.") from None
     summary = json.loads((evaluated / "summary.json").read_text(encoding="utf-8"))
-    if exported is not None:
-        _ship(config, exported, summary)
+    shipped = () if exported is None else _ship(config, exported, summary)
     training = read_training(config.out)
     if exported is None:
         try:
@@ -55,31 +54,47 @@ def main(config: Config) -> None:
         except ValueError as error:
             raise ValueError(f"{evaluated}: {error}; run evaluate_policy --policy on the shipped ones.") from None
     whole_file.write_text(config.out / CARD, card(config.out, training, summary))
+    if shipped:
+        _remove_others(config.out, keep=shipped)
     print(f"{config.out} holds {', '.join(training['files'])} and a card")
 
 
-def _ship(config: Config, exported: manifest.Manifest, summary: results.Summary) -> None:
-    """Copy the files, and note how they were trained."""
+def _ship(config: Config, exported: manifest.Manifest, summary: results.Summary) -> tuple[str, ...]:
+    """Copy the files, and note how they were trained; return the names of all that was copied."""
     for name in config.files:
         _check(config.run / "export_policy" / name, exported, summary)
     config.out.mkdir(parents=True, exist_ok=True)
+    curves: list[str] = []
     for name in config.files:
         with whole_file.replacing(config.out / name) as temporary:
             shutil.copyfile(config.run / "export_policy" / name, temporary)
-        _ship_curve(config, name)
+        curves += _ship_curve(config, name)
     training = {"files": config.files} | how_trained(config.run, exported)
     whole_file.write_text(config.out / TRAINING, json.dumps(training, indent=1) + "\n")
+    return (*config.files, *curves)
 
 
-def _ship_curve(config: Config, name: str) -> None:
-    """Copy how a specialist learned, if the run knows it."""
+def _remove_others(folder: Path, *, keep: Iterable[str]) -> None:
+    """Remove policies and curves that are not of the run just shipped; pages and subfolders stay."""
+    names = set(keep)
+    for path in sorted({*folder.glob("*.onnx"), *folder.glob(CURVE.format("*"))}):
+        if path.name not in names:
+            path.unlink()
+            print(f"removed {path}: it is of an earlier run")
+
+
+def _ship_curve(config: Config, name: str) -> list[str]:
+    """Copy how a specialist learned, if the run knows it; return the name that it has then, or nothing."""
     from pipeline.residual_rl.config import CURVE as PUBLISHED_CURVE  # torch, which the help does not need
 
     before, after = SPECIALIST.split("{}")
     robot = name.removeprefix(before).removesuffix(after)
     curve = config.run / "train_specialist" / robot / PUBLISHED_CURVE
-    if name == SPECIALIST.format(robot) and curve.is_file():
-        shutil.copyfile(curve, config.out / CURVE.format(robot))
+    if name != SPECIALIST.format(robot) or not curve.is_file():
+        return []
+    with whole_file.replacing(config.out / CURVE.format(robot)) as temporary:
+        shutil.copyfile(curve, temporary)
+    return [CURVE.format(robot)]
 
 
 def read_training(folder: Path) -> dict[str, Any]:

@@ -55,6 +55,10 @@ def test_a_run_goes_on_from_the_files(policies: Path, tmp_path: Path) -> None:
     assert json.loads((corrected / "curve.json").read_text())[0]["success"] == 0.5
     with pytest.raises(ValueError, match="is there already"):
         adopt.main(adopt.Config(run=tmp_path, policies=policies))
+    base.rename(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r"go2 is there already"):
+        adopt.main(adopt.Config(run=tmp_path, policies=policies))
+    assert not base.exists()
 
 
 def test_what_cannot_be_adopted_is_named(policies: Path, tmp_path: Path) -> None:
@@ -66,6 +70,7 @@ def test_what_cannot_be_adopted_is_named(policies: Path, tmp_path: Path) -> None
     (tmp_path / "specialist_go2.onnx").write_bytes(export(stranger, "specialist", ("go2",)))
     with pytest.raises(ValueError, match="corrects another base policy"):
         adopt.main(adopt.Config(run=tmp_path / "run", policies=tmp_path))
+    assert not (tmp_path / "run").exists(), "nothing of a set that is unfit is adopted"
 
 
 def test_a_file_without_a_word_about_its_networks_is_refused(policies: Path) -> None:

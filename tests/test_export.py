@@ -132,6 +132,27 @@ def test_parity_fails_for_other_weights(generalist: tuple[PolicyGraph, bytes]) -
         parity.require(parity.compare(other, generalist[1], steps=5, batches=(3,)), name="generalist")
 
 
+@pytest.mark.parametrize("ill", parity.BATCHES)
+def test_parity_fails_if_one_batch_alone_answers_nan(monkeypatch: pytest.MonkeyPatch, ill: int) -> None:
+    def compared(*_: object, batch: int, **__: object) -> parity.Parity:
+        error = float("nan") if batch == ill else 0.0
+        return parity.Parity(command=error, state=error, learned_state=error)
+
+    monkeypatch.setattr(parity, "_compare_batch", compared)
+    monkeypatch.setattr(parity.onnxruntime, "InferenceSession", lambda *_, **__: None)
+    found = parity.compare(build("base"), b"")
+    assert np.isnan([found.command, found.state, found.learned_state]).all()
+    with pytest.raises(ValueError, match="differ by nan"):
+        parity.require(found, name="base")
+
+
+def test_parity_fails_if_the_original_answers_nan(generalist: tuple[PolicyGraph, bytes]) -> None:
+    ill = build(value=True)
+    ill.head.layers[-1].bias.data[:] = torch.nan  # type: ignore[union-attr, index, operator]
+    with pytest.raises(ValueError, match="differ by nan"):
+        parity.require(parity.compare(ill, generalist[1], steps=1, batches=(3,)), name="generalist")
+
+
 def test_the_graph_projects_as_the_simulation_does() -> None:
     graph = build("specialist")
     inputs = example_inputs(graph.state_size, batch=64, seed=7)

@@ -2,15 +2,21 @@
 
 import dataclasses
 import json
+import shlex
+import signal
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from embodiments import registry
 from embodiments.spaces import SLABS_M
+from export.runtime.robots.sim import OPTIONS
+from pipeline import evaluate_runtime, manifest, real_time
 from pipeline.evaluate_runtime import Config, planned
-from pipeline.real_time import drive_in_real_time, known_map
+from pipeline.real_time import drive_in_real_time, false_stop_share, known_map
 from scenes import nav2_map
 from scenes.scene import BOX, WALL, Scene, box
 
@@ -37,6 +43,72 @@ def test_the_known_map_holds_what_is_known_and_as_high_as_the_body() -> None:
     found = known_map(scene, registry.get("stretch3"))
     assert [bool(found.at(np.asarray([x, 1.0]))) for x in (-2.0, 0.0, 2.0)] == [True, False, False]
     assert not found.at(np.asarray([-2.0, -1.0])), "the map is not upside down"
+
+
+def plan_in_an_empty_room() -> SimpleNamespace:
+    """Return what ``drive_in_real_time`` asks of a plan, with one episode."""
+    scene = Scene(name="empty", kind="test", solids=(), extent_w_m=(-4.0, -4.0, 4.0, 4.0))
+    episodes = SimpleNamespace(
+        scene_index=np.zeros(1, dtype=int), start_w=np.zeros((1, 3)), goal_w=np.ones((1, 3)), time_limit_s=np.ones(1)
+    )
+    task = SimpleNamespace(scenes=(scene,), embodiment=registry.get("stretch3"), episodes=episodes)
+    return SimpleNamespace(task=task, scene=["office"], scene_seed=[7], number=[0])
+
+
+@pytest.mark.parametrize("left", [None, -0.1])
+def test_a_drive_that_does_not_end_is_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: float | None
+) -> None:
+    folder, given = tmp_path / "with a space", []
+
+    def hang(command: list[str], *, env: dict[str, str], timeout: float, **_: object) -> None:
+        given.extend(shlex.split(env[OPTIONS]))
+        if left is not None:
+            (folder / "office-0.json").write_text(json.dumps({"least_clearance_m": left, "time_s": 1.0, "wall_s": 2.0}))
+            (folder / "office-0.jsonl").write_text('{"header": {}}\n{"time_s": 1.0, "gate": ""}\n{"time_s": 3.0')
+        raise subprocess.TimeoutExpired(command, timeout, output=b"the driver is process 1\n")
+
+    monkeypatch.setattr(subprocess, "run", hang)
+    monkeypatch.setattr(real_time, "_END_S", 0.0)
+    plan = plan_in_an_empty_room()
+    row = drive_in_real_time(POLICY, plan, 0, split="val", max_speed_mps=0.3, folder=folder)  # type: ignore[arg-type]
+    assert given[given.index("--truth") + 1] == str(folder / "office-0.json")
+    assert row["outcome"] == "killed after 0 s" and row["exit_code"] == -signal.SIGKILL
+    assert not row["success"] and row["collision"] == (left is not None) and row["scene_seed"] == 7
+    assert "the driver is process 1" in (folder / "office-0.txt").read_text()
+
+
+def test_false_stops_are_counted_once_armed() -> None:
+    assert false_stop_share(["disarmed", "disarmed", "", "", "", "depth_stale"]) == 0.25
+    assert false_stop_share(["disarmed"]) == false_stop_share([]) == 0.0
+
+
+AGAINST = POLICY.parent / "benchmark_seed_0"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"split": "val"}, "has split test in office, this drive has val"),
+        ({"seed": 7}, "has seed 0 in office, this drive has 7"),
+        ({"drawn": 64}, "has episodes 640 in office, this drive has 64"),
+        ({"policy": POLICY.parent / "base.onnx"}, "has policy_sha256 .* in office, this drive has "),
+        ({"scenes": ("office", "hospital")}, "has no generalist on stretch3 in hospital with the planned route"),
+        ({"agent": "base"}, "has no base on stretch3 in office"),
+    ],
+)
+def test_an_evaluation_of_something_else_is_no_comparison(change: dict, words: str, tmp_path: Path) -> None:
+    mine = tmp_path / "evaluation"
+    mine.mkdir()
+    summary = json.loads((AGAINST / "summary.json").read_text())
+    for cell in summary["cells"]:
+        cell["policy_sha256"] = manifest.hash_file(POLICY)
+    (mine / "summary.json").write_text(json.dumps(summary))
+    (mine / "episodes.parquet").symlink_to(AGAINST / "episodes.parquet")
+    same = Config(policy=POLICY, against=mine, drawn=640)
+    assert len(evaluate_runtime._evaluated(same)) == 4 * 640
+    with pytest.raises(ValueError, match=words):
+        evaluate_runtime._evaluated(dataclasses.replace(same, **change))
 
 
 @pytest.mark.slow

@@ -48,6 +48,19 @@ def test_a_log_is_never_overwritten_and_foreign_files_are_named(tmp_path: Path) 
         replay.read(tmp_path / "nothing.jsonl")
 
 
+@pytest.mark.parametrize(
+    "known", [{"sha256": "nav"}, {"sha256": "file", "nav_sha256": "nav", "max_speed_mps": 0.15, "needs_scan": True}]
+)
+def test_logs_with_and_without_limits_are_drawn(tmp_path: Path, known: dict[str, object]) -> None:
+    path = written(tmp_path / "drive.jsonl")
+    first, _, rest = path.read_text().partition("\n")
+    header = {**json.loads(first)["header"], **known}
+    path.write_text(json.dumps({"header": header}) + "\n" + rest)
+    replay.main(replay.Config(log=path))
+    assert replay.read(path)[0] == header
+    assert path.with_suffix(".png").is_file()
+
+
 def test_every_cycle_tells_ages_and_both_commands(tmp_path: Path) -> None:
     _, cycles = replay.read(written(tmp_path / "drive.jsonl"))
     driving = [cycle for cycle in cycles if cycle["command"][0] > 0.1]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from export.runtime.cycle_log import CycleLog
 from export.runtime.driver import TICK_S
 from export.runtime.messages import Order
 from export.runtime.robots.robot import Depth, Odometry
@@ -193,6 +194,21 @@ def test_the_run_stop_latches_and_is_never_cleared_by_software() -> None:
     assert rig.robot.run_stopped and rig.driver.latched == "run_stop"
     assert rig.navigator.outcome == "stopped: run_stop"
     rig.robot.run_stopped = False  # the operator pulls it out again
+    check(rig, began_s, resumes=False)
+
+
+def test_a_disk_that_is_full_ends_the_drive_standing_with_a_reason() -> None:
+    class Full(CycleLog):
+        def __init__(self) -> None: ...
+
+        def write(self, report: object, *, asked: object) -> None:
+            raise OSError(28, "No space left on device")
+
+    rig = driving()
+    began_s, rig.driver._log = rig.clock.now_s, Full()
+    rig.run(2.0)
+    assert rig.driver.latched == "log: [Errno 28] No space left on device"
+    assert rig.navigator.outcome == f"stopped: {rig.driver.latched}"
     check(rig, began_s, resumes=False)
 
 

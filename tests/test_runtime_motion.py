@@ -5,18 +5,21 @@ import pytest
 import torch
 
 from embodiments import registry
+from export.runtime.lidar import LIDAR_BLIND
 from export.runtime.limiter import Limiter
 from export.runtime.messages import Report
 from export.runtime.retry import Retry, RetryConfig
 from export.runtime.route import Route, plan, to_body
-from export.runtime.stop_zone import StopZone
+from export.runtime.stop_zone import StopZone, StopZoneConfig
 from pipeline.simulation import observation
 from scenes.grid import Grid
 from scenes.path import resample
 from tests.runtime_rig import Cruise, Rig
 
 STRETCH = registry.get("stretch3")
-FRONT_M = max(disc.x_m + disc.radius_m for slab in STRETCH.outline for disc in slab)
+BODY_FRONT_M = max(disc.x_m + disc.radius_m for slab in STRETCH.outline for disc in slab)
+FRONT_M = max(BODY_FRONT_M, LIDAR_BLIND.x_m + LIDAR_BLIND.radius_m)
+"""Of what the stop zone keeps clear: body and the lidar's blind range."""
 
 
 def wall(x_m: float) -> np.ndarray:
@@ -37,6 +40,22 @@ def test_the_limiter_ramps_with_the_robots_acceleration() -> None:
     assert np.diff([0.0, *speeds]).max() == pytest.approx(0.30 * 0.05)
     assert speeds[-1] == pytest.approx(0.2)
     assert not limiter.step(np.asarray([np.nan, 0.0, 0.0]), dt_s=10.0).any()
+
+
+@pytest.mark.parametrize("command", [(0.0, 0.0, 3.0), (0.1, 0.0, 3.0), (-0.2, 0.0, -1.0), (0.3, 0.0, 0.0)])
+def test_the_speed_that_an_operator_allows_holds_for_turning_too(command: tuple[float, float, float]) -> None:
+    """By hand: the outer wheel turns at |v| + 0.15765 m |yaw rate|; at the wheels' own 0.3 m/s nothing changes."""
+    slow, full = (Limiter(STRETCH, max_speed_mps=speed).admissible(np.asarray(command)) for speed in (0.1, 0.3))
+    assert abs(slow[0]) + 0.15765 * abs(slow[2]) == pytest.approx(0.1)
+    assert slow[0] * full[2] == pytest.approx(slow[2] * full[0])
+    own = Limiter(STRETCH, max_speed_mps=9.0).admissible(np.asarray(command))
+    assert full == pytest.approx(own, rel=1e-6)
+
+
+def test_a_robot_without_wheels_turns_as_its_curvature_asks() -> None:
+    limiter = Limiter(registry.get("go2"), max_speed_mps=0.1)
+    assert limiter.admissible(np.asarray([0.0, 0.0, 0.8])) == pytest.approx([0.0, 0.0, 0.8])
+    assert limiter.admissible(np.asarray([0.2, 0.0, 0.8])) == pytest.approx([0.1, 0.0, 0.4])
 
 
 @pytest.mark.slow
@@ -80,8 +99,29 @@ def test_the_stop_zone_sees_where_a_turn_sweeps_the_body() -> None:
 def test_a_wall_ahead_is_never_touched() -> None:
     rig = Rig(Cruise((0.3, 0.0, 0.0)), goal=(50.0, 0.0, 0.0)).run(40.0)
     assert {report.zone for report in rig.reports} >= {"approach"}
-    assert rig.robot.pose[0] + FRONT_M > 5.5  # it does come near
+    assert rig.robot.pose[0] + BODY_FRONT_M > 5.5  # it does come near
     assert max(report.pose[0] for report in rig.reports) + FRONT_M < 6.0
+
+
+@pytest.mark.parametrize("aside_m", [0.0, 0.05])
+@pytest.mark.parametrize("speed", [0.08, 0.15, 0.3])
+def test_a_post_that_is_too_near_for_the_lidar_is_never_touched(speed: float, aside_m: float) -> None:
+    """6 cm wide: nearer than 0.15 m to the lidar all of it is lost from sight."""
+    rig = Rig(Cruise((speed, 0.0, 0.0)), goal=(50.0, 0.0, 0.0))
+    rig.navigator._retry = Retry(STRETCH, RetryConfig(patience_s=1e9, blocked_s=1e9))
+    post = [0.8, aside_m - 0.03, 0.0, 0.86, aside_m + 0.03, 0.4]
+    rig.robot._boxes = np.concatenate([rig.robot._boxes, [post]])
+    rig.run(0.8 / speed + 12.0)
+    room_m = [0.8 - BODY_FRONT_M - report.pose[0] for report in rig.reports]
+    assert 0.0 < min(room_m) < 0.25, "it comes near"
+    assert max(report.velocity_b[0] for report in rig.reports[-30:]) < 0.01, "and stays there"
+
+
+def test_the_room_to_the_body_does_not_count_the_lidars_blind_range() -> None:
+    zone, bare = StopZone(STRETCH), StopZone(STRETCH, StopZoneConfig(blind=()))
+    assert zone.gap_m(wall(0.5)) == bare.gap_m(wall(0.5)) == pytest.approx(0.5 - BODY_FRONT_M, abs=0.005)
+    ahead = np.asarray([0.1, 0.0, 0.0])
+    assert zone.judge(ahead, wall(0.2)).factor == 0.0 < bare.judge(ahead, wall(0.2)).factor
 
 
 def test_without_a_lidar_it_does_not_reverse() -> None:

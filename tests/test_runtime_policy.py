@@ -1,9 +1,13 @@
 """The robot's side: refuses what is damaged, foreign or made for another body; carries state; checks what it is fed."""
 
 import dataclasses
+import hashlib
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +18,8 @@ import torch
 from embodiments import registry
 from export.graph import example_inputs
 from export.runtime import policy
-from export.runtime.contract import HASH_KEY, parse, seal, verify_hash
+from export.runtime.__main__ import REFUSED, main
+from export.runtime.contract import CONTRACT_KEY, HASH_KEY, check_robot, parse, seal, verify_hash
 from tests.test_export import build, exported
 
 
@@ -127,6 +132,66 @@ def test_a_resealed_change_of_the_contract_is_refused(tmp_path: Path, data: byte
         policy.load(path)
     with pytest.raises(ValueError, match="not JSON"):
         parse({"nav.contract": "{"}, where="x")
+
+
+def resealed(data: bytes, change: Callable[[onnx.ModelProto, dict[str, str]], None]) -> bytes:
+    """Return a file after a change of its model and its metadata, with a hash that fits again."""
+    model = onnx.load_from_string(data)
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    change(model, entries)
+    onnx.helper.set_model_props(model, entries | {HASH_KEY: "0" * 64})
+    return seal(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda contract: [],
+        lambda contract: {"schema_version": 1},
+        lambda contract: contract | {"outputs": [], "inputs": []},
+        lambda contract: contract | {"outputs": ["command"]},
+        lambda contract: contract | {"inputs": [{"name": "state_input", "shape": ["batch", "many"]}]},
+        lambda contract: contract | {"agent": None},
+        lambda contract: contract | {"embodiments": ["tiago"]},
+        lambda contract: contract | {"embodiments": {"stretch3": None}},
+        lambda contract: contract | {"embodiments": {"stretch3": ["0.3"]}},
+        lambda contract: {name: value for name, value in contract.items() if name != "embodiments"},
+    ],
+)
+def test_an_incomplete_contract_is_refused_in_one_line(
+    tmp_path: Path, data: bytes, capsys: pytest.CaptureFixture[str], change: Callable[[dict[str, Any]], object]
+) -> None:
+    def rewrite(_: onnx.ModelProto, entries: dict[str, str]) -> None:
+        entries[CONTRACT_KEY] = json.dumps(change(json.loads(entries[CONTRACT_KEY])))
+
+    path = tmp_path / "x.onnx"
+    path.write_bytes(resealed(data, rewrite))
+    assert main(["--policy", str(path), "--robot", "fake", "--goal", "1", "0", "0"]) == REFUSED
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {path} has ") and told.endswith("export it again\n") and told.count("\n") == 1
+
+
+def test_a_contract_whose_descriptor_is_no_number_fits_nobody(data: bytes) -> None:
+    robot = registry.get("tiago")
+    found = {"embodiments": {"tiago": [float("nan")] * len(robot.descriptor())}}
+    with pytest.raises(ValueError, match="forward_mps = nan"):
+        check_robot(found, robot, where="x", allow_unseen=True)
+
+
+def test_what_this_onnxruntime_cannot_load_is_one_line(
+    tmp_path: Path, data: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.onnx"
+    path.write_bytes(resealed(data, lambda model, _: setattr(model, "ir_version", 99)))
+    assert main(["--policy", str(path), "--robot", "fake", "--goal", "1", "0", "0"]) == REFUSED
+    told = capsys.readouterr().err
+    assert f"{path}: this onnxruntime ({onnxruntime.__version__}) cannot load it: " in told and told.count("\n") == 1
+
+
+def test_a_policy_knows_the_hash_of_its_file_and_the_one_that_the_file_carries(file: Path, data: bytes) -> None:
+    loaded = policy.load(file)
+    assert loaded.sha256 == hashlib.sha256(data).hexdigest()
+    assert loaded.nav_sha256 == verify_hash(data, where="file") != loaded.sha256
 
 
 def test_a_robot_that_it_was_not_made_for_is_refused(file: Path) -> None:

@@ -139,6 +139,30 @@ def test_a_step_that_overruns_under_load_stops_the_robot_and_in_time_steps_let_i
     assert len(held) > 50 and np.mean(held) >= 0.99
 
 
+def test_a_flood_of_orders_leaves_the_driver_its_watchdog() -> None:
+    """However many wait, a tick takes in a few: order by order, none of them lost."""
+    here, there = multiprocessing.Pipe()
+    flood = [pack_order(Order(sequence=n, basis=1, command=(0.1, 0.0, 0.0))) for n in range(100)]
+    for order in flood:
+        there.send_bytes(order)
+    taken = [process._waiting(here) for _ in range(5)]
+    assert [order for orders in taken for order in orders or []] == flood
+    assert max(len(orders or []) for orders in taken) <= 32
+    there.close()
+    assert process._waiting(here) is None
+
+
+def test_an_order_that_stops_in_the_middle_ends_the_driver() -> None:
+    here, there = multiprocessing.Pipe()
+    os.write(there.fileno(), b"\x00\x00")  # half of a message's length
+    driver = Driver(FakeRobot(), DriverConfig())
+    thread = threading.Thread(target=process._drive, args=(driver, here, lambda: False), daemon=True)
+    thread.start()
+    thread.join(5.0)
+    assert not thread.is_alive()
+    there.close()
+
+
 def test_the_driver_brakes_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
     driver = DriverProcess(DriverTask(robot="fake", config=DriverConfig(), log=tmp_path / "log.jsonl"))
     number = 0

@@ -52,6 +52,45 @@ def test_the_card_holds_the_figures_and_the_file_is_the_evaluated_one(run: Path,
     assert not list(out.glob(".*"))
 
 
+def test_what_an_earlier_run_had_shipped_goes_when_the_new_files_are_there(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "pretrained"
+    stays = ("benchmark_seed_3.md", "benchmark_seed_3/episodes.parquet", "seed_1/base.onnx", "seed_1/curve_go2.json")
+    old = ("base.onnx", "specialist_go2.onnx", "curve_go2.json", "generalist.onnx")
+    for name in (*stays, *old):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(b"old")
+    with monkeypatch.context() as patched:
+        patched.setattr(ship_policy, "card", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            ship_policy.main(ship_policy.Config(run=run, out=out))
+    assert all((out / name).exists() for name in (*stays, *old))
+    ship_policy.main(ship_policy.Config(run=run, out=out))
+    assert [name for name in old if (out / name).exists()] == ["generalist.onnx"]
+    assert (out / "generalist.onnx").read_bytes() == b"weights"
+    assert all((out / name).read_bytes() == b"old" for name in stays)
+
+
+def test_curves_are_shipped_with_their_specialist_and_a_stranger_beside_it_is_not_believed(
+    run: Path, tmp_path: Path
+) -> None:
+    out, exported = tmp_path / "pretrained", run / "export_policy"
+    (exported / "generalist.onnx").rename(exported / "specialist_go2.onnx")
+    (exported / manifest.NAME).unlink()
+    manifest.write(exported, {"stage": "export_policy", "key": "", "seed": 3})
+    (run / "train_specialist" / "go2" / "curve.json").write_text("[]")
+    ship_policy.main(ship_policy.Config(run=run, files=("specialist_go2.onnx",), out=out))
+    assert (out / "curve_go2.json").read_text() == "[]"
+    ship_benchmark.main(ship_benchmark.Config(evaluation=run / "evaluate_policy", run=run, out=out))
+    text = (out / "benchmark_seed_3.md").read_text()
+    assert "The files are those of this folder" in text and "Not shipped" not in text
+    (out / "specialist_go2.onnx").rename(out / "stranger.onnx")
+    (out / "specialist_go2.onnx").write_bytes(b"others")
+    with pytest.raises(ValueError, match="other files were evaluated"):
+        ship_benchmark.main(ship_benchmark.Config(evaluation=run / "evaluate_policy", out=out))
+
+
 def test_a_new_evaluation_of_the_shipped_files_gives_a_new_card(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "pretrained"
     again = ship_policy.Config(evaluation=run / "evaluate_policy", out=out)

@@ -24,7 +24,8 @@ import pytest
 from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_RANGE_M
 from embodiments.stretch3 import EMBODIMENT
 from export.runtime.d435i import Pinhole, canonical_depth, upright
-from export.runtime.lidar import LIDAR_X_M, scan_points_b_m
+from export.runtime.driver import Driver, DriverConfig
+from export.runtime.lidar import LIDAR_HEIGHT_M, LIDAR_X_M, rplidar_turns, scan_points_b_m
 from export.runtime.robots import stretch3
 from export.runtime.robots.robot import Depth
 from export.runtime.robots.stretch3 import Stretch3
@@ -407,6 +408,7 @@ def test_the_lidar_sits_where_the_urdf_says() -> None:
     origin, parent = joint.find("origin"), joint.find("parent")
     assert origin is not None and parent is not None and parent.get("link") == "base_link"
     assert [float(value) for value in (origin.get("xyz") or "").split()] == [LIDAR_X_M, 0.0, 0.1664]
+    assert pytest.approx(0.1664, abs=0.005) == LIDAR_HEIGHT_M
     assert [float(value) for value in (origin.get("rpy") or "").split()] == pytest.approx([0, 0, math.pi], abs=1e-4)
 
 
@@ -768,6 +770,55 @@ def test_a_lidar_that_is_passed_in_is_read_and_closed(install: Callable[[Camera]
     assert scan.points_b_m == pytest.approx(np.asarray([[1.004, 0.0]]))
     stretch.stop()
     assert closed.is_set() and camera.stopped
+
+
+@pytest.mark.parametrize("needs_scan", [True, False])
+def test_a_lidar_that_stops_keeps_standing_only_who_needs_it(
+    install: Callable[[Camera], None], camera: Camera, capfd: pytest.CaptureFixture[str], needs_scan: bool
+) -> None:
+    def foreign():  # type: ignore[no-untyped-def]
+        yield [(15.0, 0.0, 1000.0)]
+        raise RuntimeError("Incorrect descriptor starting bytes")
+
+    install(camera)
+    stretch = Stretch3(lidar=foreign)
+    stretch.start()
+    ends_s, told = time.monotonic() + 5.0, ""
+    while "the lidar stopped" not in told and time.monotonic() < ends_s:
+        told += capfd.readouterr().err
+        time.sleep(0.002)
+    assert told == "the lidar stopped: RuntimeError: Incorrect descriptor starting bytes\n"
+    assert stretch.scan() is None and stretch.health().hindrance == ""
+    camera.frames.append((1, np.full((480, 848), 1000, dtype=np.uint16)))
+    newest_depth(stretch, 1)
+    stretch._robot.base.status["pose_time_s"] = 0.04
+    report = Driver(stretch, DriverConfig(needs_scan=needs_scan)).tick([])
+    assert report is not None and report.latched == ""
+    assert report.gate == ("scan_missing" if needs_scan else "disarmed")
+    stretch.stop()
+
+
+def test_a_lidar_that_a_killed_program_left_sending_is_stopped_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rplidar-roboticia 0.9.5 asks for its health at the start, and takes what is still coming for the answer."""
+    calls: list[str] = []
+
+    class RPLidar:
+        def __init__(self, port: str) -> None: ...
+
+        def iter_scans(self):  # type: ignore[no-untyped-def]
+            calls.append("start")
+            yield [(15.0, 0.0, 1000.0)]
+
+        def __getattr__(self, name: str) -> Callable[[], None]:
+            return lambda: calls.append(name)
+
+    module = types.ModuleType("rplidar")
+    module.__dict__["RPLidar"] = RPLidar
+    monkeypatch.setitem(sys.modules, "rplidar", module)
+    turns = rplidar_turns()
+    assert next(turns) == [(15.0, 0.0, 1000.0)]
+    turns.close()
+    assert calls == ["stop", "start", "stop", "stop_motor", "disconnect"]
 
 
 def test_starting_leaves_the_signal_handlers_and_the_robot_alone(stretch: Stretch3) -> None:

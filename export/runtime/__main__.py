@@ -1,6 +1,7 @@
 """Drive a robot to a goal: ``python -m export.runtime --policy FILE --robot fake --goal X Y YAW``.
 
-Exit codes: 0 the goal was reached; 1 it was not; 2 something was wrong before the first command; 3 the driver died.
+Exit codes: 0 the goal was reached, or a dry run found nothing wrong; 1 neither; 2 something was wrong before the first
+command; 3 the driver died.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -18,11 +20,12 @@ from export.runtime import policy as policies
 from export.runtime.driver import DriverConfig
 from export.runtime.messages import Order
 from export.runtime.navigator import Navigator
-from export.runtime.process import DriverProcess, DriverTask, robot_names
+from export.runtime.process import DriverGoneError, DriverProcess, DriverTask, robot_names
 from export.runtime.route import Route, plan, to_body
 
 REACHED, MISSED, REFUSED, DRIVER_DIED = 0, 1, 2, 3
 _DRIVER_SILENT_S = 1.0
+_DRY = "dry run: "
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,10 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(options)
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        _tell(f"error: {error}", sys.stderr)
         return REFUSED
     except KeyboardInterrupt:  # before the first command
-        print("interrupted", file=sys.stderr)
+        _tell("interrupted", sys.stderr)
         return MISSED
 
 
@@ -64,20 +67,29 @@ def _run(options: argparse.Namespace) -> int:
     goal, path = _goal(options, robot)
     log = options.log or Path("runs/runtime") / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
     config = DriverConfig(max_speed_mps=options.max_speed, needs_scan=not options.without_lidar)
-    header = {"policy": str(options.policy), "sha256": policy.sha256, "robot": options.robot, "goal": list(goal)}
+    header = {
+        "policy": str(options.policy),
+        "sha256": policy.sha256,
+        "nav_sha256": policy.nav_sha256,
+        "robot": options.robot,
+        "goal": goal.tolist(),
+        "max_speed_mps": config.max_speed_mps,
+        "needs_scan": config.needs_scan,
+    }
     driver = DriverProcess(DriverTask(robot=options.robot, config=config, log=log, header=header))
-    navigator = Navigator(policy, robot, Route(goal, path_xy_m=path))
+    _tell(f"the driver is process {driver.process.pid}")
+    navigator = Navigator(policy, robot, Route(goal, path_xy_m=path), tell=_tell)
     try:
         outcome = _loop(driver, navigator, seconds=options.max_seconds, dry_run=options.dry_run)
     except KeyboardInterrupt:
         outcome = "interrupted"
-    except (EOFError, OSError):
-        print("the driver process died; the robot's own time-out is all that stops it now", file=sys.stderr)
+    except DriverGoneError:
+        _tell("the driver process died; the robot's own time-out is all that stops it now", sys.stderr)
         return DRIVER_DIED
     finally:
         driver.close()
-    print(f"{outcome}; log: {log}")
-    return REACHED if outcome == "reached" else MISSED
+    _tell(f"{outcome}; log: {log}")
+    return REACHED if outcome == "reached" or outcome.startswith(_DRY) else MISSED
 
 
 def _loop(driver: DriverProcess, navigator: Navigator, *, seconds: float, dry_run: bool) -> str:
@@ -88,13 +100,13 @@ def _loop(driver: DriverProcess, navigator: Navigator, *, seconds: float, dry_ru
         report = driver.receive(0.2)
         if report is None:
             if time.monotonic() - heard_s > _DRIVER_SILENT_S:
-                raise EOFError
+                raise DriverGoneError
             continue
         heard_s = time.monotonic()
         order = navigator.step(report)
         if dry_run and not navigator.outcome:
             if report.depth_m is not None:
-                return f"dry run: the policy would ask for {np.round(order.command, 3).tolist()}; nothing was moved"
+                return f"{_DRY}the policy would ask for {np.round(order.command, 3).tolist()}; nothing was moved"
             continue
         driver.send(order)
         if navigator.outcome:
@@ -112,6 +124,8 @@ def _goal(options: argparse.Namespace, robot: Embodiment) -> tuple[np.ndarray, n
     if not np.isfinite(goal).all():
         raise ValueError("--goal must be finite")
     if options.map is None:
+        if options.start is not None:
+            raise ValueError("--start is a pose on a map: give --map, too; without one the goal counts from the robot")
         return goal, None
     if options.start is None:
         raise ValueError("--map needs --start X Y YAW: where on the map the robot stands now")
@@ -121,6 +135,15 @@ def _goal(options: argparse.Namespace, robot: Embodiment) -> tuple[np.ndarray, n
     path = plan(nav2_map.load(options.map), start[:2], goal[:2], robot)
     turned = np.arctan2(np.sin(goal[2] - start[2]), np.cos(goal[2] - start[2]))
     return np.append(to_body(goal[:2], start), turned), to_body(path, start)
+
+
+def _tell(line: str, stream: TextIO | None = None) -> None:
+    """Print a line for the operator; that nobody reads it any more must not end a drive."""
+    stream = stream or sys.stdout
+    try:
+        print(line, file=stream, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # nor fail again when the program ends
 
 
 if __name__ == "__main__":

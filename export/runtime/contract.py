@@ -6,7 +6,7 @@ checked on the raw bytes, before a parser sees them.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,13 +101,14 @@ def parse(metadata: Mapping[str, str], *, where: str) -> dict[str, Any]:
         raise ValueError(f"{where} has no {CONTRACT_KEY}; it was not exported by this project")
     try:
         contract: dict[str, Any] = json.loads(metadata[CONTRACT_KEY])
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError(f"{where} has a {CONTRACT_KEY} that is not JSON; export it again") from None
+    if not isinstance(contract, dict):
+        raise ValueError(f"{where} has a {CONTRACT_KEY} that is no JSON object; export it again")
     if contract.get("schema_version") != SCHEMA_VERSION:
         found = contract.get("schema_version")
         raise ValueError(f"{where} has contract version {found}, expected {SCHEMA_VERSION}; export it again")
-    names = [output["name"] for output in contract["outputs"]]
-    expected = interface(contract["inputs"][-1]["shape"][1], value="value" in names)
+    expected = _expected(contract, where=where)
     for key, value in expected.items():
         if contract.get(key) != value:
             raise ValueError(f"{where} disagrees with this version about '{key}'; export it again")
@@ -123,7 +124,7 @@ def check_robot(contract: Mapping[str, Any], robot: Embodiment, *, where: str, a
     Raises:
         ValueError: If the robot was not trained on, or its limits, outline or camera have changed since.
     """
-    trained = contract["embodiments"]
+    trained: Mapping[str, Sequence[float]] = contract["embodiments"]
     if robot.name not in trained:
         if allow_unseen:
             return
@@ -131,7 +132,7 @@ def check_robot(contract: Mapping[str, Any], robot: Embodiment, *, where: str, a
     then, now = np.asarray(trained[robot.name], dtype=np.float64), robot.descriptor().astype(np.float64)
     if then.shape != now.shape:
         raise ValueError(f"{where} describes '{robot.name}' by {then.size} numbers, expected {now.size}")
-    wrong = np.flatnonzero(np.abs(then - now) > 1e-4)
+    wrong = np.flatnonzero(~(np.abs(then - now) <= 1e-4))  # NaN is wrong, too
     if wrong.size:
         first = int(wrong[0])
         name = spaces.DESCRIPTOR_FIELDS[first]
@@ -139,6 +140,23 @@ def check_robot(contract: Mapping[str, Any], robot: Embodiment, *, where: str, a
             f"{where} was made for a '{robot.name}' with {name} = {then[first]:g}, this one has {now[first]:g}"
             f" ({wrong.size} of {now.size} quantities differ); train and export again"
         )
+
+
+def _expected(contract: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+    """Return what ``interface`` says of a policy with this contract's state and outputs; it must hold the rest, too."""
+    try:
+        names = [output["name"] for output in contract["outputs"]]
+        state_size, agent, trained = contract["inputs"][-1]["shape"][1], contract["agent"], contract["embodiments"]
+        numbers = [value for robot in trained.values() for value in robot]
+    except (KeyError, IndexError, TypeError, AttributeError):
+        numbers, names, state_size, agent = [None], [], 0, ""
+    if not (_are(int, [state_size]) and _are(int | float, numbers) and _are(str, [agent])):
+        raise ValueError(f"{where} has an incomplete contract; export it again")
+    return interface(state_size, value="value" in names)
+
+
+def _are(kind: Any, values: Iterable[object]) -> bool:
+    return all(isinstance(value, kind) for value in values)
 
 
 def _tensor(name: str, shape: tuple[int, ...], *, unit: str, frame: str, limits: str, meaning: str) -> dict[str, Any]:

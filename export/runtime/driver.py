@@ -99,8 +99,7 @@ class Driver:
         is_late = now_s - self._report_due_s > self._config.report_s / 2.0
         self._report_due_s = (now_s if is_late else self._report_due_s) + self._config.report_s
         report = self._report(gate, zone, depth, odometry, scan, now_s=now_s)
-        if self._log is not None:
-            self._log.write(report, asked=asked)
+        self._note(report, asked=asked)
         return report
 
     def brake(self, *, dt_s: float) -> bool:
@@ -175,6 +174,16 @@ class Driver:
         except (OSError, ValueError) as error:
             self._latch(f"robot: {error}")
             self._limiter.halt()
+
+    def _note(self, report: Report, *, asked: np.ndarray) -> None:
+        """Write a report into the log; a drive that cannot be logged any more ends standing."""
+        if self._log is None:
+            return
+        try:
+            self._log.write(report, asked=asked)
+        except OSError as error:
+            self._latch(f"log: {error}")
+            self._log = None
 
     def _latch(self, reason: str) -> None:
         self._latched = self._latched or reason

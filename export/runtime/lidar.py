@@ -5,13 +5,16 @@ from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
-from embodiments.embodiment import Embodiment
+from embodiments.embodiment import Disc, Embodiment
 from export.runtime.robots.robot import Scan
 
 LIDAR_X_M = 0.004
 """Joint ``joint_laser`` of the SE3 URDF: 4 mm ahead of the base's origin, 0.166 m up, turned by half a turn."""
 LIDAR_PORT = "/dev/hello-lrf"
+LIDAR_HEIGHT_M = 0.17
 LIDAR_RANGE_M = (0.15, 12.0)
+LIDAR_BLIND = Disc(x_m=LIDAR_X_M, y_m=0.0, radius_m=LIDAR_RANGE_M[0])
+"""Nearer than its least range it sees nothing; ahead that reaches 8 cm beyond the body's front edge."""
 OWN_BODY_MARGIN_M = 0.03
 """The lidar sees the robot's own mast; points this close to the outline are taken for the body."""
 
@@ -34,12 +37,27 @@ def scan_points_b_m(turn: Turn, embodiment: Embodiment) -> np.ndarray:
         (N, 2) x, y [m], body frame.
     """
     readings = np.asarray(turn, dtype=np.float64).reshape(-1, 3)
-    angle_rad, range_m = -np.radians(readings[:, 1]), readings[:, 2] / 1000.0
-    points = np.stack([LIDAR_X_M + range_m * np.cos(angle_rad), range_m * np.sin(angle_rad)], axis=1)  # (N, 2)
+    return seen_points_b_m(-np.radians(readings[:, 1]), readings[:, 2] / 1000.0, embodiment)
+
+
+def seen_points_b_m(bearing_rad: np.ndarray, range_m: np.ndarray, embodiment: Embodiment) -> np.ndarray:
+    """Return of what the lidar's rays meet the points (N, 2) that count; simulated lidars use it, too.
+
+    Args:
+        bearing_rad: (N,) counter-clockwise from straight ahead.
+        range_m: (N,) from the lidar; what lies outside ``LIDAR_RANGE_M`` or on the robot's own body is left out.
+        embodiment: The robot.
+    """
+    hit = (range_m >= LIDAR_RANGE_M[0]) & (range_m <= LIDAR_RANGE_M[1])
+    points = ray_ends_b_m(bearing_rad[hit], range_m[hit])
     discs = np.asarray([(disc.x_m, disc.y_m, disc.radius_m) for disc in embodiment.outline[0]])
     gap_m = np.linalg.norm(points[:, None] - discs[:, :2], axis=2) - discs[:, 2]  # (N, D)
-    hit = (range_m >= LIDAR_RANGE_M[0]) & (range_m <= LIDAR_RANGE_M[1])
-    return points[hit & (gap_m.min(axis=1) > OWN_BODY_MARGIN_M)]
+    return points[gap_m.min(axis=1) > OWN_BODY_MARGIN_M]
+
+
+def ray_ends_b_m(bearing_rad: np.ndarray, range_m: np.ndarray) -> np.ndarray:
+    """Return (N, 2) x, y [m], body frame, where the lidar's rays of these bearings and finite lengths (N,) end."""
+    return np.stack([LIDAR_X_M + range_m * np.cos(bearing_rad), range_m * np.sin(bearing_rad)], axis=1)
 
 
 def rplidar_turns() -> Generator[Turn, None, None]:
@@ -48,6 +66,7 @@ def rplidar_turns() -> Generator[Turn, None, None]:
 
     lidar = RPLidar(LIDAR_PORT)
     try:
+        lidar.stop()  # a program that was killed leaves it sending, and then it cannot be started
         yield from lidar.iter_scans()
     finally:
         lidar.stop()

@@ -15,7 +15,8 @@ class Limiter:
 
         Args:
             embodiment: The robot.
-            max_speed_mps: Of the body, in any direction; the turning rate falls with it.
+            max_speed_mps: Of the body in any direction and of the outer wheel, so that turning on the spot is limited,
+                too; a robot without wheels turns at the rate that its curvature asks for.
 
         Raises:
             ValueError: If the speed is not positive and finite.
@@ -24,6 +25,7 @@ class Limiter:
             raise ValueError(f"--max-speed is {max_speed_mps:g}; expected a positive number of m/s")
         self._descriptor = embodiment.descriptor().astype(np.float64)
         self._max_speed_mps = max_speed_mps
+        self._half_track_m = self._descriptor[LIMIT_FIELDS.index("half_track_m")]  # 0 without wheels
         names = ("acceleration_mps2", "yaw_acceleration_radps2")
         self.acceleration = np.asarray([self._descriptor[LIMIT_FIELDS.index(name)] for name in names])
         """(2,) [m/s^2, rad/s^2]"""
@@ -54,5 +56,6 @@ class Limiter:
         if values.shape != (3,) or not np.isfinite(values).all():
             return np.zeros(3)
         bounded: np.ndarray = limits.scale(values, self._descriptor)
-        speed = float(np.hypot(bounded[0], bounded[1]))
-        return bounded * min(1.0, self._max_speed_mps / max(speed, 1e-9))
+        wheel_mps = abs(bounded[0]) + self._half_track_m * abs(bounded[2])
+        fastest = max(float(np.hypot(bounded[0], bounded[1])), float(wheel_mps))
+        return bounded * min(1.0, self._max_speed_mps / max(fastest, 1e-9))

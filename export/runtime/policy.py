@@ -1,5 +1,6 @@
 """An exported policy on the robot: verified file, checked inputs, carried state. Needs numpy and onnxruntime only."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,15 @@ ROWS_AT_ONCE = 16
 class Policy:
     """A loaded policy for a batch of robots of one type; carries the recurrent state."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, *, contract: Mapping[str, Any], sha256: str) -> None:
+    def __init__(
+        self, session: onnxruntime.InferenceSession, *, contract: Mapping[str, Any], sha256: str, nav_sha256: str
+    ) -> None:
         """Take a verified session; use ``load``."""
         self.contract = contract
         self.sha256 = sha256
+        """Of the whole file, as model cards and evaluations name it."""
+        self.nav_sha256 = nav_sha256
+        """The one that the file carries, see ``export.runtime.contract``."""
         self.agent: str = contract["agent"]
         self._session = session
         self._outputs = [output["name"] for output in contract["outputs"]]
@@ -109,19 +115,23 @@ def load(path: Path, *, robot: Embodiment | None = None, allow_unseen: bool = Fa
             f"{where} is larger than {model_file.MAX_BYTES // 2**20} MiB; it was not exported by this project"
         )
     data = path.read_bytes()  # what is hashed is what is run
-    sha256 = contracts.verify_hash(data, where=where)
+    nav_sha256 = contracts.verify_hash(data, where=where)
     model_file.check(data, where=where)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.load_model_format", "ONNX")  # never a format that was not checked
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has exceptions of its own, of no common base
+        told = " ".join(str(error).split())
+        raise ValueError(f"{where}: this onnxruntime ({onnxruntime.__version__}) cannot load it: {told}") from None
     contract = contracts.parse(session.get_modelmeta().custom_metadata_map, where=where)
     _check_session(session, contract, where=where)
     if robot is not None:
         contracts.check_robot(contract, robot, where=where, allow_unseen=allow_unseen)
-    return Policy(session, contract=contract, sha256=sha256)
+    return Policy(session, contract=contract, sha256=hashlib.sha256(data).hexdigest(), nav_sha256=nav_sha256)
 
 
 def _checked(observation: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

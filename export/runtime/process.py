@@ -1,11 +1,15 @@
 """The driver as a process of its own, and the pipe to it: the policy process may die, hang or lie."""
 
+import contextlib
 import importlib
 import multiprocessing
 import os
 import pkgutil
 import select
 import signal
+import socket
+import struct
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +23,15 @@ from export.runtime.messages import Order, Report, pack_order, pack_report, unpa
 from export.runtime.robots.robot import Robot
 
 _BRAKE_S = 3.0
+_ORDERS_PER_TICK = 32
+"""Whoever sends more must not keep the driver from its watchdog; what waits meanwhile gets too old to be obeyed"""
+_READ_S = 0.05
+"""An order that stops in the middle for this long will not be finished"""
 READY, FAILED = b"ready", b"failed "
+
+
+class DriverGoneError(Exception):
+    """The driver process has ended or says nothing: the robot's own time-out is all that stops it now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,22 +90,28 @@ class DriverProcess:
         """Return the newest report, or None if none comes in time.
 
         Raises:
-            EOFError: If the driver has died.
+            DriverGoneError: If the driver has died.
         """
-        if not self._connection.poll(timeout_s):
-            return None
-        data = self._connection.recv_bytes()
-        while self._connection.poll(0.0):
+        try:
+            if not self._connection.poll(timeout_s):
+                return None
             data = self._connection.recv_bytes()
+            while self._connection.poll(0.0):
+                data = self._connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise DriverGoneError from error
         return unpack_report(data)
 
     def send(self, order: Order) -> None:
         """Send an order.
 
         Raises:
-            OSError: If the driver has died.
+            DriverGoneError: If the driver has died.
         """
-        self._connection.send_bytes(pack_order(order))
+        try:
+            self._connection.send_bytes(pack_order(order))
+        except OSError as error:
+            raise DriverGoneError from error
 
     def close(self) -> None:
         """Let go: the driver brakes, disconnects and ends by itself."""
@@ -123,27 +141,28 @@ def run_driver(connection: Connection, task: DriverTask) -> None:
         connection.send_bytes(FAILED + str(error).encode())
         return
     try:
-        connection.send_bytes(READY)
-        _drive(driver, connection, lambda: stops[0] or driver.quit)
-    except OSError:
-        pass  # nobody waits any more; nothing has been commanded
+        if _sent(connection, READY):
+            _drive(driver, connection, lambda: stops[0] or driver.quit)
+    except OSError as error:
+        print(f"the driver ends: {error}", file=sys.stderr)
     finally:
         driver.halt()
         robot.stop()
         if log is not None:
-            log.close()
+            with contextlib.suppress(OSError):  # a full disk, already told
+                log.close()
 
 
 def _drive(driver: Driver, connection: Connection, ends: Callable[[], bool]) -> None:
+    _limit_reads(connection)
     next_s = time.monotonic()
     while not ends():
-        try:
-            orders = _waiting(connection)
-            report = driver.tick(orders)
-            if report is not None and _has_room(connection):
-                connection.send_bytes(pack_report(report))
-        except (EOFError, OSError):
+        orders = _waiting(connection)
+        if orders is None:
             return  # nobody is there any more: no ramp, stand
+        report = driver.tick(orders)
+        if report is not None and _has_room(connection) and not _sent(connection, pack_report(report)):
+            return
         next_s = max(next_s + TICK_S, time.monotonic() - TICK_S)
         time.sleep(max(0.0, next_s - time.monotonic()))
     ends_s = time.monotonic() + _BRAKE_S
@@ -156,8 +175,28 @@ def _has_room(connection: Connection) -> bool:
     return bool(select.select([], [connection], [], 0.0)[1])
 
 
-def _waiting(connection: Connection) -> list[bytes]:
-    found = []
-    while connection.poll(0.0):
-        found.append(connection.recv_bytes(maxlength=4096))
+def _limit_reads(connection: Connection) -> None:
+    """Let a read fail with an OSError after ``_READ_S``: a policy that hangs in mid-order must not hang the driver."""
+    seconds, fraction = divmod(_READ_S, 1.0)
+    with socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", int(seconds), int(1e6 * fraction)))
+
+
+def _waiting(connection: Connection) -> list[bytes] | None:
+    """Return the orders that wait, at most ``_ORDERS_PER_TICK``; None if nobody is there any more."""
+    found: list[bytes] = []
+    try:
+        while len(found) < _ORDERS_PER_TICK and connection.poll(0.0):
+            found.append(connection.recv_bytes(maxlength=4096))
+    except (EOFError, OSError):
+        return None
     return found
+
+
+def _sent(connection: Connection, data: bytes) -> bool:
+    """Send; return whether somebody is still there."""
+    try:
+        connection.send_bytes(data)
+    except OSError:
+        return False
+    return True

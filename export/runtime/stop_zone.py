@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embodiments.embodiment import Embodiment
+from embodiments.embodiment import Disc, Embodiment
+from export.runtime.lidar import LIDAR_BLIND
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,8 @@ class StopZoneConfig:
     time_before_collision: float = 1.2
     """Approach: the speed is scaled so that a collision stays this far ahead"""
     simulation_time_step: float = 0.05
+    blind: tuple[Disc, ...] = (LIDAR_BLIND,)
+    """Where Stretch's lidar sees nothing: kept clear like the outline, for what has come in there is lost from sight"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +53,10 @@ class StopZone:
     def __init__(self, embodiment: Embodiment, config: StopZoneConfig | None = None) -> None:
         """Take the outline of all slabs together: the lidar sees legs of what is wide further up."""
         self._config = config or StopZoneConfig()
-        discs = [(disc.x_m, disc.y_m, disc.radius_m) for slab in embodiment.outline for disc in slab]
-        self._centre_m, self._radius_m = np.asarray(discs)[:, :2], np.asarray(discs)[:, 2]
+        outline = [disc for slab in embodiment.outline for disc in slab]
+        discs = np.asarray([(disc.x_m, disc.y_m, disc.radius_m) for disc in (*outline, *self._config.blind)])
+        self._centre_m, self._radius_m = discs[:, :2], discs[:, 2]
+        self._outline_discs = len(outline)
         self._body_m = float((np.hypot(*self._centre_m.T) + self._radius_m).max())
         accelerations = embodiment.limits.acceleration_mps2, embodiment.limits.yaw_acceleration_radps2
         self._acceleration = np.asarray(accelerations)
@@ -91,7 +96,8 @@ class StopZone:
         """Return the room between the outline and the nearest point of a scan; inf without points."""
         if not len(points_b_m):
             return np.inf
-        return float((np.linalg.norm(points_b_m[:, None] - self._centre_m, axis=-1) - self._radius_m).min())
+        body = slice(self._outline_discs)
+        return float((np.linalg.norm(points_b_m[:, None] - self._centre_m[body], axis=-1) - self._radius_m[body]).min())
 
     def free_m(self, points_b_m: np.ndarray, bearing_rad: float) -> float:
         """Return how far the outline's circle may move in a direction before it touches a point of the scan."""
@@ -113,7 +119,7 @@ class StopZone:
         return self._config.latency_s + float((speed / (2.0 * self._acceleration)).max())
 
     def _gap_m(self, command: np.ndarray, points_b_m: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Return (K,) room between the outline and the ``min_points``-th nearest point after each time."""
+        """Return (K,) room between outline or blind range and the ``min_points``-th nearest point after each time."""
         x, y, yaw = _arc(command, times)
         cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
         offset_x, offset_y = points_b_m[:, 0] - x[:, None], points_b_m[:, 1] - y[:, None]  # (K, N)

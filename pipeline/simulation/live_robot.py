@@ -14,11 +14,11 @@ import torch
 
 from embodiments.embodiment import Embodiment
 from embodiments.spaces import CONTROL_DT_S, DRIVE_HZ, LIMIT_FIELDS
+from export.runtime.lidar import LIDAR_HEIGHT_M, LIDAR_RANGE_M, LIDAR_X_M, ray_ends_b_m, seen_points_b_m
 from export.runtime.robots.fake import (
     CAMERA_HZ,
     COASTING_PER_S,
     FIRMWARE_TIMEOUT_S,
-    LIDAR_HEIGHT_M,
     ODOMETRY_HZ,
 )
 from pipeline.simulation.body import BodyBatch
@@ -33,7 +33,7 @@ from scenes.raycasting import SceneRaycaster
 from scenes.scene import Scene
 
 TICK_S = 1.0 / DRIVE_HZ
-LIDAR_HZ, LIDAR_RANGE_M, LIDAR_RAYS = 8.0, 12.0, 360
+LIDAR_HZ, LIDAR_RAYS = 8.0, 360
 
 
 @dataclass(kw_only=True)
@@ -98,6 +98,12 @@ class LiveRobot:
             clearance = self._body.clearance_m(self._distance, self._scene, self._pose_w())
             self._least_clearance_m = min(self._least_clearance_m, float(clearance))
 
+    def surroundings_b_m(self) -> np.ndarray:
+        """Return (N, 2) what stands around at the lidar's height, body frame, even where the lidar is blind."""
+        angle, range_m = self._rays()
+        hit = range_m < LIDAR_RANGE_M[1]
+        return ray_ends_b_m(angle[hit], range_m[hit])
+
     def answer(self, request: bytes) -> bytes:
         """Return the answer to a request: a line of JSON, and raw arrays behind it.
 
@@ -105,13 +111,7 @@ class LiveRobot:
             ValueError: If it is not a request.
         """
         asked = json.loads(request)
-        answers = {
-            "read": self._read,
-            "drive": self._take,
-            "advance": self._pass,
-            "place": self._put,
-            "truth": self._truth,
-        }
+        answers = {"read": self._read, "drive": self._take, "truth": self._truth}
         if asked.get("op") not in answers:
             raise ValueError(f"no request '{asked.get('op')}'; known: {', '.join(answers)}")
         header, payload = answers[asked["op"]](asked)
@@ -121,14 +121,6 @@ class LiveRobot:
         motion = self._motion
         motion.target, motion.told_s = np.asarray(asked["command"], dtype=np.float64), self.time_s
         motion.acceleration = np.asarray(asked["acceleration"], dtype=np.float64)
-        return {}, b""
-
-    def _pass(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        self.advance(int(asked["ticks"]))
-        return {"time_s": self.time_s}, b""
-
-    def _put(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        self.place(int(asked["scene"]), np.asarray(asked["pose"], dtype=np.float64))
         return {}, b""
 
     def _truth(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -164,15 +156,17 @@ class LiveRobot:
 
     def _turn(self) -> bytes:
         """Return the points (N, 2) of one turn of the lidar in the body frame."""
+        return seen_points_b_m(*self._rays(), self.embodiment).astype("<f4").tobytes()
+
+    def _rays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return bearing [rad] and length [m], both (360,), of rays from where the lidar is to what they meet."""
         pose_w = self._pose_w()[0].numpy()
         angle = np.linspace(-np.pi, np.pi, LIDAR_RAYS, endpoint=False)
         world = angle + pose_w[2]
         directions = np.stack([np.cos(world), np.sin(world), np.zeros_like(world)], axis=-1)[None]
-        origin = np.asarray([[pose_w[0], pose_w[1], LIDAR_HEIGHT_M]])
-        distance = self._raycaster.cast(self._scene.numpy(), origin, directions)[0][0]
-        hit = distance < LIDAR_RANGE_M
-        points = distance[hit, None] * np.stack([np.cos(angle[hit]), np.sin(angle[hit])], axis=-1)
-        return points.astype("<f4").tobytes()
+        ahead = LIDAR_X_M * np.asarray([np.cos(pose_w[2]), np.sin(pose_w[2])])
+        origin = np.asarray([[*(pose_w[:2] + ahead), LIDAR_HEIGHT_M]])
+        return angle, self._raycaster.cast(self._scene.numpy(), origin, directions)[0][0]
 
     def _execute(self) -> np.ndarray:
         """Return what the base does in the next tick: its own motion profile toward the target, or coasting."""

@@ -12,6 +12,7 @@ import numpy as np
 from embodiments import registry
 from embodiments.embodiment import DifferentialDrive
 from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_HEIGHT_PX, DEPTH_RANGE_M, DEPTH_WIDTH_PX
+from export.runtime.lidar import LIDAR_HEIGHT_M, LIDAR_X_M, seen_points_b_m
 from export.runtime.robots.robot import Depth, Health, Odometry, Scan
 
 FIRMWARE_TIMEOUT_S = 1.0
@@ -19,7 +20,6 @@ FIRMWARE_TIMEOUT_S = 1.0
 COASTING_PER_S = 0.5
 """Share of its speed that a base with the motors off loses per second: little, on a hard floor."""
 CAMERA_HZ, ODOMETRY_HZ, LIDAR_HZ = 15.0, 25.0, 10.0
-LIDAR_HEIGHT_M = 0.17
 _LIDAR_RAYS = 360
 
 Box = tuple[float, float, float, float, float, float]
@@ -124,9 +124,8 @@ class FakeRobot:
         if self._scan is None or number != self._scan.sequence:
             angle = np.linspace(-np.pi, np.pi, _LIDAR_RAYS, endpoint=False)
             directions = np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)], axis=-1)
-            distance = self._cast(np.asarray([0.0, 0.0, LIDAR_HEIGHT_M]), directions)
-            hit = distance < 12.0
-            points = directions[hit, :2] * distance[hit, None]
+            range_m = self._cast(np.asarray([LIDAR_X_M, 0.0, LIDAR_HEIGHT_M]), directions)
+            points = seen_points_b_m(angle, range_m, self.embodiment)
             self._scan = Scan(points_b_m=points, sequence=number, received_s=taken_s)
         return self._scan
 

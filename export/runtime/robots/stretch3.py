@@ -16,6 +16,7 @@ Read against stretch_body 0.7.31 and pyrealsense2 2.59. What that source says, a
 
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -86,9 +87,10 @@ class Stretch3:
         try:
             self._robot = _started_robot()
             self._gamepad = _started_gamepad()
-            self._depth = _Newest(_images(*_started_camera(self.embodiment.camera), self.embodiment.camera))
+            images = _images(*_started_camera(self.embodiment.camera), self.embodiment.camera)
+            self._depth = _Newest("camera", images)
             if self._lidar is not None:
-                self._scan = _Newest(scans(self._lidar(), self.embodiment))
+                self._scan = _Newest("lidar", scans(self._lidar(), self.embodiment))
         except BaseException:
             self.stop()
             raise
@@ -108,10 +110,12 @@ class Stretch3:
         self._depth = self._scan = self._gamepad = self._robot = None
 
     def health(self) -> Health:
-        """Return the run-stop, which is never cleared from here, and the first hindrance."""
-        sensors = {"camera": self._depth, "lidar": self._scan}
-        broken = [f"the {name} stopped: {n.failure}; restart" for name, n in sensors.items() if n and n.failure]
-        hindrance = hindrance_of(self._robot, self.embodiment) or self._silence() or "".join(broken[:1])
+        """Return the run-stop, which is never cleared from here, and the first hindrance.
+
+        A lidar that stopped is none: whoever drives without one may go on, everybody else misses its scan.
+        """
+        blind = f"the camera stopped: {self._depth.failure}; restart" if self._depth and self._depth.failure else ""
+        hindrance = hindrance_of(self._robot, self.embodiment) or self._silence() or blind
         return Health(run_stopped=bool(self._robot.pimu.status["runstop_event"]), hindrance=hindrance)
 
     def depth(self) -> Depth | None:
@@ -119,8 +123,8 @@ class Stretch3:
         return None if self._depth is None else self._depth.newest
 
     def scan(self) -> Scan | None:
-        """Return the newest turn of the lidar that was passed in, or None; never waits."""
-        return None if self._scan is None else self._scan.newest
+        """Return the newest turn of the lidar that was passed in, or None once it stopped; never waits."""
+        return None if self._scan is None or self._scan.failure else self._scan.newest
 
     def odometry(self) -> Odometry | None:
         """Return what the wheels say, new only when both have answered again (the vendor asks them at 25 Hz).
@@ -257,8 +261,9 @@ def _watchdog(robot: Any) -> str:
 class _Newest(Generic[Reading]):
     """Draws readings in a thread of its own and keeps the newest; None of them means that it waited in vain."""
 
-    def __init__(self, readings: Generator[Reading | None, None, None]) -> None:
+    def __init__(self, name: str, readings: Generator[Reading | None, None, None]) -> None:
         self.newest: Reading | None = None
+        self._name = name
         self.failure = ""
         """Why nothing more will come, or empty."""
         self._readings = readings
@@ -278,10 +283,14 @@ class _Newest(Generic[Reading]):
                 if self._stopped.is_set():
                     break
             else:
-                self.failure = "it ended"
+                self._fail("it ended")
             self._readings.close()
-        except Exception as error:  # whatever a vendor's driver raises ends in a hindrance, not in a dead thread
-            self.failure = f"{type(error).__name__}: {error}"
+        except Exception as error:  # whatever a vendor's driver raises must not end unseen
+            self._fail(f"{type(error).__name__}: {error}")
+
+    def _fail(self, reason: str) -> None:
+        self.failure = reason
+        print(f"the {self._name} stopped: {reason}", file=sys.stderr)
 
 
 def _started_robot() -> Any:
