@@ -139,7 +139,7 @@ def _command(config: Config, name: str, seed: int, step: str) -> list[str]:
     agents = ["--agents", str(stage(variant.stage).trains)]
     robot = ["--embodiments", config.embodiment] if variant.stage == "train_specialist" else []
     if step == "export_policy":
-        return [step, *common, *robot, *agents]
+        return [step, *common, "--seed", str(seed), *robot, *agents]  # which evaluate_policy tells as the training's
     if step == "evaluate_policy":
         robots = robot or ["--embodiments", ",".join(_recorded(config))]
         judged = [*agents, "--split", "val", "--episodes", str(config.episodes)]
@@ -204,5 +204,6 @@ def table(rows: Sequence[Row]) -> TextTable:
         title="Ablations: success in %, val scenes",
         head=("variant", "route", "mean", "by seed", "points"),
         rows=tuple(body),
-        note="Differences over the same episodes of all seeds; scene-clustered bootstrap 95 % intervals.",
+        note="Differences over the same episodes of all seeds. The scene-clustered bootstrap 95 % intervals hold the "
+        "training seeds fixed: they do not say how other seeds would differ.",
     )

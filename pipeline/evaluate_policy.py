@@ -24,7 +24,7 @@ from pipeline.agents import registry as agents
 from pipeline.evaluation import parts, reuse
 from pipeline.evaluation.plan import Job
 from pipeline.evaluation.remarks import broken_lines, room_lines
-from pipeline.evaluation.runner import evaluate
+from pipeline.evaluation.runner import evaluate, file_options
 from pipeline.evaluation.summary import (
     EPISODE_COLUMNS,
     EPISODES,
@@ -33,10 +33,12 @@ from pipeline.evaluation.summary import (
     TRACES,
     Cell,
     Provenance,
+    commit_of,
     summarise,
 )
 from pipeline.evaluation.witness import FAILURES_PER_AGENT
 from pipeline.presets import DEFAULT_ROBOTS, EVALUATED_ROBOTS
+from pipeline.provenance import describe
 from pipeline.run_folder import StageRun
 from pipeline.simulation.episodes import Protocol
 from scenes import registry as scenes
@@ -51,7 +53,7 @@ _LEFT_OUT = ("random", "mppi")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(FileOptions):
     """What is evaluated, and in which episodes."""
 
     policy: Path | None = None
@@ -75,15 +77,8 @@ class Config:
     """Processes at once; 0: one per core"""
     seed: int = 0
     reuse: Path | None = None
-    """A finished evaluation: agents whose files have driven the same episodes there are not driven again"""
-    map_wall_height_m: float = FileOptions.map_wall_height_m
-    """Height to which a map's occupied cells are extruded"""
-    map_unknown: Literal["closed", "open"] = FileOptions.map_unknown
-    """Whether a map's unknown cells are walls or free"""
-    mesh_up: Literal["auto", "y", "z"] = FileOptions.mesh_up
-    """Which axis of a mesh points up; auto: y in .glb and .gltf, z in .obj and .ply"""
-    mesh_scale: float = FileOptions.mesh_scale
-    """Metres per unit of a mesh"""
+    """A finished evaluation: agents whose files have driven the same episodes there are not driven again; those
+    without a file only if it was made at the present commit"""
 
 
 def run(config: Config, run: StageRun) -> None:
@@ -91,12 +86,13 @@ def run(config: Config, run: StageRun) -> None:
     folder = _policy_folder(config, run)
     jobs = _jobs(config, folder, run)
     _check(jobs)
-    _forget_parts_of_other_files(jobs, run)
+    _forget_stale_parts(jobs, run)
     finished = reuse.read(config.reuse, run.body["config"], run.body["inputs"]) if config.reuse else None
     there = {job.embodiment: finished.agents(job) if finished else () for job in jobs}
     driven = _without(jobs, there)
     if finished:
-        _note_reused(run, config, finished, there)
+        for note in finished.notes(there):
+            run.note(note)
     _evaluate(driven, run.work, workers=config.workers or processes.cores())
     episodes = _episodes(jobs, driven, finished, there)
     summary = summarise(episodes, _provenance(config, jobs, folder))
@@ -117,26 +113,26 @@ def run(config: Config, run: StageRun) -> None:
     _print_table(summary)
 
 
-def _forget_parts_of_other_files(jobs: Sequence[Job], run: StageRun) -> None:
-    """Drop what an interrupted run has driven by files that have been replaced since."""
+def _forget_stale_parts(jobs: Sequence[Job], run: StageRun) -> None:
+    """Drop what an interrupted run has driven by files that have been replaced since, or by other code."""
     files = sorted({path for job in jobs for path in job.policies.values()})
     hashes = {path: manifest.hash_file(Path(path)) for path in files}
+    now = {"policies": hashes, "commit": commit_of(describe())}
     noted = run.work / "policies.json"
-    if noted.is_file() and json.loads(noted.read_text(encoding="utf-8")) != hashes:
-        run.note("other policy files than in the interrupted run; starting afresh")
+    found = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else now
+    if found != now:
+        if found.get("policies") == hashes:
+            run.note(f"the interrupted run's parts of commit {found['commit']} are driven anew at {now['commit']}")
+        else:
+            run.note("other policy files than in the interrupted run; starting afresh")
         shutil.rmtree(jobs[0].parts, ignore_errors=True)
-    write_atomically(noted, json.dumps(hashes).encode())
+    write_atomically(noted, json.dumps(now).encode())
 
 
 def _without(jobs: Sequence[Job], there: Mapping[str, Sequence[str]]) -> list[Job]:
     """Return what is left of the jobs without the agents whose episodes are there already."""
     left = [replace(job, agents=tuple(a for a in job.agents if a not in there[job.embodiment])) for job in jobs]
     return [job for job in left if job.agents]
-
-
-def _note_reused(run: StageRun, config: Config, finished: reuse.Finished, there: Mapping[str, Sequence[str]]) -> None:
-    taken = "; ".join(f"{robot} {', '.join(agents)}" for robot, agents in there.items() if agents)
-    run.note(f"taken from {config.reuse} (driven at commit {finished.commit}): {taken or 'nothing'}")
 
 
 def _episodes(
@@ -147,6 +143,8 @@ def _episodes(
     if finished:
         tables += [finished.rows_of(robot, agents) for robot, agents in there.items() if agents]
     rows = pd.concat(tables, ignore_index=True)
+    if finished:
+        reuse.check_starts(rows)
     place = {(job.embodiment, agent): (n, m) for n, job in enumerate(jobs) for m, agent in enumerate(job.agents)}
     order = [place[key] for key in zip(rows["embodiment"], rows["agent"], strict=True)]
     return rows.iloc[sorted(range(len(rows)), key=order.__getitem__)].reset_index(drop=True)
@@ -201,12 +199,7 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
                 num_envs=config.num_envs,
                 device=config.device,
                 parts=str(run.work / "parts"),
-                files=FileOptions(
-                    map_wall_height_m=config.map_wall_height_m,
-                    map_unknown=config.map_unknown,
-                    mesh_up=config.mesh_up,
-                    mesh_scale=config.mesh_scale,
-                ),
+                files=file_options(config),
             )
         )
     return jobs
@@ -313,10 +306,12 @@ def _provenance(config: Config, jobs: Sequence[Job], folder: Path) -> Provenance
 
 
 def _unseen(jobs: Sequence[Job]) -> frozenset[str]:
-    """Return the robots that the generalist was not trained on."""
-    files = {job.policies[agent] for job in jobs for agent in agents.GENERALISTS if agent in job.policies}
+    """Return the robots that the generalist was not trained on; without one, those that no run trains on by default."""
+    generalists = {job.policies[agent] for job in jobs for agent in agents.GENERALISTS if agent in job.policies}
+    files = generalists or {path for job in jobs for path in job.policies.values()}
     trained = {robot for path in files for robot in runtime.load(Path(path)).contract["embodiments"]}
-    return frozenset(job.embodiment for job in jobs if files and job.embodiment not in trained)
+    known = trained if generalists else trained | set(DEFAULT_ROBOTS)
+    return frozenset(job.embodiment for job in jobs) - known
 
 
 def _headline(summary: Mapping[str, list[Cell]]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Measure how much of a policy's success is left when something is wrong: one factor at a time, and the worst case.
 
 Writes ``robustness.json``, ``robustness.parquet`` (one row per episode) and ``tensorboard/``. One process per robot;
-finished parts are kept, so that the same command goes on where it was interrupted.
+finished parts are kept, so that the same command at the same commit goes on where it was interrupted.
 """
 
 import json
@@ -16,11 +16,14 @@ from pipeline import lock, manifest, processes, stage_inputs, whole_file
 from pipeline.agents import registry as agents
 from pipeline.evaluation import robustness_summary
 from pipeline.evaluation.robustness_runner import RobustnessJob, evaluate, read
+from pipeline.evaluation.runner import file_options
+from pipeline.evaluation.summary import commit_of
 from pipeline.presets import DEFAULT_ROBOTS
 from pipeline.provenance import describe
 from pipeline.simulation.disturbance import FACTORS, NAMES
 from pipeline.simulation.episodes import Protocol
 from pipeline.stages import unknown
+from scenes.registry import FileOptions
 
 SUMMARY, ROWS = "robustness.json", "robustness.parquet"
 
@@ -44,7 +47,7 @@ SIZES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(FileOptions):
     """What is disturbed, and in which episodes."""
 
     policy: Path | None = None
@@ -53,7 +56,7 @@ class Config:
     """Instead of a policy an agent without weights, such as planner"""
     embodiments: tuple[str, ...] = DEFAULT_ROBOTS
     scenes: tuple[str, ...] = ("office", "warehouse_single", "warehouse_multi", "combined")
-    """Scene kinds or paths of Nav2 maps (.yaml)"""
+    """Scene kinds, or paths of Nav2 maps (.yaml) or meshes (.glb, .obj, .ply)"""
     route: Literal["straight", "planned"] = "planned"
     """Planned is what a deployed robot is given"""
     protocol: Protocol = "compass"
@@ -89,8 +92,9 @@ def main(config: Config) -> None:
         ValueError: If something asked for does not exist or does not fit.
         FileNotFoundError: If the policy does not exist.
     """
-    agent = _agent(config)
-    jobs = [_job(config, agent, robot) for robot in dict.fromkeys(config.embodiments)]
+    agent, provenance = _agent(config), describe()
+    commit = commit_of(provenance)
+    jobs = [_job(config, agent, robot, commit=commit) for robot in dict.fromkeys(config.embodiments)]
     with lock.held(config.out / "parts" / "lock"):
         _evaluate(jobs, config.out / "parts", workers=config.workers or processes.cores())
         rows = read(jobs)
@@ -102,12 +106,14 @@ def main(config: Config) -> None:
             "policy_sha256": jobs[0].policy_sha256,
             "agent": agent,
             "embodiments": list(config.embodiments),
+            "scenes": list(config.scenes),
             "route": config.route,
             "protocol": config.protocol,
             "split": config.split,
             "seed": config.seed,
+            "search_reach": config.search_reach,
         }
-        body = head | figures | {"factors": [asdict(factor) for factor in FACTORS], "provenance": describe()}
+        body = head | figures | {"factors": [asdict(factor) for factor in FACTORS], "provenance": provenance}
         whole_file.write_text(config.out / SUMMARY, json.dumps(body, indent=1, allow_nan=False) + "\n")
         _write_events(figures, config.out / "tensorboard")
     print(robustness_summary.table(figures["sweeps"]))
@@ -143,7 +149,7 @@ def _agent(config: Config) -> str:
     return config.agent
 
 
-def _job(config: Config, agent: str, robot: str) -> RobustnessJob:
+def _job(config: Config, agent: str, robot: str, *, commit: str) -> RobustnessJob:
     sizes = SIZES[config.preset]
     return RobustnessJob(
         embodiment=robots.get(robot).name,
@@ -152,6 +158,7 @@ def _job(config: Config, agent: str, robot: str) -> RobustnessJob:
         policy_sha256=None if config.policy is None else manifest.hash_file(config.policy),
         robot_sha256=robots.digest(robot),
         scenes_sha256=tuple(manifest.hash_file(path) for path in stage_inputs.scene_files(config.scenes)),
+        commit=commit,
         scenes=tuple(dict.fromkeys(config.scenes)),
         split=config.split,
         episodes=config.episodes or sizes.episodes,
@@ -166,6 +173,7 @@ def _job(config: Config, agent: str, robot: str) -> RobustnessJob:
         search_episodes=config.search_episodes or sizes.search_episodes,
         search_reach=config.search_reach,
         parts=str((config.out / "parts").resolve()),
+        files=file_options(config),
     )
 
 
@@ -178,8 +186,14 @@ def _evaluate(jobs: Sequence[RobustnessJob], folder: Path, *, workers: int) -> N
     commands = {}
     for job in jobs:
         path = folder / f"{job.embodiment}.json"
-        if path.exists() and json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(asdict(job))):
-            print(f"{job.embodiment}: asked for something else than the interrupted run; starting afresh", flush=True)
+        now = json.loads(json.dumps(asdict(job)))
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else now
+        if before != now:
+            if now | before | {"commit": job.commit} == now:
+                what = f"parts of commit {before.get('commit', 'unknown')} are driven anew at {job.commit}"
+            else:
+                what = "asked for something else than the interrupted run; starting afresh"
+            print(f"{job.embodiment}: {what}", flush=True)
             for part in folder.glob(f"{job.embodiment}.*.parquet"):
                 part.unlink()
         job.save(path)

@@ -76,13 +76,15 @@ def test_variants_borrow_stages_and_are_compared_episode_by_episode(
     assert all(path.is_symlink() for path in folder.iterdir())
     train = asked["mse_1 distill_generalist"]
     assert train[train.index("--seed") + 1] == "1" and train[-2:] == ["--fit.loss", "mse"]
-    assert asked["mse_1 export_policy"][-2:] == ["--agents", "generalist"]
+    exported = asked["mse_1 export_policy"]
+    assert exported[-2:] == ["--agents", "generalist"] and exported[exported.index("--seed") + 1] == "1"
     judged = asked["mse_1 evaluate_policy"]
     assert judged[-2:] == ["--workers", "1"] and judged[judged.index("--embodiments") + 1] == "g1,go2"
     (reference, changed) = (row for row in ablate._rows(Config(run=tmp_path, variants=("generalist", "mse"), seeds=2)))
     assert reference.difference == 0.0 and changed.success == (0.75, 0.75)
     assert np.isclose(changed.difference, 0.25) and changed.ci95 is not None
-    assert "| mse | straight | 75.0 | 75.0, 75.0 | +25.0" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "| mse | straight | 75.0 | 75.0, 75.0 | +25.0" in printed and "hold the training seeds fixed" in printed
 
 
 def test_specialists_need_no_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

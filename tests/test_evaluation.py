@@ -1,6 +1,8 @@
 """From episodes to the table: cells by hand, pairing, and the form that other tools read."""
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,13 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embodiments.registry import get
-from pipeline.evaluate_policy import Config, _forget_parts_of_other_files, _policies
-from pipeline.evaluation import parts, plan, results
+from embodiments.registry import digest, get
+from pipeline import evaluate_policy, manifest, provenance
+from pipeline.evaluate_policy import Config, _forget_stale_parts, _policies, _unseen
+from pipeline.evaluation import parts, plan, results, reuse
 from pipeline.evaluation.plan import MIN_SCENES, ROUNDS_PER_SHARD, Draw, Job, draws, shards
 from pipeline.evaluation.remarks import broken_lines, room_lines
 from pipeline.evaluation.summary import ALL, EPISODE_COLUMNS, Provenance, compare, summarise
 from pipeline.presets import DEFAULT_ROBOTS
+from pipeline.provenance import ROOT
 from pipeline.simulation.episodes import NoRoomError
 
 CELL_KEYS = [
@@ -119,6 +123,33 @@ def test_a_body_that_nothing_was_trained_on_stands_apart() -> None:
     assert [row[0] for row in quality.rows][-1] == "anymal_c, never trained on, generalist"
 
 
+def test_an_agent_that_is_one_robots_alone_is_not_pooled_over_all() -> None:
+    tables = [rows(agent, [True, False], embodiment=robot) for robot in ("go2", "g1") for agent in ("base", "zero")]
+    summary = summarise(pd.concat([*tables, rows("specialist", [True, True])]), PROVENANCE)
+    pooled = {(cell["embodiment"], cell["agent"]) for cell in summary["pooled"]}
+    assert pooled == {(robot, agent) for robot in ("go2", "g1", ALL) for agent in ("base", "zero")} | {
+        ("go2", "specialist")
+    }
+    assert {c["embodiment"] for c in summary["comparisons"] if c["second"] == "base"} == {"go2"}
+    assert "–" in results.success_table(summary, route="straight").rows[-1]
+
+
+def test_without_a_generalist_robots_that_no_run_trains_on_are_unseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robots_of = {"generalist": ["go2"], "base": ["tiago"], "specialist": ["anymal_c"]}
+    load = lambda path: SimpleNamespace(contract={"embodiments": robots_of[path.stem]})  # noqa: E731
+    monkeypatch.setattr(evaluate_policy.runtime, "load", load)
+
+    def unseen(**policies: str) -> set[str]:
+        jobs = [replace(_job(""), embodiment=robot, policies=policies) for robot in ("go2", "g1", "anymal_c")]
+        return set(_unseen(jobs))
+
+    assert unseen() == unseen(base="base.onnx") == {"anymal_c"}
+    assert unseen(base="base.onnx", specialist="specialist.onnx") == set()
+    assert unseen(base="base.onnx", generalist="generalist.onnx") == {"g1", "anymal_c"}
+
+
 def test_comparisons_pair_the_same_episodes_whatever_their_order() -> None:
     specialist = rows("specialist", [True, False, True, False])
     generalist = rows("generalist", [True, False, True, True]).iloc[::-1]
@@ -173,9 +204,91 @@ def test_parts_that_other_files_drove_are_dropped(tmp_path: Path) -> None:
     (tmp_path / "parts" / "go2.base.straight.0.parquet").touch()
     for weights, there in ((b"one", True), (b"one", True), (b"two", False)):
         policy.write_bytes(weights)
-        _forget_parts_of_other_files([job], run)  # type: ignore[arg-type]
+        _forget_stale_parts([job], run)  # type: ignore[arg-type]
         assert any((tmp_path / "parts").glob("*")) == there
     assert len(notes) == 1 and "other policy files" in notes[0]
+
+
+def test_parts_that_other_code_drove_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes, git = list[str](), {"commit": "a" * 40, "dirty": False}
+    monkeypatch.setattr(evaluate_policy, "describe", lambda: {"git": git})
+    run, job = SimpleNamespace(work=tmp_path, note=notes.append), _job(str(tmp_path / "parts"))
+    for changes, there in (({}, True), ({}, True), ({"commit": "b" * 40}, False), ({"dirty": True}, False)):
+        git |= changes
+        (tmp_path / "parts").mkdir(exist_ok=True)
+        (tmp_path / "parts" / "go2.base.straight.0.parquet").touch()
+        _forget_stale_parts([job], run)  # type: ignore[arg-type]
+        assert (tmp_path / "parts").exists() == there
+    assert len(notes) == 2
+    assert f"parts of commit {'a' * 12} are driven anew at {'b' * 12}" in notes[0]
+    assert f"parts of commit {'b' * 12} are driven anew at {'b' * 12} + changes" in notes[1]
+
+
+def finished_evaluation(folder: Path, *, git: dict[str, Any] | None, notes: Sequence[str] = ()) -> reuse.Finished:
+    """Leave an evaluation of a robot by an agent with a file and one without, and read it."""
+    folder.mkdir()
+    agents = ("go_straight", "generalist")
+    cells = [{"embodiment": "go2", "agent": agent, "policy_sha256": None} for agent in agents]
+    cells[1]["policy_sha256"] = hashlib.sha256(b"weights").hexdigest()
+    (folder / "summary.json").write_text(json.dumps({"cells": cells}))
+    pd.concat([rows(agent, [True, False]) for agent in agents]).to_parquet(folder / "episodes.parquet")
+    body = {"stage": "evaluate_policy", "key": "k", "config": {}, "inputs": {"robot:go2": digest("go2")}}
+    manifest.write(folder, body | {"git": git, "notes": list(notes)})
+    return reuse.read(folder, {}, {})
+
+
+def test_an_agent_without_a_file_is_taken_only_from_the_present_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "generalist.onnx").write_bytes(b"weights")
+    files = {"generalist": str(tmp_path / "generalist.onnx")}
+    job = replace(_job(""), embodiment="go2", agents=("go_straight", "generalist", "planner"), policies=files)
+    clean, later = {"commit": "a" * 40, "dirty": False}, {"commit": "b" * 40, "dirty": False}
+    changed = clean | {"dirty": True}
+    cases = ((clean, clean, True), (clean, later, False), (changed, changed, False), (None, None, False))
+    for number, (there, here, is_taken) in enumerate(cases):
+        monkeypatch.setattr(provenance, "describe", lambda here=here: {"git": here})
+        found = finished_evaluation(tmp_path / str(number), git=there)
+        assert found.agents(job) == (("go_straight", "generalist") if is_taken else ("generalist",))
+
+
+def test_where_episodes_come_from_is_told_through_a_chain(tmp_path: Path) -> None:
+    notes: list[str] = []
+    for name, commit in (("A", "a"), ("B", "b"), ("C", "c")):
+        git = {"commit": commit * 40, "dirty": name == "A"}
+        notes = finished_evaluation(tmp_path / name, git=git, notes=notes).notes({"go2": ("generalist",)})
+    assert [note.replace(f"{tmp_path}/", "") for note in notes] == [
+        f"taken from C (driven at commit {'c' * 12} or earlier): go2 generalist",
+        f"C had taken from B (driven at commit {'b' * 12} or earlier): go2 generalist",
+        f"B had taken from A (driven at commit {'a' * 12} + changes): go2 generalist",
+    ]
+
+
+def test_rows_of_other_episodes_are_not_put_together() -> None:
+    old, new = rows("generalist", [True, True]), rows("planner", [False, True])
+    reuse.check_starts(pd.concat([old, new.assign(initial_geodesic_m=4.0 * (1.0 + 1e-5))]))
+    for name, value in (("initial_geodesic_m", 4.1), ("time_limit_s", 30.0), ("scene_seed", [0, 65])):
+        with pytest.raises(ValueError, match=rf"--reuse: other .*go2, office, .*{name}.* without --reuse"):
+            reuse.check_starts(pd.concat([old, new.assign(**{name: value})]))
+
+
+def test_shipped_figures_are_those_of_the_shipped_episodes() -> None:
+    """Success, SPL and collisions, recomputed from the episodes by other code."""
+    folder = ROOT / "export" / "pretrained" / "benchmark_seed_0"
+    summary = json.loads((folder / "summary.json").read_text())
+    table = pd.read_parquet(folder / "episodes.parquet")
+    known = ~table["embodiment"].isin([c["embodiment"] for c in summary["pooled"] if c["unseen"]])
+    assert len(table) == sum(cell["episodes"] for cell in summary["cells"]) and len(summary["pooled"]) > 0
+    for cell in (*summary["cells"], *summary["pooled"]):
+        mine = known if cell["embodiment"] == ALL else table["embodiment"] == cell["embodiment"]
+        for key in ("agent", "route", "protocol", *(() if cell["scene"] == ALL else ("scene",))):
+            mine = mine & (table[key] == cell[key])
+        group = table[mine]
+        shortest = group["initial_geodesic_m"].to_numpy(dtype=float)
+        spl = group["success"] * shortest / np.fmax(shortest, group["path_m"].to_numpy(dtype=float))
+        assert len(group) == cell["episodes"]
+        found = (group["success"].mean(), spl.mean(), group["collision"].mean())
+        assert found == pytest.approx((cell["success"], cell["spl"], cell["collision"]), abs=1e-9)
 
 
 def test_a_job_survives_its_file(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """From disturbed episodes to ``robustness.json``, and the disturbances in a real simulation."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 
 from embodiments import registry
 from pipeline import evaluate_robustness
-from pipeline.evaluation import robustness_summary
+from pipeline.evaluation import robustness_runner, robustness_summary
 from pipeline.evaluation.robustness_runner import CLEAN, CONFIRM, RobustnessJob
 from pipeline.simulation.disturbance import NAMES, NEUTRAL, one_factor
+from scenes.registry import FileOptions
 from tests.separate_process import call
 from tests.test_depth_camera import ROWS
 
@@ -108,6 +110,7 @@ def job_in(folder: Path) -> RobustnessJob:
         policy_sha256=None,
         robot_sha256="",
         scenes_sha256=(),
+        commit="",
         scenes=("clutter",),
         split="val",
         episodes=ENVS,
@@ -126,9 +129,46 @@ def job_in(folder: Path) -> RobustnessJob:
 
 
 def test_a_job_survives_its_file(tmp_path: Path) -> None:
-    job_in(tmp_path).save(tmp_path / "job.json")
-    assert RobustnessJob.load(tmp_path / "job.json") == job_in(tmp_path)
+    job = replace(job_in(tmp_path), files=FileOptions(map_unknown="open"))
+    job.save(tmp_path / "job.json")
+    assert RobustnessJob.load(tmp_path / "job.json") == job
     assert job_in(tmp_path).part_names() == [CLEAN, "speed_scale", "search_0", CONFIRM]
+
+
+def test_maps_are_read_as_asked_for(tmp_path: Path) -> None:
+    config = evaluate_robustness.Config(agent="planner", out=tmp_path, map_unknown="open", mesh_scale=0.01)
+    job = evaluate_robustness._job(config, "planner", "go2", commit="a")
+    assert robustness_runner._plan_job(job).files == FileOptions(map_unknown="open", mesh_scale=0.01)
+
+
+def test_parts_of_another_commit_are_driven_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rows: pd.DataFrame
+) -> None:
+    git = {"commit": "a" * 40, "dirty": False}
+    parts_found: list[bool] = []
+
+    def drive(job: RobustnessJob) -> None:
+        parts_found.append(job.part(CLEAN).exists())
+        job.part(CLEAN).touch()
+
+    monkeypatch.setattr(evaluate_robustness, "describe", lambda: {"git": git})
+    monkeypatch.setattr(evaluate_robustness, "evaluate", drive)
+    monkeypatch.setattr(evaluate_robustness, "read", lambda _: rows)
+    monkeypatch.setattr(evaluate_robustness, "_write_events", lambda *_: None)
+
+    def run(**options: Any) -> str:
+        config = evaluate_robustness.Config(agent="go_straight", embodiments=("go2",), out=tmp_path, **options)
+        evaluate_robustness.main(config)
+        return capsys.readouterr().out
+
+    for changes, is_there in (({}, False), ({}, True), ({"commit": "b" * 40}, False), ({"dirty": True}, False)):
+        git |= changes
+        printed = run()
+        assert parts_found.pop() == is_there
+    assert f"go2: parts of commit {'b' * 12} are driven anew at {'b' * 12} + changes" in printed
+    assert "asked for something else" in run(search_reach=0.25)
+    body = json.loads((tmp_path / "robustness.json").read_text())
+    assert body["search_reach"] == 0.25 and body["scenes"][0] == "office" and body["provenance"] == {"git": git}
 
 
 LEVELS = {
@@ -144,14 +184,14 @@ LEVELS = {
 
 def run_disturbed(folder: str) -> dict[str, Any]:
     """Run a small robustness evaluation, then single factors, in one simulation. Runs in a process of its own."""
-    from pipeline.evaluation import robustness_runner
-
     torch.set_num_threads(1)
     job = job_in(Path(folder))
     course = robustness_runner._Course(job)
     environment = course._environment
     environment.sees = True  # the agent does not look, but the tests do
-    log: dict[str, Any] = {"untouched": look(environment)}
+    disturbance, environment.disturbance = environment.disturbance, None
+    log: dict[str, Any] = {"without": look(environment)}
+    environment.disturbance = disturbance
     for name, level in LEVELS.items():
         environment.disturb(np.tile(one_factor(name, level), (ENVS, 1)), np.arange(ENVS))
         log[name] = look(environment)
@@ -198,9 +238,9 @@ def factors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_with_neutral_factors_every_bit_is_as_with_none(factors: dict[str, Any]) -> None:
+def test_with_neutral_factors_every_bit_is_as_without_a_disturbance(factors: dict[str, Any]) -> None:
     for what in ("pose", "velocity", "goal", "last_goal", "depth", "told", "mass"):
-        np.testing.assert_array_equal(factors["neutral"][what], factors["untouched"][what], err_msg=what)
+        np.testing.assert_array_equal(factors["neutral"][what], factors["without"][what], err_msg=what)
 
 
 @pytest.mark.slow

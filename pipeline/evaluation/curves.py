@@ -38,7 +38,7 @@ def pictures(curves: Mapping[str, Curve]) -> list[Picture]:
     if not names:
         return []
     found = []
-    for axis, said in (("control_steps", "control steps"), ("wall_s", "time, on the machine named below")):
+    for axis, said in (("control_steps", "control steps"), ("wall_s", "time")):
         if any(axis in row for curve in curves.values() for row in curve):
             source = data_uri(draw(curves, names=names, axis=axis))
             found.append(Picture(source=source, caption=f"How episodes end while a specialist learns, over {said}"))

@@ -12,7 +12,8 @@ import jinja2
 from pipeline import manifest
 from pipeline.evaluation import figures, results
 from pipeline.evaluation.figures import Picture
-from pipeline.evaluation.summary import ALL
+from pipeline.evaluation.summary import ALL, commit_of
+from pipeline.run_folder import ADOPTED
 
 TEMPLATE = "report.html.j2"
 LEARNED = ("base", "specialist", "generalist")
@@ -29,6 +30,7 @@ class StageEntry:
     preset: str
     commit: str
     digest: str
+    machine: str
     settings: tuple[tuple[str, str], ...]
 
 
@@ -105,21 +107,29 @@ def stage_entries(folders: Mapping[str, Path]) -> list[StageEntry]:
     for name, folder in folders.items():
         found = manifest.read(folder)
         body = found.body
-        git = body.get("git") or {}
+        adopted = body.get(ADOPTED)
         settings = [(key, _plain(value)) for key, value in body.get("config", {}).items()]
         settings += [(f"→ {key}", _plain(value)) for key, value in body.get("metrics", {}).items()]
+        if adopted:
+            settings += [(f"adopted {key}", _plain(value)) for key, value in adopted.items()]
         entries.append(
             StageEntry(
                 name=name,
-                wall_time=f"{float(body.get('wall_time_s') or 0.0) / 60.0:.1f} min",
-                seed=str(body.get("seed")),
+                wall_time="adopted" if adopted else f"{float(body.get('wall_time_s') or 0.0) / 60.0:.1f} min",
+                seed="–" if adopted else str(body.get("seed")),
                 preset=str(body.get("preset") or "–"),
-                commit=str(git.get("commit", "–"))[:_KEEP_DIGITS] + (" + changes" if git.get("dirty") else ""),
+                commit="–" if adopted else commit_of(body),
                 digest=found.digest()[:_KEEP_DIGITS],
+                machine="–" if adopted else _machine(body),
                 settings=tuple(settings),
             )
         )
     return entries
+
+
+def _machine(body: Mapping[str, Any]) -> str:
+    machine = body.get("machine") or {}
+    return f"{machine['cpus']} CPUs, {machine['system']}" if machine else "–"
 
 
 def _bars(summary: results.Summary) -> list[Picture]:

@@ -29,6 +29,7 @@ from pipeline.simulation.disturbance import FACTORS, NAMES, NEUTRAL
 from pipeline.simulation.episodes import EpisodeSet, Protocol
 from pipeline.simulation.navigation import NavigationConfig, NavigationEnvironment
 from pipeline.simulation.task import make_environment
+from scenes.registry import FileOptions
 
 CLEAN, CONFIRM, SEARCH = "clean", "confirm", "search"
 OUTCOMES = ("success", "collision", "fall", "timeout", "broken", "time_s", "path_m", "min_clearance_m")
@@ -47,6 +48,8 @@ class RobustnessJob:
     """Of its definition and gait, likewise"""
     scenes_sha256: tuple[str, ...]
     """Of the maps and meshes among the scenes, likewise"""
+    commit: str
+    """Of the code, likewise, and whether it had been changed since"""
     scenes: tuple[str, ...]
     split: str
     episodes: int
@@ -66,6 +69,8 @@ class RobustnessJob:
     search_reach: float
     """Share of every factor's range in which the search looks"""
     parts: str
+    files: FileOptions = dataclasses.field(default_factory=FileOptions)
+    """How maps and meshes are read"""
 
     def save(self, path: Path) -> None:
         """Write the job as JSON."""
@@ -76,7 +81,7 @@ class RobustnessJob:
         """Read a job that ``save`` wrote."""
         found = json.loads(path.read_text(encoding="utf-8"))
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
-        return RobustnessJob(**values)
+        return RobustnessJob(**values | {"files": FileOptions(**found["files"])})
 
     def part(self, name: str) -> Path:
         """Return the file of a part; it exists only when the part is finished."""
@@ -228,6 +233,7 @@ def _plan_job(job: RobustnessJob) -> Job:
         num_envs=job.num_envs,
         device=job.device,
         parts=job.parts,
+        files=job.files,
     )
 
 

@@ -58,6 +58,7 @@ PAIRS: Pairs = (
 PAIR_METRICS = ("success", "spl", "collision")
 CELL_PAIRS: Pairs = (("generalist", "specialist"),)
 """Differences that are also given scene by scene: distillation may lose nowhere much."""
+_COMMIT_DIGITS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +68,22 @@ class Provenance:
     split: str
     seed: int
     training_seed: int | None
+    """As export_policy was told it; None for files that came without their run."""
     policy_sha256: Mapping[tuple[str, str], str]
     """(agent, embodiment) -> SHA-256 of the exported file; absent for agents without weights."""
     unseen: frozenset[str] = frozenset()
-    """Robots that the generalist was not trained on; they are not pooled with the others."""
+    """Robots that nothing was trained on; they are not pooled with the others."""
 
     def sha256_of(self, agent: str, embodiment: str) -> str | None:
         """Return the hash of the one file behind these rows; None if there is none or, pooled, more than one."""
         found = {h for (a, e), h in self.policy_sha256.items() if a == agent and embodiment in (e, ALL)}
         return found.pop() if len(found) == 1 else None
+
+
+def commit_of(body: Mapping[str, Any]) -> str:
+    """Return the commit that a manifest or ``provenance.describe`` names, and whether files differed from it."""
+    git = body.get("git") or {}
+    return str(git.get("commit", "unknown"))[:_COMMIT_DIGITS] + (" + changes" if git.get("dirty") else "")
 
 
 def summarise(episodes: pd.DataFrame, provenance: Provenance) -> dict[str, list[Cell]]:
@@ -90,7 +98,7 @@ def summarise(episodes: pd.DataFrame, provenance: Provenance) -> dict[str, list[
     by_robot = ["embodiment", "agent", "protocol", "route"]
     cells = [_cell(group, provenance) for _, group in episodes.groupby(by_cell, sort=False)]
     pooled = [_cell(group, provenance, scene=ALL) for _, group in episodes.groupby(by_robot, sort=False)]
-    known = _known(episodes, provenance.unseen)
+    known = _poolable(episodes, provenance.unseen)
     for _, group in known.groupby(by_robot[1:], sort=False):
         pooled.append(_cell(group, provenance, scene=ALL, embodiment=ALL))
     groups = [group for _, group in episodes.groupby(by_robot, sort=False)]
@@ -112,14 +120,17 @@ def compare(episodes: pd.DataFrame) -> list[Cell]:
     return _comparisons(_prepared(episodes), frozenset())
 
 
-def _known(episodes: pd.DataFrame, unseen: frozenset[str]) -> pd.DataFrame:
-    return episodes[~episodes["embodiment"].isin(unseen)]
+def _poolable(episodes: pd.DataFrame, unseen: frozenset[str]) -> pd.DataFrame:
+    """Return the rows that are pooled over all robots: of known ones, by agents that drove every one of them."""
+    known = episodes[~episodes["embodiment"].isin(unseen)]
+    driven = known.groupby("agent")["embodiment"].transform("nunique")
+    return known[driven == known["embodiment"].nunique()]
 
 
 def _comparisons(episodes: pd.DataFrame, unseen: frozenset[str]) -> list[Cell]:
     rows = []
     for (protocol, route), part in episodes.groupby(["protocol", "route"], sort=False):
-        groups = [(ALL, ALL, PAIRS, _known(part, unseen))]
+        groups = [(ALL, ALL, PAIRS, _poolable(part, unseen))]
         groups += [(str(robot), ALL, PAIRS, group) for robot, group in part.groupby("embodiment", sort=False)]
         for (robot, scene), group in part.groupby(["embodiment", "scene"], sort=False):
             groups.append((str(robot), str(scene), CELL_PAIRS, group))
@@ -187,10 +198,12 @@ def _cell(group: pd.DataFrame, provenance: Provenance, *, scene: str = "", embod
 
 
 def _mean_intervals(group: pd.DataFrame) -> Cell:
-    """Return the scene-clustered intervals of the pooled row; success's own is Wilson's, as in the cells."""
+    """Return the scene-clustered intervals of the pooled row; of success only where episodes share scenes."""
     clusters = group["cluster"].to_numpy()
     names = ("success", "spl", "soft_spl", "sct", "collision")
     intervals = {n: statistics.mean_interval(group[n].to_numpy(dtype=float), clusters=clusters) for n in names}
+    if len(np.unique(clusters)) == len(clusters):
+        intervals["success"] = None
     return {f"{name}_ci95_scenes": None if i is None else list(i) for name, i in intervals.items()}
 
 
