@@ -5,6 +5,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from types import FrameType
 
 from pipeline import command_line, list_everything, stages
@@ -24,13 +25,16 @@ options of every stage
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one stage or command and return the exit status: 0, 2 for a mistake, 130 when interrupted."""
+    """Run one stage or command; return 0, 2 for a mistake, 130 when interrupted, 141 when nobody reads any more."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         return _dispatch(list(arguments))
-    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough; a stage is not finished by that
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 128 + signal.SIGPIPE
+    except BrokenProcessPool:
+        print("error: a worker process was killed, as for want of memory; try --workers 1", file=sys.stderr)
+        return 2
     except (ValueError, OSError) as error:
         if "--traceback" in arguments:
             traceback.print_exc()

@@ -133,7 +133,8 @@ def _command(config: Config, name: str, seed: int, step: str) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     for borrowed in stages():
         source, link = config.run / borrowed, folder / borrowed
-        if borrowed not in changed and source.is_dir() and not link.exists():
+        if borrowed not in changed and source.is_dir() and link.resolve() != source.resolve():
+            link.unlink(missing_ok=True)  # of a run that has been moved since
             link.symlink_to(source.resolve())
     common = ["--run", str(folder.resolve()), "--preset", config.preset]
     agents = ["--agents", str(stage(variant.stage).trains)]

@@ -46,7 +46,9 @@ def run_stage(entry: Entry, arguments: Sequence[str]) -> int:
     out = Path(common.out) if common.out else None
     configs = _configs(entry, common, rest)
     if len(configs) == 1 or entry.takes_many:
-        run_folder.execute_many(entry.name, configs, run_root, preset=common.preset, out=out)
+        run_folder.execute_many(
+            entry.name, configs, run_root, preset=common.preset, out=out, workers=common.workers or 0
+        )
         return 0
     return _run_side_by_side(entry, common, run_root, rest)
 
@@ -198,6 +200,12 @@ def _check_robot(name: str) -> None:
 def _check_device(device: str) -> None:
     import torch  # only those who ask for a GPU pay for it here
 
+    try:
+        known = torch.device(device).type in ("cpu", "cuda")
+    except RuntimeError:
+        known = False
+    if not known:
+        raise ValueError(f"there is no device '{device}'; it is cpu, cuda or cuda:NUMBER.")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(
             f"device '{device}' is not there: no GPU, or a torch without CUDA (README); or use --device cpu."

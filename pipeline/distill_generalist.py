@@ -30,6 +30,7 @@ from world_model.residual_head import ResidualHead
 NEEDS = ("make_scenes", "pretrain_world_model", "train_specialist", "record_specialist")
 PER_ROBOT = False
 TRAINS = "generalist"
+NOT_IN_KEY = ("workers",)
 
 
 @dataclass(frozen=True, kw_only=True)

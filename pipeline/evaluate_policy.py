@@ -47,6 +47,7 @@ from world_model.checkpoint import write_atomically
 
 NEEDS = ("export_policy",)
 PER_ROBOT = False
+NOT_IN_KEY = ("workers",)
 
 _LEFT_OUT = ("random", "mppi")
 """Run only when asked for: like zero, and like planner at twice its price."""
@@ -114,19 +115,21 @@ def run(config: Config, run: StageRun) -> None:
 
 
 def _forget_stale_parts(jobs: Sequence[Job], run: StageRun) -> None:
-    """Drop what an interrupted run has driven by files that have been replaced since, or by other code."""
+    """Drop what an interrupted run has driven by files that have been replaced since; tell what other code drove."""
     files = sorted({path for job in jobs for path in job.policies.values()})
     hashes = {path: manifest.hash_file(Path(path)) for path in files}
-    now = {"policies": hashes, "commit": commit_of(describe())}
+    commits = [commit_of(describe())]
     noted = run.work / "policies.json"
-    found = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else now
-    if found != now:
-        if found.get("policies") == hashes:
-            run.note(f"the interrupted run's parts of commit {found['commit']} are driven anew at {now['commit']}")
+    if noted.is_file():
+        found = json.loads(noted.read_text(encoding="utf-8"))
+        if found["policies"] == hashes:
+            commits = list(dict.fromkeys([*found["commits"], *commits]))
         else:
             run.note("other policy files than in the interrupted run; starting afresh")
-        shutil.rmtree(jobs[0].parts, ignore_errors=True)
-    write_atomically(noted, json.dumps(now).encode())
+            shutil.rmtree(jobs[0].parts, ignore_errors=True)
+    if len(commits) > 1:
+        run.note(f"interrupted; its parts are of commits {', '.join(commits)}")
+    write_atomically(noted, json.dumps({"policies": hashes, "commits": commits}).encode())
 
 
 def _without(jobs: Sequence[Job], there: Mapping[str, Sequence[str]]) -> list[Job]:

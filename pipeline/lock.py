@@ -67,9 +67,10 @@ def _parse(text: str) -> dict[str, str | int | float] | None:
 
 
 def _alive(owner: dict[str, str | int | float]) -> bool:
+    if owner["host"] != platform.node():
+        return True  # it may be at work on a shared disk, or be another container of this machine
     if owner["boot"] != _boot():
-        # Another boot of this host is over; another host may still be at work on a shared disk.
-        return owner["host"] != platform.node()
+        return False
     try:
         process = psutil.Process(int(owner["pid"]))
         same = abs(process.create_time() - float(owner["started"])) < 1.0

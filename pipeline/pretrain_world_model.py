@@ -35,6 +35,7 @@ from world_model.training_state import restore_state, save_state
 
 NEEDS = ("make_scenes", "collect_teacher")
 PER_ROBOT = False
+NOT_IN_KEY = ("save_every_s",)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,6 +75,8 @@ def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> 
             start_new_session=True,
         ) as process:
             running.add(process)
+            if stopping.is_set():  # between the check above and here
+                _signal(process, signal.SIGINT)
             assert process.stdout is not None
             for line in process.stdout:
                 print(f"[{name}] {line.rstrip()}", flush=True)

@@ -5,6 +5,7 @@ written into a temporary sibling, made durable, listed in a manifest, and the si
 killed leaves only ``runs/NAME/.work/STAGE/``, from which the same command resumes.
 """
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -115,8 +116,9 @@ class StageRun:
         body = {**self.body, "metrics": self.metrics, "notes": self._notes, "wall_time_s": wall_time_s}
         manifest.write(self.directory, body)
         _swap(self.directory, self.target)
-        shutil.rmtree(self.work, ignore_errors=True)
         self.published = True
+        (self.work / _MARKER).unlink(missing_ok=True)  # first: an interruption must not leave half of it resumable
+        shutil.rmtree(self.work, ignore_errors=True)
         print(f"{label(self.name, self.robot)}: done in {wall_time_s:,.0f} s → {self.target}", flush=True)
 
     def open(self) -> None:
@@ -179,8 +181,9 @@ def execute_many(
     *,
     preset: str | None = None,
     out: Path | None = None,
+    workers: int = 0,
 ) -> list[str | None]:
-    """Run one stage for several robots in this process; ``execute`` says the rest.
+    """Run one stage for several robots in this process, so many at once (0 = one per core); ``execute`` says the rest.
 
     Returns:
         The robots for which it ran (None for a stage without robots).
@@ -190,7 +193,7 @@ def execute_many(
     targets = [out or _target(root, name, _robot(entry, config)) for config in configs]
     with ExitStack() as stack:
         for target, config in zip(targets, configs, strict=True):
-            _refuse_foreign(target, out=out)
+            _refuse_foreign(target, entry.name, out=out)
             stack.enter_context(lock.held(_lock_file(target, _robot(entry, config))))
         runs = []
         for target, config in zip(targets, configs, strict=True):
@@ -199,16 +202,16 @@ def execute_many(
                 stack.callback(run.close)
                 runs.append((config, run))
         if runs:
-            _run(entry, runs)
+            _run(entry, runs, workers=workers)
     return [run.robot for _, run in runs]
 
 
-def _run(entry: Entry, runs: Sequence[tuple[Any, StageRun]]) -> None:
+def _run(entry: Entry, runs: Sequence[tuple[Any, StageRun]], *, workers: int) -> None:
     module = entry.load()
     if entry.takes_many and len(runs) > 1:
         for _, run in runs:
             run.open()
-        module.run_many([config for config, _ in runs], [run for _, run in runs])
+        module.run_many([config for config, _ in runs], [run for _, run in runs], workers=workers)
         for _, run in runs:
             run.publish()
         return
@@ -226,12 +229,15 @@ def _prepare(entry: Entry, config: Any, root: Path | None, target: Path, *, pres
     inputs = stage_inputs.digests(entry, folders, config, root=root)
     settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
     about = {"stage": entry.name, "inputs": inputs}
-    key = manifest.hash_of({**about, "config": settings})
+    counted = settings
+    for where in entry.not_in_key:
+        counted, _ = _without(counted, where)
+    key = manifest.hash_of({**about, "config": counted})
     if _up_to_date(target, entry.name, robot, key):
         return None
     _check_disk(target, entry.disk_gb)
     stage_inputs.verify(folders)
-    rest, budget = _without_budget(settings, entry.budget)
+    rest, budget = _without(counted, entry.budget) if entry.budget else (counted, 0.0)
     work_key = manifest.hash_of({**about, "config": rest})
     run = StageRun(name=entry.name, robot=robot, target=target, inputs=folders, work_key=work_key, budget=budget)
     run.body = {
@@ -248,12 +254,10 @@ def _prepare(entry: Entry, config: Any, root: Path | None, target: Path, *, pres
     return run
 
 
-def _without_budget(settings: Mapping[str, Any], where: str | None) -> tuple[dict[str, Any], float]:
-    """Return a configuration without the number at a dotted path, and that number (0 without a path)."""
-    if where is None:
-        return dict(settings), 0.0
+def _without(settings: Mapping[str, Any], where: str) -> tuple[dict[str, Any], float]:
+    """Return a configuration without the number at a dotted path, and that number."""
     name, _, below = where.partition(".")
-    rest, found = _without_budget(settings[name], below) if below else ({}, settings[name])
+    rest, found = _without(settings[name], below) if below else ({}, settings[name])
     return {**settings, name: rest}, float(found)
 
 
@@ -279,12 +283,16 @@ def _up_to_date(target: Path, name: str, robot: str | None, key: str) -> bool:
     return True
 
 
-def _refuse_foreign(target: Path, *, out: Path | None) -> None:
+def _refuse_foreign(target: Path, name: str, *, out: Path | None) -> None:
     """Never replace a folder that a person chose and that holds something else."""
     if out is None or not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not (target / manifest.NAME).exists():
         raise ValueError(f"--out {target} exists and is not the output of a stage; choose a new folder or delete it.")
+    with contextlib.suppress(ManifestError):
+        made_by = manifest.read(target).stage
+        if made_by != name:
+            raise ValueError(f"--out {target} is the output of stage '{made_by}'; choose a new folder or delete it.")
 
 
 def _check_disk(target: Path, needed_gb: float) -> None:

@@ -2,11 +2,12 @@
 
 A **stage** file defines at its top level ``NEEDS`` (names of the stages it reads), ``Config`` (frozen keyword-only
 dataclass) and ``run(config, run)``; with ``PER_ROBOT = True`` it has one folder per robot and a field ``embodiment``.
-Optional are ``run_many(configs, runs)`` (several robots in one process), ``NEEDS_DISK_GB`` (free space to ask for),
-``READS_IF_THERE`` (stages whose finished folders it reads, and that it can do without), ``READS_FILES_IF_THERE`` (files
-of the run that no stage makes, likewise), ``TRAINS`` (the agent whose network it trains) and ``BUDGET`` (a number of
-its configuration, such as "ppo.control_steps", that an interrupted run may be given more of and go on). A ``Config``
-may have a property ``does_without``: those of ``NEEDS`` that it does not read as it is configured.
+Optional are ``run_many(configs, runs, workers)`` (several robots in one process), ``NEEDS_DISK_GB`` (free space to ask
+for), ``READS_IF_THERE`` (stages whose finished folders it reads, and that it can do without), ``READS_FILES_IF_THERE``
+(files of the run that no stage makes, likewise), ``TRAINS`` (the agent whose network it trains), ``BUDGET`` (a number
+of its configuration, such as "ppo.control_steps", that an interrupted run may be given more of and go on) and
+``NOT_IN_KEY`` (numbers of its configuration that do not change what it makes, such as "workers"). A ``Config`` may have
+a property ``does_without``: those of ``NEEDS`` that it does not read as it is configured.
 A **command** file defines ``Config`` and ``main(config)`` and has no ``NEEDS``.
 
 Files are read, not imported, so that listing them costs no torch and no simulator.
@@ -22,7 +23,16 @@ from pathlib import Path
 from types import ModuleType
 
 FOLDER = Path(__file__).parent
-_CONSTANTS = ("NEEDS", "READS_IF_THERE", "READS_FILES_IF_THERE", "PER_ROBOT", "NEEDS_DISK_GB", "TRAINS", "BUDGET")
+_CONSTANTS = (
+    "NEEDS",
+    "READS_IF_THERE",
+    "READS_FILES_IF_THERE",
+    "PER_ROBOT",
+    "NEEDS_DISK_GB",
+    "TRAINS",
+    "BUDGET",
+    "NOT_IN_KEY",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +55,8 @@ class Entry:
     """The agent whose network it trains"""
     budget: str | None = None
     """Where its configuration says how much it trains"""
+    not_in_key: tuple[str, ...] = ()
+    """Where its configuration says what does not change its result"""
 
     @property
     def after(self) -> tuple[str, ...]:
@@ -114,9 +126,10 @@ def _read(file: Path) -> Entry | None:
     needs, disk_gb = constants.get("NEEDS", ()), constants.get("NEEDS_DISK_GB", 1.0)
     reads_if_there = constants.get("READS_IF_THERE", ())
     trains, budget = constants.get("TRAINS"), constants.get("BUDGET")
+    not_in_key = constants.get("NOT_IN_KEY", ())
     assert isinstance(needs, tuple) and isinstance(reads_if_there, tuple) and isinstance(disk_gb, int | float)
     reads_files = constants.get("READS_FILES_IF_THERE", ())
-    assert isinstance(reads_files, tuple)
+    assert isinstance(reads_files, tuple) and isinstance(not_in_key, tuple)
     assert trains is None or isinstance(trains, str)
     assert budget is None or isinstance(budget, str)
     return Entry(
@@ -131,6 +144,7 @@ def _read(file: Path) -> Entry | None:
         disk_gb=float(disk_gb),
         trains=trains,
         budget=budget,
+        not_in_key=not_in_key,
     )
 
 

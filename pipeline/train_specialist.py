@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NEEDS = ("make_scenes", "pretrain_world_model")
 PER_ROBOT = True
 TRAINS = "specialist"
+NOT_IN_KEY = ("ppo.checkpoint_s",)
 BUDGET = "ppo.control_steps"
 
 
@@ -58,12 +59,12 @@ def run(config: Config, run: StageRun) -> None:
     run_many([config], [run])
 
 
-def run_many(configs: Sequence[Config], runs: Sequence[StageRun]) -> None:
-    """Train several robots at once; each is published as soon as it is finished."""
+def run_many(configs: Sequence[Config], runs: Sequence[StageRun], *, workers: int = 0) -> None:
+    """Train several robots, so many at once (0 = one per core); each is published as soon as it is finished."""
     from pipeline.residual_rl.side_by_side import train_many  # Ray, which the command line's help does not need
 
     runs_of = {config.embodiment: run for config, run in zip(configs, runs, strict=True)}
-    threads = max(1, processes.threads() // len(configs))
+    threads = max(1, processes.threads() // min(len(configs), workers or len(configs)))
     jobs = [_job(config, run, threads=threads) for config, run in zip(configs, runs, strict=True)]
 
     def done(job: "Job", figures: dict[str, Any]) -> None:
@@ -71,7 +72,7 @@ def run_many(configs: Sequence[Config], runs: Sequence[StageRun]) -> None:
         run.metrics.update(figures)
         run.publish()
 
-    train_many(jobs, done=done)
+    train_many(jobs, done=done, workers=workers)
 
 
 def _job(config: Config, run: StageRun, *, threads: int) -> "Job":

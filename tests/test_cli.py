@@ -1,8 +1,8 @@
 """Bad input on the command line: one clear line that says what exists, exit status 2, no traceback."""
 
+import resource
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -69,6 +69,21 @@ def test_option_without_a_value(capsys: pytest.CaptureFixture[str], option: str)
     assert "needs a value" in refused(capsys, name, *option.split())
 
 
+@pytest.mark.parametrize("device", ["gpu", "tpu", "meta"])
+def test_unknown_device(capsys: pytest.CaptureFixture[str], tmp_path: Path, device: str) -> None:
+    line = refused(capsys, "train_specialist", "--run", str(tmp_path), "--device", device)
+    assert line == f"error: there is no device '{device}'; it is cpu, cuda or cuda:NUMBER."
+
+
+def test_a_stage_whose_output_nobody_reads_is_not_called_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody_reads(_: object) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(cli, "_dispatch", nobody_reads)
+    monkeypatch.setattr(cli.os, "dup2", lambda *_: None)
+    assert cli.main(["make_scenes"]) == 141
+
+
 @pytest.mark.parametrize("workers", ["0", "-1", "two"])
 def test_workers_must_be_a_number(capsys: pytest.CaptureFixture[str], workers: str) -> None:
     line = refused(capsys, first_stage(per_robot=True), f"--workers={workers}")
@@ -132,17 +147,23 @@ def test_presets_know_only_stages_and_fields_that_exist() -> None:
     assert set(sizes) <= set(stages.stages())
 
 
+def _children_s() -> float:
+    """Return the processor time of finished child processes."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_listing_is_fast_and_imports_no_simulator() -> None:
     code = (
         "import sys; from pipeline import __main__ as cli; assert cli.main(['list']) == 0;"
         "heavy = {'torch', 'genesis', 'ray', 'open3d', 'onnxruntime', 'h5py'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
-    started_s = time.process_time()
+    started_s = _children_s()
     command = [sys.executable, "-c", code]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert finished.returncode == 0, finished.stderr
-    assert time.process_time() - started_s < 1.0
+    assert _children_s() - started_s < 1.0
     for word in ("go2", "office", "smoke"):
         assert word in finished.stdout
 

@@ -209,19 +209,33 @@ def test_parts_that_other_files_drove_are_dropped(tmp_path: Path) -> None:
     assert len(notes) == 1 and "other policy files" in notes[0]
 
 
-def test_parts_that_other_code_drove_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_that_other_code_drove_are_told_and_those_of_other_files_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     notes, git = list[str](), {"commit": "a" * 40, "dirty": False}
     monkeypatch.setattr(evaluate_policy, "describe", lambda: {"git": git})
     run, job = SimpleNamespace(work=tmp_path, note=notes.append), _job(str(tmp_path / "parts"))
-    for changes, there in (({}, True), ({}, True), ({"commit": "b" * 40}, False), ({"dirty": True}, False)):
-        git |= changes
+    policy = tmp_path / "base.onnx"
+    policy.write_bytes(b"weights")
+    job = replace(job, policies={"base": str(policy)})
+    for changes, there in (
+        ({}, True),
+        ({}, True),
+        ({"commit": "b" * 40}, True),
+        ({"dirty": True}, True),
+        (None, False),
+    ):
+        git |= changes or {}
+        if changes is None:
+            policy.write_bytes(b"other weights")
         (tmp_path / "parts").mkdir(exist_ok=True)
         (tmp_path / "parts" / "go2.base.straight.0.parquet").touch()
         _forget_stale_parts([job], run)  # type: ignore[arg-type]
         assert (tmp_path / "parts").exists() == there
-    assert len(notes) == 2
-    assert f"parts of commit {'a' * 12} are driven anew at {'b' * 12}" in notes[0]
-    assert f"parts of commit {'b' * 12} are driven anew at {'b' * 12} + changes" in notes[1]
+    assert len(notes) == 3
+    assert notes[0].endswith(f"its parts are of commits {'a' * 12}, {'b' * 12}")
+    assert notes[1].endswith(f"{'a' * 12}, {'b' * 12}, {'b' * 12} + changes")
+    assert "other policy files" in notes[2]
 
 
 def finished_evaluation(folder: Path, *, git: dict[str, Any] | None, notes: Sequence[str] = ()) -> reuse.Finished:

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -241,6 +243,53 @@ def test_an_interrupted_run_may_be_given_more_budget_but_not_less_nor_other_sett
     assert run_folder.execute("make", Budgeted(ppo=Ppo(steps=budget + 1)), root)  # what is finished was of another one
 
 
+def test_what_does_not_change_the_result_is_not_in_the_key(
+    root: Path, functions: dict[str, SimpleNamespace], capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = stages.stages()
+    entries["make"] = dataclasses.replace(entries["make"], not_in_key=("ppo.rate",))
+    seen = []
+
+    def interrupted(config: Config, run: StageRun) -> None:
+        (run.work / "checkpoint.txt").write_text("step 7")
+        raise KeyboardInterrupt
+
+    functions["make"].run = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        run_folder.execute("make", Budgeted(ppo=Ppo(rate=1.0)), root)
+    functions["make"].run = lambda config, run: seen.append((run.work / "checkpoint.txt").exists())
+    assert run_folder.execute("make", Budgeted(ppo=Ppo(rate=2.0)), root) and seen == [True]
+    assert manifest.read(root / "make").body["config"]["ppo"]["rate"] == 2.0
+    assert not run_folder.execute("make", Budgeted(ppo=Ppo(rate=3.0)), root)
+    assert run_folder.execute("make", Budgeted(ppo=Ppo(steps=8, rate=2.0)), root)
+
+
+def test_an_interruption_after_publishing_leaves_nothing_to_resume(
+    root: Path, functions: dict[str, SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(config: Config, run: StageRun) -> None:
+        (run.work / "checkpoint.txt").write_text("step 7")
+
+    functions["make"].run = work
+    remove = shutil.rmtree
+
+    def interrupted(path: Path, **options: Any) -> None:
+        if (Path(path) / "checkpoint.txt").exists():
+            raise KeyboardInterrupt
+        remove(path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_folder.shutil, "rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_folder.execute("make", Config(), root)
+    assert not run_folder.execute("make", Config(), root)  # it is there
+    shutil.rmtree(root / "make")
+    seen = []
+    functions["make"].run = lambda config, run: seen.append((run.work / "checkpoint.txt").exists())
+    run_folder.execute("make", Config(), root)
+    assert seen == [False]
+
+
 def test_an_interruption_before_it_began_does_not_claim_what_another_configuration_left(
     root: Path, functions: dict[str, SimpleNamespace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,6 +415,9 @@ def test_a_lock_of_an_earlier_boot_is_taken_over(tmp_path: Path) -> None:
     path.write_text(json.dumps({**record, "boot": "other", "host": "elsewhere"}))
     with pytest.raises(ValueError, match="on elsewhere"), lock.held(path):
         pass
+    path.write_text(json.dumps({**record, "host": "container"}))  # of this boot
+    with pytest.raises(ValueError, match="on container"), lock.held(path):
+        pass
 
 
 def test_full_disk_is_said_before_the_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,6 +435,8 @@ def test_out_folder_of_somebody_else_is_not_replaced(root: Path, tmp_path: Path)
     assert run_folder.execute("make", Config(), None, out=tmp_path / "new")
     assert manifest.verify(tmp_path / "new").stage == "make"
     assert run_folder.execute("make", Config(text="again"), None, out=tmp_path / "new")
+    with pytest.raises(ValueError, match="is the output of stage 'make'"):
+        run_folder.execute("each", Config(), None, out=tmp_path / "new")
 
 
 KILLED_AT = """
@@ -451,7 +505,7 @@ def test_kill_at_every_file_operation_leaves_old_or_new(tmp_path: Path) -> None:
 
 
 def test_interrupting_the_command_line_exits_130(tmp_path: Path) -> None:
-    """SIGINT to a stage prints one line, releases the lock and exits 130."""
+    """SIGINT prints one line and exits 130."""
     script = tmp_path / "interrupted.py"
     script.write_text(
         "import sys, time\nfrom pipeline import __main__ as cli\n"

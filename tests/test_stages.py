@@ -64,7 +64,7 @@ def test_config_is_frozen_keyword_only_and_explained(module: ModuleType) -> None
 def test_run_takes_config_and_run(module: ModuleType) -> None:
     assert list(inspect.signature(module.run).parameters) == ["config", "run"]
     if hasattr(module, "run_many"):
-        assert list(inspect.signature(module.run_many).parameters) == ["configs", "runs"]
+        assert list(inspect.signature(module.run_many).parameters) == ["configs", "runs", "workers"]
 
 
 @pytest.mark.parametrize("preset", tuple(presets.PRESETS))

@@ -299,7 +299,8 @@ def _left_out(protocol: str) -> str:
     """Say which goals the protocol leaves out, as a part of a sentence."""
     if protocol != "compass":
         return ""
-    return f", without goals that the fastest drive takes more than {100 * FEASIBLE_SHARE:.0f} % of the time for (ADR 0009)"
+    share = f"{100 * FEASIBLE_SHARE:.0f} %"
+    return f", without goals that the fastest drive takes more than {share} of the time for (ADR 0009)"
 
 
 def _rate_with_interval(cell: Cell | None) -> str:

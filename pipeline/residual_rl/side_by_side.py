@@ -19,42 +19,45 @@ _STARTS = 4
 _SHOWN = ("success", "collision", "fall", "timeout", "return", "kl")
 
 
-def train_many(jobs: Sequence[Job], *, done: Callable[[Job, dict[str, Any]], None]) -> None:
+def train_many(jobs: Sequence[Job], *, done: Callable[[Job, dict[str, Any]], None], workers: int = 0) -> None:
     """Train several specialists, each in a worker process of its own, and wait for all of them.
 
     Args:
         jobs: One per robot; on a cluster their folders must be shared.
         done: Called in this process with the final figures as soon as a robot is finished.
+        workers: Robots at once; 0 = as many as there are cores for.
 
     Raises:
-        ValueError: If the machine has fewer cores than one specialist asks for.
-        RuntimeError: If one failed; the others are finished first.
+        ValueError: If the machine has fewer cores than one specialist asks for, or one failed; the others are finished
+            first.
     """
     failed: dict[str, BaseException] = {}
     with connected(), ExitStack() as stack:
         bars = {job.name: _Bar(job, stack.enter_context(progress(job.ppo.control_steps, job.name))) for job in jobs}
-        for job, result in _results(jobs, bars=bars):
+        for job, result in _results(jobs, bars=bars, workers=workers):
             bars[job.name].update()
             if isinstance(result, BaseException):
                 failed[job.name] = result
             else:
                 done(job, result)
     for name, error in failed.items():
-        raise RuntimeError(f"training of '{name}' failed; its last checkpoint is kept") from error
+        told = " ".join(str(getattr(error, "cause", None) or error).split())
+        raise ValueError(f"training of '{name}' failed: {told}; its last checkpoint is kept") from error
 
 
 def _results(
-    jobs: Sequence[Job], *, bars: Mapping[str, "_Bar"]
+    jobs: Sequence[Job], *, bars: Mapping[str, "_Bar"], workers: int
 ) -> Iterator[tuple[Job, dict[str, Any] | BaseException]]:
     """Run the jobs, never more at once than there are cores for, and yield each when it is finished."""
     available = int(ray.cluster_resources().get("CPU", 1))
     asked = max(1 + job.ppo.env_runners for job in jobs)
     if asked > available:
         raise ValueError(f"one specialist asks for {asked} cores and there are {available}; lower --ppo.env-runners")
+    at_once = min(available // asked, workers or available)
     waiting = list(jobs)
     running: dict[Any, Job] = {}
     while waiting or running:
-        while waiting and len(running) < available // asked:
+        while waiting and len(running) < at_once:
             job = waiting.pop(0)
             # max_calls=1: a fresh process per specialist, as the simulator wants; the runners ask for their own cores
             task = ray.remote(num_cpus=1, num_gpus=_gpus(job, jobs), max_calls=1, max_retries=0)(train)
