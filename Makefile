@@ -1,8 +1,9 @@
 # The line from nothing to a policy for all robots. `make` or `make help` says what there is.
 #   PRESET=smoke|laptop|workstation   sizes (default laptop)      RUN=runs/NAME   run folder (default runs/PRESET)
-#   ROBOT=a,b   only these robots                                 ARGS="..."      more options for the stage
+#   ROBOT=a,b   only these robots                                 ARGS="..."      options for one stage
+#               (a later target that is called without them makes that stage again)
 #   SEED=1      another training seed, in runs/PRESET_seed_1; evaluated in the same episodes
-#   POLICY=FILE.onnx   evaluate or benchmark this file instead of the run's (results in runs/evaluation/NAME)
+#   POLICY=FILE.onnx   evaluate or benchmark this file instead of the run's (results in runs/evaluation)
 # A finished stage is skipped while its inputs and configuration are the same, so every target may be repeated.
 
 PRESET ?= laptop
@@ -19,9 +20,16 @@ PYTHON_BIN := .venv/bin/python
 STAGE = $(PYTHON_BIN) -m pipeline $(1) --run $(RUN) --preset $(PRESET)
 TRAIN = $(STAGE) $(if $(SEED),--seed $(SEED))
 ROBOTS = $(if $(ROBOT),--embodiments $(ROBOT))
-FILE_OUT = runs/evaluation/$(basename $(notdir $(POLICY)))
+FILE_OUT = runs/evaluation/$(subst /,_,$(patsubst ./%,%,$(basename $(POLICY))))
 # COMPASS's size: 640 goals in every cell, on both routes.
 BENCHMARK = --episodes 640 $(ROBOTS)
+# An adopted base policy needs no teacher's data (pipeline/adopt.py).
+BASE_MANIFEST := $(wildcard $(RUN)/pretrain_world_model/manifest.json)
+ADOPTED := $(if $(BASE_MANIFEST),$(shell grep '^  "adopted": ' $(BASE_MANIFEST)))
+
+ifneq ($(and $(ARGS),$(filter all smoke test,$(MAKECMDGOALS))),)
+$(error ARGS needs the target of one stage, such as: make distill ARGS="...")
+endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -39,7 +47,11 @@ help:
 	@sed -n 's/^#   /  /p' Makefile
 
 setup: .venv/.setup-stamp
-.venv/.setup-stamp: requirements.txt requirements-dev.txt .ci/setup
+# The stamp of a .venv whose Python does not run, or is another one since an upgrade of the system, says nothing.
+VERSION := $(shell .venv/bin/python -ISc 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+BROKEN := $(if $(wildcard .venv/lib/python$(VERSION)/site-packages),,broken)
+.PHONY: broken
+.venv/.setup-stamp: requirements.txt requirements-dev.txt .ci/setup $(BROKEN)
 	@PYTHON='$(PYTHON)' TORCH='$(TORCH)' .ci/setup
 	@touch $@
 
@@ -52,7 +64,7 @@ data: scenes
 	$(call TRAIN,collect_teacher) $(if $(filter data,$(MAKECMDGOALS)),$(ARGS))
 pretrain: data
 	$(call TRAIN,pretrain_world_model) $(if $(filter pretrain,$(MAKECMDGOALS)),$(ARGS))
-specialists: pretrain
+specialists: $(if $(ADOPTED),scenes,pretrain)
 	$(call TRAIN,train_specialist) $(ROBOTS) $(if $(filter specialists specialist,$(MAKECMDGOALS)),$(ARGS))
 record: specialists
 	$(call TRAIN,record_specialist) $(ROBOTS) $(if $(filter record,$(MAKECMDGOALS)),$(ARGS))
@@ -68,9 +80,10 @@ benchmark: export
 	$(call STAGE,evaluate_policy) --out $(RUN)/benchmark_classical --agents go_straight,planner,mppi,teacher $(ROBOTS) $(ARGS)
 else
 evaluate: setup
-	$(PYTHON_BIN) -m pipeline evaluate_policy --policy $(POLICY) --out $(FILE_OUT) $(ROBOTS) $(ARGS)
+	$(PYTHON_BIN) -m pipeline evaluate_policy --preset $(PRESET) --policy $(POLICY) --out $(FILE_OUT) $(ROBOTS) $(ARGS)
 benchmark: setup
-	$(PYTHON_BIN) -m pipeline evaluate_policy --policy $(POLICY) --out $(FILE_OUT)-benchmark $(BENCHMARK) $(ARGS)
+	$(PYTHON_BIN) -m pipeline evaluate_policy --preset $(PRESET) --policy $(POLICY) --out $(FILE_OUT)-benchmark \
+		$(BENCHMARK) $(ARGS)
 endif
 report: evaluate
 	$(call STAGE,report) $(if $(filter report,$(MAKECMDGOALS)),$(ARGS))
@@ -93,7 +106,7 @@ gaits: setup
 # Always from nothing: it tests the code, which the run folder's keys do not cover.
 smoke: setup
 	rm -rf runs/smoke
-	@$(MAKE) --no-print-directory all PRESET=smoke RUN=runs/smoke ROBOT= ARGS=
+	@$(MAKE) --no-print-directory all PRESET=smoke RUN=runs/smoke ROBOT= SEED= POLICY= ARGS=
 
 check: setup
 	.venv/bin/ruff check .

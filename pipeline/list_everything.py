@@ -24,7 +24,7 @@ def main(config: Config) -> None:
             _row(entry.name, entry.summary)
     _section("Robots (--embodiments a,b)")
     for name in embodiments.registry.names():
-        _row(name, _robot(name) + ("" if name in presets.DEFAULT_ROBOTS else " Not part of `make all`."))
+        _row(name, _robot(name) + _part(name))
     _section("Scenes (--scenes a,b, or the path of a Nav2 map's .yaml)")
     for name in _scenes():
         _row(name, "")
@@ -38,6 +38,14 @@ def _robot(name: str) -> str:
     limits = robot.limits
     speeds = f"{limits.forward_mps:.2f} m/s, {limits.yaw_rate_radps:.2f} rad/s"
     return f"{robot.family}, {speeds}; model: {robot.model.package}."
+
+
+def _part(name: str) -> str:
+    if name in presets.DEFAULT_ROBOTS:
+        return ""
+    if name in presets.EVALUATED_ROBOTS:
+        return " Evaluated by `make all`, never trained on."
+    return " Not part of `make all`."
 
 
 def _scenes() -> tuple[str, ...]:
