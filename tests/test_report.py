@@ -406,16 +406,22 @@ def test_narrow_intervals_have_a_decimal(summary: results.Summary) -> None:
     assert {text.partition(" ")[2] for text in texts} == {"[95.5,\u00a096.3]", "[94,\u00a096]"}
 
 
+AGENTS = ("specialist", "generalist")
+
+
 def test_scene_tables_by_hand(summary: results.Summary) -> None:
     for cell in summary["cells"]:
         if (cell["embodiment"], cell["scene"], cell["agent"]) == ("go2", "clutter", "generalist"):
             cell |= {"success": 0.5, "success_ci95": [0.28, 0.72], "collision": 0.25, "fall": 0.125}
-    table = results.scene_table(summary, route="straight", agents=("specialist", "generalist"))
+    table = results.scene_table(summary, route="straight", agents=AGENTS)
     assert table.head == ("robot", "office", "clutter")
     assert [row[0] for row in table.rows][:2] == ["tiago, specialist", "tiago, generalist"]
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows["go2, generalist"] == ("75.0 [51,\u00a090], 25.0 + 0.0", "50.0 [28,\u00a072], 25.0 + 12.5")
     assert rows["all robots, generalist"] == ("75.0, 25.0 + 0.0", "62.5, 25.0 + 6.2")
+    some = [cell for cell in summary["cells"] if (cell["embodiment"], cell["agent"]) != ("go2", "specialist")]
+    heads = [row[0] for row in results.scene_table({**summary, "cells": some}, route="straight", agents=AGENTS).rows]
+    assert "all robots, generalist" in heads and "all robots, specialist" not in heads
     for cell in summary["cells"]:
         cell["unseen"] = cell["embodiment"] == "go2"
     (last,) = results.scene_table(summary, route="straight", agents=("generalist",)).rows[-1:]

@@ -133,9 +133,13 @@ def scene_table(summary: Summary, *, route: str, agents: Sequence[str]) -> TextT
     """Return success, collisions and falls of some agents: a row per robot and agent, a column per scene."""
     cells = [cell for cell in summary["cells"] if cell["route"] == route and cell["agent"] in agents]
     scenes, shown = list(dict.fromkeys(cell["scene"] for cell in cells)), _agents(cells)
+    known = {(cell["agent"], cell["embodiment"]) for cell in cells if not cell["unseen"]}
+    robots = {robot for _, robot in known}
+    everywhere = {agent for agent in shown if all((agent, robot) in known for robot in robots)}
     groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
-        for robot in (cell["embodiment"],) if cell["unseen"] else (cell["embodiment"], ALL):
+        is_pooled = not cell["unseen"] and cell["agent"] in everywhere
+        for robot in (cell["embodiment"], ALL) if is_pooled else (cell["embodiment"],):
             groups.setdefault((robot, cell["agent"], cell["scene"]), []).append(cell)
     names = _row_names(summary, cells) | {ALL: robot_name(ALL)}
     body = [
