@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from embodiments import registry as robots
 from pipeline import hardness, presets
@@ -24,8 +24,8 @@ _SEED_STRIDE = 1_000_000
 class Config:
     """Which scenes, and how many."""
 
-    kinds: tuple[str, ...] = ()
-    """Scene kinds; empty: all that exist"""
+    kinds: tuple[str, ...] = field(default_factory=registry.names)
+    """Scene kinds; by default all that exist"""
     train_scenes_per_kind: int = 32
     """With five kinds 160 rooms and halls: more than enough that none is learnt by heart"""
     val_scenes_per_kind: int = 8
@@ -37,7 +37,9 @@ class Config:
 
 def run(config: Config, run: StageRun) -> None:
     """Write ``scenes_{train,val}.npz``, ``hardness.json`` and ``scenes_{train,val}.png``."""
-    kinds = config.kinds or registry.names()
+    kinds = config.kinds
+    if not kinds:
+        raise ValueError("make_scenes needs at least one of --kinds.")
     counts = {"train": config.train_scenes_per_kind, "val": config.val_scenes_per_kind}
     for split, count in counts.items():
         if count < 1:
