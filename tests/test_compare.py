@@ -68,10 +68,12 @@ def test_paired_numbers_by_hand(tmp_path: Path) -> None:
     assert found["tiago", "collision"].difference == pytest.approx(-0.25)
     # Every scene's robots are drawn together: differences per scene are 0, 1/2, 1/2, 1/2 of two episodes.
     per_scene = np.repeat([0.0, 0.5, 0.5, 0.5], 2)
-    expected = statistics.mean_interval(
-        per_scene, clusters=np.repeat(["office/0", "office/1", "office/2", "office/3"], 2)
-    )
-    assert found[ALL, "success"].ci95 == pytest.approx(expected)
+    scenes = np.repeat(["office/0", "office/1", "office/2", "office/3"], 2)
+    expected = statistics.mean_interval(0.5 * per_scene, clusters=scenes)
+    assert found[ALL, "spl"].ci95 == pytest.approx(expected)
+    # Rates over so few episodes have Newcombe's interval, which is wider: 3 of 8 against 6 of 8, none lost.
+    first, second = np.repeat([1.0, 0.0], [3, 5]), np.repeat([1.0, 0.0], [6, 2])
+    assert found[ALL, "success"].ci95 == pytest.approx(statistics.paired_rate_difference(second, first))
 
 
 def test_equal_means_of_other_episodes_are_not_equal_episode_by_episode(tmp_path: Path) -> None:
