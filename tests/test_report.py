@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline import manifest, report
+from pipeline.agents import registry
 from pipeline.evaluation import failures, figures, films, maps, page, published, results, robustness_curves
 from pipeline.evaluation.summary import ALL, EPISODE_COLUMNS, Provenance, summarise
 from pipeline.evaluation.tensorboard_summary import write_tensorboard
@@ -494,3 +495,9 @@ def test_a_picture_shows_what_stands_where() -> None:
     crate_hue = SEMANTIC_COLOURS[BOX] / SEMANTIC_COLOURS[BOX].max()
     wide = (np.abs(hue[20] - crate_hue).max(axis=1) < 0.03).sum()
     assert abs(int(wide) - 60 / (2 * np.tan(view.hfov_rad / 2)) / 2.5) <= 1.5
+
+
+def test_the_page_says_what_every_agent_is(summary: results.Summary) -> None:
+    assert set(page.AGENTS) == set(registry.IDS)
+    shown = page.evaluation(summary)["agents"]
+    assert set(shown) == {cell["agent"] for cell in summary["cells"]}

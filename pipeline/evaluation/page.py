@@ -17,6 +17,19 @@ from pipeline.run_folder import ADOPTED
 
 TEMPLATE = "report.html.j2"
 LEARNED = ("base", "specialist", "generalist")
+AGENTS = {
+    "zero": "never moves",
+    "random": "drives at random",
+    "go_straight": "drives straight to the goal, sees nothing",
+    "planner": "draws a map from depth and follows the cheapest way on it, nothing learned",
+    "mppi": "model predictive path integral control on the planner's map, nothing learned",
+    "blind": "the generalist with its depth image zeroed",
+    "base": "the base policy, learned on one robot",
+    "specialist": "the base policy with what reinforcement learning on this robot added",
+    "generalist": "one policy for all robots, distilled from the specialists",
+    "teacher": "knows the whole map: a bound, not a competitor",
+}
+"""Agent -> what it is, for readers of the report."""
 _KEEP_DIGITS = 12
 
 
@@ -45,7 +58,7 @@ def render(context: Mapping[str, Any], *, template: str = TEMPLATE) -> str:
 def evaluation(summary: results.Summary | None) -> dict[str, Any]:
     """Return tables, bars and heat maps of an evaluation; empty ones without it."""
     if summary is None:
-        return {"headline": None, "tables": [], "promises": [], "bars": [], "heat_maps": []}
+        return {"headline": None, "tables": [], "promises": [], "bars": [], "heat_maps": [], "agents": {}}
     tables = []
     for route in results.routes(summary):
         tables += [results.success_table(summary, route=route), results.difference_table(summary, route=route)]
@@ -59,6 +72,7 @@ def evaluation(summary: results.Summary | None) -> dict[str, Any]:
         "promises": results.promises(summary),
         "bars": _bars(summary),
         "heat_maps": _heat_maps(summary, learned),
+        "agents": {agent: told for agent, told in AGENTS.items() if agent in agents},
     }
 
 
