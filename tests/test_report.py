@@ -501,3 +501,10 @@ def test_the_page_says_what_every_agent_is(summary: results.Summary) -> None:
     assert set(page.AGENTS) == set(registry.IDS)
     shown = page.evaluation(summary)["agents"]
     assert set(shown) == {cell["agent"] for cell in summary["cells"]}
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(99.53, "99.5"), (100.0, "100"), (0.2, "0.2"), (0.0, "0"), (99.4, "99"), (84.1, "84")]
+)
+def test_a_picture_says_all_or_none_only_where_it_is(rate: float, text: str) -> None:
+    assert figures._whole(rate) == text

@@ -97,7 +97,7 @@ def success_by_agent(pooled: Sequence[Cell], *, robot: str) -> Figure:
     errors = np.stack([(rate - low).clip(min=0.0), (high - rate).clip(min=0.0)])
     axes.errorbar(rate, place, xerr=errors, fmt="none", ecolor="#222222", elinewidth=1, capsize=2)
     for y, value, top in zip(place, rate, high, strict=True):
-        axes.text(top + 1.5, y, f"{value:.0f}", va="center", fontsize=8)
+        axes.text(top + 1.5, y, _whole(value), va="center", fontsize=8)
     axes.set_yticks(place, [cell["agent"] for cell in rows])
     axes.set_xlim(0, 110)
     axes.set_xticks([0, 25, 50, 75, 100])
@@ -105,6 +105,12 @@ def success_by_agent(pooled: Sequence[Cell], *, robot: str) -> Figure:
     axes.invert_yaxis()
     axes.set_title("all robots" if robot == ALL else robot, loc="left", fontweight="bold")
     return figure
+
+
+def _whole(percent: float) -> str:
+    """Return a whole number of per cent; with a decimal where it would say all or none and is not."""
+    whole = f"{percent:.0f}"
+    return f"{percent:.1f}" if whole in ("0", "100") and float(whole) != percent else whole
 
 
 def heat_map(cells: Sequence[Cell], *, agent: str) -> Figure:
@@ -119,7 +125,7 @@ def heat_map(cells: Sequence[Cell], *, agent: str) -> Figure:
     for row, column in np.argwhere(np.isfinite(values)):
         value = values[row, column]
         colour = "white" if value < 60 else "black"
-        axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=10)
+        axes.text(column, row, _whole(value), ha="center", va="center", color=colour, fontsize=10)
     axes.set_xticks(range(len(scenes)), [_short(scene) for scene in scenes], fontsize=8)
     axes.set_yticks(range(len(robots)), robots)
     axes.tick_params(length=0)
