@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from embodiments import registry as robots
 from embodiments.spaces import SLABS_M
+from pipeline.evaluation.results import success_interval
 from pipeline.evaluation.summary import ALL, Cell
 from pipeline.presets import DEFAULT_ROBOTS
 from pipeline.simulation.episodes import SUCCESS_RADIUS_M, Protocol
@@ -90,7 +91,7 @@ def success_by_agent(pooled: Sequence[Cell], *, robot: str) -> Figure:
     rows = sorted(rows, key=lambda cell: _order(cell["agent"]))
     figure, axes = new_figure(width=4.2, height=0.34 * len(rows) + 0.75)
     rate = np.asarray([cell["success"] for cell in rows]) * 100.0
-    low, high = (np.asarray([cell["success_ci95"][k] for cell in rows]) * 100.0 for k in (0, 1))
+    low, high = (100.0 * np.asarray(ends) for ends in zip(*map(success_interval, rows), strict=True))
     place = np.arange(len(rows))
     colours = [AGENT_COLOURS.get(cell["agent"], "#888888") for cell in rows]
     axes.barh(place, rate, color=colours, height=0.68)

@@ -307,11 +307,16 @@ def _left_out(protocol: str) -> str:
     return f", without goals that the fastest drive takes more than {share} of the time for (ADR 0009)"
 
 
+def success_interval(cell: Cell) -> tuple[float, float]:
+    """Return the 95 % interval of a cell's success: Wilson's, or the scene-clustered one where that is wider."""
+    intervals = [cell["success_ci95"], cell.get("success_ci95_scenes") or cell["success_ci95"]]
+    return min(low for low, _ in intervals), max(high for _, high in intervals)
+
+
 def _rate_with_interval(cell: Cell | None) -> str:
     if cell is None:
         return "–"
-    intervals = [cell["success_ci95"], cell.get("success_ci95_scenes") or cell["success_ci95"]]
-    low, high = 100.0 * min(i[0] for i in intervals), 100.0 * max(i[1] for i in intervals)
+    low, high = (100.0 * end for end in success_interval(cell))
     digits = 1 if high - low < _NARROW_POINTS else 0
     # a cell without room breaks before the interval, not within
     return f"{percent(cell['success'])} [{low:.{digits}f},\u00a0{high:.{digits}f}]"
