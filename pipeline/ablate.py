@@ -205,6 +205,7 @@ def table(rows: Sequence[Row]) -> TextTable:
         title="Ablations: success in %, val scenes",
         head=("variant", "route", "mean", "by seed", "points"),
         rows=tuple(body),
-        note="Differences over the same episodes of all seeds. The scene-clustered bootstrap 95 % intervals hold the "
-        "training seeds fixed: they do not say how other seeds would differ.",
+        note="Differences over the same episodes of all seeds. The 95 % intervals, the wider of the "
+        "scene-clustered bootstrap's and Newcombe's, hold the training seeds fixed: they do not say how other seeds "
+        "would differ.",
     )

@@ -100,7 +100,10 @@ def _note(rows: Sequence[Difference]) -> str:
     """Return how the intervals were made, and why some rows could not be paired."""
     parts = []
     if any(not row.unpaired for row in rows):
-        parts.append("over the same episodes, with scene-clustered bootstrap 95 % intervals of the paired difference")
+        widened = ", widened to Newcombe's for paired rates" if rows[0].metric in RATES else ""
+        parts.append(
+            f"over the same episodes, with scene-clustered bootstrap 95 % intervals of the paired difference{widened}"
+        )
     reasons = dict.fromkeys(row.unpaired for row in rows if row.unpaired)
     if reasons:
         kind = "Newcombe's 95 % intervals" if rows[0].metric in RATES else "bootstrap 95 % intervals by scenes"

@@ -33,12 +33,11 @@ from pipeline.evaluation.summary import (
     TRACES,
     Cell,
     Provenance,
-    commit_of,
     summarise,
 )
 from pipeline.evaluation.witness import FAILURES_PER_AGENT
 from pipeline.presets import DEFAULT_ROBOTS, EVALUATED_ROBOTS
-from pipeline.provenance import describe
+from pipeline.provenance import commit_of, describe
 from pipeline.run_folder import StageRun
 from pipeline.simulation.episodes import Protocol
 from scenes import registry as scenes

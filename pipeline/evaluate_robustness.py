@@ -17,9 +17,8 @@ from pipeline.agents import registry as agents
 from pipeline.evaluation import robustness_summary
 from pipeline.evaluation.robustness_runner import RobustnessJob, evaluate, read
 from pipeline.evaluation.runner import file_options
-from pipeline.evaluation.summary import commit_of
 from pipeline.presets import DEFAULT_ROBOTS
-from pipeline.provenance import describe
+from pipeline.provenance import commit_of, describe
 from pipeline.simulation.disturbance import FACTORS, NAMES
 from pipeline.simulation.episodes import Protocol
 from pipeline.stages import unknown

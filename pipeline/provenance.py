@@ -5,10 +5,12 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+_COMMIT_DIGITS = 12
 
 
 def describe() -> dict[str, Any]:
@@ -19,6 +21,12 @@ def describe() -> dict[str, Any]:
         "packages": _packages(),
         "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
     }
+
+
+def commit_of(body: Mapping[str, Any]) -> str:
+    """Return the commit that a manifest or ``describe`` names, and whether files differed from it."""
+    git = body.get("git") or {}
+    return str(git.get("commit", "unknown"))[:_COMMIT_DIGITS] + (" + changes" if git.get("dirty") else "")
 
 
 def _git() -> dict[str, Any] | None:

@@ -55,6 +55,12 @@ def make(config: Config, run: StageRun) -> None:
     run.metrics["length"] = len(config.text)
 
 
+def interrupted(config: Config, run: StageRun) -> None:
+    """Leave something to resume from."""
+    (run.work / "checkpoint.txt").write_text("step 7")
+    raise KeyboardInterrupt
+
+
 def use(config: Config, run: StageRun) -> None:
     """Read what ``make`` wrote."""
     text = (run.input("make") / "sub" / "data.txt").read_text()
@@ -201,16 +207,15 @@ def test_resumes_only_with_the_same_configuration(
 ) -> None:
     seen = []
 
-    def interrupted(config: Config, run: StageRun) -> None:
+    def interrupted_with_events(config: Config, run: StageRun) -> None:
         (run.work / "tensorboard").mkdir()
         (run.work / "tensorboard" / "events").write_text("1")
-        (run.work / "checkpoint.txt").write_text("step 7")
-        raise KeyboardInterrupt
+        interrupted(config, run)
 
     def resuming(config: Config, run: StageRun) -> None:
         seen.append((run.work / "checkpoint.txt").exists())
 
-    functions["make"].run = interrupted
+    functions["make"].run = interrupted_with_events
     with pytest.raises(KeyboardInterrupt):
         run_folder.execute("make", Config(text="same"), root)
     functions["make"].run = resuming
@@ -228,11 +233,6 @@ def test_an_interrupted_run_may_be_given_more_budget_but_not_less_nor_other_sett
     entries = stages.stages()
     entries["make"] = dataclasses.replace(entries["make"], budget="ppo.steps")
     seen = []
-
-    def interrupted(config: Config, run: StageRun) -> None:
-        (run.work / "checkpoint.txt").write_text("step 7")
-        raise KeyboardInterrupt
-
     functions["make"].run = interrupted
     with pytest.raises(KeyboardInterrupt):
         run_folder.execute("make", Budgeted(ppo=Ppo(steps=7)), root)
@@ -243,17 +243,10 @@ def test_an_interrupted_run_may_be_given_more_budget_but_not_less_nor_other_sett
     assert run_folder.execute("make", Budgeted(ppo=Ppo(steps=budget + 1)), root)  # what is finished was of another one
 
 
-def test_what_does_not_change_the_result_is_not_in_the_key(
-    root: Path, functions: dict[str, SimpleNamespace], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_does_not_change_the_result_is_not_in_the_key(root: Path, functions: dict[str, SimpleNamespace]) -> None:
     entries = stages.stages()
     entries["make"] = dataclasses.replace(entries["make"], not_in_key=("ppo.rate",))
     seen = []
-
-    def interrupted(config: Config, run: StageRun) -> None:
-        (run.work / "checkpoint.txt").write_text("step 7")
-        raise KeyboardInterrupt
-
     functions["make"].run = interrupted
     with pytest.raises(KeyboardInterrupt):
         run_folder.execute("make", Budgeted(ppo=Ppo(rate=1.0)), root)
@@ -273,13 +266,13 @@ def test_an_interruption_after_publishing_leaves_nothing_to_resume(
     functions["make"].run = work
     remove = shutil.rmtree
 
-    def interrupted(path: Path, **options: Any) -> None:
+    def interrupted_while_removing(path: Path, **options: Any) -> None:
         if (Path(path) / "checkpoint.txt").exists():
             raise KeyboardInterrupt
         remove(path, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_folder.shutil, "rmtree", interrupted)
+        patched.setattr(run_folder.shutil, "rmtree", interrupted_while_removing)
         with pytest.raises(KeyboardInterrupt):
             run_folder.execute("make", Config(), root)
     assert not run_folder.execute("make", Config(), root)  # it is there
@@ -295,11 +288,6 @@ def test_an_interruption_before_it_began_does_not_claim_what_another_configurati
 ) -> None:
     run_folder.execute("make", Config(), root)
     seen = []
-
-    def interrupted(config: Config, run: StageRun) -> None:
-        (run.work / "checkpoint.txt").write_text("step 7")
-        raise KeyboardInterrupt
-
     functions["each"].run = interrupted
     with pytest.raises(KeyboardInterrupt):
         run_folder.execute("each", Config(text="first"), root)

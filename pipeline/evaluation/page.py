@@ -12,7 +12,8 @@ import jinja2
 from pipeline import manifest
 from pipeline.evaluation import figures, results
 from pipeline.evaluation.figures import Picture
-from pipeline.evaluation.summary import ALL, commit_of
+from pipeline.evaluation.summary import ALL
+from pipeline.provenance import commit_of
 from pipeline.run_folder import ADOPTED
 
 TEMPLATE = "report.html.j2"

@@ -11,13 +11,14 @@ import pandas as pd
 
 from embodiments import registry
 from pipeline import manifest, provenance
+from pipeline.evaluation.comparison import START_FACTS
 from pipeline.evaluation.plan import Job
-from pipeline.evaluation.summary import EPISODES, FAILURES, SUMMARY, TRACES, commit_of
+from pipeline.evaluation.summary import EPISODES, FAILURES, SUMMARY, TRACES
 
 _MAY_DIFFER = ("policy", "embodiments", "agents", "workers", "reuse")
 """Settings on which no episode depends"""
 _TAKEN, _HAD_TAKEN = "taken from ", " had taken from "
-_START = ("scene_seed", "time_limit_s", "initial_geodesic_m")
+_START = ("scene_seed", *START_FACTS)
 _TOLERANCE = 1e-4
 """Relative; another machine may round a start's geodesic otherwise"""
 
@@ -109,7 +110,7 @@ def read(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str, str]) -
         arrays={name: dict(np.load(folder / name)) for name in arrays},
         policy_sha256={(cell["embodiment"], cell["agent"]): cell["policy_sha256"] for cell in cells},
         robots={name.removeprefix("robot:"): value for name, value in there.items() if name.startswith("robot:")},
-        commit=commit_of(body),
+        commit=provenance.commit_of(body),
         is_this_code=_is_this_code(body),
         taken_before=tuple(note for note in body.get("notes", ()) if note.startswith(_TAKEN) or _HAD_TAKEN in note),
     )

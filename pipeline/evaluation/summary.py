@@ -58,7 +58,6 @@ PAIRS: Pairs = (
 PAIR_METRICS = ("success", "spl", "collision")
 CELL_PAIRS: Pairs = (("generalist", "specialist"),)
 """Differences that are also given scene by scene: distillation may lose nowhere much."""
-_COMMIT_DIGITS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +77,6 @@ class Provenance:
         """Return the hash of the one file behind these rows; None if there is none or, pooled, more than one."""
         found = {h for (a, e), h in self.policy_sha256.items() if a == agent and embodiment in (e, ALL)}
         return found.pop() if len(found) == 1 else None
-
-
-def commit_of(body: Mapping[str, Any]) -> str:
-    """Return the commit that a manifest or ``provenance.describe`` names, and whether files differed from it."""
-    git = body.get("git") or {}
-    return str(git.get("commit", "unknown"))[:_COMMIT_DIGITS] + (" + changes" if git.get("dirty") else "")
 
 
 def summarise(episodes: pd.DataFrame, provenance: Provenance) -> dict[str, list[Cell]]:
