@@ -16,7 +16,7 @@ from distill.fitting import FitConfig, Rows, distance, fit, load_rows
 from distill.generalist import Generalist, GeneralistConfig
 from distill.recordings import read_shard, shard_paths, write_shard
 from embodiments import registry
-from pipeline.processes import cores, spawned
+from pipeline.processes import cores, spawned, threads
 from pipeline.progress import progress
 from pipeline.run_folder import StageRun
 from pipeline.simulation import training_ground
@@ -152,7 +152,7 @@ def _collect(config: Config, run: StageRun, robots: Sequence[str], number: int) 
             specialist=run.input("train_specialist", robot).absolute(),
             student=(run.work / f"round_{number - 1}").absolute(),
             output=_outing_file(run, robot, number).absolute(),
-            threads=max(1, cores() // workers),
+            threads=max(1, threads() // workers),
         )
         for robot in robots
         if not _outing_file(run, robot, number).exists()

@@ -93,6 +93,8 @@ def run(config: Config, run: StageRun) -> None:
     if finished:
         for note in finished.notes(there):
             run.note(note)
+        for job in driven:
+            reuse.check_draw(finished.rows, job)
     _evaluate(driven, run.work, workers=config.workers or processes.cores())
     episodes = _episodes(jobs, driven, finished, there)
     summary = summarise(episodes, _provenance(config, jobs, folder))

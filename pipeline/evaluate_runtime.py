@@ -25,7 +25,7 @@ from pipeline import manifest, whole_file
 from pipeline.evaluation import statistics
 from pipeline.evaluation.plan import Job, Plan, draw
 from pipeline.evaluation.summary import SUMMARY
-from pipeline.processes import cores, spawned
+from pipeline.processes import cores, spawned, threads
 from pipeline.progress import progress
 from pipeline.provenance import describe
 from pipeline.real_time import drive_in_real_time, false_stop_share
@@ -113,7 +113,7 @@ def drive_share(config: Config, share: int, shares: int) -> list[dict[str, Any]]
     """Drive every ``shares``-th episode, one simulation in this process; return a row each."""
     import torch
 
-    torch.set_num_threads(max(1, cores() // shares))
+    torch.set_num_threads(max(1, threads() // shares))
     plan = planned(config)
     robot = LiveRobot(plan.task.embodiment, scenes=plan.task.scenes, fields=plan.task.fields, seed=config.seed)
     policy = policies.load(config.policy, robot=plan.task.embodiment)

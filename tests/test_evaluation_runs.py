@@ -4,6 +4,7 @@ Everything is read from the files that they leave, and computed again by other c
 """
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline import manifest
 from pipeline.evaluation import reuse
 from pipeline.evaluation.plan import Job
 from pipeline.provenance import describe
@@ -214,6 +216,24 @@ def test_only_the_same_file_and_the_same_episodes_are_taken_over(policies: Path,
         reuse.read(runs["two"], settings, inputs | {"file:map.yaml": "repainted"})
     with pytest.raises(ValueError, match="--reuse"):
         reuse.read(policies, settings, inputs)
+
+
+def test_episodes_that_are_drawn_otherwise_by_now_are_refused_before_driving(
+    policies: Path, runs: dict[str, Any], tmp_path: Path
+) -> None:
+    there = tmp_path / "there"
+    shutil.copytree(runs["two"], there)
+    rows = table(there)
+    rows.assign(initial_geodesic_m=1.01 * rows["initial_geodesic_m"]).to_parquet(there / "episodes.parquet")
+    body = manifest.read(there).body
+    (there / manifest.NAME).unlink()
+    manifest.write(there, body)
+    again = [*command(policies, tmp_path / "more", workers=1), "--reuse", str(there)]
+    again[again.index("--agents") + 1] = "zero"
+    finished = subprocess.run(again, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 2
+    assert "--reuse: other episodes were driven there (tiago, " in finished.stderr
+    assert "tiago zero (straight" not in finished.stdout
 
 
 def test_the_last_images_of_failures_are_kept(runs: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from embodiments import registry
 from pipeline import manifest, provenance
+from pipeline.evaluation import plan
 from pipeline.evaluation.comparison import START_FACTS
 from pipeline.evaluation.plan import Job
 from pipeline.evaluation.summary import EPISODES, FAILURES, SUMMARY, TRACES
@@ -114,6 +115,20 @@ def read(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str, str]) -
         is_this_code=_is_this_code(body),
         taken_before=tuple(note for note in body.get("notes", ()) if note.startswith(_TAKEN) or _HAD_TAKEN in note),
     )
+
+
+def check_draw(rows: pd.DataFrame, job: Job) -> None:
+    """Check, before the long work, that a job's first episodes are still drawn as rows that are there had them.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    drawn = plan.draw(job, registry.get(job.embodiment), shard=0)
+    episodes = drawn.task.episodes
+    facts = {name: getattr(episodes, name)[: len(drawn)] for name in START_FACTS}
+    names = {"scene": drawn.scene, "scene_seed": drawn.scene_seed, "episode": drawn.number}
+    first = pd.DataFrame({"embodiment": job.embodiment, **names, **facts})
+    check_starts(pd.concat([rows[rows["embodiment"] == job.embodiment], first]))
 
 
 def check_starts(rows: pd.DataFrame) -> None:
