@@ -16,7 +16,7 @@ from distill.generalist import Generalist, GeneralistConfig
 from distill.recordings import read_shard, shard_paths
 from embodiments import registry
 from embodiments.spaces import DESCRIPTOR_SIZE
-from pipeline import distill_generalist, record_specialist
+from pipeline import distill_generalist, processes, record_specialist
 from pipeline.run_folder import StageRun
 from pipeline.simulation import training_ground
 from tests.navigation_dummy import plane, small_base
@@ -193,6 +193,21 @@ def test_distillation_comes_close_and_dagger_adds_the_students_own_way(line: Pat
         assert run.metrics["val"][robot]["share_error"] < 0.15
     student = load_module(Generalist, run.directory, "generalist")
     assert student.config.feature_size == plane().feature_size
+
+
+@pytest.mark.parametrize(("left", "workers", "expected"), [("1", 1, 1), ("4", 2, 2), ("", 1, 4)])
+def test_a_round_keeps_to_the_threads_that_it_was_left(
+    line: Path, monkeypatch: pytest.MonkeyPatch, left: str, workers: int, expected: int
+) -> None:
+    """Several distillations side by side: two threads each on one core wait for each other."""
+    record_all(line)
+    used: list[int] = []
+    monkeypatch.setenv("OMP_NUM_THREADS", left)
+    monkeypatch.setattr(processes, "cores", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    config = dataclasses.replace(DISTIL, rounds=1, offline_updates=1, round_updates=1, workers=workers)
+    distill_generalist.run(config, FolderRun(line, "distill_generalist"))  # type: ignore[arg-type]
+    assert used == [expected] * len(ROBOTS)
 
 
 def test_a_killed_distillation_resumes_to_the_same_weights(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
