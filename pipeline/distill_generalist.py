@@ -152,7 +152,7 @@ def _collect(config: Config, run: StageRun, robots: Sequence[str], number: int) 
             specialist=run.input("train_specialist", robot).absolute(),
             student=(run.work / f"round_{number - 1}").absolute(),
             output=_outing_file(run, robot, number).absolute(),
-            threads=max(1, threads() // workers),
+            threads=threads(among=workers),
         )
         for robot in robots
         if not _outing_file(run, robot, number).exists()

@@ -113,7 +113,7 @@ def drive_share(config: Config, share: int, shares: int) -> list[dict[str, Any]]
     """Drive every ``shares``-th episode, one simulation in this process; return a row each."""
     import torch
 
-    torch.set_num_threads(max(1, threads() // shares))
+    torch.set_num_threads(threads(among=shares))
     plan = planned(config)
     robot = LiveRobot(plan.task.embodiment, scenes=plan.task.scenes, fields=plan.task.fields, seed=config.seed)
     policy = policies.load(config.policy, robot=plan.task.embodiment)

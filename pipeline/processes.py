@@ -20,9 +20,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def threads() -> int:
-    """Return how many threads this process may use: what ``run_side_by_side`` left it, or every core."""
-    return min(cores(), int(os.environ.get("OMP_NUM_THREADS") or cores()))
+def threads(*, among: int = 1) -> int:
+    """Return how many threads each of so many processes may use of what ``run_side_by_side`` left, or every core."""
+    return max(1, min(cores(), int(os.environ.get("OMP_NUM_THREADS") or cores())) // among)
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> 
     workers = max(1, min(workers, len(commands)))
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if workers > 1:
-        environment["OMP_NUM_THREADS"] = str(max(1, cores() // workers))
+        environment["OMP_NUM_THREADS"] = str(threads(among=workers))
     running: set[subprocess.Popen[str]] = set()
     stopping = threading.Event()
 

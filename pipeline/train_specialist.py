@@ -64,7 +64,7 @@ def run_many(configs: Sequence[Config], runs: Sequence[StageRun], *, workers: in
     from pipeline.residual_rl.side_by_side import train_many  # Ray, which the command line's help does not need
 
     runs_of = {config.embodiment: run for config, run in zip(configs, runs, strict=True)}
-    threads = max(1, processes.threads() // min(len(configs), workers or len(configs)))
+    threads = processes.threads(among=min(len(configs), workers or len(configs)))
     jobs = [_job(config, run, threads=threads) for config, run in zip(configs, runs, strict=True)]
 
     def done(job: "Job", figures: dict[str, Any]) -> None:
