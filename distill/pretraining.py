@@ -1,6 +1,6 @@
 """What pre-training minimises and how it is judged: reconstruction, dynamics and the teacher's command, jointly."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from distill.probing import free_space_m, ridge_r2
 from distill.sequences import Windows
 from embodiments.limits import active_dimensions
 from world_model.base_head import BaseHead, base_features
+from world_model.foresight import Foreseen, foresee
 from world_model.losses import (
     LossWeights,
     WorldModelLosses,
@@ -80,14 +81,20 @@ def pretraining_loss(
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """How good predictions and commands are on sequences that training never saw."""
+    """How good predictions and commands are on sequences that training never saw; tables are empty if none is whole."""
 
-    depth_error_m: dict[int, float]
+    depth_error_m: dict[int, float] = field(default_factory=dict)
     """Horizon -> mean absolute error of the imagined depth; 0 = of the reconstruction."""
-    repeat_depth_error_m: dict[int, float]
+    repeat_depth_error_m: dict[int, float] = field(default_factory=dict)
     """The same for repeating the last frame: what a model without dynamics achieves."""
-    semantic_accuracy: dict[int, float]
-    repeat_semantic_accuracy: dict[int, float]
+    foreseen_depth_error_m: dict[int, float] = field(default_factory=dict)
+    """The same for the last frame moved as the model expects, see ``foresight``."""
+    semantic_accuracy: dict[int, float] = field(default_factory=dict)
+    repeat_semantic_accuracy: dict[int, float] = field(default_factory=dict)
+    """Of the true classes of the last frame, which no camera knows."""
+    repeat_own_semantic_accuracy: dict[int, float] = field(default_factory=dict)
+    """Of the model's own classes of the last frame."""
+    foreseen_semantic_accuracy: dict[int, float] = field(default_factory=dict)
     behaviour_nll: float
     share_error: float
     """Mean absolute difference from the teacher's share over the dimensions that the body has."""
@@ -128,8 +135,6 @@ def observe(world_model: WorldModel, windows: Windows) -> Sequence:
 
 def _judge_predictions(world_model: WorldModel, windows: Windows, dynamic: Tensor) -> dict[str, dict[int, float]]:
     """Return the tables of ``Judgement``, averaged over starting points."""
-    names = ("depth_error_m", "repeat_depth_error_m", "semantic_accuracy", "repeat_semantic_accuracy")
-    tables: dict[str, dict[int, float]] = {name: {} for name in names}
     length = windows.first.shape[0]
     starts = [start for start in _STARTS if start + max(HORIZONS) < length] or [length - max(HORIZONS) - 1]
     rows: dict[tuple[str, int], list[float]] = {}
@@ -137,14 +142,12 @@ def _judge_predictions(world_model: WorldModel, windows: Windows, dynamic: Tenso
         keep = ~windows.first[start + 1 : start + max(HORIZONS) + 1].any(dim=0)  # (B,) no new episode on the way
         if not keep.any():
             continue
-        future = imagine_from(world_model, windows, dynamic, start)
-        for horizon in (0, *HORIZONS):
-            state = dynamic[start] if horizon == 0 else future[horizon - 1]
-            values = _judge_frame(world_model, windows, state, keep, start=start, horizon=horizon)
-            for name, value in zip(names, values, strict=True):
+        for horizon, values in _judge_future(world_model, windows.chosen(keep), dynamic[:, keep], start).items():
+            for name, value in values.items():
                 rows.setdefault((name, horizon), []).append(value)
+    tables: dict[str, dict[int, float]] = {}
     for (name, horizon), found in rows.items():
-        tables[name][horizon] = round(sum(found) / len(found), 5)
+        tables.setdefault(name, {})[horizon] = round(sum(found) / len(found), 5)
     return tables
 
 
@@ -154,19 +157,42 @@ def imagine_from(world_model: WorldModel, windows: Windows, dynamic: Tensor, sta
     return world_model.imagine(dynamic[start], commands, windows.embodiment[start])
 
 
-def _judge_frame(
-    world_model: WorldModel, windows: Windows, state: Tensor, keep: Tensor, *, start: int, horizon: int
-) -> tuple[float, float, float, float]:
-    """Judge one predicted frame against truth, over pixels that are valid in truth and in the last frame seen."""
-    prediction = world_model.decode(state[keep], windows.embodiment[start][keep])
-    seen, truth = windows.depth_m[start][keep, 0], windows.depth_m[start + horizon][keep, 0]
-    both = truth * (seen > 0.0)  # 0 where either is invalid
-    valid = both > 0.0
-    seen_class, true_class = windows.semantic[start][keep], windows.semantic[start + horizon][keep]
-    answered = prediction.semantic_logits.argmax(dim=1)
-    return (
-        float(depth_error_m(prediction.anywhere_m(), both)),
-        float(depth_error_m(seen, both)),
-        float((answered == true_class)[valid].float().mean()),
-        float((seen_class == true_class)[valid].float().mean()),
-    )
+def foresee_from(world_model: WorldModel, windows: Windows, dynamic: Tensor, start: int) -> list[Foreseen]:
+    """Return the images that are foreseen after step ``start`` under the commands that were executed."""
+    commands = windows.previous_command[start + 1 : start + max(HORIZONS) + 1]
+    return foresee(world_model, dynamic[start], windows.depth_m[start, :, 0], commands, windows.embodiment[start])
+
+
+def _judge_future(
+    world_model: WorldModel, windows: Windows, dynamic: Tensor, start: int
+) -> dict[int, dict[str, float]]:
+    """Judge predicted frames against truth, over pixels that are valid in truth and in the last frame seen."""
+    imagined = imagine_from(world_model, windows, dynamic, start)
+    foreseen = foresee_from(world_model, windows, dynamic, start)
+    seen, seen_class = windows.depth_m[start, :, 0], windows.semantic[start]
+    own_class, figures = seen_class, {}
+    for horizon in (0, *HORIZONS):
+        state = imagined[horizon - 1] if horizon else dynamic[start]
+        answer = world_model.decode(state, windows.embodiment[start])
+        answered = answer.semantic_logits.argmax(dim=1)
+        own_class = own_class if horizon else answered
+        truth = windows.depth_m[start + horizon, :, 0] * (seen > 0.0)  # 0 where either is invalid
+        classes = windows.semantic[start + horizon], truth > 0.0
+        figures[horizon] = {
+            "depth_error_m": float(depth_error_m(answer.anywhere_m(), truth)),
+            "repeat_depth_error_m": float(depth_error_m(seen, truth)),
+            "semantic_accuracy": _share_right(answered, *classes),
+            "repeat_semantic_accuracy": _share_right(seen_class, *classes),
+        }
+        if horizon:
+            image = foreseen[horizon - 1]
+            figures[horizon] |= {
+                "foreseen_depth_error_m": float(depth_error_m(image.depth_m, truth)),
+                "repeat_own_semantic_accuracy": _share_right(own_class, *classes),
+                "foreseen_semantic_accuracy": _share_right(image.semantic, *classes),
+            }
+    return figures
+
+
+def _share_right(answer: Tensor, truth: Tensor, counted: Tensor) -> float:
+    return float((answer == truth)[counted].float().mean())

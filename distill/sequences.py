@@ -46,6 +46,10 @@ class Windows:
         """Return what the world model takes in, in its order."""
         return self.depth_m, self.velocity_b, self.previous_command, self.way_features, self.embodiment
 
+    def chosen(self, which: Tensor) -> "Windows":
+        """Return some of the sequences: a mask (B,) or their numbers."""
+        return Windows(**{name: value[:, which] for name, value in vars(self).items()})
+
     def to(self, device: str) -> "Windows":
         """Return the same on another device."""
         return Windows(**{name: value.to(device) for name, value in vars(self).items()})

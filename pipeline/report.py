@@ -67,6 +67,7 @@ def run(config: Config, run: StageRun) -> None:
         **_robustness(run),
         **_learning(folders),
         "predictions": page.pictures_of(folders.get("pretrain_world_model")),
+        "prediction_errors": page.predictions(folders.get("pretrain_world_model")),
         "coverage": page.pictures_of(folders.get("collect_teacher")),
         "gaits": page.gaits(ROOT / "embodiments" / "gaits"),
         "stages": entries,

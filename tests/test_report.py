@@ -103,6 +103,8 @@ def whole_run(tmp_path: Path, evaluated: Path) -> dict[str, Path]:
     curve = [{"control_steps": 1000 * k, "wall_s": 60.0 * k, "success": 0.1 * k, "collision": 0.0} for k in range(10)]
     (folders["train_specialist/tiago"] / "curve.json").write_text(json.dumps(curve))
     Image.new("RGB", (8, 8)).save(folders["pretrain_world_model"] / "predictions.png")
+    judged = {"share_error": 0.1, "depth_error_m/0": 0.22, "depth_error_m/10": 0.39, "foreseen_depth_error_m/10": 0.31}
+    (folders["pretrain_world_model"] / "figures.json").write_text(json.dumps(judged | {"semantic_accuracy/10": 0.722}))
     Image.new("RGB", (8, 8)).save(folders["collect_teacher"] / "coverage.png")
     (folders["export_policy"] / "generalist.onnx").write_bytes(b"a policy")
     for name, folder in folders.items():
@@ -177,6 +179,9 @@ def test_a_whole_run_is_shown_whole(tmp_path: Path, whole_run: dict[str, Path]) 
     assert "scene not there" in page
     assert "8 k, 8 min" in page  # 80 % first passed
     assert "What it learned from" in page
+    table = page.partition('id="predictions"')[2].partition("</table>")[0]
+    words = " ".join(re.sub(r"<[^>]*>", " ", table).split())
+    assert words.endswith("foreseen 0 – 0.22 – – – – – 10 – 0.39 0.31 – – 72.2 –")
     assert "50.0 % at 4" in page and "latency s 0.25" in page and "15.6" in page
     boards = {folder.name for folder in (tmp_path / ".work" / "tensorboard").iterdir()}
     assert boards == {f"{agent}.straight" for agent in RATES}

@@ -48,7 +48,7 @@ def obstacle_points(depth_m: Tensor, embodiment: Tensor) -> Tensor:
     """
     camera = embodiment[:, CAMERA_SLICE]
     mount_x, mount_z, pitch = (camera[:, i, None, None] for i in range(3))
-    left, up = _rays(depth_m)
+    left, up = ray_slopes(depth_m)
     cos, sin = torch.cos(pitch), torch.sin(pitch)
     depth = depth_m[:, 0]  # (B, H, W)
     x, y = mount_x + depth * (cos + sin * up), depth * left
@@ -108,7 +108,7 @@ def _pressing(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
     return weight * torch.exp(-(x.square() + y.square() + _EPSILON).sqrt() / _REACH_M)
 
 
-def _rays(like: Tensor) -> tuple[Tensor, Tensor]:
+def ray_slopes(like: Tensor) -> tuple[Tensor, Tensor]:
     """Return left (1, 64) and up (40, 1) components of the pixels' rays, whose forward component is 1."""
     column = torch.arange(DEPTH_WIDTH_PX, dtype=like.dtype, device=like.device) + 0.5
     row = torch.arange(DEPTH_HEIGHT_PX, dtype=like.dtype, device=like.device) + 0.5

@@ -31,6 +31,16 @@ AGENTS = {
     "teacher": "knows the whole map: a bound, not a competitor",
 }
 """Agent -> what it is, for readers of the report."""
+PREDICTIONS = {
+    "depth: last image": ("repeat_depth_error_m", 1.0),
+    "depth: decoded": ("depth_error_m", 1.0),
+    "depth: foreseen": ("foreseen_depth_error_m", 1.0),
+    "classes: last, true": ("repeat_semantic_accuracy", 100.0),
+    "classes: last, own": ("repeat_own_semantic_accuracy", 100.0),
+    "classes: decoded": ("semantic_accuracy", 100.0),
+    "classes: foreseen": ("foreseen_semantic_accuracy", 100.0),
+}
+"""Column -> table of ``figures.json``, and the factor on its values."""
 _KEEP_DIGITS = 12
 
 
@@ -84,6 +94,24 @@ def pictures_of(folder: Path | None) -> list[Picture]:
     return [
         Picture(source=_png_uri(path), caption=path.stem.replace("_", " ")) for path in sorted(folder.glob("*.png"))
     ]
+
+
+def predictions(folder: Path | None) -> results.TextTable:
+    """Return how far predictions of unseen sequences are off, horizon by horizon; no rows if nobody looked."""
+    file = folder / "figures.json" if folder else None
+    found: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file and file.is_file() else {}
+    horizons = sorted({int(key.partition("/")[2]) for key in found if "/" in key})
+    rows = []
+    for horizon in horizons:
+        values = [(found.get(f"{name}/{horizon}"), factor) for name, factor in PREDICTIONS.values()]
+        rows.append((str(horizon), *("–" if value is None else _figure(factor * value) for value, factor in values)))
+    return results.TextTable(
+        title="Depth error in m and share of right classes in %, by control steps ahead",
+        head=("ahead", *PREDICTIONS),
+        rows=tuple(rows),
+        note="Last: what was seen last stays as it was; its true classes no camera knows. Decoded: from history and "
+        "sample alone. Foreseen: the last image moved as the model expects the body to move, decoded where that ends.",
+    )
 
 
 def gaits(folder: Path) -> results.TextTable:
