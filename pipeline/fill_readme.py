@@ -1,9 +1,11 @@
 """Write the tables of a finished report into the README, between its markers, so that no figure is typed by hand."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import manifest, whole_file
+from pipeline.evaluation import results
 from pipeline.provenance import ROOT
 
 BEGIN, END = "<!-- results:begin", "<!-- results:end -->"
@@ -16,20 +18,34 @@ class Config:
 
     run: Path = Path("runs/laptop")
     """Its ``report`` must be finished"""
+    evaluation: Path | None = None
+    """Instead of a run: an evaluation on its own, such as that of the shipped files which ``ship_policy`` was given"""
     readme: Path = ROOT / "README.md"
 
 
 def main(config: Config) -> None:
     """Replace what stands between the markers."""
-    folder = config.run / "report"
-    try:
-        manifest.verify(folder, stage="report")
-    except manifest.ManifestError as error:
-        raise ValueError(f"{error}. Make it with: python -m pipeline report --run {config.run}.") from None
     text = config.readme.read_text(encoding="utf-8")
-    filled = fill(text, (folder / TABLES).read_text(encoding="utf-8"))
+    filled = fill(text, _tables(config))
     whole_file.write_text(config.readme, filled)
-    print(f"{config.readme} shows the results of {config.run}" if filled != text else "the README is up to date")
+    shown = config.evaluation or config.run
+    print(f"{config.readme} shows the results of {shown}" if filled != text else "the README is up to date")
+
+
+def _tables(config: Config) -> str:
+    if config.evaluation is not None:
+        folder, stage = config.evaluation, "evaluate_policy"
+        command = f"python -m pipeline evaluate_policy --policy FILE.onnx --out {folder}"
+    else:
+        folder, stage = config.run / "report", "report"
+        command = f"python -m pipeline report --run {config.run}"
+    try:
+        manifest.verify(folder, stage=stage)
+    except manifest.ManifestError as error:
+        raise ValueError(f"{error}. Make it with: {command}.") from None
+    if stage == "report":
+        return (folder / TABLES).read_text(encoding="utf-8")
+    return results.markdown(json.loads((folder / "summary.json").read_text(encoding="utf-8")))
 
 
 def fill(text: str, tables: str) -> str:

@@ -38,3 +38,18 @@ def test_only_a_finished_report_is_used(tmp_path: Path) -> None:
     manifest.write(report, {"stage": "report", "key": ""})
     fill_readme.main(config)
     assert "| a |" in readme.read_text()
+
+
+def test_an_evaluation_on_its_own_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluation, readme = tmp_path / "evaluation", tmp_path / "README.md"
+    evaluation.mkdir()
+    (evaluation / "summary.json").write_text('{"cells": []}')
+    readme.write_text(TEXT)
+    config = fill_readme.Config(evaluation=evaluation, readme=readme)
+    with pytest.raises(ValueError, match=r"never finished.*evaluate_policy --policy FILE"):
+        fill_readme.main(config)
+    assert readme.read_text() == TEXT
+    manifest.write(evaluation, {"stage": "evaluate_policy", "key": ""})
+    monkeypatch.setattr(fill_readme.results, "markdown", lambda summary: f"| {len(summary['cells'])} cells |")
+    fill_readme.main(config)
+    assert "| 0 cells |" in readme.read_text()
