@@ -32,13 +32,16 @@ def draw(path: Path, world_model: WorldModel, windows: Windows, *, start: int) -
     for column, horizon in enumerate(columns):
         truth = windows.depth_m[start + horizon, :, 0]
         decoded = world_model.decode(imagined[horizon - 1] if horizon else dynamic[start], windows.embodiment[start])
-        ahead = foreseen[horizon - 1].depth_m if horizon else truth
+        # As the sensor would show it: blank where it is expected to see nothing.
+        ahead = foreseen[horizon - 1].depth_m * (decoded.invalid_logit < 0.0) if horizon else truth
         for line, images in enumerate((truth, ahead, decoded.depth_m())):
             for sequence, image in enumerate(images):
                 axis = axes[count * sequence + line, column]
                 axis.imshow(image.cpu().numpy(), vmin=0.0, vmax=DEPTH_RANGE_M, cmap="viridis")
                 axis.set(xticks=[], yticks=[])
-        axes[0, column].set_title(f"{horizon} steps ahead" if horizon else "seen last", fontsize=9)
+        axes[0, column].set_title(
+            f"{horizon} step{'s' if horizon > 1 else ''} ahead" if horizon else "seen last", fontsize=9
+        )
     for row in range(count * len(shown)):
         axes[row, 0].set_ylabel(_LINES[row % count], fontsize=9)
     figure.savefig(path, dpi=100)
