@@ -151,12 +151,6 @@ def _judge_predictions(world_model: WorldModel, windows: Windows, dynamic: Tenso
     return tables
 
 
-def imagine_from(world_model: WorldModel, windows: Windows, dynamic: Tensor, start: int) -> Tensor:
-    """Return (10, B, D) what is imagined after step ``start`` under the commands that were executed."""
-    commands = windows.previous_command[start + 1 : start + max(HORIZONS) + 1]
-    return world_model.imagine(dynamic[start], commands, windows.embodiment[start])
-
-
 def foresee_from(world_model: WorldModel, windows: Windows, dynamic: Tensor, start: int) -> list[Foreseen]:
     """Return the images that are foreseen after step ``start`` under the commands that were executed."""
     commands = windows.previous_command[start + 1 : start + max(HORIZONS) + 1]
@@ -167,28 +161,25 @@ def _judge_future(
     world_model: WorldModel, windows: Windows, dynamic: Tensor, start: int
 ) -> dict[int, dict[str, float]]:
     """Judge predicted frames against truth, over pixels that are valid in truth and in the last frame seen."""
-    imagined = imagine_from(world_model, windows, dynamic, start)
     foreseen = foresee_from(world_model, windows, dynamic, start)
     seen, seen_class = windows.depth_m[start, :, 0], windows.semantic[start]
-    own_class, figures = seen_class, {}
+    reconstructed = world_model.decode(dynamic[start], windows.embodiment[start])
+    own_class, figures = reconstructed.semantic_logits.argmax(dim=1), {}
     for horizon in (0, *HORIZONS):
-        state = imagined[horizon - 1] if horizon else dynamic[start]
-        answer = world_model.decode(state, windows.embodiment[start])
-        answered = answer.semantic_logits.argmax(dim=1)
-        own_class = own_class if horizon else answered
+        decoded = foreseen[horizon - 1].decoded if horizon else reconstructed
         truth = windows.depth_m[start + horizon, :, 0] * (seen > 0.0)  # 0 where either is invalid
         classes = windows.semantic[start + horizon], truth > 0.0
         figures[horizon] = {
-            "depth_error_m": float(depth_error_m(answer.anywhere_m(), truth)),
+            "depth_error_m": float(depth_error_m(decoded.anywhere_m(), truth)),
             "repeat_depth_error_m": float(depth_error_m(seen, truth)),
-            "semantic_accuracy": _share_right(answered, *classes),
+            "semantic_accuracy": _share_right(decoded.semantic_logits.argmax(dim=1), *classes),
             "repeat_semantic_accuracy": _share_right(seen_class, *classes),
+            "repeat_own_semantic_accuracy": _share_right(own_class, *classes),
         }
         if horizon:
             image = foreseen[horizon - 1]
             figures[horizon] |= {
                 "foreseen_depth_error_m": float(depth_error_m(image.depth_m, truth)),
-                "repeat_own_semantic_accuracy": _share_right(own_class, *classes),
                 "foreseen_semantic_accuracy": _share_right(image.semantic, *classes),
             }
     return figures

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from distill.pretraining import HORIZONS, foresee_from, imagine_from, observe
+from distill.pretraining import HORIZONS, foresee_from, observe
 from distill.sequences import Windows
 from embodiments.spaces import DEPTH_RANGE_M
 from world_model.network import WorldModel
@@ -23,7 +23,6 @@ def draw(path: Path, world_model: WorldModel, windows: Windows, *, start: int) -
     shown = torch.argsort(moving.masked_fill(broken, -1.0), descending=True)[:_SEQUENCES]
     windows = windows.chosen(shown)
     dynamic = observe(world_model, windows).dynamic
-    imagined = imagine_from(world_model, windows, dynamic, start)
     foreseen = foresee_from(world_model, windows, dynamic, start)
     columns = (0, *HORIZONS)
     count = len(_LINES)
@@ -31,9 +30,11 @@ def draw(path: Path, world_model: WorldModel, windows: Windows, *, start: int) -
     axes = figure.subplots(count * len(shown), len(columns), squeeze=False)
     for column, horizon in enumerate(columns):
         truth = windows.depth_m[start + horizon, :, 0]
-        decoded = world_model.decode(imagined[horizon - 1] if horizon else dynamic[start], windows.embodiment[start])
-        # As the sensor would show it: blank where it is expected to see nothing.
-        ahead = foreseen[horizon - 1].depth_m * (decoded.invalid_logit < 0.0) if horizon else truth
+        if horizon:
+            ahead, _, decoded = foreseen[horizon - 1]
+            ahead = ahead * (decoded.invalid_logit < 0.0)  # blank where the sensor is expected to see nothing
+        else:
+            ahead, decoded = truth, world_model.decode(dynamic[start], windows.embodiment[start])
         for line, images in enumerate((truth, ahead, decoded.depth_m())):
             for sequence, image in enumerate(images):
                 axis = axes[count * sequence + line, column]

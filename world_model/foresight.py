@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from world_model.local_map import moved
-from world_model.network import WorldModel
+from world_model.network import Prediction, WorldModel
 from world_model.reprojection import seen_from
 
 
@@ -17,6 +17,8 @@ class Foreseen(NamedTuple):
     """(N, 40, 64) planar depth [m], also where the real sensor would see nothing"""
     semantic: Tensor
     """(N, 40, 64) int64 class"""
+    decoded: Prediction
+    """What history and sample alone tell of it"""
 
 
 def foresee(
@@ -36,9 +38,10 @@ def foresee(
     semantic = world_model.decode(dynamic, embodiment).semantic_logits.argmax(dim=1)
     motion, images = depth_m.new_zeros(len(depth_m), 3), []
     for state in world_model.imagine(dynamic, commands, embodiment):
-        guess = world_model.decode(state, embodiment)
-        motion = moved(motion, guess.velocity_b)
+        decoded = world_model.decode(state, embodiment)
+        motion = moved(motion, decoded.velocity_b)
         last = seen_from(depth_m, motion, embodiment)
-        depth = torch.where(last.depth_m > 0.0, last.depth_m, guess.anywhere_m())
-        images.append(Foreseen(depth, last.moved(semantic, guess.semantic_logits.argmax(dim=1))))
+        depth = torch.where(last.depth_m > 0.0, last.depth_m, decoded.anywhere_m())
+        classes = last.moved(semantic, decoded.semantic_logits.argmax(dim=1))
+        images.append(Foreseen(depth, classes, decoded))
     return images
