@@ -31,12 +31,16 @@ class Cruise:
 
     def __init__(self, command: tuple[float, float, float] = (0.2, 0.0, 0.0)) -> None:
         self.command, self.resets, self.seen = command, 0, 0
+        self.since_reset: list[Mapping[str, np.ndarray]] = []
+        """Observations"""
 
     def reset(self) -> None:
         self.resets += 1
+        self.since_reset = []
 
     def step(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
         self.seen += 1
+        self.since_reset.append(observation)
         return np.asarray([self.command])
 
 
@@ -71,6 +75,7 @@ class Rig:
         self.told: list[str] = []
         self.navigator = Navigator(self.policy, self.robot.embodiment, Route(np.asarray(goal)), tell=self.told.append)
         self.on_order: Callable[[Order], Order | None] = lambda order: order
+        self.on_report: Callable[[Report], Report | None] = lambda report: report
         self.reports: list[Report] = []
         self.commanded: list[tuple[float, float]] = []
         """(time [s], greatest absolute value of the command in force)"""
@@ -86,7 +91,8 @@ class Rig:
             self.commanded.append((self.clock.now_s, float(np.abs(self.driver.command).max())))
             if report is not None:
                 self.reports.append(report)
-                order = self.on_order(self.navigator.step(report))
+                arrived = self.on_report(report)
+                order = None if arrived is None else self.on_order(self.navigator.step(arrived))
                 self._waiting += [pack_order(order)] if order is not None else []
         return self
 

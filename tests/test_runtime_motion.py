@@ -1,5 +1,7 @@
 """Limiter, stop zone, recoveries and routes against values computed by hand and against the simulation's own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from embodiments import registry
 from export.runtime.lidar import LIDAR_BLIND
 from export.runtime.limiter import Limiter
 from export.runtime.messages import Report
+from export.runtime.navigator import between
 from export.runtime.retry import Retry, RetryConfig
 from export.runtime.route import Route, plan, to_body
 from export.runtime.stop_zone import StopZone, StopZoneConfig
@@ -15,6 +18,7 @@ from pipeline.simulation import observation
 from scenes.grid import Grid
 from scenes.path import resample
 from tests.runtime_rig import Cruise, Rig
+from world_model import local_map
 
 STRETCH = registry.get("stretch3")
 BODY_FRONT_M = max(disc.x_m + disc.radius_m for slab in STRETCH.outline for disc in slab)
@@ -122,6 +126,41 @@ def test_the_room_to_the_body_does_not_count_the_lidars_blind_range() -> None:
     assert zone.gap_m(wall(0.5)) == bare.gap_m(wall(0.5)) == pytest.approx(0.5 - BODY_FRONT_M, abs=0.005)
     ahead = np.asarray([0.1, 0.0, 0.0])
     assert zone.judge(ahead, wall(0.2)).factor == 0.0 < bare.judge(ahead, wall(0.2)).factor
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_what_a_map_makes_of_the_reports_is_the_motion_even_where_some_are_lost(every: int) -> None:
+    """The policy's map adds up velocities, 0.1 s each; an image that never came is no reason to leave one out."""
+    rig = Rig(Cruise((0.2, 0.0, 0.3)), goal=(50.0, 0.0, 0.0))
+    rig.navigator._retry = Retry(STRETCH, RetryConfig(patience_s=1e9, spins=1e9))
+    rig.on_report = lambda report: report if report.sequence % every == 0 else None
+    rig.run(3.0)
+    rig.policy.reset()
+    resets, began = rig.policy.resets, next(r for r in reversed(rig.reports) if r.sequence % every == 0)
+    rig.run(12.0)
+    ended = next(r for r in reversed(rig.reports) if r.sequence % every == 0)
+    pose = torch.tensor([began.pose])
+    for seen in rig.policy.since_reset:
+        pose = local_map.moved(pose, torch.from_numpy(seen["velocity_b"]))
+    x, y, yaw = (pose[0] - torch.tensor(ended.pose)).tolist()
+    assert np.hypot(x, y) < 0.01 and np.abs(np.angle(np.exp(1j * yaw))) < 0.01
+    assert rig.policy.resets == resets
+    blank = [not seen["depth_m"].any() for seen in rig.policy.since_reset]
+    assert blank == ([True] * (every - 1) + [False]) * ((ended.sequence - began.sequence) // every)
+
+
+def test_steps_between_two_looks_share_the_motion_across_the_end_of_a_turn() -> None:
+    last = Report(
+        sequence=1, time_s=5.0, gate="", latched="", zone="", jumped=False, pose=(1.0, 0.0, np.pi - 0.1),
+        velocity_b=(0.0, 0.0, 0.0), command=(0.0, 0.0, 0.0), ages_s={}, free_m={}, depth_m=np.ones((40, 64)),
+    )  # fmt: skip
+    now = replace(last, sequence=4, time_s=5.31, pose=(0.94, 0.0, -np.pi + 0.2), velocity_b=(0.2, 0.0, 1.0))
+    first, second = between(last, now)
+    assert first.pose == pytest.approx((0.98, 0.0, np.pi)) and second.pose == pytest.approx((0.96, 0.0, np.pi + 0.1))
+    for missed in (first, second):
+        assert missed.velocity_b == pytest.approx((0.2, -0.015, 1.0), abs=1e-3)
+        assert missed.depth_m is not None and not missed.depth_m.any()
+    assert between(last, replace(now, time_s=5.12)) == []
 
 
 def test_without_a_lidar_it_does_not_reverse() -> None:

@@ -1,15 +1,16 @@
 """The policy's side: from a report to an order, ten times a second, until the goal is reached or hope is lost."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from embodiments.embodiment import Embodiment
+from embodiments.spaces import CONTROL_DT_S
 from export.runtime.messages import Order, Report
 from export.runtime.retry import Retry
-from export.runtime.route import Route
+from export.runtime.route import Route, to_body
 
 RESET_AFTER_S = 0.5
 """A longer gap between two looks makes the past worthless."""
@@ -56,7 +57,7 @@ class Navigator:
         self._descriptor = embodiment.descriptor()
         self._tell = tell
         self._sequence = 0
-        self._looked_s = -np.inf
+        self._looked: Report | None = None
         self._arrived_s: float | None = None
         self._recovering = self._jumped = False
         self._told = ""
@@ -90,12 +91,17 @@ class Navigator:
         return self._order(report, self._ask(report), drives=not self.outcome)
 
     def _ask(self, report: Report) -> np.ndarray:
-        gap = report.time_s - self._looked_s > RESET_AFTER_S
-        if gap or self._jumped or self._recovering or report.gate:
-            self._policy.reset()
+        last, self._looked = self._looked, report
+        afresh = self._jumped or self._recovering or bool(report.gate)
         self._recovering = self._jumped = False
-        self._looked_s = report.time_s
+        if afresh or last is None or report.time_s - last.time_s > RESET_AFTER_S:
+            self._policy.reset()
+            unseen = []
+        else:
+            unseen = between(last, report)
         try:
+            for missed in unseen:
+                self._policy.step(self._observation(missed))
             command: np.ndarray = self._policy.step(self._observation(report))[0]
         except ValueError as error:
             self.outcome = f"stopped: {error}"
@@ -138,3 +144,27 @@ class Navigator:
         if now != self._told:
             self._told = now
             self._tell(f"standing: {now}" if now else "driving")
+
+
+def between(last: Report, report: Report) -> list[Report]:
+    """Return a report of an image that shows nothing for every control step between two looks that brought no image.
+
+    The policy's map takes every step for 0.1 s of motion: left out, what it has drawn would be too near by the rest.
+    """
+    steps = round((report.time_s - last.time_s) / CONTROL_DT_S)
+    if steps < 2:
+        return []
+    start, end = np.asarray(last.pose), np.asarray(report.pose)
+    turn = (end[2] - start[2] + np.pi) % (2.0 * np.pi) - np.pi
+    moved = np.asarray([*to_body(end[:2], np.asarray([*start[:2], start[2] + turn / 2.0])), turn])
+    # What the last step covers by its own velocity is not theirs.
+    velocity = (moved / CONTROL_DT_S - np.asarray(report.velocity_b)) / (steps - 1)
+    blank = np.zeros_like(report.depth_m)
+    share = np.arange(1, steps)[:, None] / steps
+    poses = start + share * np.asarray([*(end[:2] - start[:2]), turn])
+    return [replace(report, pose=_triple(pose), velocity_b=_triple(velocity), depth_m=blank) for pose in poses]
+
+
+def _triple(values: np.ndarray) -> tuple[float, float, float]:
+    x, y, turn = (float(value) for value in values)
+    return x, y, turn
