@@ -60,7 +60,7 @@ class StageRun:
         self._work_key = work_key
         self._budget = budget
         self._notes: list[str] = []
-        self._started_s = time.monotonic()
+        self._began_s: float | None = None
         self.published = self._is_open = False
 
     def input(self, name: str, robot: str | None = None) -> Path:
@@ -112,7 +112,7 @@ class StageRun:
         events = self.work / TENSORBOARD
         if events.is_dir():
             shutil.copytree(events, self.directory / TENSORBOARD, dirs_exist_ok=True)
-        wall_time_s = round(time.monotonic() - self._started_s + _read_marker(self.work).get("elapsed_s", 0.0), 1)
+        wall_time_s = round(self._elapsed_s(), 1)
         body = {**self.body, "metrics": self.metrics, "notes": self._notes, "wall_time_s": wall_time_s}
         manifest.write(self.directory, body)
         _swap(self.directory, self.target)
@@ -123,7 +123,6 @@ class StageRun:
 
     def open(self) -> None:
         """Prepare the folders; keep ``work`` if its configuration and inputs were the same, its budget no larger."""
-        self._started_s = time.monotonic()
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
         found = _read_marker(self.work)
@@ -140,13 +139,22 @@ class StageRun:
         self._mark(found.get("elapsed_s", 0.0))
         self._is_open = True
 
+    def begin(self) -> None:
+        """Start the clock. A robot of ``run_many`` that waits for its turn takes no time until then."""
+        self._began_s = time.monotonic()
+
     def close(self) -> None:
         """Leave an unfinished run: drop the half-written outputs, keep ``work`` and the time spent."""
         if self.published or not self._is_open:  # what is in ``work`` may be another configuration's
             return
         shutil.rmtree(self.directory, ignore_errors=True)
         if self.work.exists():
-            self._mark(_read_marker(self.work).get("elapsed_s", 0.0) + time.monotonic() - self._started_s)
+            self._mark(self._elapsed_s())
+
+    def _elapsed_s(self) -> float:
+        """Return the time spent, in earlier tries too."""
+        now_s = time.monotonic()
+        return float(_read_marker(self.work).get("elapsed_s", 0.0)) + now_s - (self._began_s or now_s)
 
     def _mark(self, elapsed_s: float) -> None:
         marked = {"key": self._work_key, "budget": self._budget, "elapsed_s": elapsed_s}
@@ -217,6 +225,7 @@ def _run(entry: Entry, runs: Sequence[tuple[Any, StageRun]], *, workers: int) ->
         return
     for config, run in runs:
         run.open()
+        run.begin()
         module.run(config, run)
         run.publish()
 

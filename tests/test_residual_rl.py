@@ -65,7 +65,13 @@ def job(folder: Path, *, ppo: PpoConfig = PPO, name: str = "point", privileged: 
 def run(jobs: list[Job]) -> dict[str, dict[str, Any]]:
     """Train and return the figures by name."""
     results: dict[str, dict[str, Any]] = {}
-    train_many(jobs, done=lambda done, figures: results.update({done.name: figures}))
+    begun: list[str] = []
+    train_many(
+        jobs,
+        begun=lambda job: begun.append(job.name),
+        done=lambda job, figures: results.update({job.name: figures}),
+    )
+    assert begun == [job.name for job in jobs]
     return results
 
 

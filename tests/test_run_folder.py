@@ -362,6 +362,36 @@ def test_one_folder_per_robot_reads_its_own_inputs(root: Path) -> None:
     assert run_folder.execute_many("each", [Config(embodiment="go2"), Config(embodiment="tiago")], root) == ["tiago"]
 
 
+def test_waiting_for_a_turn_takes_no_time_and_an_earlier_try_does(
+    root: Path, functions: dict[str, SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now_s=50.0)
+    monkeypatch.setattr(run_folder, "time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    tries: list[int] = []
+
+    def train(configs: list[Config], runs: list[StageRun], *, workers: int) -> None:
+        """One after the other, 10 s each; the first time it is interrupted in the middle of the first."""
+        tries.append(len(runs))
+        for config, run in zip(configs, runs, strict=True):
+            run.begin()
+            clock.now_s += 4.0
+            if len(tries) == 1:
+                raise KeyboardInterrupt
+            clock.now_s += 6.0
+            make(config, run)
+            run.publish()
+
+    functions["each"].run_many = train
+    stages.stages()["each"] = dataclasses.replace(stages.stages()["each"], takes_many=True)
+    run_folder.execute("make", Config(), root)
+    configs = [Config(embodiment="go2"), Config(embodiment="g1")]
+    with pytest.raises(KeyboardInterrupt):
+        run_folder.execute_many("each", configs, root)
+    assert run_folder.execute_many("each", configs, root) == ["go2", "g1"]
+    times = [manifest.read(root / "each" / robot).body["wall_time_s"] for robot in ("go2", "g1")]
+    assert times == [14.0, 10.0]
+
+
 def test_a_stage_of_all_robots_reads_every_finished_robot(root: Path, functions: dict[str, SimpleNamespace]) -> None:
     seen: list[tuple[str, ...]] = []
     functions["gather"].run = lambda config, run: seen.append(run.robots("each"))

@@ -19,11 +19,18 @@ _STARTS = 4
 _SHOWN = ("success", "collision", "fall", "timeout", "return", "kl")
 
 
-def train_many(jobs: Sequence[Job], *, done: Callable[[Job, dict[str, Any]], None], workers: int = 0) -> None:
+def train_many(
+    jobs: Sequence[Job],
+    *,
+    begun: Callable[[Job], None],
+    done: Callable[[Job, dict[str, Any]], None],
+    workers: int = 0,
+) -> None:
     """Train several specialists, each in a worker process of its own, and wait for all of them.
 
     Args:
         jobs: One per robot; on a cluster their folders must be shared.
+        begun: Called in this process when a robot's turn has come.
         done: Called in this process with the final figures as soon as a robot is finished.
         workers: Robots at once; 0 = as many as there are cores for.
 
@@ -34,7 +41,7 @@ def train_many(jobs: Sequence[Job], *, done: Callable[[Job, dict[str, Any]], Non
     failed: dict[str, BaseException] = {}
     with connected(), ExitStack() as stack:
         bars = {job.name: _Bar(job, stack.enter_context(progress(job.ppo.control_steps, job.name))) for job in jobs}
-        for job, result in _results(jobs, bars=bars, workers=workers):
+        for job, result in _results(jobs, bars=bars, begun=begun, workers=workers):
             bars[job.name].update()
             if isinstance(result, BaseException):
                 failed[job.name] = result
@@ -46,7 +53,7 @@ def train_many(jobs: Sequence[Job], *, done: Callable[[Job, dict[str, Any]], Non
 
 
 def _results(
-    jobs: Sequence[Job], *, bars: Mapping[str, "_Bar"], workers: int
+    jobs: Sequence[Job], *, bars: Mapping[str, "_Bar"], begun: Callable[[Job], None], workers: int
 ) -> Iterator[tuple[Job, dict[str, Any] | BaseException]]:
     """Run the jobs, never more at once than there are cores for, and yield each when it is finished."""
     available = int(ray.cluster_resources().get("CPU", 1))
@@ -62,6 +69,7 @@ def _results(
             # max_calls=1: a fresh process per specialist, as the simulator wants; the runners ask for their own cores
             task = ray.remote(num_cpus=1, num_gpus=_gpus(job, jobs), max_calls=1, max_retries=0)(train)
             running[task.remote(job)] = job
+            begun(job)
         ready, _ = ray.wait(list(running), timeout=_POLL_S)
         for bar in bars.values():
             bar.update()
