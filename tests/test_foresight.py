@@ -79,11 +79,9 @@ def test_turning_left_moves_what_is_ahead_to_the_right_and_opens_the_left_edge()
 def test_what_is_nearer_hides_what_is_behind_it() -> None:
     image = torch.full((1, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX), 6.0)
     image[:, :, 30:34] = 1.0
-    aside = seen_from(
-        image, torch.tensor([[0.0, 0.2, 0.0]]), body("go2")
-    )  # one step to the left: it moves to the right
-    moved = round(DEPTH_FOCAL_PX * 0.2)
-    assert aside.depth_m[0, 20, 30 + moved : 34 + moved].tolist() == pytest.approx([1.0] * 4, abs=1e-3)
+    aside = seen_from(image, torch.tensor([[0.0, 0.2, 0.0]]), body("go2"))  # to the left: things move to the right
+    by = round(DEPTH_FOCAL_PX * 0.2)
+    assert aside.depth_m[0, 20, 30 + by : 34 + by].tolist() == pytest.approx([1.0] * 4, abs=1e-3)
     assert aside.depth_m[0, 20, 44] == pytest.approx(6.0, abs=1e-3)
 
 

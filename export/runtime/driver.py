@@ -13,7 +13,7 @@ import numpy as np
 from export.runtime.cycle_log import CycleLog
 from export.runtime.gates import OPEN, GateConfig, Gates
 from export.runtime.limiter import Limiter
-from export.runtime.messages import Order, Report, unpack_order
+from export.runtime.messages import Order, Report, triple, unpack_order
 from export.runtime.robots.robot import Depth, Odometry, Robot, Scan
 from export.runtime.stop_zone import StopZone, StopZoneConfig
 
@@ -212,15 +212,10 @@ class Driver:
             latched=self._latched,
             zone=zone,
             jumped=jumped,
-            pose=_triple(None if odometry is None else odometry.pose),
-            velocity_b=_triple(None if odometry is None else odometry.velocity_b),
-            command=_triple(self._limiter.last),
+            pose=triple(None if odometry is None else odometry.pose),
+            velocity_b=triple(None if odometry is None else odometry.velocity_b),
+            command=triple(self._limiter.last),
             ages_s={n: round(now_s - r.received_s, 4) for n, r in readings.items() if r is not None},
             free_m={name: round(min(value, 99.0), 3) for name, value in free.items()},
             depth_m=depth.image_m if depth is not None and waits else None,
         )
-
-
-def _triple(values: np.ndarray | None) -> tuple[float, float, float]:
-    finite = np.zeros(3) if values is None else np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    return float(finite[0]), float(finite[1]), float(finite[2])

@@ -55,6 +55,12 @@ class Order:
     wish: Wish = "drive"
 
 
+def triple(values: np.ndarray | None) -> tuple[float, float, float]:
+    """Return three values as a message holds them: 0 where there is none or it is not finite."""
+    finite = np.zeros(3) if values is None else np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    return float(finite[0]), float(finite[1]), float(finite[2])
+
+
 def pack_report(report: Report) -> bytes:
     """Return a report as a line of JSON and the raw image."""
     fields = {name: value for name, value in vars(report).items() if name != "depth_m"}

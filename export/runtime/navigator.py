@@ -8,7 +8,7 @@ import numpy as np
 
 from embodiments.embodiment import Embodiment
 from embodiments.spaces import CONTROL_DT_S
-from export.runtime.messages import Order, Report
+from export.runtime.messages import Order, Report, triple
 from export.runtime.retry import Retry
 from export.runtime.route import Route, to_body
 
@@ -162,9 +162,4 @@ def between(last: Report, report: Report) -> list[Report]:
     blank = np.zeros_like(report.depth_m)
     share = np.arange(1, steps)[:, None] / steps
     poses = start + share * np.asarray([*(end[:2] - start[:2]), turn])
-    return [replace(report, pose=_triple(pose), velocity_b=_triple(velocity), depth_m=blank) for pose in poses]
-
-
-def _triple(values: np.ndarray) -> tuple[float, float, float]:
-    x, y, turn = (float(value) for value in values)
-    return x, y, turn
+    return [replace(report, pose=triple(pose), velocity_b=triple(velocity), depth_m=blank) for pose in poses]
