@@ -69,7 +69,7 @@ class Config:
     base_hidden: tuple[int, ...] = (256, 256)
     loss: LossWeights = field(default_factory=LossWeights)
     trial_envs: int = 64
-    trial_episodes: int = 384
+    trial_episodes: int = 256
     """In held-out scenes, with none, half and all of the base head's correction of the way; what arrives most often is
     kept. 0: all of it"""
     device: str = "cpu"

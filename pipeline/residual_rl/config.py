@@ -38,7 +38,7 @@ class PpoConfig:
     reward_scale: float = 0.15
     """Brings returns (about -6 to 13) to the order of 1, where the critic learns best."""
     gradient_norm: float = 1.0
-    trial_episodes: int = 384
+    trial_episodes: int = 256
     """In the end and without exploring, with none, half and all of what was learned; what
     arrives most often is kept. 0: all of it"""
     env_runners: int = 0
