@@ -43,7 +43,7 @@ help:
 	@echo 'make specialist ROBOT=g1    one robot, reusing what is there'
 	@echo 'Stages:           scenes data pretrain specialists record distill export evaluate report; gaits (weights are in the repository)'
 	@echo 'make evaluate POLICY=FILE.onnx    one exported policy on its own; make benchmark: 640 goals in every cell, hours'
-	@echo 'Also:             setup check readme bench play hardness list clean'
+	@echo 'Also:             setup check robustness readme bench play hardness list clean'
 	@sed -n 's/^#   /  /p' Makefile
 
 setup: .venv/.setup-stamp

@@ -15,6 +15,7 @@ from pipeline.evaluation import curves, failures, figures, films, maps, page, re
 from pipeline.evaluation.summary import ALL
 from pipeline.evaluation.tensorboard_summary import write_tensorboard
 from pipeline.provenance import ROOT
+from pipeline.residual_rl.config import CURVE
 from pipeline.run_folder import TENSORBOARD, StageRun
 
 NEEDS: tuple[str, ...] = ()
@@ -141,7 +142,9 @@ def _robustness(run: StageRun) -> dict[str, Any]:
 
 def _learning(folders: Mapping[str, Path]) -> dict[str, Any]:
     specialists = {
-        where.partition("/")[2]: folder for where, folder in folders.items() if where.startswith("train_specialist/")
+        where.partition("/")[2]: folder / CURVE
+        for where, folder in folders.items()
+        if where.startswith("train_specialist/")
     }
     found = curves.read(specialists)
     return {"curves": curves.pictures(found), "learning": curves.table(found)}

@@ -81,10 +81,12 @@ def _page(summary: results.Summary, *, name: str, seed: int, told: str, files: M
         for route in results.routes(summary)
         for table in (
             results.success_table(summary, route=route),
+            results.mishap_table(summary, route=route),
             results.scene_table(summary, route=route, agents=_SHOWN),
             results.difference_table(summary, route=route),
             results.scene_difference_table(summary, route=route),
             results.quality_table(summary, route=route, agents=_SHOWN),
+            results.efficiency_table(summary, route=route, agents=_SHOWN),
         )
         if table.rows
     ]

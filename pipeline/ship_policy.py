@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import manifest, whole_file
+from pipeline import manifest, presets, whole_file
 from pipeline.adopt import CURVE, SPECIALIST
 from pipeline.evaluation import results
 from pipeline.evaluation.summary import ALL
 from pipeline.provenance import ROOT
 from pipeline.run_folder import ADOPTED
 
-CARD, TRAINING, BENCHMARK = "README.md", "training.json", "benchmark_seed_{}.md"
+CARD, TRAINING, BENCHMARK, LEARNING = "README.md", "training.json", "benchmark_seed_{}.md", "learning_{}.svg"
 SHIPPED_BYTES = 20_000_000
 """Largest file that a repository should carry."""
 _STAGES = ("collect_teacher", "pretrain_world_model", "train_specialist", "record_specialist", "distill_generalist")
@@ -53,6 +53,7 @@ def main(config: Config) -> None:
             evaluated_files([config.out / name for name in training["files"]], summary)
         except ValueError as error:
             raise ValueError(f"{evaluated}: {error}; run evaluate_policy --policy on the shipped ones.") from None
+    _draw_learning(config.out, training)
     whole_file.write_text(config.out / CARD, card(config.out, training, summary))
     if shipped:
         _remove_others(config.out, keep=shipped)
@@ -87,14 +88,43 @@ def _ship_curve(config: Config, name: str) -> list[str]:
     """Copy how a specialist learned, if the run knows it; return the name that it has then, or nothing."""
     from pipeline.residual_rl.config import CURVE as PUBLISHED_CURVE  # torch, which the help does not need
 
-    before, after = SPECIALIST.split("{}")
-    robot = name.removeprefix(before).removesuffix(after)
+    robot = _robot_of(name)
     curve = config.run / "train_specialist" / robot / PUBLISHED_CURVE
-    if name != SPECIALIST.format(robot) or not curve.is_file():
+    if not robot or not curve.is_file():
         return []
     with whole_file.replacing(config.out / CURVE.format(robot)) as temporary:
         shutil.copyfile(curve, temporary)
     return [CURVE.format(robot)]
+
+
+def _robot_of(name: str) -> str:
+    """Return whose specialist a file is; nothing if it is another agent's."""
+    before, after = SPECIALIST.split("{}")
+    robot = name.removeprefix(before).removesuffix(after)
+    return robot if name == SPECIALIST.format(robot) else ""
+
+
+def _curves(folder: Path, training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return robot -> how the specialist shipped here learned."""
+    from pipeline.evaluation import curves  # torch, which the help does not need
+
+    robots = filter(None, map(_robot_of, training["files"]))
+    return curves.read({robot: folder / CURVE.format(robot) for robot in robots})
+
+
+def _draw_learning(folder: Path, training: Mapping[str, Any]) -> None:
+    """Draw success while the specialists learned, over control steps and over time; remove what others had drawn."""
+    from pipeline.evaluation import curves
+    from pipeline.evaluation.figures import svg
+
+    found = _curves(folder, training)
+    for axis in curves.AXES:
+        path = folder / LEARNING.format(axis)
+        if any(axis in row for curve in found.values() for row in curve):
+            with whole_file.replacing(path) as temporary:
+                temporary.write_bytes(svg(curves.draw(found, names=("success",), axis=axis)))
+        else:
+            path.unlink(missing_ok=True)
 
 
 def read_training(folder: Path) -> dict[str, Any]:
@@ -141,8 +171,10 @@ def card(folder: Path, training: Mapping[str, Any], summary: results.Summary) ->
         for route in results.routes(summary)
         for table in (
             results.success_table(summary, route=route),
+            results.mishap_table(summary, route=route),
             results.difference_table(summary, route=route),
             results.quality_table(summary, route=route, agents=("specialist", "generalist")),
+            results.efficiency_table(summary, route=route, agents=("specialist", "generalist")),
         )
         if table.rows
     ]
@@ -161,13 +193,36 @@ Written by `python -m pipeline ship_policy`; every figure comes from an evaluati
 * **Bodies**: {", ".join(dict.fromkeys(robots))}, simulated in Genesis as full articulated models.
 * **Trained by** {training["trained"]}
 * **Inputs, outputs, units, limits**: in the file's own metadata (`nav.*`); `export/runtime/` checks them.
+* **To repeat the tables**: {_command(training, summary)}
 {_further(folder)}\
 * **Repeatable** on one machine, episode by episode. On another one, which may round otherwise, single episodes can end
   differently.
-* **Not tested on hardware.** In simulation, too, it collides in the share of episodes that the last table gives: it
+* **Not tested on hardware.** In simulation, too, it collides in the share of episodes that the tables give: it
   needs a stop button, a speed limit and an independent collision check.
 
-{chr(10).join(tables)}"""
+{chr(10).join(tables)}{_learning(folder, training)}"""
+
+
+def _learning(folder: Path, training: Mapping[str, Any]) -> str:
+    """Return how the specialists learned, with the pictures of it; nothing without curves."""
+    from pipeline.evaluation import curves
+
+    found = _curves(folder, training)
+    if not found:
+        return ""
+    names = [LEARNING.format(axis) for axis in curves.AXES]
+    pictures = " ".join(f"![{Path(name).stem}]({name})" for name in names if (folder / name).is_file())
+    return f"\n{curves.table(found).markdown()}\n{pictures}\n"
+
+
+def _command(training: Mapping[str, Any], summary: results.Summary) -> str:
+    """Return the command that evaluates the files as the tables did."""
+    first, cells = summary["cells"][0], summary["cells"]
+    policy = "generalist.onnx" if "generalist.onnx" in training["files"] else training["files"][0]
+    several = {key: ",".join(dict.fromkeys(str(cell[key]) for cell in cells)) for key in ("agent", "embodiment")}
+    words = [f"--policy FOLDER/{policy}", f"--agents {several['agent']}", f"--embodiments {several['embodiment']}"]
+    words += [f"--episodes {max(cell['episodes'] for cell in cells)}", f"--seed {first['seed']}", "--out runs/again"]
+    return f"`python -m pipeline evaluate_policy {' '.join(words)}`."
 
 
 def _further(folder: Path) -> str:
@@ -182,7 +237,7 @@ def how_trained(run: Path, exported: manifest.Manifest) -> dict[str, Any]:
     commit = str((exported.body.get("git") or {}).get("commit", "unknown"))[:12]
     preset, seed = exported.body.get("preset") or "laptop", exported.body.get("seed")
     line = f"the stages of `make all PRESET={preset}`, exported at commit `{commit}`, training seed {seed}, on data of"
-    parts = (f"{line} this repository alone.", _adopted(run), _minutes(run), _specialists(run))
+    parts = (f"{line} this repository alone.", _adopted(run), _minutes(run), _specialists(run, preset))
     return {"seed": seed, "trained": " ".join(part for part in parts if part)}
 
 
@@ -200,17 +255,19 @@ def _minutes(run: Path) -> str:
     return f"Minutes per stage, robots added up: {told}." if told else ""
 
 
-def _specialists(run: Path) -> str:
+def _specialists(run: Path, preset: str) -> str:
     """Return a sentence with what the specialists were trained for and how much of it helped."""
     from pipeline.simulation.trial import KEPT  # the simulator, which the command line's help does not need
+    from pipeline.train_specialist import Config as Training
 
+    usual = f"{presets.apply(preset, 'train_specialist', Training()).ppo.control_steps:,}"
     told = [
         f"{body['robot']} {body['config']['ppo']['control_steps']:,} ({body['metrics'][KEPT]:g})"
         for body in _bodies(run, "train_specialist")
         if KEPT in body["metrics"]
     ]
     kept = "in brackets the share of the learned correction that helped and was kept (ADR 0007)"
-    return f"Control steps per specialist, {kept}: {', '.join(told)}." if told else ""
+    return f"Control steps per specialist (the preset's: {usual}), {kept}: {', '.join(told)}." if told else ""
 
 
 def _bodies(run: Path, stage: str) -> list[Mapping[str, Any]]:

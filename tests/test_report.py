@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline import manifest, report
 from pipeline.agents import registry
-from pipeline.evaluation import failures, figures, films, maps, page, published, results, robustness_curves
+from pipeline.evaluation import curves, failures, figures, films, maps, page, published, results, robustness_curves
 from pipeline.evaluation.summary import ALL, EPISODE_COLUMNS, Provenance, summarise
 from pipeline.evaluation.tensorboard_summary import write_tensorboard
 from scenes import nav2_map
@@ -412,6 +412,46 @@ def test_narrow_intervals_have_a_decimal(summary: results.Summary) -> None:
     assert {text.partition(" ")[2] for text in texts} == {"[95.5,\u00a096.3]", "[94,\u00a096]"}
 
 
+def test_mishaps_by_hand(summary: results.Summary) -> None:
+    for cell in summary["pooled"]:
+        if (cell["embodiment"], cell["agent"]) == ("go2", "generalist"):
+            cell |= {"collision": 0.125, "fall": 0.25, "collision_ci95_scenes": [0.1, 0.5]}
+        elif cell["embodiment"] == "tiago":
+            cell["collision_ci95_scenes"] = None
+    table = results.mishap_table(summary, route="straight")
+    assert table.head == ("robot", "go_straight", "blind", "specialist", "generalist")
+    rows = {row[0]: row[1:] for row in table.rows}
+    # Wilson: 8 of 32 is 13 to 42 %, 4 of 32 is 5 to 28 %.
+    assert rows["tiago"][2] == "25.0 [13,\u00a042] + 0.0"
+    assert rows["go2"][3] == "12.5 [5,\u00a050] + 25.0 [13,\u00a042]"
+
+
+def test_path_efficiency_has_the_intervals_of_the_summary(summary: results.Summary) -> None:
+    for cell in summary["pooled"]:
+        cell |= {"spl": 0.754, "spl_ci95_scenes": [0.701, 0.799], "sct_ci95_scenes": None}
+    table = results.efficiency_table(summary, route="straight", agents=("generalist",))
+    assert [row[0] for row in table.rows] == ["tiago, generalist", "go2, generalist", "all robots, generalist"]
+    assert all(row[1] == "0.75 [0.70,\u00a00.80]" and row[3] == "0.38" for row in table.rows)
+    for cell in summary["pooled"]:  # older summaries
+        for name in ("spl", "soft_spl", "sct"):
+            cell.pop(f"{name}_ci95_scenes")
+    assert results.efficiency_table(summary, route="straight", agents=("generalist",)).rows == ()
+
+
+def test_the_first_lucky_episodes_of_a_curve_say_nothing(tmp_path: Path) -> None:
+    counted = [{"control_steps": 8000 * k, "episodes": 60 * k, "success": 1.0 - 0.05 * k} for k in range(1, 6)]
+    older = [{key: v for key, v in row.items() if key != "episodes"} | {"episode_steps": 100.0} for row in counted]
+    for name, rows in (("new", counted), ("old", older), ("short", counted[:2])):
+        (tmp_path / name).write_text(json.dumps(rows))
+    found = curves.read({name: tmp_path / name for name in ("new", "old", "short", "none")})
+    assert {name: [row["control_steps"] for row in rows] for name, rows in found.items()} == {
+        "new": [32000, 40000],
+        "old": [24000, 32000, 40000],
+        "short": [16000],
+    }
+    assert [row[-1] for row in curves.table(found).rows] == ["32 k", "24 k", "16 k"]
+
+
 AGENTS = ("specialist", "generalist")
 
 
@@ -424,7 +464,8 @@ def test_scene_tables_by_hand(summary: results.Summary) -> None:
     assert [row[0] for row in table.rows][:2] == ["tiago, specialist", "tiago, generalist"]
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows["go2, generalist"] == ("75.0 [51,\u00a090], 25.0 + 0.0", "50.0 [28,\u00a072], 25.0 + 12.5")
-    assert rows["all robots, generalist"] == ("75.0, 25.0 + 0.0", "62.5, 25.0 + 6.2")
+    # of one robot's interval and the other's: (51 + 28) / 2 and (90 + 72) / 2
+    assert rows["all robots, generalist"] == ("75.0 [51,\u00a090], 25.0 + 0.0", "62.5 [39,\u00a081], 25.0 + 6.2")
     some = [cell for cell in summary["cells"] if (cell["embodiment"], cell["agent"]) != ("go2", "specialist")]
     heads = [row[0] for row in results.scene_table({**summary, "cells": some}, route="straight", agents=AGENTS).rows]
     assert "all robots, generalist" in heads and "all robots, specialist" not in heads

@@ -46,9 +46,11 @@ def test_the_card_holds_the_figures_and_the_file_is_the_evaluated_one(run: Path,
         "training seed 3",
         manifest.hash_file(out / "generalist.onnx"),
         "train_specialist 3.",
+        "--policy FOLDER/generalist.onnx --agents generalist --embodiments go2 --episodes 8 --seed 0",
     ):
         assert part in text
-    assert "go2 1,000,000 (0.5), tiago 1,000,000 (0)." in text
+    assert "(the preset's: 500,000)" in text and "go2 1,000,000 (0.5), tiago 1,000,000 (0)." in text
+    assert "How fast they learn" not in text and not list(out.glob("*.svg"))
     assert not list(out.glob(".*"))
 
 
@@ -79,9 +81,14 @@ def test_curves_are_shipped_with_their_specialist_and_a_stranger_beside_it_is_no
     (exported / "generalist.onnx").rename(exported / "specialist_go2.onnx")
     (exported / manifest.NAME).unlink()
     manifest.write(exported, {"stage": "export_policy", "key": "", "seed": 3})
-    (run / "train_specialist" / "go2" / "curve.json").write_text("[]")
+    learned = '[{"control_steps": 9000, "wall_s": 60.0, "episodes": 200, "success": 0.9}]'
+    (run / "train_specialist" / "go2" / "curve.json").write_text(learned)
     ship_policy.main(ship_policy.Config(run=run, files=("specialist_go2.onnx",), out=out))
-    assert (out / "curve_go2.json").read_text() == "[]"
+    assert (out / "curve_go2.json").read_text() == learned
+    text = (out / "README.md").read_text()
+    assert "| go2 | 9 k | 1 min | 90.0 | 90.0 | 9 k, 1 min |" in text
+    for name in ("learning_control_steps.svg", "learning_wall_s.svg"):
+        assert f"]({name})" in text and b"<svg" in (out / name).read_bytes()
     ship_benchmark.main(ship_benchmark.Config(evaluation=run / "evaluate_policy", run=run, out=out))
     text = (out / "benchmark_seed_3.md").read_text()
     assert "The files are those of this folder" in text and "Not shipped" not in text

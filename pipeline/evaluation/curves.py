@@ -12,24 +12,35 @@ from matplotlib.figure import Figure
 
 from pipeline.evaluation.figures import STYLE, Picture, data_uri, robot_colour
 from pipeline.evaluation.results import TextTable, percent
+from pipeline.residual_rl.config import SMOOTHING_EPISODES
 
 NAMES = ("success", "collision", "timeout")
 AIM = 0.8
 """The success rate whose first passing is named"""
 Curve = Sequence[Mapping[str, Any]]
-"""Rows with ``control_steps``, ``wall_s`` (old ones without) and rates in 0 to 1"""
+"""Rows with ``control_steps``, ``wall_s`` and ``episodes`` (old ones without) and rates in 0 to 1"""
 
-_AXES = {
+AXES = {
     "control_steps": ("control steps in thousands", 1e-3),
     "wall_s": ("minutes of training", 1.0 / 60.0),
 }
 
 
-def read(folders: Mapping[str, Path]) -> dict[str, Curve]:
-    """Return robot -> its curve, of those that have one."""
-    files = {robot: folder / "curve.json" for robot, folder in folders.items()}
+def read(files: Mapping[str, Path]) -> dict[str, Curve]:
+    """Return robot -> what its curve can be judged by, of those that have one.
+
+    Left out are the first rows, over a few episodes, which ended soon and therefore mostly well; not the last row.
+    """
     rows = {robot: json.loads(file.read_text(encoding="utf-8")) for robot, file in files.items() if file.is_file()}
-    return {robot: curve for robot, curve in rows.items() if curve}
+    return {robot: [row for row in curve if _is_settled(row)] or curve[-1:] for robot, curve in rows.items() if curve}
+
+
+def _is_settled(row: Mapping[str, Any]) -> bool:
+    """Say whether the rates are over enough episodes; older rows tell only how long those were."""
+    episodes = row.get("episodes")
+    if episodes is None and row.get("episode_steps"):
+        episodes = row["control_steps"] / row["episode_steps"]
+    return episodes is None or float(episodes) >= SMOOTHING_EPISODES
 
 
 def pictures(curves: Mapping[str, Curve]) -> list[Picture]:
@@ -67,13 +78,13 @@ def table(curves: Mapping[str, Curve]) -> TextTable:
             )
         )
     head = ("robot", "control steps", "time", "success % at the end", "best", f"{100 * AIM:.0f} % first passed")
-    note = "Over the latest training episodes: explored, randomised, training scenes."
+    note = f"Over the latest {SMOOTHING_EPISODES} training episodes: explored, randomised, training scenes."
     return TextTable(title="How fast they learn", head=head, rows=tuple(rows), note=note)
 
 
 def draw(curves: Mapping[str, Curve], *, names: Sequence[str], axis: str) -> Figure:
     """Return one panel per rate, one line per robot, over ``control_steps`` or ``wall_s``."""
-    label, scale = _AXES[axis]
+    label, scale = AXES[axis]
     figure = Figure(figsize=(4.4, 1.7 * len(names) + 0.5), layout="constrained")
     with matplotlib.rc_context(STYLE):
         panels = np.atleast_1d(figure.subplots(len(names), 1, sharex=True))
@@ -98,7 +109,7 @@ def _mark_aim(axes: Axes, rows: Curve, *, axis: str) -> None:
     axes.axhline(100.0 * AIM, color="#999999", linewidth=0.8, linestyle=":")
     passed = next((row for row in rows if row["success"] >= AIM), None)
     if passed is not None:
-        axes.plot(_AXES[axis][1] * passed[axis], 100.0 * passed["success"], "o", color="black", markersize=4)
+        axes.plot(AXES[axis][1] * passed[axis], 100.0 * passed["success"], "o", color="black", markersize=4)
 
 
 def _thousands(row: Mapping[str, Any]) -> str:

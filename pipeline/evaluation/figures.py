@@ -79,10 +79,15 @@ class Track:
 
 def data_uri(figure: Figure) -> str:
     """Return a figure as the source of an ``<img>``: isolated from the page and from other figures."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg(figure)).decode()
+
+
+def svg(figure: Figure) -> bytes:
+    """Return a figure as a file of its own."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
 
 
 def success_by_agent(pooled: Sequence[Cell], *, robot: str) -> Figure:

@@ -72,10 +72,13 @@ def evaluation(summary: results.Summary | None) -> dict[str, Any]:
         return {"headline": None, "tables": [], "promises": [], "bars": [], "heat_maps": [], "agents": {}}
     tables = []
     for route in results.routes(summary):
-        tables += [results.success_table(summary, route=route), results.difference_table(summary, route=route)]
+        tables += [results.success_table(summary, route=route), results.mishap_table(summary, route=route)]
+        tables.append(results.difference_table(summary, route=route))
     agents = dict.fromkeys(cell["agent"] for cell in summary["cells"])
     learned = [agent for agent in agents if agent in LEARNED] or list(agents)
-    tables += [results.quality_table(summary, route=route, agents=learned) for route in results.routes(summary)]
+    for route in results.routes(summary):
+        tables.append(results.quality_table(summary, route=route, agents=learned))
+        tables.append(results.efficiency_table(summary, route=route, agents=learned))
     headline = results.headline(summary, route=results.routes(summary)[0])
     return {
         "headline": headline if headline.rows else None,

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.evaluation import published
+from pipeline.evaluation import published, statistics
 from pipeline.evaluation.summary import ALL, Cell
 from pipeline.simulation.episodes import FEASIBLE_SHARE
 
@@ -31,7 +31,7 @@ EYES_WORTH = 0.10
 _NARROW_POINTS = 2.0
 """Intervals narrower than this are written with a decimal: 95.9 [96, 96] says nothing."""
 
-
+_WIDER = "95 % intervals in brackets, the wider of Wilson's and the scene-clustered bootstrap's."
 _PAIRED = (
     "Over the same episodes; 95 % intervals in brackets, the wider of the scene-clustered bootstrap's and Newcombe's "
     "for paired rates."
@@ -124,8 +124,44 @@ def success_table(summary: Summary, *, route: str) -> TextTable:
         head=("robot", *agents),
         rows=tuple(body),
         note=f"Protocol {first['protocol']}, {'/'.join(str(n) for n in sorted(episodes))} episodes in each of "
-        f"{', '.join(scenes)} ({first['split']} split), the same for every agent{_left_out(first['protocol'])}; 95 % "
-        "intervals in brackets, the wider of Wilson's and the scene-clustered bootstrap's.",
+        f"{', '.join(scenes)} ({first['split']} split), the same for every agent{_left_out(first['protocol'])}. "
+        f"{_WIDER}",
+    )
+
+
+def mishap_table(summary: Summary, *, route: str) -> TextTable:
+    """Return collisions and falls per robot and agent with 95 % intervals, for they stand beside every success."""
+    rows = [cell for cell in summary["pooled"] if cell["route"] == route and "collision" in cell]
+    agents = _agents(rows)
+    found = {(cell["embodiment"], cell["agent"]): cell for cell in rows}
+    body = [
+        (name, *(_mishaps_with_interval(found.get((robot, agent))) for agent in agents))
+        for robot, name in _row_names(summary, rows).items()
+    ]
+    return TextTable(
+        title=f"Collisions + falls in %, {route} route",
+        head=("robot", *agents),
+        rows=tuple(body),
+        note=f"{_WIDER} Falls that never happened are written without one.",
+    )
+
+
+def efficiency_table(summary: Summary, *, route: str, agents: Sequence[str]) -> TextTable:
+    """Return how short and fast the ways of some agents are, with 95 % intervals."""
+    names = {"spl": "SPL", "soft_spl": "SoftSPL", "sct": "SCT"}
+    chosen = [cell for cell in summary["pooled"] if cell["route"] == route and cell["agent"] in agents]
+    rows = [cell for cell in chosen if any(cell.get(f"{name}_ci95_scenes") for name in names)]
+    body = [
+        (f"{name}, {cell['agent']}", *(_mean_with_interval(cell, key) for key in names))
+        for robot, name in _row_names(summary, rows).items()
+        for cell in rows
+        if cell["embodiment"] == robot
+    ]
+    return TextTable(
+        title=f"Path efficiency, {route} route",
+        head=("robot", *names.values()),
+        rows=tuple(body),
+        note="Scene-clustered 95 % intervals in brackets.",
     )
 
 
@@ -152,7 +188,8 @@ def scene_table(summary: Summary, *, route: str, agents: Sequence[str]) -> TextT
         title=f"Scene by scene, in %, {route} route",
         head=("robot", *scenes),
         rows=tuple(body),
-        note="Success with its Wilson 95 % interval, then collisions + falls. All robots: those that were trained on.",
+        note="Success with its Wilson 95 % interval, then collisions + falls. All robots: means over those that were "
+        "trained on, with the means of their intervals' ends, as wide as if all of them failed in the same scenes.",
     )
 
 
@@ -277,7 +314,8 @@ def markdown(summary: Summary) -> str:
     """Return the tables for the README."""
     tables = []
     for route in routes(summary):
-        tables += [success_table(summary, route=route), difference_table(summary, route=route)]
+        tables += [success_table(summary, route=route), mishap_table(summary, route=route)]
+        tables.append(difference_table(summary, route=route))
     tables.append(quality_table(summary, route=routes(summary)[0], agents=("specialist", "generalist")))
     return "\n".join(table.markdown() for table in [*tables, published_table()] if table.rows)
 
@@ -314,23 +352,47 @@ def success_interval(cell: Cell) -> tuple[float, float]:
 
 
 def _rate_with_interval(cell: Cell | None) -> str:
-    if cell is None:
-        return "–"
-    low, high = (100.0 * end for end in success_interval(cell))
+    return "–" if cell is None else _rate(cell["success"], success_interval(cell))
+
+
+def _rate(rate: float, interval: tuple[float, float]) -> str:
+    """Return a rate in % with its interval."""
+    low, high = (100.0 * end for end in interval)
     digits = 1 if high - low < _NARROW_POINTS else 0
     # a cell without room breaks before the interval, not within
-    return f"{percent(cell['success'])} [{low:.{digits}f},\u00a0{high:.{digits}f}]"
+    return f"{percent(rate)} [{low:.{digits}f},\u00a0{high:.{digits}f}]"
 
 
 def _rate_and_mishaps(cells: Sequence[Cell]) -> str:
-    """Return the mean over cells; with an interval where it is one."""
+    """Return the mean over cells, with that of the ends of their intervals."""
     if not cells:
         return "–"
     success, collision, fall = (
         float(np.mean([cell[key] for cell in cells])) for key in ("success", "collision", "fall")
     )
-    rate = _rate_with_interval(cells[0]) if len(cells) == 1 else percent(success)
-    return f"{rate}, {percent(collision)} + {percent(fall)}"
+    low, high = np.mean([success_interval(cell) for cell in cells], axis=0)
+    return f"{_rate(success, (float(low), float(high)))}, {percent(collision)} + {percent(fall)}"
+
+
+def _mishaps_with_interval(cell: Cell | None) -> str:
+    if cell is None:
+        return "–"
+    collision = _rate(cell["collision"], _rate_interval(cell, "collision"))
+    fall = _rate(cell["fall"], _rate_interval(cell, "fall")) if cell["fall"] else percent(cell["fall"])
+    return f"{collision} + {fall}"
+
+
+def _rate_interval(cell: Cell, key: str) -> tuple[float, float]:
+    """Return the 95 % interval of a rate of outcomes: Wilson's, or the scene-clustered one where that is wider."""
+    wilson = statistics.wilson(round(cell[key] * cell["episodes"]), total=cell["episodes"]) or (0.0, 1.0)
+    low, high = cell.get(f"{key}_ci95_scenes") or wilson
+    return min(low, wilson[0]), max(high, wilson[1])
+
+
+def _mean_with_interval(cell: Cell, key: str) -> str:
+    interval = cell.get(f"{key}_ci95_scenes")
+    ends = "" if interval is None else " [{:.2f},\u00a0{:.2f}]".format(*interval)
+    return f"{number(cell.get(key))}{ends}"
 
 
 def _points(row: Cell | None) -> str:

@@ -6,6 +6,8 @@ from pipeline.residual_rl.guidance import GuidanceConfig
 
 CURVE = "curve.json"
 """Beside a finished residual head: the figures of every iteration."""
+SMOOTHING_EPISODES = 200
+"""Its rates are over about this many last episodes; over fewer, ``episodes``, in the beginning."""
 
 
 @dataclass(frozen=True, kw_only=True)

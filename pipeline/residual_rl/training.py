@@ -18,7 +18,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.residual_rl import algorithm, checkpoints
-from pipeline.residual_rl.config import CURVE, PpoConfig
+from pipeline.residual_rl.config import CURVE, SMOOTHING_EPISODES, PpoConfig
 from pipeline.residual_rl.learner import GUIDANCE_LOSS
 from pipeline.residual_rl.module import ResidualModule
 from pipeline.residual_rl.vector_environment import OUTCOMES, ResidualVectorEnvironment
@@ -29,8 +29,6 @@ from world_model.checkpoint import save_module, write_atomically
 PROGRESS = "progress.json"
 """In the work folder, rewritten every iteration: the figures of the last one, for whoever watches."""
 CHECKPOINTS = "checkpoints"
-SMOOTHING_EPISODES = 200
-"""Rates are over about this many last episodes."""
 
 Make = Callable[[dict[str, Any]], ResidualVectorEnvironment]
 
@@ -189,12 +187,13 @@ def _tally_of(runner: Any) -> dict[str, int]:
 
 
 def _rates(window: deque[dict[str, int]], tally: dict[str, int]) -> dict[str, float]:
-    """Return the share of each outcome among the last ``SMOOTHING_EPISODES`` or a few more."""
+    """Return the share of each outcome among the last ``SMOOTHING_EPISODES`` or a few more, and how many they are."""
     window.append(tally)
     while sum(each["episodes"] for each in window) - window[0]["episodes"] >= SMOOTHING_EPISODES:
         window.popleft()
-    episodes = max(1, sum(each["episodes"] for each in window))
-    return {name: round(sum(each[name] for each in window) / episodes, 4) for name in OUTCOMES}
+    episodes = sum(each["episodes"] for each in window)
+    rates = {name: round(sum(each[name] for each in window) / max(1, episodes), 4) for name in OUTCOMES}
+    return {"episodes": episodes, **rates}
 
 
 def _learning(result: dict[str, Any], ppo: PpoConfig) -> dict[str, float]:
