@@ -20,6 +20,7 @@ PYTHON_BIN := .venv/bin/python
 STAGE = $(PYTHON_BIN) -m pipeline $(1) --run $(RUN) --preset $(PRESET)
 TRAIN = $(STAGE) $(if $(SEED),--seed $(SEED))
 ROBOTS = $(if $(ROBOT),--embodiments $(ROBOT))
+REPORT = $(PYTHON_BIN) -m pipeline report --preset $(PRESET)
 FILE_OUT = runs/evaluation/$(subst /,_,$(patsubst ./%,%,$(basename $(POLICY))))
 # COMPASS's size: 640 goals in every cell, on both routes.
 BENCHMARK = --episodes 640 $(ROBOTS)
@@ -29,6 +30,10 @@ ADOPTED := $(if $(BASE_MANIFEST),$(shell grep '^  "adopted": ' $(BASE_MANIFEST))
 
 ifneq ($(and $(ARGS),$(filter all smoke test,$(MAKECMDGOALS))),)
 $(error ARGS needs the target of one stage, such as: make distill ARGS="...")
+endif
+
+ifneq ($(and $(POLICY),$(filter all report smoke test,$(MAKECMDGOALS))),)
+$(error POLICY names one file to evaluate: make evaluate POLICY=FILE.onnx, or make benchmark; the line makes its own)
 endif
 
 .DEFAULT_GOAL := help
@@ -78,12 +83,15 @@ evaluate: export
 benchmark: export
 	$(call STAGE,evaluate_policy) --out $(RUN)/benchmark --agents base,specialist,generalist $(BENCHMARK) $(ARGS)
 	$(call STAGE,evaluate_policy) --out $(RUN)/benchmark_classical --agents go_straight,planner,mppi,teacher $(ROBOTS) $(ARGS)
+	$(REPORT) --evaluation $(RUN)/benchmark --out $(RUN)/benchmark_report
 else
 evaluate: setup
 	$(PYTHON_BIN) -m pipeline evaluate_policy --preset $(PRESET) --policy $(POLICY) --out $(FILE_OUT) $(ROBOTS) $(ARGS)
+	$(REPORT) --evaluation $(FILE_OUT) --out $(FILE_OUT)-report
 benchmark: setup
 	$(PYTHON_BIN) -m pipeline evaluate_policy --preset $(PRESET) --policy $(POLICY) --out $(FILE_OUT)-benchmark \
 		$(BENCHMARK) $(ARGS)
+	$(REPORT) --evaluation $(FILE_OUT)-benchmark --out $(FILE_OUT)-benchmark-report
 endif
 report: evaluate
 	$(call STAGE,report) $(if $(filter report,$(MAKECMDGOALS)),$(ARGS))

@@ -106,7 +106,8 @@ def _note(rows: Sequence[Difference]) -> str:
         )
     reasons = dict.fromkeys(row.unpaired for row in rows if row.unpaired)
     if reasons:
-        kind = "Newcombe's 95 % intervals" if rows[0].metric in RATES else "bootstrap 95 % intervals by scenes"
+        kind = "bootstrap 95 % intervals by scenes"
+        kind += ", widened to Newcombe's," if rows[0].metric in RATES else ""
         where = "where two counts of episodes stand, not" if len(parts) else "not"
         parts.append(f"{where} the same episodes ({'; '.join(reasons)}), so {kind} of independent samples")
     text = "; ".join(parts)

@@ -22,7 +22,7 @@ from export.runtime import policy as runtime
 from pipeline import manifest, processes
 from pipeline.agents import registry as agents
 from pipeline.evaluation import parts, reuse
-from pipeline.evaluation.plan import Job
+from pipeline.evaluation.plan import Job, without_room
 from pipeline.evaluation.remarks import broken_lines, room_lines
 from pipeline.evaluation.runner import evaluate, file_options
 from pipeline.evaluation.summary import (
@@ -84,8 +84,7 @@ class Config(FileOptions):
 def run(config: Config, run: StageRun) -> None:
     """Write ``summary.json``, ``episodes.parquet``, ``traces.npz`` and, of agents that look, ``failures.npz``."""
     folder = _policy_folder(config, run)
-    jobs = _jobs(config, folder, run)
-    _check(jobs)
+    jobs = _check(_jobs(config, folder, run), config, run)
     _forget_stale_parts(jobs, run)
     finished = reuse.read(config.reuse, run.body["config"], run.body["inputs"]) if config.reuse else None
     there = {job.embodiment: finished.agents(job) if finished else () for job in jobs}
@@ -95,7 +94,10 @@ def run(config: Config, run: StageRun) -> None:
             run.note(note)
         for job in driven:
             reuse.check_draw(finished.rows, job)
-    _evaluate(driven, run.work, workers=config.workers or processes.cores())
+    roomless = _evaluate(driven, config, run.work)
+    _tell_left_out(roomless, run)
+    jobs, driven = ([job for job in some if job.embodiment not in roomless] for some in (jobs, driven))
+    there = {job.embodiment: there[job.embodiment] for job in jobs}
     episodes = _episodes(jobs, driven, finished, there)
     summary = summarise(episodes, _provenance(config, jobs, folder))
     (run.directory / SUMMARY).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -249,35 +251,53 @@ def _comes_along(robot: str, config: Config) -> bool:
     return config.embodiments == EVALUATED_ROBOTS and robot not in DEFAULT_ROBOTS
 
 
-def _check(jobs: Sequence[Job]) -> None:
-    """Refuse before the long work what cannot be evaluated.
+def _check(jobs: Sequence[Job], config: Config, run: StageRun) -> list[Job]:
+    """Refuse before the long work what cannot be evaluated; return the jobs of all robots that have room.
 
     Raises:
-        ValueError: If a policy does not fit a robot, or a scene cannot be read.
+        ValueError: If a policy does not fit a robot, a scene cannot be read, or a map has no room for a robot.
         FileNotFoundError: If a scene's file does not exist.
     """
+    roomless: dict[str, str] = {}
     for name in jobs[0].scenes:
-        scenes.load(name, split=jobs[0].split, options=jobs[0].files)
+        scene = scenes.load(name, split=jobs[0].split, options=jobs[0].files)
+        if scenes.is_map(name):
+            roomless = without_room(name, scene, jobs) | roomless
+    refused = [why for robot, why in roomless.items() if not _comes_along(robot, config)]
+    if refused:
+        raise ValueError(f"{refused[0]}, or name the robots that have room: --embodiments")
+    _tell_left_out(roomless, run)
+    jobs = [job for job in jobs if job.embodiment not in roomless]
     for job in jobs:
         for agent, path in job.policies.items():
             agents.make(
                 agent, robots.get(job.embodiment), num_envs=1, device=job.device, seed=job.seed, policy=Path(path)
             )
+    return jobs
 
 
-def _evaluate(jobs: Sequence[Job], work: Path, *, workers: int) -> None:
+def _tell_left_out(roomless: Mapping[str, str], run: StageRun) -> None:
+    for robot, why in roomless.items():
+        run.note(f"{robot}, which only comes along, is left out: {why}")
+
+
+def _evaluate(jobs: Sequence[Job], config: Config, work: Path) -> dict[str, str]:
     """Run the jobs; a process holds one simulation, so several robots need as many processes.
 
     Every robot has a first process; further ones join those robots that are not finished when a core becomes free.
 
+    Returns:
+        Robot that only comes along -> why it could not: a scene has no room for it.
+
     Raises:
-        ValueError: If a robot's evaluation failed; it has said why.
+        ValueError: If another robot's evaluation failed; it has said why.
     """
+    workers = config.workers or processes.cores()
     for job in jobs:
         parts.forget_claims(job)
     if len(jobs) == 1 and workers == 1:
         evaluate(jobs[0])
-        return
+        return {}
     commands = {}
     for worker in range(workers):
         for job in jobs if worker == 0 else jobs[::-1]:
@@ -288,9 +308,12 @@ def _evaluate(jobs: Sequence[Job], work: Path, *, workers: int) -> None:
                 arguments = ["--job", str(path), "--worker", str(worker), "--workers", str(workers)]
                 commands[label] = ["evaluate_robot", *arguments]
     processes.run_side_by_side(commands, workers=workers)
-    failed = [job.embodiment for job in jobs if not all(part.rows.exists() for part in parts.parts(job))]
-    if failed:
-        raise ValueError(f"evaluation failed for {', '.join(failed)}; see the lines marked so above")
+    failed = [job for job in jobs if not all(part.rows.exists() for part in parts.parts(job))]
+    without = {job.embodiment: parts.no_room(job) for job in failed if _comes_along(job.embodiment, config)}
+    roomless = {robot: file.read_text(encoding="utf-8") for robot, file in without.items() if file.is_file()}
+    if names := [job.embodiment for job in failed if job.embodiment not in roomless]:
+        raise ValueError(f"evaluation failed for {', '.join(names)}; see the lines marked so above")
+    return roomless
 
 
 def _provenance(config: Config, jobs: Sequence[Job], folder: Path) -> Provenance:

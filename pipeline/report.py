@@ -1,6 +1,7 @@
 """Stage: one self-contained page about a run, ``report.html``, and its tables for the README, ``results.md``.
 
-Whatever of the run is not finished yet is left out and named.
+Whatever of the run is not finished yet is left out and named. Also about an evaluation by itself:
+``python -m pipeline report --evaluation DIR --out DIR``.
 """
 
 import json
@@ -40,6 +41,8 @@ class Config:
     """What the page is called, and what is filmed."""
 
     title: str = "One navigation policy for many bodies"
+    evaluation: Path | None = None
+    """A finished evaluation to show, instead of the run's own or without a run"""
     films: bool = True
     """A short film of each robot: about half a minute of one core each, made once per policy"""
     film_robots: tuple[str, ...] = ()
@@ -54,18 +57,19 @@ class Config:
 
 def run(config: Config, run: StageRun) -> None:
     """Write ``report.html``, ``results.md``, the films, and the evaluation's figures for TensorBoard."""
-    folders = run.inputs
+    folders = run.inputs | _own_evaluation(config)
     summary = _summary(folders.get("evaluate_policy"))
     entries = page.stage_entries(folders)
     newest = manifest.read(folders[entries[-1].name]).body if entries else {}
     context = {
         "title": config.title,
-        "subtitle": f"Run {run.directory.parent.name}, made {datetime.now(UTC):%d %B %Y, %H:%M} UTC.",
+        "is_run": config.evaluation is None,
+        "subtitle": f"{_shown(config, run)}, made {datetime.now(UTC):%d %B %Y, %H:%M} UTC.",
         **page.evaluation(summary),
         "published": results.published_table(),
-        **_films(config, run, summary),
+        **_films(config, run, summary, policy=_filmed(folders)),
         **_episodes(folders.get("evaluate_policy"), summary),
-        **_robustness(run),
+        **(_robustness(run) if config.evaluation is None else {}),
         **_learning(folders),
         "predictions": page.pictures_of(folders.get("pretrain_world_model")),
         "prediction_errors": page.predictions(folders.get("pretrain_world_model")),
@@ -83,6 +87,33 @@ def run(config: Config, run: StageRun) -> None:
     run.metrics["stages_shown"] = len(entries)
 
 
+def _own_evaluation(config: Config) -> dict[str, Path]:
+    if config.evaluation is None:
+        return {}
+    try:
+        manifest.verify(config.evaluation, stage="evaluate_policy")
+    except manifest.ManifestError as error:
+        raise ValueError(
+            f"{error}. Make it with: python -m pipeline evaluate_policy --out {config.evaluation}"
+        ) from None
+    return {"evaluate_policy": config.evaluation}
+
+
+def _shown(config: Config, run: StageRun) -> str:
+    return f"Evaluation {config.evaluation.name}" if config.evaluation else f"Run {run.directory.parent.name}"
+
+
+def _filmed(folders: Mapping[str, Path]) -> Path | None:
+    """Return the generalist that drives in the films: the run's own, or the file that was evaluated by itself."""
+    if "export_policy" in folders:
+        return folders["export_policy"] / FILMED_POLICY
+    body = manifest.read(folders["evaluate_policy"]).body if "evaluate_policy" in folders else {}
+    policy = Path(str((body.get("config") or {}).get("policy")))
+    hashes = {name.removeprefix("file:"): sha256 for name, sha256 in (body.get("inputs") or {}).items()}
+    is_same = policy.is_file() and manifest.hash_file(policy) == hashes.get(str(policy))
+    return policy if is_same and policy.name == FILMED_POLICY else None
+
+
 def _summary(evaluated: Path | None) -> results.Summary | None:
     if evaluated is None:
         return None
@@ -90,10 +121,8 @@ def _summary(evaluated: Path | None) -> results.Summary | None:
     return found
 
 
-def _films(config: Config, run: StageRun, summary: results.Summary | None) -> dict[str, Any]:
+def _films(config: Config, run: StageRun, summary: results.Summary | None, *, policy: Path | None) -> dict[str, Any]:
     """Make the films that are not there yet and return what the page shows of them."""
-    exported = run.inputs.get("export_policy")
-    policy = exported / FILMED_POLICY if exported else None
     robots = config.film_robots or tuple(
         dict.fromkeys(cell["embodiment"] for cell in (summary or {}).get("pooled", []) if cell["embodiment"] != ALL)
     )

@@ -110,6 +110,9 @@ def _files_in(config: Any) -> list[Path]:
     if getattr(config, "agents", ()):  # an agent's file may lie beside the one that is named
         policies = [path for path in found if path.suffix == ".onnx"]
         found += sorted({other for path in policies for other in path.parent.glob("*.onnx")} - set(found))
+    evaluation = getattr(config, "evaluation", None)
+    if evaluation is not None and (evaluation / manifest.NAME).is_file():  # it has the hashes of the folder's files
+        found.append(evaluation / manifest.NAME)
     return [*found, *_images_of(found)]
 
 

@@ -30,3 +30,21 @@ class Grid:
         """Return the values of the cells that hold the world points (..., 2)."""
         cell = self.cell(xy_w_m)
         return self.values[..., cell[..., 0], cell[..., 1]]
+
+
+def rectangles(occupied: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """Cover the occupied cells by rectangles (row_0, row_1, column_0, column_1), ends exclusive, without overlap.
+
+    Runs of a row that continue a run of the same columns in the row below make it higher.
+    """
+    done: list[tuple[int, int, int, int]] = []
+    open_runs: dict[tuple[int, int], int] = {}  # (first column, end column) -> first row
+    for row in range(len(occupied) + 1):
+        line = occupied[row] if row < len(occupied) else np.zeros(occupied.shape[1], dtype=bool)
+        steps = np.diff(line.astype(np.int8), prepend=0, append=0)
+        runs = set(zip(np.nonzero(steps == 1)[0].tolist(), np.nonzero(steps == -1)[0].tolist(), strict=True))
+        for run in [run for run in open_runs if run not in runs]:
+            done.append((open_runs.pop(run), row, *run))
+        for run in runs:
+            open_runs.setdefault(run, row)
+    return done

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from scenes.grid import Grid
+from scenes.grid import Grid, rectangles
 from scenes.scene import WALL, Scene, Solid, box
 
 _REQUIRED = ("image", "resolution", "origin", "negate", "occupied_thresh", "free_thresh")
@@ -105,7 +105,7 @@ def load_scene(path_yaml: Path, *, wall_height_m: float = 2.0, unknown_is_occupi
     occupied = grid.values[rows, columns]
     x, y = (grid.origin_xy_w_m[axis] + grid.resolution_m * (columns, rows)[axis].start for axis in (0, 1))
     size = (occupied.shape[1] * grid.resolution_m, occupied.shape[0] * grid.resolution_m)
-    walls = tuple(_wall(rectangle, (x, y), grid.resolution_m, wall_height_m) for rectangle in _rectangles(occupied))
+    walls = tuple(_wall(rectangle, (x, y), grid.resolution_m, wall_height_m) for rectangle in rectangles(occupied))
     return Scene(name=str(path_yaml), kind="map", solids=walls, extent_w_m=(x, y, x + size[0], y + size[1]))
 
 
@@ -119,24 +119,6 @@ def _wall(rectangle: tuple[int, int, int, int], origin: tuple[float, ...], cell_
         semantic=WALL,
         known=True,
     )
-
-
-def _rectangles(occupied: np.ndarray) -> list[tuple[int, int, int, int]]:
-    """Cover the occupied cells by rectangles (row_0, row_1, column_0, column_1), ends exclusive, without overlap.
-
-    Runs of a row that continue a run of the same columns in the row below make it higher.
-    """
-    done: list[tuple[int, int, int, int]] = []
-    open_runs: dict[tuple[int, int], int] = {}  # (first column, end column) -> first row
-    for row in range(len(occupied) + 1):
-        line = occupied[row] if row < len(occupied) else np.zeros(occupied.shape[1], dtype=bool)
-        steps = np.diff(line.astype(np.int8), prepend=0, append=0)
-        runs = set(zip(np.nonzero(steps == 1)[0].tolist(), np.nonzero(steps == -1)[0].tolist(), strict=True))
-        for run in [run for run in open_runs if run not in runs]:
-            done.append((open_runs.pop(run), row, *run))
-        for run in runs:
-            open_runs.setdefault(run, row)
-    return done
 
 
 def _readers() -> tuple[Any, Any]:

@@ -30,6 +30,7 @@ CELL_KEYS = [
     *("episodes", "success", "success_ci95", "success_settled", "spl", "soft_spl", "sct", "collision", "fall"),
     *("timeout", "time_s", "wtt_s", "min_clearance_m", "jerk_mps3"),
     *("path_m", "stopped_share", "energy_j", "energy_j_per_m", "broken", "unseen"),
+    *(f"{name}_ci95_scenes" for name in ("success", "spl", "soft_spl", "sct", "collision")),
 ]
 PROVENANCE = Provenance(split="test", seed=7, training_seed=3, policy_sha256={("generalist", "go2"): "ab" * 32})
 
@@ -78,6 +79,10 @@ def test_a_cell_by_hand() -> None:
     assert cell["stopped_share"] == pytest.approx(0.25 * 4.0 / 8.0)
     assert cell["energy_j_per_m"] == pytest.approx(350.0 / 20.0)
     assert cell["policy_sha256"] == "ab" * 32 and cell["training_seed"] == 3
+    assert cell["success_ci95_scenes"] is None  # every episode in a scene of its own: Wilson's says it
+    shared = rows("generalist", [True, True, False, False]).assign(scene_seed=[0, 0, 1, 1])
+    low, high = summarise(shared, PROVENANCE)["cells"][0]["success_ci95_scenes"]
+    assert (low, high) == (0.0, 1.0)  # two scenes, one all success and one all failure
 
 
 def test_undefined_is_null_and_the_summary_is_strict_json() -> None:
@@ -355,6 +360,61 @@ def test_a_map_without_room_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path
     with pytest.raises(ValueError, match="no free space"):
         plan.draw(_job("", scenes=("office",), episodes=1), get("tiago"))
     assert len(calls) == 1 + plan._TRIES
+
+
+def _no_room_for(monkeypatch: pytest.MonkeyPatch, *robots: str) -> None:
+    """Let every map have room for all robots but these."""
+
+    def build(embodiment: Any, *_: Any, **__: Any) -> None:
+        if embodiment.name in robots:
+            raise NoRoomError(f"scene 'lab' has no free space for '{embodiment.name}'")
+
+    monkeypatch.setattr(plan, "build_episodes", build)
+    monkeypatch.setattr(plan, "scene_fields", lambda _: None)
+    monkeypatch.setattr(evaluate_policy.scenes, "load", lambda *_, **__: None)
+
+
+def test_a_map_has_to_have_room_only_for_robots_that_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    notes: list[str] = []
+    run: Any = SimpleNamespace(note=notes.append)
+    config = Config(scenes=("lab.yaml",))
+    jobs = [_job(str(tmp_path), embodiment=robot, scenes=config.scenes) for robot in config.embodiments]
+    _no_room_for(monkeypatch, "anymal_c")
+    kept = evaluate_policy._check(jobs, config, run)
+    assert [job.embodiment for job in kept] == list(DEFAULT_ROBOTS)
+    assert notes == ["anymal_c, which only comes along, is left out: scene 'lab' has no free space for 'anymal_c'"]
+    _no_room_for(monkeypatch, "anymal_c", "g1")
+    with pytest.raises(ValueError, match="no free space for 'g1', or name the robots that have room: --embodiments"):
+        evaluate_policy._check(jobs, config, run)
+    with pytest.raises(ValueError, match="no free space for 'anymal_c'"):
+        evaluate_policy._check(jobs[-1:], replace(config, embodiments=("anymal_c",)), run)
+
+
+def test_a_robot_that_finds_no_room_on_its_way_does_not_cost_the_others_their_table(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = Config(workers=2)
+    jobs = [_job(str(tmp_path / "parts"), embodiment=robot, num_envs=64) for robot in ("tiago", "anymal_c")]
+    failing = {"anymal_c"}
+
+    def run_side_by_side(*_: Any, **__: Any) -> None:
+        for job in jobs:
+            if job.embodiment in failing:
+                parts.no_room(job).write_text("no room in office 3")
+                continue
+            for part in parts.parts(job):
+                part.take()
+                part.write(rows(part.agent, [True]), traces={})
+
+    monkeypatch.setattr(evaluate_policy.processes, "run_side_by_side", run_side_by_side)
+    (tmp_path / "parts").mkdir()
+    assert evaluate_policy._evaluate(jobs, config, tmp_path) == {"anymal_c": "no room in office 3"}
+    with pytest.raises(ValueError, match="evaluation failed for anymal_c"):
+        evaluate_policy._evaluate(jobs, replace(config, embodiments=("tiago", "anymal_c")), tmp_path)
+    failing.clear()
+    assert evaluate_policy._evaluate(jobs, config, tmp_path) == {}
 
 
 @settings(max_examples=50, deadline=None)

@@ -9,6 +9,7 @@ import trimesh
 
 from embodiments import registry as robots
 from embodiments.spaces import SLABS_M
+from pipeline.evaluation import figures
 from pipeline.simulation.episodes import build_episodes, scene_fields
 from scenes import registry
 from scenes.fields import distance_field
@@ -195,3 +196,18 @@ def test_files_that_are_no_scenes_are_refused(write: Callable[..., Path], tmp_pa
     with pytest.raises(ValueError, match="cannot be read") as error:
         load_scene(tmp_path / "broken.glb")
     assert "\n" not in str(error.value)
+
+
+def test_a_mesh_is_drawn_from_above_as_bodies_are_kept_from_it(write: Callable[..., Path]) -> None:
+    scene = load_scene(write(room(), "room.ply"))
+    groups = {is_low: polygons for _, is_low, polygons in figures.ground_plan(scene)}
+    assert figures.ground_plan(scene) is figures.ground_plan(scene)  # films draw it in every frame
+
+    def covered(polygons: list[np.ndarray], x: float, y: float) -> bool:
+        return any((p.min(axis=0) <= (x, y)).all() and (p.max(axis=0) >= (x, y)).all() for p in polygons)
+
+    for x, y in ((1.03, 2.3), (3.4, -1.02)):  # sides of the pillar and the crate: a mesh is hollow
+        assert covered(groups[True], x, y)
+    assert covered(groups[False], -1.5, 1.5) and not covered(groups[True], -1.5, 1.5)  # the table's top
+    for x, y in ((-2.0, -1.0), (4.0, 3.0), (1.2, 1.0)):
+        assert not covered(groups[True] + groups[False], x, y)

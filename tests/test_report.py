@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -250,6 +251,30 @@ def test_parts_that_are_missing_are_named(tmp_path: Path) -> None:
         assert f"python -m pipeline {stage}" in page
     assert "Films need an exported generalist" in page
     assert (tmp_path / ".report.new" / "results.md").read_text() == "No evaluation yet.\n"
+
+
+def test_an_evaluation_by_itself_has_a_page(tmp_path: Path, evaluated: Path) -> None:
+    page = write(tmp_path, {}, evaluation=evaluated, films=False)
+    check_self_contained(page)
+    assert "Evaluation evaluate_policy, made" in page and "Collisions + falls in %" in page
+    assert "train_specialist" not in page and 'id="learning"' not in page and 'href="#gaits"' not in page
+    shutil.rmtree(tmp_path / ".report.new")
+    with pytest.raises(ValueError, match=r"never finished\. Make it with: .* evaluate_policy --out"):
+        write(tmp_path, {}, evaluation=tmp_path)
+
+
+def test_films_of_an_evaluation_by_itself_are_of_the_file_that_was_evaluated(tmp_path: Path) -> None:
+    policy, folder = tmp_path / "generalist.onnx", tmp_path / "evaluation"
+    policy.write_bytes(b"a policy")
+    folder.mkdir()
+    inputs = {f"file:{policy}": manifest.hash_file(policy)}
+    manifest.write(
+        folder, {"stage": "evaluate_policy", "key": "k", "config": {"policy": str(policy)}, "inputs": inputs}
+    )
+    assert report._filmed({"evaluate_policy": folder}) == policy
+    policy.write_bytes(b"another")
+    assert report._filmed({"evaluate_policy": folder}) is None and report._filmed({}) is None
+    assert report._filmed({"evaluate_policy": folder, "export_policy": tmp_path}) == policy  # the run's own
 
 
 def test_films_that_cannot_be_made_are_named(

@@ -207,11 +207,12 @@ def _measure(one: pd.DataFrame, other: pd.DataFrame, metric: str, different: str
     if not different:
         found = statistics.paired_difference(values[1], values[0], clusters=scenes[0])
         interval = found[1] if found else None
-    elif metric in RATES:
-        counts = [int(side.sum()) for side in values]
-        interval = statistics.rate_difference(counts[1], counts[0], totals=(len(values[1]), len(values[0])))
     else:
         interval = statistics.independent_difference(values[1], values[0], clusters=(scenes[1], scenes[0]))
+        if metric in RATES:
+            counts = [int(side.sum()) for side in values]
+            newcombe = statistics.rate_difference(counts[1], counts[0], totals=(len(values[1]), len(values[0])))
+            interval = statistics.wider(interval, newcombe)
     means = [float(np.nanmean(side)) for side in values]
     is_same = not different and np.array_equal(values[0], values[1], equal_nan=True)
     counts_of = (len(one), len(other))

@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import matplotlib
 import numpy as np
@@ -17,6 +18,8 @@ from pipeline.evaluation.results import success_interval
 from pipeline.evaluation.summary import ALL, Cell
 from pipeline.presets import DEFAULT_ROBOTS
 from pipeline.simulation.episodes import SUCCESS_RADIUS_M, Protocol
+from scenes.grid import rectangles
+from scenes.occupancy import BORDER_CELLS, slab_occupancy
 from scenes.scene import Scene
 
 ENDING_COLOURS = {
@@ -53,6 +56,7 @@ STYLE = {
 
 
 Window = tuple[float, float, float, float]
+_MESH_CELL_M = 0.05
 """x and y of the lower left corner, then of the upper right one [m]"""
 
 
@@ -188,12 +192,28 @@ def ground_plan(scene: Scene) -> list[tuple[str, bool, list[np.ndarray]]]:
 
     What hangs higher than the tallest body, like the wall above a door, is left out.
     """
+    if scene.mesh is not None:
+        return _mesh_plan(scene)
     solids = [solid for solid in scene.solids if solid.z_min_m < SLABS_M[-1][1]]
     groups = []
     for known, colour in ((True, KNOWN_COLOUR), (False, UNKNOWN_COLOUR)):
         for is_low in (False, True):
             chosen = [s for s in solids if s.known == known and (s.z_min_m <= SLABS_M[0][0]) == is_low]
             groups.append((colour, is_low, [np.asarray(solid.polygon_xy_w_m) for solid in chosen]))
+    return groups
+
+
+@lru_cache(maxsize=4)
+def _mesh_plan(scene: Scene) -> list[tuple[str, bool, list[np.ndarray]]]:
+    """Return the same of a mesh, as bodies are kept from it: rectangles of cells that it touches or has no floor in."""
+    grid = slab_occupancy(scene, slabs_m=SLABS_M, resolution_m=_MESH_CELL_M, known_only=False)
+    inner = slice(BORDER_CELLS, -BORDER_CELLS)
+    low, *higher = grid.values[:, inner, inner]
+    groups = []
+    for is_low, occupied in ((False, np.logical_or.reduce(higher) & ~low), (True, low)):
+        corners = [((c0, r0), (c1, r0), (c1, r1), (c0, r1)) for r0, r1, c0, c1 in rectangles(occupied)]
+        cells = [np.asarray(corner) + BORDER_CELLS for corner in corners]
+        groups.append((KNOWN_COLOUR, is_low, [cell * _MESH_CELL_M + np.asarray(grid.origin_xy_w_m) for cell in cells]))
     return groups
 
 

@@ -80,9 +80,15 @@ def parts(job: Job) -> Iterator[Part]:
 
 
 def forget_claims(job: Job) -> None:
-    """Drop the claims of processes that were ended; for whoever knows that none is running."""
+    """Drop the claims of processes that were ended, and what they said; for whoever knows that none is running."""
+    no_room(job).unlink(missing_ok=True)
     for part in parts(job):
         part.claim.unlink(missing_ok=True)
+
+
+def no_room(job: Job) -> Path:
+    """Return the file that says why a scene has no room for the robot, if that has stopped a process."""
+    return Path(job.parts) / f"{job.embodiment}.no_room"
 
 
 def rows(job: Job) -> pd.DataFrame:

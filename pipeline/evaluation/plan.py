@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from embodiments import registry as robots
 from embodiments.embodiment import Embodiment
 from pipeline import whole_file
 from pipeline.simulation.episodes import (
@@ -36,7 +37,7 @@ ROUNDS_PER_SHARD = 4
 episodes would not keep two processes busy."""
 SERIES_EPISODES = 64
 """Episodes in one map are drawn in series of at most so many, each from its own key, so that shards can share a map."""
-_TRIES = 8
+_TRIES = 32
 """Generated scenes that are tried for a body before one is found that has room for it"""
 
 _Loaded = tuple[Scene, SceneFields]
@@ -162,6 +163,17 @@ def draw(job: Job, embodiment: Embodiment, *, shard: int | None = None) -> Plan:
     )
 
 
+def without_room(name: str, scene: Scene, jobs: Sequence[Job]) -> dict[str, str]:
+    """Return robot -> why it cannot drive at all on a map or mesh that has been read; the others are not there."""
+    fields, found = scene_fields(scene), {}
+    for job in jobs:
+        try:
+            _draw_in(name, scene, fields, job, robots.get(job.embodiment), count=1)
+        except NoRoomError as error:
+            found[job.embodiment] = str(error)
+    return found
+
+
 def gave_way(scene: np.ndarray, scene_seed: np.ndarray) -> np.ndarray:
     """Tell which episodes (N,) of a plan are in another scene than was drawn first, which had no room."""
     generated = np.asarray([not registry.is_map(str(name)) for name in scene], dtype=bool)
@@ -176,17 +188,8 @@ def _drawn(
         key = (draw.scene, index)
         scene, fields = loaded.get(key) or _load(draw.scene, index, job)
         try:
-            episodes = build_episodes(
-                embodiment,
-                [scene],
-                [fields],
-                protocol=job.protocol,
-                per_scene=len(draw.numbers),
-                route="planned",
-                seed=job.seed,
-                series=draw.series,
-                split=job.split if registry.is_map(draw.scene) else "",
-            )
+            count = len(draw.numbers)
+            episodes = _draw_in(draw.scene, scene, fields, job, embodiment, count=count, series=draw.series)
         except NoRoomError as error:
             if registry.is_map(draw.scene):
                 raise
@@ -196,6 +199,22 @@ def _drawn(
         place = list(loaded).index(key)
         return index, dataclasses.replace(episodes, scene_index=episodes.scene_index + place)
     raise no_room
+
+
+def _draw_in(
+    name: str, scene: Scene, fields: SceneFields, job: Job, embodiment: Embodiment, *, count: int, series: int = 0
+) -> EpisodeSet:
+    return build_episodes(
+        embodiment,
+        [scene],
+        [fields],
+        protocol=job.protocol,
+        per_scene=count,
+        route="planned",
+        seed=job.seed,
+        series=series,
+        split=job.split if registry.is_map(name) else "",
+    )
 
 
 def _load(name: str, index: int, job: Job) -> _Loaded:

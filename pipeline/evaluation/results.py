@@ -188,8 +188,8 @@ def scene_table(summary: Summary, *, route: str, agents: Sequence[str]) -> TextT
         title=f"Scene by scene, in %, {route} route",
         head=("robot", *scenes),
         rows=tuple(body),
-        note="Success with its Wilson 95 % interval, then collisions + falls. All robots: means over those that were "
-        "trained on, with the means of their intervals' ends, as wide as if all of them failed in the same scenes.",
+        note=f"Success, then collisions + falls. {_WIDER} All robots: means over those that were trained on, with the "
+        "means of their intervals' ends, as wide as if all of them failed in the same scenes.",
     )
 
 

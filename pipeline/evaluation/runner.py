@@ -14,13 +14,15 @@ import torch
 
 from embodiments import registry as robots
 from embodiments.embodiment import Embodiment
+from pipeline import whole_file
 from pipeline.agents import registry as agents
 from pipeline.agents.agent import Agent
-from pipeline.evaluation.parts import Part, parts
+from pipeline.evaluation.parts import Part, no_room, parts
 from pipeline.evaluation.plan import Job, Plan, draw, shards
 from pipeline.evaluation.summary import EPISODE_COLUMNS
 from pipeline.evaluation.witness import LastFrames, Trace
 from pipeline.progress import progress
+from pipeline.simulation.episodes import NoRoomError
 from pipeline.simulation.navigation import NavigationConfig, NavigationEnvironment, Step
 from pipeline.simulation.randomisation import nominal
 from pipeline.simulation.task import make_environment
@@ -72,13 +74,22 @@ def evaluate(job: Job, *, worker: int = 0, workers: int = 1) -> None:
     shard = -1
     while (found := _next_shard(job, present=shard, first=first)) is not None:
         if plan is None or found != shard:
-            shard, plan = found, draw(job, embodiment, shard=found)
+            shard, plan = found, _draw(job, embodiment, shard=found)
             environment = _enter(environment, plan, job)
         # Claimed only now, for drawing and building take long: another process may have got through meanwhile.
         part = next((part for part in parts(job) if part.shard == shard and part.is_open and part.take()), None)
         if part is not None:
             assert environment is not None
             _run_part(environment, _make(part.agent, job, shard=shard), part, job=job, plan=plan)
+
+
+def _draw(job: Job, embodiment: Embodiment, *, shard: int) -> Plan:
+    try:
+        return draw(job, embodiment, shard=shard)
+    except NoRoomError as error:  # whoever started this process decides whether the others can do without the robot
+        no_room(job).parent.mkdir(parents=True, exist_ok=True)
+        whole_file.write_text(no_room(job), str(error))
+        raise
 
 
 def _next_shard(job: Job, *, present: int, first: int) -> int | None:

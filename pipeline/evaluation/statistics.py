@@ -72,9 +72,15 @@ def paired_difference(
     interval = mean_interval(difference, clusters=clusters, seed=seed)
     defined = np.isfinite(difference)
     if interval is not None and np.isin(np.stack([first, second])[:, defined], (0.0, 1.0)).all():
-        score = paired_rate_difference(first[defined], second[defined])
-        interval = min(interval[0], score[0]), max(interval[1], score[1])
+        interval = wider(interval, paired_rate_difference(first[defined], second[defined]))
     return float(np.nanmean(difference)), interval
+
+
+def wider(first: Interval | None, second: Interval | None) -> Interval | None:
+    """Return the interval that covers both; the other one where one is not defined."""
+    if first is None or second is None:
+        return first or second
+    return min(first[0], second[0]), max(first[1], second[1])
 
 
 def paired_rate_difference(first: np.ndarray, second: np.ndarray) -> Interval:

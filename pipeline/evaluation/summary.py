@@ -94,10 +94,6 @@ def summarise(episodes: pd.DataFrame, provenance: Provenance) -> dict[str, list[
     known = _poolable(episodes, provenance.unseen)
     for _, group in known.groupby(by_robot[1:], sort=False):
         pooled.append(_cell(group, provenance, scene=ALL, embodiment=ALL))
-    groups = [group for _, group in episodes.groupby(by_robot, sort=False)]
-    groups += [group for _, group in known.groupby(by_robot[1:], sort=False)]
-    for cell, group in zip(pooled, groups, strict=True):
-        cell |= _mean_intervals(group)
     return {"cells": cells, "pooled": pooled, "comparisons": _comparisons(episodes, provenance.unseen)}
 
 
@@ -187,11 +183,12 @@ def _cell(group: pd.DataFrame, provenance: Provenance, *, scene: str = "", embod
         "energy_j_per_m": metrics.energy_j_per_m(group["energy_j"].to_numpy(), path_m=group["path_m"].to_numpy()),
         "broken": _mean(group["broken"]),
         "unseen": robot in provenance.unseen,
+        **_mean_intervals(group),
     }
 
 
 def _mean_intervals(group: pd.DataFrame) -> Cell:
-    """Return the scene-clustered intervals of the pooled row; of success only where episodes share scenes."""
+    """Return the scene-clustered intervals of a row; of success only where episodes share scenes."""
     clusters = group["cluster"].to_numpy()
     names = ("success", "spl", "soft_spl", "sct", "collision")
     intervals = {n: statistics.mean_interval(group[n].to_numpy(dtype=float), clusters=clusters) for n in names}

@@ -41,6 +41,7 @@ FEASIBLE_SHARE = 0.6
 """An episode is only set if the fastest drive takes at most this share of the time limit: a 2-7 m goal behind a long
 row of racks can lie 25 m away, further than any driver gets in 25.6 s. COMPASS draws such goals too (ADR 0009)."""
 _TRIES = 400
+"""In a row that bring no episode, before a scene is said to have no more"""
 
 
 class NoRoomError(ValueError):
@@ -204,9 +205,9 @@ def _draw_scene(
     ground = _ground(embodiment, scene, fields)
     goals: list[_Goal] = []
     rows: list[tuple[int, np.ndarray, np.ndarray, float]] = []
-    for _ in range(_TRIES + 4 * count):
-        if len(rows) >= count:
-            break
+    fruitless = 0
+    while len(rows) < count and fruitless < _TRIES:
+        fruitless += 1
         cell = rng.choice(np.argwhere(ground.reachable))
         goal_xy = ground.circumscribed.centre(cell)
         candidates = _start_candidates(ground, goal_xy, rng, protocol=protocol)
@@ -224,12 +225,13 @@ def _draw_scene(
                 length = float(goal.geodesic.at(xy))
                 rows.append((len(goals), np.asarray([*xy, yaw[0]]), np.asarray([*goal_xy, yaw[1]]), length))
             goals.append(goal)
+            fruitless = 0
     if len(rows) < count:
         radius_m = max(embodiment.circumscribed_radius_m(slab) for slab in range(len(SLABS_M)))
+        told = f"found only {len(rows)} of {count} pairs of" if rows else "found no"
         raise NoRoomError(
-            f"scene '{scene.name}' has {f'only {len(rows)} of {count} pairs of' if rows else 'no'} start and goal that "
-            f"'{embodiment.name}' (radius {radius_m:.2f} m) can connect under protocol '{protocol}'; "
-            "use a larger or emptier map"
+            f"scene '{scene.name}': {told} start and goal that '{embodiment.name}' (radius {radius_m:.2f} m) can "
+            f"connect under protocol '{protocol}', after {_TRIES} tries in a row; use a larger or emptier map"
         )
     return goals, rows[:count]
 
