@@ -447,8 +447,8 @@ def test_mishaps_by_hand(summary: results.Summary) -> None:
     assert table.head == ("robot", "go_straight", "blind", "specialist", "generalist")
     rows = {row[0]: row[1:] for row in table.rows}
     # Wilson: 8 of 32 is 13 to 42 %, 4 of 32 is 5 to 28 %.
-    assert rows["tiago"][2] == "25.0 [13,\u00a042] + 0.0"
-    assert rows["go2"][3] == "12.5 [5,\u00a050] + 25.0 [13,\u00a042]"
+    assert rows["tiago"][2] == "25.0 [13,\u00a042] +\u00a00.0"
+    assert rows["go2"][3] == "12.5 [5,\u00a050] +\u00a025.0 [13,\u00a042]"
 
 
 def test_path_efficiency_has_the_intervals_of_the_summary(summary: results.Summary) -> None:
@@ -465,7 +465,10 @@ def test_path_efficiency_has_the_intervals_of_the_summary(summary: results.Summa
 
 def test_the_first_lucky_episodes_of_a_curve_say_nothing(tmp_path: Path) -> None:
     counted = [{"control_steps": 8000 * k, "episodes": 60 * k, "success": 1.0 - 0.05 * k} for k in range(1, 6)]
-    older = [{key: v for key, v in row.items() if key != "episodes"} | {"episode_steps": 100.0} for row in counted]
+    nothing = {"control_steps": 4000, "success": 0.0}  # no episode had ended
+    older = [nothing] + [
+        {key: v for key, v in row.items() if key != "episodes"} | {"episode_steps": 100.0} for row in counted
+    ]
     for name, rows in (("new", counted), ("old", older), ("short", counted[:2])):
         (tmp_path / name).write_text(json.dumps(rows))
     found = curves.read({name: tmp_path / name for name in ("new", "old", "short", "none")})

@@ -32,15 +32,21 @@ def read(files: Mapping[str, Path]) -> dict[str, Curve]:
     Left out are the first rows, over a few episodes, which ended soon and therefore mostly well; not the last row.
     """
     rows = {robot: json.loads(file.read_text(encoding="utf-8")) for robot, file in files.items() if file.is_file()}
-    return {robot: [row for row in curve if _is_settled(row)] or curve[-1:] for robot, curve in rows.items() if curve}
+    return {robot: _settled(curve) or curve[-1:] for robot, curve in rows.items() if curve}
 
 
-def _is_settled(row: Mapping[str, Any]) -> bool:
-    """Say whether the rates are over enough episodes; older rows tell only how long those were."""
-    episodes = row.get("episodes")
-    if episodes is None and row.get("episode_steps"):
-        episodes = row["control_steps"] / row["episode_steps"]
-    return episodes is None or float(episodes) >= SMOOTHING_EPISODES
+def _settled(curve: Curve) -> list[Mapping[str, Any]]:
+    """Return the rows whose rates are over enough episodes; all of them if the curve does not tell."""
+    counts = [_episodes(row) for row in curve]
+    if not any(counts):
+        return list(curve)
+    return [row for row, count in zip(curve, counts, strict=True) if count >= SMOOTHING_EPISODES]
+
+
+def _episodes(row: Mapping[str, Any]) -> float:
+    """Return how many episodes a row is about; an older one tells only how long they were, if any had ended."""
+    steps = row.get("episode_steps")
+    return float(row.get("episodes", row["control_steps"] / steps if steps else 0.0))
 
 
 def pictures(curves: Mapping[str, Curve]) -> list[Picture]:

@@ -379,7 +379,7 @@ def _mishaps_with_interval(cell: Cell | None) -> str:
         return "–"
     collision = _rate(cell["collision"], _rate_interval(cell, "collision"))
     fall = _rate(cell["fall"], _rate_interval(cell, "fall")) if cell["fall"] else percent(cell["fall"])
-    return f"{collision} + {fall}"
+    return f"{collision} +\u00a0{fall}"
 
 
 def _rate_interval(cell: Cell, key: str) -> tuple[float, float]:
