@@ -151,3 +151,10 @@ def test_a_ratio_to_itself_is_one_and_to_nothing_is_undefined() -> None:
     assert statistics.paired_ratio(values, values, clusters=np.zeros(4)) == (1.0, None)
     with pytest.raises(ValueError, match="the same episodes"):
         statistics.paired_ratio(values, values[:3], clusters=clusters)
+
+
+def test_within_one_scene_the_paired_rates_alone_are_left() -> None:
+    first, second = np.asarray([1.0, 1.0, 0.0, 1.0]), np.asarray([1.0, 0.0, 0.0, 0.0])
+    found = statistics.paired_difference(first, second, clusters=np.zeros(4))
+    assert found == (0.5, statistics.paired_rate_difference(first, second))
+    assert statistics.paired_difference(3.0 * first, second, clusters=np.zeros(4)) == (2.0, None)

@@ -49,7 +49,8 @@ def paired_difference(
     """Return the mean of first − second over the same episodes, with its scene-clustered 95 % bootstrap interval.
 
     Where both are 0 or 1 the interval is widened to ``paired_rate_difference``: where few episodes differ, resampling
-    them can show no other difference, and the bootstrap's interval has no width or ends at zero.
+    them can show no other difference, and the bootstrap's interval has no width or ends at zero. In a single scene,
+    such as a user's map, it is the whole interval: of that scene alone.
 
     Args:
         first: (N,) values of one agent; nan where undefined.
@@ -71,7 +72,7 @@ def paired_difference(
         return None
     interval = mean_interval(difference, clusters=clusters, seed=seed)
     defined = np.isfinite(difference)
-    if interval is not None and np.isin(np.stack([first, second])[:, defined], (0.0, 1.0)).all():
+    if np.isin(np.stack([first, second])[:, defined], (0.0, 1.0)).all():
         interval = wider(interval, paired_rate_difference(first[defined], second[defined]))
     return float(np.nanmean(difference)), interval
 
