@@ -48,8 +48,9 @@ NEEDS = ("export_policy",)
 PER_ROBOT = False
 NOT_IN_KEY = ("workers",)
 
-_LEFT_OUT = ("random", "mppi")
-"""Run only when asked for: like zero, and like planner at twice its price."""
+_LEFT_OUT = ("zero", "random", "mppi")
+"""Run only when asked for: the first two arrive nowhere and take all the time there is for it, the third is like
+planner at twice its price."""
 
 
 @dataclass(frozen=True, kw_only=True)
