@@ -56,8 +56,8 @@ STYLE = {
 
 
 Window = tuple[float, float, float, float]
-_MESH_CELL_M = 0.05
 """x and y of the lower left corner, then of the upper right one [m]"""
+_MESH_CELL_M = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
