@@ -179,6 +179,9 @@ LEVELS = {
     "pose_bias": 0.3,
     "heading_bias": 0.1,
     "camera_height": 0.1,
+    "camera_pitch": 0.1,
+    "motor_strength": 0.4,
+    "person": 0.5,
 }
 
 
@@ -223,6 +226,7 @@ def look(environment: Any) -> dict[str, Any]:
         "goal": seen.goal_b.numpy().copy(),
         "last_goal": step.observation.goal_b.numpy().copy(),
         "depth": seen.depth_m.numpy().copy(),
+        "last_depth": step.observation.depth_m.numpy().copy(),
         "told": seen.embodiment.numpy().copy(),
         "mass": float(robot.get_links_mass([robot.base_link.idx_local]).flatten()[0]),
     }
@@ -283,10 +287,32 @@ def test_a_camera_that_sits_higher_is_not_told(factors: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
+def test_a_camera_that_looks_lower_is_not_told(factors: dict[str, Any]) -> None:
+    clean, lower = factors["neutral"], factors["camera_pitch"]
+    np.testing.assert_array_equal(lower["told"], clean["told"])
+    camera = registry.get("tiago").camera
+    below_m = []
+    for found, pitch in ((clean, camera.pitch_rad), (lower, camera.pitch_rad + LEVELS["camera_pitch"])):
+        below_m.append(found["depth"][:, 0] * (np.sin(pitch) - ROWS[:, None] * np.cos(pitch)))
+    ground = (np.abs(below_m[0] - camera.z_m) < 0.03) & (lower["depth"][:, 0] > 0.0)
+    assert ground.sum() > 50
+    assert np.median(below_m[1][ground]) == pytest.approx(camera.z_m, rel=0.02)
+
+
+@pytest.mark.slow
+def test_somebody_is_seen_and_does_not_move_the_robot(factors: dict[str, Any]) -> None:
+    clean, passed = factors["neutral"], factors["person"]
+    np.testing.assert_array_equal(passed["pose"], clean["pose"])
+    nearer = [(passed[what] < clean[what] - 0.5) & (passed[what] > 0.0) for what in ("depth", "last_depth")]
+    assert sum(int(found.sum()) for found in nearer) > 20
+
+
+@pytest.mark.slow
 def test_mass_reaches_the_physics(factors: dict[str, Any]) -> None:
     assert factors["mass"]["mass"] == pytest.approx(1.5 * factors["neutral"]["mass"], rel=1e-4)
     assert not np.array_equal(factors["mass"]["pose"], factors["neutral"]["pose"])
     assert not np.array_equal(factors["friction"]["pose"], factors["neutral"]["pose"])
+    assert not np.array_equal(factors["motor_strength"]["pose"], factors["neutral"]["pose"])
     assert factors["friction"]["mass"] == pytest.approx(factors["neutral"]["mass"], rel=1e-6)
 
 
