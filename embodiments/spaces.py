@@ -63,9 +63,6 @@ CAMERA_FIELDS = (
     "camera_min_range_m",
     "camera_max_range_m",
 )
-MAP_REACH_M = 7.0
-"""A policy's map ends 8 m along either axis from where its state was zeroed, and nothing beyond is entered into it:
-whoever drives it zeroes the state again when the body is further away than this [m]."""
 DESCRIPTOR_FIELDS = LIMIT_FIELDS + OUTLINE_FIELDS + CAMERA_FIELDS
 DESCRIPTOR_SIZE = len(DESCRIPTOR_FIELDS)
 LIMIT_SLICE = slice(0, len(LIMIT_FIELDS))

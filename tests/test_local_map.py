@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from embodiments import registry
-from embodiments.spaces import MAP_REACH_M
 from world_model import local_map
 from world_model.local_map import CELL_M, CELLS, LocalMap
 
@@ -188,12 +187,3 @@ def test_a_body_rests_beside_a_goal_that_has_no_room() -> None:
         assert rest[1].item() == pytest.approx(0.0, abs=0.08)
     free = local_map.look(watched(points(), goal_b=near), near, BODY).rest_b[0]
     assert free.tolist() == pytest.approx([1.0, 0.0], abs=0.01)
-
-
-def test_a_body_that_leaves_the_map_begins_a_new_one() -> None:
-    beyond_m = CELLS * CELL_M / 2.0 - MAP_REACH_M
-    assert beyond_m == pytest.approx(1.0)
-    state = torch.ones(4, local_map.STATE_SIZE)
-    state[:, :3] = torch.tensor([[6.9, -6.9, 9.0], [7.1, 0.0, 0.0], [0.0, -7.1, 0.0], [0.0, 0.0, 0.0]])
-    begun = local_map.begun_anew(state)
-    assert torch.equal(begun[[0, 3]], state[[0, 3]]) and not begun[[1, 2]].any()

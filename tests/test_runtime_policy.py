@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from embodiments import registry
-from embodiments.spaces import CONTROL_DT_S, MAP_REACH_M
 from export.graph import example_inputs
 from export.runtime import policy
 from export.runtime.__main__ import REFUSED, main
@@ -74,21 +73,6 @@ def test_a_masked_reset_forgets_only_there(file: Path) -> None:
     assert loaded.value[0] == pytest.approx(values_fresh[0], abs=1e-6)
     assert loaded.value[1] == pytest.approx(values_second[1], abs=1e-6)
     assert abs(values_fresh[1] - values_second[1]) > 1e-5
-
-
-def test_who_leaves_the_map_begins_a_new_one(file: Path) -> None:
-    loaded = policy.load(file)
-    seen = observation(3)
-    velocity = np.zeros((3, 3), np.float32)
-    velocity[0], velocity[1, 0] = (0.9, 0.0, 0.9), 0.9  # in a circle of 2 m; straight on; standing
-    fresh = loaded.step(seen | {"velocity_b": velocity})
-    steps = int(np.floor(MAP_REACH_M / (0.9 * CONTROL_DT_S))) + 1
-    for _ in range(steps - 1):
-        loaded.step(seen | {"velocity_b": velocity})
-    again = loaded.step(seen | {"velocity_b": velocity})  # was 7.02 m away before it
-    np.testing.assert_allclose(again[1], fresh[1], atol=1e-6)
-    assert np.abs(again - fresh)[[0, 2]].max(axis=1).min() > 1e-4
-    assert np.abs(loaded.step(seen | {"velocity_b": velocity})[1] - fresh[1]).max() > 1e-5  # and remembers from there
 
 
 def test_every_flipped_bit_is_noticed_before_parsing(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from embodiments.spaces import CONTROL_DT_S, MAP_REACH_M, OUTLINE_SLICE, SLABS_M
+from embodiments.spaces import CONTROL_DT_S, OUTLINE_SLICE, SLABS_M
 from world_model.obstacle_points import SIGHT_M
 
 CELLS = 80
@@ -97,11 +97,6 @@ def pack(state: LocalMap) -> Tensor:
 def empty(batch: int, *, like: Tensor) -> LocalMap:
     """Return the state after a reset."""
     return unpack(like.new_zeros(batch, STATE_SIZE))
-
-
-def begun_anew(state: Tensor) -> Tensor:
-    """Return the flat state (B, STATE_SIZE), zero where the body is about to leave the map; not part of a graph."""
-    return state.masked_fill((state[:, :2].abs() > MAP_REACH_M).any(dim=1, keepdim=True), 0.0)
 
 
 def update(

@@ -86,14 +86,15 @@ class MppiAgent:
         """Return shares (B, 3) from depth, odometry and goal."""
         seen, goal_b = observation, observation.goal_b
         points = obstacle_points(seen.depth_m, seen.embodiment)
-        state = local_map.unpack(local_map.begun_anew(self._map))
-        drawn = local_map.update(state, points, seen.velocity_b, seen.route_xy_b_m, goal_b, seen.embodiment)
+        drawn = local_map.update(
+            local_map.unpack(self._map), points, seen.velocity_b, seen.route_xy_b_m, goal_b, seen.embodiment
+        )
         self._map = local_map.pack(drawn)
         self._prepare(drawn, goal_b, seen.embodiment)
         shift = self._steps % KNOT_STEPS == 0
         self._steps += 1
-        start = torch.cat([drawn.pose, seen.previous_command], dim=1)
-        share = self._mppi.command(start, shift_nominal_trajectory=shift) * active_dimensions(seen.embodiment)
+        state = torch.cat([drawn.pose, seen.previous_command], dim=1)
+        share = self._mppi.command(state, shift_nominal_trajectory=shift) * active_dimensions(seen.embodiment)
         self._mppi.U = self._mppi.U.clamp(-1.0, 1.0)
         distance_m = torch.linalg.vector_norm(goal_b[:, :2], dim=1)
         self._parks = distance_m < torch.where(self._parks, UNPARK_M, PARK_M)
