@@ -63,6 +63,12 @@ CAMERA_FIELDS = (
     "camera_min_range_m",
     "camera_max_range_m",
 )
+# A policy's map is 16 m wide around where its state was zeroed, and must hold the goal: where it does not, obstacles
+# stop counting within a second.
+MAP_EDGE_M = 7.6
+"""A goal further out than this along an axis of the map is told as the point before it, on the straight line [m]."""
+MAP_ROOM_M = 6.0
+"""A body further out than this, whose goal is beyond the edge, begins a new map [m]."""
 DESCRIPTOR_FIELDS = LIMIT_FIELDS + OUTLINE_FIELDS + CAMERA_FIELDS
 DESCRIPTOR_SIZE = len(DESCRIPTOR_FIELDS)
 LIMIT_SLICE = slice(0, len(LIMIT_FIELDS))

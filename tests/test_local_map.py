@@ -1,11 +1,15 @@
 """The map that a robot draws while it drives, against walls and motion computed by hand."""
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from embodiments import registry
+from embodiments.spaces import MAP_EDGE_M
+from export.runtime import policy
 from world_model import local_map
 from world_model.local_map import CELL_M, CELLS, LocalMap
 
@@ -187,3 +191,28 @@ def test_a_body_rests_beside_a_goal_that_has_no_room() -> None:
         assert rest[1].item() == pytest.approx(0.0, abs=0.08)
     free = local_map.look(watched(points(), goal_b=near), near, BODY).rest_b[0]
     assert free.tolist() == pytest.approx([1.0, 0.0], abs=0.01)
+
+
+def test_beyond_the_map_a_goal_is_told_at_its_edge_by_either_side() -> None:
+    goal = torch.tensor([[14.0, 0.0, 1.0, 0.0], [-6.0, 3.0, 0.0, 1.0], [3.0, 9.0, 1.0, 0.0], [12.0, 5.0, 1.0, 0.0]])
+    state = torch.ones(4, local_map.STATE_SIZE)
+    state[:, :3] = torch.tensor([[0.0, 0.0, 0.0], [1.0, -1.0, 0.5], [-2.0, 3.0, 2.0], [6.5, 0.0, 0.3]])
+    kept, told = local_map.goal_on_the_map(state, goal)
+    assert torch.equal(kept[:3], state[:3]) and not kept[3].any()  # the last one has no room left, and begins anew
+    torch.testing.assert_close(told[0], torch.tensor([MAP_EDGE_M, 0.0, 1.0, 0.0]))
+    assert torch.equal(told[1], goal[1])  # on the map: as it is
+    place = local_map.to_anchor(told[:, None, :2], kept[:, :3])[:, 0].abs().amax(dim=1)
+    torch.testing.assert_close(place[[0, 2, 3]], torch.full((3,), MAP_EDGE_M))
+    torch.testing.assert_close(told[:, 1] * goal[:, 0], told[:, 0] * goal[:, 1])  # the same bearing
+    runtime: Any = policy.Policy.__new__(policy.Policy)
+    runtime._state, runtime._pose = state.numpy().copy(), state[:, :3].numpy().astype(float)
+    np.testing.assert_allclose(runtime._goal_on_the_map(goal.numpy()), told.numpy(), atol=1e-5)
+    np.testing.assert_array_equal(runtime._state, kept.numpy())
+
+
+@pytest.mark.parametrize("distance_m", [4.0, 7.5, 8.5, 14.0])
+def test_however_far_the_goal_is_walls_count(distance_m: float) -> None:
+    goal = torch.tensor([[distance_m, 0.0, 1.0, 0.0]])
+    _, told = local_map.goal_on_the_map(torch.zeros(1, local_map.STATE_SIZE), goal)
+    state = watched(wall(1.2, low_m=-1.0, high_m=0.6), looks=60, goal_b=told)
+    assert bearing_rad(state, told) == pytest.approx(1.1, abs=0.15)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from embodiments.spaces import CONTROL_DT_S, OUTLINE_SLICE, SLABS_M
+from embodiments.spaces import CONTROL_DT_S, MAP_EDGE_M, MAP_ROOM_M, OUTLINE_SLICE, SLABS_M
 from world_model.obstacle_points import SIGHT_M
 
 CELLS = 80
@@ -97,6 +97,21 @@ def pack(state: LocalMap) -> Tensor:
 def empty(batch: int, *, like: Tensor) -> LocalMap:
     """Return the state after a reset."""
     return unpack(like.new_zeros(batch, STATE_SIZE))
+
+
+def goal_on_the_map(state: Tensor, goal_b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return flat states (B, STATE_SIZE) and goals (B, 4) that the maps hold, as the robot's side has it.
+
+    Not part of a graph: ``export.runtime.policy`` does it for exported files, see ``spaces.MAP_EDGE_M``.
+    """
+    far = (to_anchor(goal_b[:, None, :2], state[:, :3])[:, 0].abs() > MAP_EDGE_M).any(dim=1)
+    ends = (state[:, :2].abs() > MAP_ROOM_M).any(dim=1)
+    state = state.masked_fill((far & ends)[:, None], 0.0)
+    place = state[:, :2]
+    way = to_anchor(goal_b[:, None, :2], state[:, :3])[:, 0] - place
+    room = (MAP_EDGE_M - way.sign() * place) / way.abs().clip(min=1e-6)
+    share = torch.where(far[:, None], room.amin(dim=1, keepdim=True).clip(0.0, 1.0), 1.0)
+    return state, torch.cat([goal_b[:, :2] * share, goal_b[:, 2:]], dim=1)
 
 
 def update(

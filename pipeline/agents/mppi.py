@@ -86,15 +86,16 @@ class MppiAgent:
         """Return shares (B, 3) from depth, odometry and goal."""
         seen, goal_b = observation, observation.goal_b
         points = obstacle_points(seen.depth_m, seen.embodiment)
+        state, told_b = local_map.goal_on_the_map(self._map, goal_b)
         drawn = local_map.update(
-            local_map.unpack(self._map), points, seen.velocity_b, seen.route_xy_b_m, goal_b, seen.embodiment
+            local_map.unpack(state), points, seen.velocity_b, seen.route_xy_b_m, told_b, seen.embodiment
         )
         self._map = local_map.pack(drawn)
-        self._prepare(drawn, goal_b, seen.embodiment)
+        self._prepare(drawn, told_b, seen.embodiment)
         shift = self._steps % KNOT_STEPS == 0
         self._steps += 1
-        state = torch.cat([drawn.pose, seen.previous_command], dim=1)
-        share = self._mppi.command(state, shift_nominal_trajectory=shift) * active_dimensions(seen.embodiment)
+        start = torch.cat([drawn.pose, seen.previous_command], dim=1)
+        share = self._mppi.command(start, shift_nominal_trajectory=shift) * active_dimensions(seen.embodiment)
         self._mppi.U = self._mppi.U.clamp(-1.0, 1.0)
         distance_m = torch.linalg.vector_norm(goal_b[:, :2], dim=1)
         self._parks = distance_m < torch.where(self._parks, UNPARK_M, PARK_M)

@@ -7,7 +7,7 @@ import torch
 from pipeline.agents.agent import Privileged
 from pipeline.simulation.observation import Observation
 from pipeline.simulation.rows import by_rows
-from world_model import way
+from world_model import local_map, way
 
 
 class PlannerAgent:
@@ -26,7 +26,8 @@ class PlannerAgent:
     def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
         """Return shares (B, 3) from depth, odometry, route and goal."""
         seen = {name: value for name, value in observation.policy_inputs().items() if name != "previous_command"}
-        share, self._state = by_rows(_step, {**seen, "state": self._state})
+        state, goal_b = local_map.goal_on_the_map(self._state, seen["goal_b"])
+        share, self._state = by_rows(_step, {**seen, "goal_b": goal_b, "state": state})
         return share
 
 
