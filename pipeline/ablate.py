@@ -14,8 +14,9 @@ import numpy as np
 from pipeline import processes, whole_file
 from pipeline.evaluation import comparison, statistics
 from pipeline.evaluation.comparison import EPISODE_KEY
-from pipeline.evaluation.results import TextTable, percent, signed
+from pipeline.evaluation.results import TextTable
 from pipeline.evaluation.statistics import Interval
+from pipeline.evaluation.wording import percent, signed
 from pipeline.stages import stage, stages, unknown
 
 

@@ -17,8 +17,9 @@ from tyro.conf import Positional, arg
 from pipeline import whole_file
 from pipeline.evaluation import comparison, page
 from pipeline.evaluation.comparison import RATES, Difference
-from pipeline.evaluation.results import AGENT_ORDER, TextTable, number, percent, robot_name, signed
+from pipeline.evaluation.results import AGENT_ORDER, TextTable, robot_name
 from pipeline.evaluation.summary import ALL
+from pipeline.evaluation.wording import number, percent, signed
 
 HTML, JSON = "compare.html", "compare.json"
 SHOWN_SETTINGS = 20

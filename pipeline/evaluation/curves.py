@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.evaluation.figures import STYLE, Picture, data_uri, robot_colour
-from pipeline.evaluation.results import TextTable, percent
+from pipeline.evaluation.results import TextTable
+from pipeline.evaluation.wording import percent
 from pipeline.residual_rl.config import SMOOTHING_EPISODES
 
 NAMES = ("success", "collision", "timeout")

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from embodiments import registry as robots
 from embodiments.spaces import SLABS_M
-from pipeline.evaluation.results import success_interval
 from pipeline.evaluation.summary import ALL, Cell
+from pipeline.evaluation.wording import success_interval
 from pipeline.presets import DEFAULT_ROBOTS
 from pipeline.simulation.episodes import SUCCESS_RADIUS_M, Protocol
 from scenes.grid import rectangles

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from pipeline import manifest
-from pipeline.evaluation import figures, results
+from pipeline.evaluation import figures, results, wording
 from pipeline.evaluation.figures import Picture
 from pipeline.evaluation.summary import ALL
 from pipeline.provenance import commit_of
@@ -122,7 +122,7 @@ def gaits(folder: Path) -> results.TextTable:
     cards = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     cards = {name: card for name, card in cards.items() if card.get("measured")}
     figures_of = {key: value for card in cards.values() for key, value in card["measured"].items()}
-    keys = [key for key, value in figures_of.items() if results.is_number(value)]
+    keys = [key for key, value in figures_of.items() if wording.is_number(value)]
     rows = [
         (name, _minutes(card), *(_figure(card["measured"].get(key)) for key in keys)) for name, card in cards.items()
     ]

@@ -4,10 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from pipeline.evaluation import published, statistics
+from pipeline.evaluation import published
 from pipeline.evaluation.summary import ALL, Cell
+from pipeline.evaluation.wording import (
+    is_number,
+    label,
+    mean_with_interval,
+    mishaps_with_interval,
+    number,
+    percent,
+    points,
+    rate_and_mishaps,
+    rate_with_interval,
+)
 from pipeline.simulation.episodes import FEASIBLE_SHARE
 
 Summary = dict[str, list[Cell]]
@@ -28,8 +37,6 @@ ROBOT_LOSS, CELL_LOSS = 0.015, 0.04
 """How much success the generalist may lose against the specialist: in a robot's mean, in any cell."""
 EYES_WORTH = 0.10
 """How much success the generalist must lose without its eyes, or the scenes are too easy."""
-_NARROW_POINTS = 2.0
-"""Intervals narrower than this are written with a decimal: 95.9 [96, 96] says nothing."""
 
 _WIDER = "95 % intervals in brackets, the wider of Wilson's and the scene-clustered bootstrap's."
 _PAIRED = (
@@ -97,9 +104,6 @@ QUALITY = (
 )
 NO_FIGURES = {"seed", "training_seed", "episodes"}
 """Numbers in a cell that are no figures of merit"""
-_UNITS = {"_mps3": "m/s³", "_mps": "m/s", "_radps": "rad/s", "_wh": "Wh", "_w": "W"}
-_UNITS |= {"_s": "s", "_m": "m"}
-"""End of a key -> the unit that it says"""
 
 
 def routes(summary: Summary) -> tuple[str, ...]:
@@ -113,7 +117,7 @@ def success_table(summary: Summary, *, route: str) -> TextTable:
     agents = _agents(rows)
     found = {(cell["embodiment"], cell["agent"]): cell for cell in rows}
     body = [
-        (name, *(_rate_with_interval(found.get((robot, agent))) for agent in agents))
+        (name, *(rate_with_interval(found.get((robot, agent))) for agent in agents))
         for robot, name in _row_names(summary, rows).items()
     ]
     first = summary["cells"][0]
@@ -135,7 +139,7 @@ def mishap_table(summary: Summary, *, route: str) -> TextTable:
     agents = _agents(rows)
     found = {(cell["embodiment"], cell["agent"]): cell for cell in rows}
     body = [
-        (name, *(_mishaps_with_interval(found.get((robot, agent))) for agent in agents))
+        (name, *(mishaps_with_interval(found.get((robot, agent))) for agent in agents))
         for robot, name in _row_names(summary, rows).items()
     ]
     return TextTable(
@@ -152,7 +156,7 @@ def efficiency_table(summary: Summary, *, route: str, agents: Sequence[str]) -> 
     chosen = [cell for cell in summary["pooled"] if cell["route"] == route and cell["agent"] in agents]
     rows = [cell for cell in chosen if any(cell.get(f"{name}_ci95_scenes") for name in names)]
     body = [
-        (f"{name}, {cell['agent']}", *(_mean_with_interval(cell, key) for key in names))
+        (f"{name}, {cell['agent']}", *(mean_with_interval(cell, key) for key in names))
         for robot, name in _row_names(summary, rows).items()
         for cell in rows
         if cell["embodiment"] == robot
@@ -179,7 +183,7 @@ def scene_table(summary: Summary, *, route: str, agents: Sequence[str]) -> TextT
             groups.setdefault((robot, cell["agent"], cell["scene"]), []).append(cell)
     names = _row_names(summary, cells) | {ALL: robot_name(ALL)}
     body = [
-        (f"{name}, {agent}", *(_rate_and_mishaps(groups.get((robot, agent, scene), ())) for scene in scenes))
+        (f"{name}, {agent}", *(rate_and_mishaps(groups.get((robot, agent, scene), ())) for scene in scenes))
         for robot, name in names.items()
         for agent in shown
         if any((robot, agent, scene) in groups for scene in scenes)
@@ -202,7 +206,7 @@ def scene_difference_table(summary: Summary, *, route: str) -> TextTable:
         title=f"Generalist − specialist, scene by scene, in points, {route} route",
         head=("robot", *scenes),
         rows=tuple(
-            (name, *(_points(found.get((robot, scene))) for scene in scenes))
+            (name, *(points(found.get((robot, scene))) for scene in scenes))
             for robot, name in _row_names(summary, rows).items()
         ),
         note=_PAIRED,
@@ -241,7 +245,7 @@ def _quality_columns(rows: Sequence[Cell]) -> list[_Column]:
     known = {column.key for column in QUALITY}
     further = dict.fromkeys(key for cell in rows for key in cell if key not in known | NO_FIGURES)
     numbers = [key for key in further if any(is_number(cell.get(key)) for cell in rows)]
-    return [*QUALITY, *(_Column(key=key, label=_label(key), digits=2) for key in numbers)]
+    return [*QUALITY, *(_Column(key=key, label=label(key), digits=2) for key in numbers)]
 
 
 def difference_table(summary: Summary, *, route: str) -> TextTable:
@@ -250,7 +254,7 @@ def difference_table(summary: Summary, *, route: str) -> TextTable:
     pairs = list(dict.fromkeys((c["first"], c["second"]) for c in rows))
     found = {(c["embodiment"], c["first"], c["second"]): c for c in rows}
     body = [
-        (name, *(_points(found.get((robot, *pair))) for pair in pairs))
+        (name, *(points(found.get((robot, *pair))) for pair in pairs))
         for robot, name in _row_names(summary, rows).items()
     ]
     return TextTable(
@@ -304,7 +308,7 @@ def _promise(text: str, rows: Sequence[Cell], *, at_least: float) -> list[Promis
         "" if worst["scene"] == ALL else worst["scene"],
         f"{worst['route']} route",
     ]
-    measured = f"at worst {_points(worst)} ({', '.join(word for word in place if word)})"
+    measured = f"at worst {points(worst)} ({', '.join(word for word in place if word)})"
     certain = all(c["ci95"] is not None and c["ci95"][0] >= at_least for c in rows)
     kept_or_open: Literal["kept", "open"] = "kept" if certain else "open"
     return [Promise(text=text, measured=measured, verdict="broken" if broken else kept_or_open)]
@@ -343,89 +347,6 @@ def _left_out(protocol: str) -> str:
         return ""
     share = f"{100 * FEASIBLE_SHARE:.0f} %"
     return f", without goals that the fastest drive takes more than {share} of the time for (ADR 0009)"
-
-
-def success_interval(cell: Cell) -> tuple[float, float]:
-    """Return the 95 % interval of a cell's success: Wilson's, or the scene-clustered one where that is wider."""
-    intervals = [cell["success_ci95"], cell.get("success_ci95_scenes") or cell["success_ci95"]]
-    return min(low for low, _ in intervals), max(high for _, high in intervals)
-
-
-def _rate_with_interval(cell: Cell | None) -> str:
-    return "–" if cell is None else _rate(cell["success"], success_interval(cell))
-
-
-def _rate(rate: float, interval: tuple[float, float]) -> str:
-    """Return a rate in % with its interval."""
-    low, high = (100.0 * end for end in interval)
-    digits = 1 if high - low < _NARROW_POINTS else 0
-    # a cell without room breaks before the interval, not within
-    return f"{percent(rate)} [{low:.{digits}f},\u00a0{high:.{digits}f}]"
-
-
-def _rate_and_mishaps(cells: Sequence[Cell]) -> str:
-    """Return the mean over cells, with that of the ends of their intervals."""
-    if not cells:
-        return "–"
-    success, collision, fall = (
-        float(np.mean([cell[key] for cell in cells])) for key in ("success", "collision", "fall")
-    )
-    low, high = np.mean([success_interval(cell) for cell in cells], axis=0)
-    return f"{_rate(success, (float(low), float(high)))}, {percent(collision)} + {percent(fall)}"
-
-
-def _mishaps_with_interval(cell: Cell | None) -> str:
-    if cell is None:
-        return "–"
-    collision = _rate(cell["collision"], _rate_interval(cell, "collision"))
-    fall = _rate(cell["fall"], _rate_interval(cell, "fall")) if cell["fall"] else percent(cell["fall"])
-    return f"{collision} +\u00a0{fall}"
-
-
-def _rate_interval(cell: Cell, key: str) -> tuple[float, float]:
-    """Return the 95 % interval of a rate of outcomes: Wilson's, or the scene-clustered one where that is wider."""
-    wilson = statistics.wilson(round(cell[key] * cell["episodes"]), total=cell["episodes"]) or (0.0, 1.0)
-    low, high = cell.get(f"{key}_ci95_scenes") or wilson
-    return min(low, wilson[0]), max(high, wilson[1])
-
-
-def _mean_with_interval(cell: Cell, key: str) -> str:
-    interval = cell.get(f"{key}_ci95_scenes")
-    ends = "" if interval is None else " [{:.2f},\u00a0{:.2f}]".format(*interval)
-    return f"{number(cell.get(key))}{ends}"
-
-
-def _points(row: Cell | None) -> str:
-    return "–" if row is None else signed(row["difference"], row["ci95"], scale=100.0, digits=1)
-
-
-def signed(difference: float, interval: Sequence[float] | None, *, scale: float, digits: int) -> str:
-    """Return a difference with its interval, both times ``scale``, every number with its sign."""
-    ends = (
-        "" if interval is None else " [{:+.{n}f},\u00a0{:+.{n}f}]".format(*(scale * end for end in interval), n=digits)
-    )
-    return f"{scale * difference:+.{digits}f}{ends}".replace("-", "−")
-
-
-def _label(key: str) -> str:
-    """Return a key as words, its unit last: ``energy_j`` is "energy J"."""
-    end = next((end for end in _UNITS if key.endswith(end)), "")
-    return f"{key.removesuffix(end).replace('_', ' ')} {_UNITS.get(end, '')}".rstrip()
-
-
-def is_number(value: object) -> bool:
-    """Tell whether a value of a cell is a number (rates and means are; hashes, names and intervals are not)."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def percent(rate: float | None) -> str:
-    """Return a rate (0 to 1) in %, without the sign; a dash where it is undefined."""
-    return "–" if rate is None else f"{100.0 * rate:.1f}"
-
-
-def number(value: float | None, *, digits: int = 2) -> str:
-    """Return a number; a dash where it is undefined."""
-    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _line(words: Sequence[str]) -> str:

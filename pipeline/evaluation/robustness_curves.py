@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.evaluation.figures import Picture, data_uri, new_figure, robot_colour
-from pipeline.evaluation.results import TextTable, percent
+from pipeline.evaluation.results import TextTable
+from pipeline.evaluation.wording import percent
 
 Row = Mapping[str, Any]
 

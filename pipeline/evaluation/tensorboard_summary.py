@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.evaluation.results import NO_FIGURES, is_number
+from pipeline.evaluation.results import NO_FIGURES
+from pipeline.evaluation.wording import is_number
 
 
 def write_tensorboard(summary: Mapping[str, Sequence[Mapping[str, Any]]], directory: Path) -> None:
