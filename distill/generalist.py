@@ -16,18 +16,18 @@ class GeneralistConfig:
     """Sizes of the generalist."""
 
     feature_size: int
-    """Length F of ``world_model.base_head.policy_features``; their last three entries are the base share."""
+    """Length F of ``world_model.base_head.policy_features``; their last three entries are the base action."""
     hidden: tuple[int, ...] = (384, 384, 256)
     """Wider than one residual head: it holds as many of them as there are bodies."""
     correction_scale: float = 1.0
-    """Bound of the correction of the base share; that of the residual heads."""
+    """Bound of the correction of the base action; that of the residual heads."""
     initial_log_std: float = -1.2
     one_hot: tuple[tuple[float, ...], ...] = ()
     """As an ablation: descriptors of the bodies that it is told apart by number instead of by quantities."""
 
 
 class Generalist(nn.Module):
-    """``policy_features`` and descriptor -> Gaussian over the full share; equal to the base policy at first."""
+    """``policy_features`` and descriptor -> Gaussian over the full action; equal to the base policy at first."""
 
     Config = GeneralistConfig
 
@@ -42,14 +42,14 @@ class Generalist(nn.Module):
         nn.init.constant_(self.log_std_layer.bias, config.initial_log_std)
 
     def forward(self, features: Tensor, embodiment: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the Gaussian over shares.
+        """Return the Gaussian over actions.
 
         Args:
             features: (B, F).
             embodiment: (B, E) descriptor, SI units.
 
         Returns:
-            mean (B, 3) = base share + bounded correction, not clipped; log_std (B, 3), which follows the body alone.
+            mean (B, 3) = base action + bounded correction, not clipped; log_std (B, 3), which follows the body alone.
         """
         body = self._body(embodiment)
         correction = torch.tanh(self.layers(torch.cat([features, body], dim=-1))) * self.config.correction_scale

@@ -10,7 +10,7 @@ def gaussian_kl(
     """Return KL(teacher || student) of diagonal Gaussians, summed over active dimensions, averaged over the batch.
 
     Args:
-        teacher_mean: (..., 3) shares; the other three alike (log_std of the standard deviation).
+        teacher_mean: (..., 3) actions; the other three alike (log_std of the standard deviation).
         active: (..., 3) bool, ``embodiments.limits.active_dimensions``.
 
     Source: closed form; e.g. Kullback 1959. COMPASS (arXiv 2502.16372) section III-D distils with it.

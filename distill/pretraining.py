@@ -10,7 +10,6 @@ from distill.probing import free_space_m, ridge_r2
 from distill.sequences import Windows
 from embodiments.limits import active_dimensions
 from world_model.base_head import BaseHead, base_features
-from world_model.foresight import Foreseen, foresee
 from world_model.losses import (
     LossWeights,
     WorldModelLosses,
@@ -19,7 +18,8 @@ from world_model.losses import (
     depth_error_m,
     reconstruction,
 )
-from world_model.network import Sequence, WorldModel
+from world_model.open_loop_prediction import OpenLoopPrediction, predict_open_loop
+from world_model.rssm import Sequence, WorldModel
 
 HORIZONS = (1, 2, 5, 10)
 """Control steps ahead at which predictions are judged."""
@@ -75,7 +75,7 @@ def pretraining_loss(
     terms = WorldModelLosses(depth, invalid, semantic, velocity, kl)
     features = base_features(sequence.latent, route_xy_b_m=windows.route_xy_b_m, goal_b=windows.goal_b)
     mixture = base_head.mixture(features)
-    behaviour = behaviour_cloning(mixture, windows.teacher_share, labelled=windows.labelled)
+    behaviour = behaviour_cloning(mixture, windows.teacher_action, labelled=windows.labelled)
     return PretrainingLoss(terms.total(weights) + weights.behaviour * behaviour, terms, behaviour)
 
 
@@ -87,14 +87,14 @@ class Judgement:
     """Horizon -> mean absolute error of the imagined depth; 0 = of the reconstruction."""
     repeat_depth_error_m: dict[int, float] = field(default_factory=dict)
     """The same for repeating the last frame: what a model without dynamics achieves."""
-    foreseen_depth_error_m: dict[int, float] = field(default_factory=dict)
+    predicted_depth_error_m: dict[int, float] = field(default_factory=dict)
     """The same for the last frame moved as the model expects, see ``foresight``."""
     semantic_accuracy: dict[int, float] = field(default_factory=dict)
     repeat_semantic_accuracy: dict[int, float] = field(default_factory=dict)
     """Of the true classes of the last frame, which no camera knows."""
     repeat_own_semantic_accuracy: dict[int, float] = field(default_factory=dict)
     """Of the model's own classes of the last frame."""
-    foreseen_semantic_accuracy: dict[int, float] = field(default_factory=dict)
+    predicted_semantic_accuracy: dict[int, float] = field(default_factory=dict)
     behaviour_nll: float
     share_error: float
     """Mean absolute difference from the teacher's share over the dimensions that the body has."""
@@ -117,13 +117,13 @@ def judge(world_model: WorldModel, base_head: BaseHead, windows: Windows) -> Jud
     features = base_features(sequence.latent, route_xy_b_m=windows.route_xy_b_m, goal_b=windows.goal_b)
     mixture, (mean, _) = base_head.mixture(features), base_head(features)
     counted = windows.labelled.unsqueeze(-1) & active_dimensions(windows.embodiment)
-    error = (mean - windows.teacher_share).abs()
+    error = (mean - windows.teacher_action).abs()
     tables = _judge_predictions(world_model, windows, sequence.dynamic)
     return Judgement(
         **tables,
-        behaviour_nll=float(behaviour_cloning(mixture, windows.teacher_share, labelled=windows.labelled)),
+        behaviour_nll=float(behaviour_cloning(mixture, windows.teacher_action, labelled=windows.labelled)),
         share_error=float(error[counted].mean()),
-        zero_share_error=float(windows.teacher_share.abs()[counted].mean()),
+        zero_share_error=float(windows.teacher_action.abs()[counted].mean()),
         free_space_r2=ridge_r2(sequence.dynamic, free_space_m(windows)),
     )
 
@@ -151,22 +151,26 @@ def _judge_predictions(world_model: WorldModel, windows: Windows, dynamic: Tenso
     return tables
 
 
-def foresee_from(world_model: WorldModel, windows: Windows, dynamic: Tensor, start: int) -> list[Foreseen]:
-    """Return the images that are foreseen after step ``start`` under the commands that were executed."""
+def predict_open_loop_from(
+    world_model: WorldModel, windows: Windows, dynamic: Tensor, start: int
+) -> list[OpenLoopPrediction]:
+    """Return the images that are predicted after step ``start`` under the commands that were executed."""
     commands = windows.previous_command[start + 1 : start + max(HORIZONS) + 1]
-    return foresee(world_model, dynamic[start], windows.depth_m[start, :, 0], commands, windows.embodiment[start])
+    return predict_open_loop(
+        world_model, dynamic[start], windows.depth_m[start, :, 0], commands, windows.embodiment[start]
+    )
 
 
 def _judge_future(
     world_model: WorldModel, windows: Windows, dynamic: Tensor, start: int
 ) -> dict[int, dict[str, float]]:
     """Judge predicted frames against truth, over pixels that are valid in truth and in the last frame seen."""
-    foreseen = foresee_from(world_model, windows, dynamic, start)
+    predicted = predict_open_loop_from(world_model, windows, dynamic, start)
     seen, seen_class = windows.depth_m[start, :, 0], windows.semantic[start]
     reconstructed = world_model.decode(dynamic[start], windows.embodiment[start])
     own_class, figures = reconstructed.semantic_logits.argmax(dim=1), {}
     for horizon in (0, *HORIZONS):
-        decoded = foreseen[horizon - 1].decoded if horizon else reconstructed
+        decoded = predicted[horizon - 1].decoded if horizon else reconstructed
         truth = windows.depth_m[start + horizon, :, 0] * (seen > 0.0)  # 0 where either is invalid
         classes = windows.semantic[start + horizon], truth > 0.0
         figures[horizon] = {
@@ -177,10 +181,10 @@ def _judge_future(
             "repeat_own_semantic_accuracy": _share_right(own_class, *classes),
         }
         if horizon:
-            image = foreseen[horizon - 1]
+            image = predicted[horizon - 1]
             figures[horizon] |= {
-                "foreseen_depth_error_m": float(depth_error_m(image.depth_m, truth)),
-                "foreseen_semantic_accuracy": _share_right(image.semantic, *classes),
+                "predicted_depth_error_m": float(depth_error_m(image.depth_m, truth)),
+                "predicted_semantic_accuracy": _share_right(image.semantic, *classes),
             }
     return figures
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from distill.sequences import Windows
-from world_model.obstacle_points import SIGHT_M, obstacle_points
+from world_model.local_planner.depth_to_obstacles import SIGHT_M, obstacle_points
 
 SECTORS = 8
 """Groups of image columns"""

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from embodiments.spaces import COMMAND_SIZE, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX, DESCRIPTOR_SIZE, GOAL_SIZE, ROUTE_POINTS
-from world_model.way import FEATURE_SIZE as WAY_FEATURES
+from world_model.local_planner.planner import FEATURE_SIZE as PLAN_FEATURES
 
 FORMAT = "crossbody-recording"
 VERSION = 2
@@ -36,8 +36,8 @@ FIELDS: dict[str, dict[str, tuple[str, tuple[int | None, ...]]]] = {
         "depth_mm": ("uint16", _IMAGE),
         "semantic": ("uint8", _IMAGE),
         **_OBSERVATION,
-        "way_features": ("float32", (WAY_FEATURES,)),
-        "teacher_share": ("float32", (COMMAND_SIZE,)),
+        "plan_features": ("float32", (PLAN_FEATURES,)),
+        "teacher_action": ("float32", (COMMAND_SIZE,)),
         "labelled": ("bool", ()),
         "command": ("float32", (COMMAND_SIZE,)),
     },
@@ -51,10 +51,10 @@ FIELDS: dict[str, dict[str, tuple[str, tuple[int | None, ...]]]] = {
 }
 """Kind -> field -> dtype and shape after (T, B); None = any length.
 
-``embodiment`` is the descriptor at that step (cameras and jittered bodies differ between sequences). ``teacher_share``
+``embodiment`` is the descriptor at that step (cameras and jittered bodies differ between sequences). ``teacher_action``
 is what the teacher would do, valid where ``labelled``; ``command`` is what was executed after this observation.
-``way_features`` are ``world_model.way.Way.features`` of what that view's camera has seen since the episode began,
-from every mount that it had meanwhile.
+``plan_features`` are ``world_model.local_planner.planner.LocalPlan.features`` of what that view's camera has seen
+since the episode began, from every mount that it had meanwhile.
 ``features`` are ``world_model.base_head.policy_features`` (base share last); ``mean`` is that of the specialist's full
 share, base + residual.
 """

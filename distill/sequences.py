@@ -17,10 +17,10 @@ _FIELDS = (
     "previous_command",
     "route_xy_b_m",
     "goal_b",
-    "way_features",
+    "plan_features",
     "embodiment",
     "first",
-    "teacher_share",
+    "teacher_action",
     "labelled",
 )
 
@@ -36,15 +36,15 @@ class Windows:
     previous_command: Tensor
     route_xy_b_m: Tensor
     goal_b: Tensor
-    way_features: Tensor
+    plan_features: Tensor
     embodiment: Tensor
     first: Tensor
-    teacher_share: Tensor
+    teacher_action: Tensor
     labelled: Tensor
 
     def seen(self) -> tuple[Tensor, ...]:
         """Return what the world model takes in, in its order."""
-        return self.depth_m, self.velocity_b, self.previous_command, self.way_features, self.embodiment
+        return self.depth_m, self.velocity_b, self.previous_command, self.plan_features, self.embodiment
 
     def chosen(self, which: Tensor) -> "Windows":
         """Return some of the sequences: a mask (B,) or their numbers."""

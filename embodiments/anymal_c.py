@@ -64,7 +64,7 @@ EMBODIMENT = Embodiment(
         source="a brisk indoor walk, what the gait is trained for (ANYbotics states 1.3 m/s); reverse and lateral: "
         "spaces.py",
     ),
-    outline=(
+    footprint=(
         (
             Disc(x_m=0.36, y_m=0.19, radius_m=0.23),
             Disc(x_m=0.36, y_m=-0.19, radius_m=0.23),

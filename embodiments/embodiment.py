@@ -1,4 +1,4 @@
-"""One robot type as data: model, drive, limits, body outline, camera."""
+"""One robot type as data: model, drive, limits, body footprint, camera."""
 
 import math
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from embodiments.spaces import CAMERA_FIELDS, DESCRIPTOR_SIZE, LIMIT_FIELDS, SLABS_M
+from embodiments.spaces import CAMERA_FIELDS, DESCRIPTOR_SIZE, HEIGHT_LAYERS_M, LIMIT_FIELDS
 
 Family = Literal["wheeled", "legged", "humanoid"]
 
@@ -129,7 +129,7 @@ class GaitDrive:
 
 @dataclass(frozen=True, kw_only=True)
 class Disc:
-    """One disc of a body outline, in the body frame."""
+    """One disc of a body footprint, in the body frame."""
 
     x_m: float
     y_m: float
@@ -162,34 +162,34 @@ class Embodiment:
     model: RobotModel
     drive: DifferentialDrive | GaitDrive
     limits: Limits
-    outline: tuple[tuple[Disc, ...], ...]
-    """Discs per height slab of ``spaces.SLABS_M``; an empty tuple where the body does not reach."""
+    footprint: tuple[tuple[Disc, ...], ...]
+    """Discs per height layer of ``spaces.HEIGHT_LAYERS_M``; an empty tuple where the body does not reach."""
     camera: DepthCamera
     posture_rad: dict[str, float] = field(default_factory=dict)
     """Angles (or metres) of the locked joints in the stowed posture; joints not named are locked at 0."""
 
-    def inscribed_radius_m(self, slab: int) -> float:
+    def inscribed_radius_m(self, layer: int) -> float:
         """Return the radius around the base origin that the body fills at least in every direction.
 
-        0 where the slab is empty or the body stands beside the origin (Stretch's mast).
+        0 where the layer is empty or the body stands beside the origin (Stretch's mast).
         """
-        return max(0.0, _support_m(self.outline[slab], reduce=np.min))
+        return max(0.0, _support_m(self.footprint[layer], reduce=np.min))
 
-    def circumscribed_radius_m(self, slab: int) -> float:
-        """Return the radius around the base origin that covers the body in this slab; 0 where empty."""
-        return max((float(np.hypot(d.x_m, d.y_m)) + d.radius_m for d in self.outline[slab]), default=0.0)
+    def circumscribed_radius_m(self, layer: int) -> float:
+        """Return the radius around the base origin that covers the body in this layer; 0 where empty."""
+        return max((float(np.hypot(d.x_m, d.y_m)) + d.radius_m for d in self.footprint[layer]), default=0.0)
 
     def descriptor(self) -> np.ndarray:
         """Return the (E,) float32 vector of physical quantities, laid out as ``spaces.DESCRIPTOR_FIELDS``."""
         limits = [getattr(self.limits, name) for name in LIMIT_FIELDS]
-        outline = [extent for slab in range(len(SLABS_M)) for extent in self._extents_m(slab)]
+        footprint = [extent for layer in range(len(HEIGHT_LAYERS_M)) for extent in self._extents_m(layer)]
         camera = [getattr(self.camera, name.removeprefix("camera_")) for name in CAMERA_FIELDS]
-        vector = np.asarray(limits + outline + camera, dtype=np.float32)
+        vector = np.asarray(limits + footprint + camera, dtype=np.float32)
         assert vector.shape == (DESCRIPTOR_SIZE,)
         return vector
 
-    def _extents_m(self, slab: int) -> tuple[float, float, float]:
-        discs = self.outline[slab]
+    def _extents_m(self, layer: int) -> tuple[float, float, float]:
+        discs = self.footprint[layer]
         front = max((d.x_m + d.radius_m for d in discs), default=0.0)
         rear = max((d.radius_m - d.x_m for d in discs), default=0.0)
         half_width = max((abs(d.y_m) + d.radius_m for d in discs), default=0.0)
@@ -197,7 +197,7 @@ class Embodiment:
 
 
 def _support_m(discs: tuple[Disc, ...], *, reduce) -> float:  # type: ignore[no-untyped-def]
-    """Reduce the outline's extent from the origin over 64 directions."""
+    """Reduce the footprint's extent from the origin over 64 directions."""
     if not discs:
         return 0.0
     angles = np.linspace(0.0, 2.0 * np.pi, 64, endpoint=False)

@@ -75,7 +75,7 @@ EMBODIMENT = Embodiment(
         "right_shoulder_roll_joint": -0.2,
         "right_elbow_joint": 0.9,
     },
-    outline=(
+    footprint=(
         (
             Disc(x_m=0.0, y_m=0.0, radius_m=0.30),
             Disc(x_m=-0.10, y_m=0.23, radius_m=0.11),

@@ -58,7 +58,7 @@ EMBODIMENT = Embodiment(
     ),
     # Covers the collision meshes at every instant of walking, turning, sidestepping and stopping in the simulation
     # (tests/test_gaits.py), also the hind knees, which rise above 0.30 m. Nothing reaches above 0.45 m.
-    outline=(
+    footprint=(
         (
             Disc(x_m=0.17, y_m=0.075, radius_m=0.195),
             Disc(x_m=0.17, y_m=-0.075, radius_m=0.195),

@@ -1,10 +1,12 @@
-"""Admissible commands: from shares of a robot's limits to a command it may execute.
+"""Admissible commands: from actions of a robot's limits to a command it may execute.
 
 Written once for numpy arrays and torch tensors (only operators and methods that both have), so that the exported graph,
 the simulation, the recorder and the robot's runtime apply the very same projection.
 """
 
 from typing import Any, TypeVar
+
+import numpy as np
 
 from embodiments.spaces import CONTROL_DT_S, LIMIT_FIELDS, STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
 
@@ -19,22 +21,22 @@ def _limit(descriptor, name: str):  # type: ignore[no-untyped-def]
     return descriptor[..., index : index + 1]
 
 
-def shares_to_command(share: Array, descriptor: Array) -> Array:
-    """Scale shares of the limits to a command, not yet admissible.
+def action_to_command(action: Array, descriptor: Array) -> Array:
+    """Scale actions of the limits to a command, not yet admissible.
 
     Args:
-        share: (..., 3) in [-1, 1] (clipped here): share of the forward or reverse, lateral and yaw limit.
+        action: (..., 3) in [-1, 1] (clipped here): action of the forward or reverse, lateral and yaw limit.
         descriptor: (..., E), SI units.
 
     Returns:
         (..., 3) vx [m/s], vy [m/s], yaw rate [rad/s], body frame.
     """
-    clipped = share.clip(-1.0, 1.0)  # type: ignore[attr-defined]
+    clipped = action.clip(-1.0, 1.0)  # type: ignore[attr-defined]
     return clipped.clip(min=0.0) * descriptor[..., _POSITIVE] + clipped.clip(max=0.0) * descriptor[..., _NEGATIVE]  # type: ignore[index]
 
 
-def command_to_shares(command: Array, descriptor: Array) -> Array:
-    """Invert ``shares_to_command``; a dimension that the robot does not have gives 0.
+def command_to_action(command: Array, descriptor: Array) -> Array:
+    """Invert ``action_to_command``; a dimension that the robot does not have gives 0.
 
     Args:
         command: (..., 3) vx [m/s], vy [m/s], yaw rate [rad/s], body frame.
@@ -42,8 +44,8 @@ def command_to_shares(command: Array, descriptor: Array) -> Array:
     """
     positive = descriptor[..., _POSITIVE].clip(min=1e-6)  # type: ignore[index]
     negative = descriptor[..., _NEGATIVE].clip(min=1e-6)  # type: ignore[index]
-    share = command.clip(min=0.0) / positive + command.clip(max=0.0) / negative  # type: ignore[attr-defined]
-    return share.clip(-1.0, 1.0) * active_dimensions(descriptor)
+    action = command.clip(min=0.0) / positive + command.clip(max=0.0) / negative  # type: ignore[attr-defined]
+    return action.clip(-1.0, 1.0) * active_dimensions(descriptor)
 
 
 def active_dimensions(descriptor: Array) -> Array:
@@ -100,3 +102,24 @@ def _toward(target: Any, previous_command: Array, descriptor: Array) -> Array:
     steps = (change / (_limit(descriptor, "acceleration_mps2") * CONTROL_DT_S)).clip(min=1.0)
     steps = steps.clip(min=abs(delta[..., 2:3]) / (_limit(descriptor, "yaw_acceleration_radps2") * CONTROL_DT_S))
     return previous_command + delta / steps  # type: ignore[no-any-return]
+
+
+def fastest_time_s(
+    geodesic_m: np.ndarray, *, tolerance_m: float, speed_mps: float, acceleration_mps2: float
+) -> np.ndarray:
+    """Return the time of a trapezoidal speed profile, from rest to rest, over the geodesic less the goal's tolerance.
+
+    Args:
+        geodesic_m: (...) length of the shortest path.
+        tolerance_m: radius within which the goal counts as reached.
+        speed_mps: the body's top speed.
+        acceleration_mps2: the body's acceleration, also used for braking.
+
+    Returns:
+        (...) seconds; 0 for a geodesic within the tolerance.
+    """
+    distance = (np.asarray(geodesic_m, dtype=float) - tolerance_m).clip(min=0.0)
+    # Speeding up and braking take speed² / acceleration together; a shorter way never reaches the top speed.
+    triangle = 2.0 * np.sqrt(distance / acceleration_mps2)
+    trapezoid = distance / speed_mps + speed_mps / acceleration_mps2
+    return np.where(distance < speed_mps**2 / acceleration_mps2, triangle, trapezoid)

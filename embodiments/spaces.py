@@ -36,9 +36,9 @@ ROUTE_SPACING_M = 1.0
 GOAL_SIZE = 4
 """Goal (x [m], y [m], cos, sin of the relative heading) in the body frame."""
 
-# Height slabs of a body's outline and of the scene's occupancy [m]. A table top lies in the third: a body that reaches
-# only into the first two passes under it.
-SLABS_M = ((0.05, 0.30), (0.30, 0.68), (0.68, 1.10), (1.10, 1.80))
+# Height layers of a body's footprint and of the scene's occupancy [m]. A table top lies in the third layer: a body
+# that reaches only into the first two passes under it.
+HEIGHT_LAYERS_M = ((0.05, 0.30), (0.30, 0.68), (0.68, 1.10), (1.10, 1.80))
 
 # Descriptor of an embodiment, SI units
 LIMIT_FIELDS = (
@@ -51,8 +51,8 @@ LIMIT_FIELDS = (
     "wheel_speed_mps",
     "half_track_m",
 )
-OUTLINE_FIELDS = tuple(
-    f"slab{index}_{extent}_m" for index in range(len(SLABS_M)) for extent in ("front", "rear", "half_width")
+FOOTPRINT_FIELDS = tuple(
+    f"slab{index}_{extent}_m" for index in range(len(HEIGHT_LAYERS_M)) for extent in ("front", "rear", "half_width")
 )
 CAMERA_FIELDS = (
     "camera_x_m",
@@ -67,13 +67,13 @@ CAMERA_FIELDS = (
 # stop counting within a second.
 MAP_EDGE_M = 7.6
 """A goal further out than this along an axis of the map is told as the point before it, on the straight line [m]."""
-MAP_ROOM_M = 6.0
+MAP_RESTART_M = 6.0
 """A body further out than this, whose goal is beyond the edge, begins a new map [m]."""
-DESCRIPTOR_FIELDS = LIMIT_FIELDS + OUTLINE_FIELDS + CAMERA_FIELDS
+DESCRIPTOR_FIELDS = LIMIT_FIELDS + FOOTPRINT_FIELDS + CAMERA_FIELDS
 DESCRIPTOR_SIZE = len(DESCRIPTOR_FIELDS)
 LIMIT_SLICE = slice(0, len(LIMIT_FIELDS))
-OUTLINE_SLICE = slice(len(LIMIT_FIELDS), len(LIMIT_FIELDS) + len(OUTLINE_FIELDS))
-CAMERA_SLICE = slice(len(LIMIT_FIELDS) + len(OUTLINE_FIELDS), DESCRIPTOR_SIZE)
+FOOTPRINT_SLICE = slice(len(LIMIT_FIELDS), len(LIMIT_FIELDS) + len(FOOTPRINT_FIELDS))
+CAMERA_SLICE = slice(len(LIMIT_FIELDS) + len(FOOTPRINT_FIELDS), DESCRIPTOR_SIZE)
 
 OBSERVATION_SHAPES: dict[str, tuple[int, ...]] = {
     "depth_m": (1, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX),

@@ -52,7 +52,7 @@ EMBODIMENT = Embodiment(
         "default is 0.12); wheel_diameter_m 0.1016, wheel_separation_m 0.3153; reverse: spaces.py",
     ),
     # Fitted to the URDF's visual meshes in the posture below: covers them, at most 25 mm outside their convex hull.
-    outline=(
+    footprint=(
         (
             Disc(x_m=-0.108, y_m=-0.002, radius_m=0.180),
             Disc(x_m=0.004, y_m=-0.122, radius_m=0.068),

@@ -44,7 +44,7 @@ EMBODIMENT = Embodiment(
         "120 deg/s2; wheels: tiago.urdf, 10.152 rad/s x 0.0985 m = 1.0 m/s at y = +-0.2022 m",
     ),
     # Fitted to the URDF's visual meshes in the posture below: covers them, at most 25 mm outside their convex hull.
-    outline=(
+    footprint=(
         (Disc(x_m=0.0, y_m=0.0, radius_m=0.270),),
         (
             Disc(x_m=0.145, y_m=-0.132, radius_m=0.092),

@@ -7,8 +7,8 @@ from distill.generalist import Generalist
 from embodiments import limits
 from embodiments.spaces import OBSERVATION_SHAPES
 from world_model.base_head import BaseHead, base_features, policy_features
-from world_model.network import WorldModel
 from world_model.residual_head import Critic, ResidualHead
+from world_model.rssm import WorldModel
 
 STATE_INPUT = "state_input"
 STATE_OUTPUT = "state_output"
@@ -70,15 +70,15 @@ class PolicyGraph(nn.Module):
         Args:
             state_input: (B, S), zeros after a reset; the others as ``spaces.OBSERVATION_SHAPES``.
         """
-        share, features, state = self.share(
+        action, features, state = self.action(
             depth_m, velocity_b, previous_command, route_xy_b_m, goal_b, embodiment, state_input
         )
-        command = limits.project(limits.shares_to_command(share, embodiment), previous_command, embodiment)
+        command = limits.project(limits.action_to_command(action, embodiment), previous_command, embodiment)
         if self.critic is None:
             return command, state
         return command, state, self.critic(features).unsqueeze(-1)
 
-    def share(
+    def action(
         self,
         depth_m: Tensor,
         velocity_b: Tensor,
@@ -88,11 +88,11 @@ class PolicyGraph(nn.Module):
         embodiment: Tensor,
         state_input: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the share (B, 3) before clipping and projection, the features (B, F) and the next state (B, S)."""
+        """Return the action (B, 3) before clipping and projection, the features (B, F) and the next state (B, S)."""
         state, latent = self.world_model.observe_step(
             depth_m, velocity_b, previous_command, route_xy_b_m, goal_b, embodiment, state_input
         )
-        base_share, _ = self.base_head(base_features(latent, route_xy_b_m=route_xy_b_m, goal_b=goal_b))
+        base_action, _ = self.base_head(base_features(latent, route_xy_b_m=route_xy_b_m, goal_b=goal_b))
         features = policy_features(
             latent,
             velocity_b=velocity_b,
@@ -100,17 +100,17 @@ class PolicyGraph(nn.Module):
             route_xy_b_m=route_xy_b_m,
             goal_b=goal_b,
             embodiment=embodiment,
-            base_share=base_share,
+            base_action=base_action,
         )
-        return self._corrected(features, base_share, embodiment), features, state
+        return self._corrected(features, base_action, embodiment), features, state
 
-    def _corrected(self, features: Tensor, base_share: Tensor, embodiment: Tensor) -> Tensor:
+    def _corrected(self, features: Tensor, base_action: Tensor, embodiment: Tensor) -> Tensor:
         if self.head is None:
-            return base_share
+            return base_action
         if isinstance(self.head, Generalist):
             mean: Tensor = self.head(features, embodiment)[0]
             return mean
-        return base_share + self.head(features)[0]
+        return base_action + self.head(features)[0]
 
 
 def example_inputs(state_size: int, *, batch: int, seed: int = 0) -> dict[str, Tensor]:

@@ -15,8 +15,8 @@ from export.graph import PolicyGraph
 from export.runtime.contract import verify_hash
 from world_model.base_head import BaseHead
 from world_model.checkpoint import tuples
-from world_model.network import WorldModel
 from world_model.residual_head import ResidualHead
+from world_model.rssm import WorldModel
 
 NETWORKS_KEY = "nav.networks"
 _TYPES: Mapping[str, type[nn.Module]] = {

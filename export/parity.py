@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from embodiments.limits import scale, shares_to_command
+from embodiments.limits import action_to_command, scale
 from embodiments.spaces import STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
 from export.graph import COMMAND, STATE_INPUT, STATE_OUTPUT, PolicyGraph, example_inputs
 
@@ -91,7 +91,7 @@ def _compare_batch(graph: PolicyGraph, session: onnxruntime.InferenceSession, *,
 def _on_the_verge(graph: PolicyGraph, inputs: dict[str, torch.Tensor]) -> np.ndarray:
     """Return (B,) booleans: targets within rounding of the stand thresholds, where the command rightly jumps."""
     body = inputs["embodiment"]
-    target = scale(shares_to_command(graph.share(**inputs)[0], body), body)
+    target = scale(action_to_command(graph.action(**inputs)[0], body), body)
     speed = target[:, :2].norm(dim=1) - STAND_SPEED_MPS
     yaw_rate = target[:, 2].abs() - STAND_YAW_RATE_RADPS
     return ((speed.abs() < _VERGE) | (yaw_rate.abs() < _VERGE)).numpy()

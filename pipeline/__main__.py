@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from types import FrameType
 
-from pipeline import command_line, list_everything, stages
+from pipeline.runs import command_line, discovery
 
 USAGE = """\
 usage: python -m pipeline STAGE [--run runs/NAME] [--preset smoke|laptop|workstation] [--FIELD VALUE ...]
@@ -50,17 +50,14 @@ def _dispatch(arguments: list[str]) -> int:
         print(USAGE)
         return 0
     name, rest = arguments[0], [argument for argument in arguments[1:] if argument != "--traceback"]
-    if name == "list":
-        list_everything.main(command_line.parse(list_everything.Config, rest, prog="python -m pipeline list"))
-        return 0
-    if name in stages.stages():
-        return command_line.run_stage(stages.stage(name), rest)
-    if name in stages.commands():
-        module = stages.commands()[name].load()
+    if name in discovery.stages():
+        return command_line.run_stage(discovery.stage(name), rest)
+    if name in discovery.commands():
+        module = discovery.commands()[name].load()
         module.main(command_line.parse(module.Config, rest, prog=f"python -m pipeline {name}"))
         return 0
-    known = ("list", *stages.stages(), *(command for command in stages.commands() if command != "list_everything"))
-    raise ValueError(stages.unknown("stage or command", name, known))
+    known = (*discovery.stages(), *discovery.commands())
+    raise ValueError(discovery.unknown("stage or command", name, known))
 
 
 def _one_line(error: Exception) -> str:

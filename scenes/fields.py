@@ -13,10 +13,10 @@ def distance_field(occupied: Grid) -> Grid:
     """Return the distance of every cell centre from the nearest obstacle's surface.
 
     Args:
-        occupied: (..., H, W) bool; slabs are treated one by one.
+        occupied: (..., H, W) bool; layers are treated one by one.
 
     Returns:
-        (..., H, W) float32 metres, minus half a cell inside obstacles, inf where a slab is empty. The transform
+        (..., H, W) float32 metres, minus half a cell inside obstacles, inf where a layer is empty. The transform
         measures between cell centres; half a cell is taken off, because the surface lies between the last free and the
         first occupied centre. Straight surfaces come out within half a cell.
     """
@@ -36,23 +36,23 @@ def distance_field(occupied: Grid) -> Grid:
 
 
 def clearance(distance: Grid, radii_m: Sequence[float]) -> Grid:
-    """Return how far a body of one radius per slab is from touching anything, negative where it does.
+    """Return how far a body of one radius per layer is from touching anything, negative where it does.
 
     Args:
         distance: (S, H, W) metres, from ``distance_field``.
-        radii_m: radius per slab; a slab with radius 0 is ignored, the body is absent there.
+        radii_m: radius per layer; a layer with radius 0 is ignored, the body is absent there.
 
     Returns:
         (H, W) float32 metres.
 
     Raises:
-        ValueError: If the number of radii is not the number of slabs, or none is positive.
+        ValueError: If the number of radii is not the number of layers, or none is positive.
     """
     if distance.values.ndim != 3 or len(radii_m) != len(distance.values):
-        raise ValueError(f"clearance needs one radius per slab: got {len(radii_m)} for {distance.values.shape}.")
+        raise ValueError(f"clearance needs one radius per layer: got {len(radii_m)} for {distance.values.shape}.")
     layers = [layer - radius for layer, radius in zip(distance.values, radii_m, strict=True) if radius > 0.0]
     if not layers:
-        raise ValueError("clearance needs a positive radius in at least one slab; all are 0.")
+        raise ValueError("clearance needs a positive radius in at least one layer; all are 0.")
     return Grid(
         values=np.min(layers, axis=0).astype(np.float32),
         origin_xy_w_m=distance.origin_xy_w_m,

@@ -193,7 +193,7 @@ def wedge(rng: np.random.Generator) -> Item:
 
 
 def bench(rng: np.random.Generator) -> Item:
-    """Return a bench whose board lies in the second height slab, so that nothing passes under it."""
+    """Return a bench whose board lies in the second height layer, so that nothing passes under it."""
     width = rng.uniform(1.0, 1.8)
     legs: list[Part] = [(0.0, side * (width / 2.0 - 0.1), 0.36, 0.08, 0.0, 0.42) for side in (-1, 1)]
     return item(boxes([(0.0, 0.0, 0.4, width, 0.42, 0.47), *legs], semantic=FURNITURE, known=True))
@@ -208,7 +208,7 @@ def _round(radius_m: float, z_min_m: float, z_max_m: float, *, semantic: int) ->
 
 
 def _table(rng: np.random.Generator, depth: float, width: float) -> list[Solid]:
-    """Return a top in the third height slab on four legs: a low body passes under it, between the legs."""
+    """Return a top in the third height layer on four legs: a low body passes under it, between the legs."""
     top = rng.uniform(0.72, 0.76)
     x, y = depth / 2.0 - 0.06, width / 2.0 - 0.06
     legs: list[Part] = [(sx * x, sy * y, 0.08, 0.08, 0.0, top - 0.03) for sx in (-1, 1) for sy in (-1, 1)]

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.ndimage
 
 from scenes.fields import distance_field
-from scenes.occupancy import slab_occupancy
+from scenes.occupancy import layer_occupancy
 from scenes.scene import WALL, Scene, Solid, box, moved
 
 BODY_RADIUS_M = 0.55
@@ -242,7 +242,7 @@ def draw_connected(draw: Callable[[], Scene]) -> Scene:
 
 def connected_share(scene: Scene, *, radius_m: float = BODY_RADIUS_M) -> float:
     """Return the largest share of a disc's free space that is in one piece; 0 where that space is under 12 % of all."""
-    distance = distance_field(slab_occupancy(scene, slabs_m=(BODY_HEIGHT_M,)))
+    distance = distance_field(layer_occupancy(scene, layers_m=(BODY_HEIGHT_M,)))
     free = distance.values[0] > radius_m
     pieces, count = scipy.ndimage.label(free)
     if count == 0 or free.mean() < 0.12:

@@ -17,7 +17,7 @@ _Y_UP = (".glb", ".gltf")
 FLOOR_SLOPE = 0.9
 """Least vertical part of a floor's normal: 26 degrees."""
 FLOOR_STEP_M = 0.05
-"""What lies within this height of the floor is the floor: the lowest slab of a body begins there."""
+"""What lies within this height of the floor is the floor: the lowest layer of a body begins there."""
 FLOOR_SHARE = 0.3
 """The floor is the lowest level with at least this share of the largest level's area: a roof may be larger."""
 LEAST_FLOOR_M2 = 4.0

@@ -1,4 +1,4 @@
-"""Which cells the triangles of a mesh touch, per height slab."""
+"""Which cells the triangles of a mesh touch, per height layer."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _FLOOR_GAP_CELLS = 3
 
 
 def fill(
-    values: np.ndarray, mesh: Mesh, *, slabs_m: Sequence[tuple[float, float]], x_w: np.ndarray, y_w: np.ndarray
+    values: np.ndarray, mesh: Mesh, *, layers_m: Sequence[tuple[float, float]], x_w: np.ndarray, y_w: np.ndarray
 ) -> None:
     """Mark the cells that a mesh touches, and those where it has no floor: nobody can stand there.
 
@@ -22,19 +22,19 @@ def fill(
 
     Args:
         values: (S, H, W) bool, changed in place.
-        slabs_m: (z_min, z_max) per slab.
+        layers_m: (z_min, z_max) per layer.
         x_w: (W,) equally spaced cell centres.
         y_w: (H,)
     """
     cell_m = float(x_w[1] - x_w[0])
     shape = values.shape[1:]
     height = mesh.vertices_w_m[mesh.triangles][..., 2]
-    reaches = (height.max(axis=1) > min(low for low, _ in slabs_m)) & (height.min(axis=1) <= slabs_m[-1][1])
+    reaches = (height.max(axis=1) > min(low for low, _ in layers_m)) & (height.min(axis=1) <= layers_m[-1][1])
     points, _ = samples(mesh.vertices_w_m, mesh.triangles[reaches], step_m=0.4 * cell_m)
     row, column, inside = _cells(points, x_w, y_w, cell_m)
-    for slab, (low, high) in enumerate(slabs_m):
+    for layer, (low, high) in enumerate(layers_m):
         chosen = inside & (points[:, 2] > low) & (points[:, 2] <= high)
-        values[slab, row[chosen], column[chosen]] = True
+        values[layer, row[chosen], column[chosen]] = True
     points, _ = samples(mesh.vertices_w_m, mesh.triangles[mesh.semantic == FLOOR], step_m=0.4 * cell_m)
     row, column, inside = _cells(points, x_w, y_w, cell_m)
     floor = np.zeros(shape, dtype=bool)

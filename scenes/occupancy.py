@@ -1,4 +1,4 @@
-"""Which cells a scene fills, per height slab."""
+"""Which cells a scene fills, per height layer."""
 
 from collections.abc import Sequence
 
@@ -12,23 +12,23 @@ BORDER_CELLS = 2
 """Occupied rim around the extent: outside of it nothing can be reached."""
 
 
-def slab_occupancy(
-    scene: Scene, *, slabs_m: Sequence[tuple[float, float]], resolution_m: float = 0.05, known_only: bool = False
+def layer_occupancy(
+    scene: Scene, *, layers_m: Sequence[tuple[float, float]], resolution_m: float = 0.05, known_only: bool = False
 ) -> Grid:
-    """Rasterise the solids: a cell is occupied where its centre lies inside one that overlaps the slab.
+    """Rasterise the solids: a cell is occupied where its centre lies inside one that overlaps the layer.
 
     Args:
-        slabs_m: (z_min, z_max) per slab above the ground; touching at a face is no overlap.
+        layers_m: (z_min, z_max) per layer above the ground; touching at a face is no overlap.
         resolution_m: edge of a cell.
         known_only: leave out what the known map does not show.
 
     Returns:
-        (S, H, W) bool; cells outside the scene's extent are occupied. A solid thinner than a cell also
-        fills the cells that its outline passes, so nothing vanishes. Of a mesh, all of which is known, every cell that
-        a surface touches is occupied, and every cell without a floor.
+        (S, H, W) bool; cells outside the scene's extent are occupied. A solid thinner than a cell also fills the
+        cells that its ground plan passes, so nothing vanishes. Of a mesh, all of which is known, every cell that a
+        surface touches is occupied, and every cell without a floor.
     """
-    if not slabs_m:
-        raise ValueError("slab_occupancy needs at least one (z_min, z_max) slab.")
+    if not layers_m:
+        raise ValueError("layer_occupancy needs at least one (z_min, z_max) layer.")
     x_min, y_min, x_max, y_max = scene.extent_w_m
     columns = int(np.ceil((x_max - x_min) / resolution_m - 1e-6)) + 2 * BORDER_CELLS
     rows = int(np.ceil((y_max - y_min) / resolution_m - 1e-6)) + 2 * BORDER_CELLS
@@ -36,25 +36,25 @@ def slab_occupancy(
     x_w = origin[0] + (np.arange(columns) + 0.5) * resolution_m
     y_w = origin[1] + (np.arange(rows) + 0.5) * resolution_m
     inside = ((y_w > y_min) & (y_w < y_max))[:, None] & ((x_w > x_min) & (x_w < x_max))[None, :]
-    values = np.repeat(~inside[None], len(slabs_m), axis=0)  # (S, H, W)
+    values = np.repeat(~inside[None], len(layers_m), axis=0)  # (S, H, W)
     for solid in scene.solids:
-        slabs = [i for i, (low, high) in enumerate(slabs_m) if solid.z_min_m < high and solid.z_max_m > low]
-        if slabs and (solid.known or not known_only):
-            _fill(values, slabs, solid, x_w, y_w)
+        layers = [i for i, (low, high) in enumerate(layers_m) if solid.z_min_m < high and solid.z_max_m > low]
+        if layers and (solid.known or not known_only):
+            _fill(values, layers, solid, x_w, y_w)
     if scene.mesh is not None:
-        mesh_occupancy.fill(values, scene.mesh, slabs_m=slabs_m, x_w=x_w, y_w=y_w)
+        mesh_occupancy.fill(values, scene.mesh, layers_m=layers_m, x_w=x_w, y_w=y_w)
     return Grid(values=values, origin_xy_w_m=origin, resolution_m=resolution_m)
 
 
-def _fill(values: np.ndarray, slabs: list[int], solid: Solid, x_w: np.ndarray, y_w: np.ndarray) -> None:
+def _fill(values: np.ndarray, layers: list[int], solid: Solid, x_w: np.ndarray, y_w: np.ndarray) -> None:
     polygon = np.asarray(solid.polygon_xy_w_m)
     (x_low, y_low), (x_high, y_high) = polygon.min(axis=0), polygon.max(axis=0)
     first_column, last_column = np.searchsorted(x_w, (x_low, x_high))
     first_row, last_row = np.searchsorted(y_w, (y_low, y_high))
     window = (slice(first_row, last_row), slice(first_column, last_column))
     covered = _inside(polygon, x_w[window[1]], y_w[window[0]])
-    for slab in slabs:
-        values[slab][window] |= covered
+    for layer in layers:
+        values[layer][window] |= covered
     cell_m = x_w[1] - x_w[0]
     after = np.roll(polygon, -1, axis=0)
     area_m2 = abs((polygon[:, 0] * after[:, 1] - after[:, 0] * polygon[:, 1]).sum()) / 2.0
@@ -64,8 +64,8 @@ def _fill(values: np.ndarray, slabs: list[int], solid: Solid, x_w: np.ndarray, y
         rim = (polygon[:, None] + share * (after - polygon)[:, None]).reshape(-1, 2)
         column = np.round((rim[:, 0] - x_w[0]) / cell_m).astype(int).clip(0, len(x_w) - 1)
         row = np.round((rim[:, 1] - y_w[0]) / cell_m).astype(int).clip(0, len(y_w) - 1)
-        for slab in slabs:
-            values[slab, row, column] = True
+        for layer in layers:
+            values[layer, row, column] = True
 
 
 def _inside(polygon: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

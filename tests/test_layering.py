@@ -21,9 +21,9 @@ DOORS = {
     "onnxscript": ("export/",),
     "genesis": ("pipeline/simulation/",),
     "ray": ("pipeline/residual_rl/",),
-    "rsl_rl": ("pipeline/train_gait.py", "pipeline/simulation/gait_"),
+    "rsl_rl": ("pipeline/commands/train_gait.py", "pipeline/simulation/gait/", "pipeline/simulation/physics/gait_"),
     "pytorch_mppi": ("pipeline/agents/mppi.py",),
-    "tensordict": ("pipeline/train_gait.py", "pipeline/simulation/gait_"),
+    "tensordict": ("pipeline/commands/train_gait.py", "pipeline/simulation/gait/", "pipeline/simulation/physics/gait_"),
     "h5py": ("distill/", "pipeline/"),
     "torch": ("world_model/", "distill/", "export/", "pipeline/"),
 }

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from embodiments.limits import command_to_shares
+from embodiments.limits import command_to_action
 from embodiments.spaces import COMMAND_SIZE, ROUTE_POINTS
 from world_model.descriptor import gaussian_log_std_bounds
 from world_model.residual_head import zero_last_layer
@@ -19,7 +19,7 @@ _NEAR_M = 1.0
 _NEAR_HEADING = 5.0
 _GOAL_FEATURES = 10
 _APART = 0.1
-"""How far the modes begin on either side, in shares of the yaw rate"""
+"""How far the modes begin on either side, in actions of the yaw rate"""
 
 
 def base_feature_size(latent_size: int) -> int:
@@ -65,19 +65,19 @@ def policy_features(
     route_xy_b_m: Tensor,
     goal_b: Tensor,
     embodiment: Tensor,
-    base_share: Tensor,
+    base_action: Tensor,
 ) -> Tensor:
     """Return what residual policies and the generalist see, (B, F).
 
-    The base head's features, velocity and last command in shares of the robot's limits, and the base head's answer.
+    The base head's features, velocity and last command in actions of the robot's limits, and the base head's answer.
 
     Args:
         latent: (B, L).
-        base_share: (B, 3) mean of the base head; the others as ``spaces.OBSERVATION_SHAPES``.
+        base_action: (B, 3) mean of the base head; the others as ``spaces.OBSERVATION_SHAPES``.
     """
     features = base_features(latent, route_xy_b_m=route_xy_b_m, goal_b=goal_b)
-    speeds = [command_to_shares(velocity_b, embodiment), command_to_shares(previous_command, embodiment)]
-    return torch.cat([features, *speeds, base_share], dim=-1)
+    speeds = [command_to_action(velocity_b, embodiment), command_to_action(previous_command, embodiment)]
+    return torch.cat([features, *speeds, base_action], dim=-1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class BaseHeadConfig:
 
 
 class Mixture(NamedTuple):
-    """Mixture of Gaussians over shares."""
+    """Mixture of Gaussians over actions."""
 
     logits: Tensor
     """(..., K)"""
@@ -106,15 +106,15 @@ class Mixture(NamedTuple):
     log_std: Tensor
     """(3,)"""
 
-    def log_prob(self, share: Tensor) -> Tensor:
-        """Return the log density (...) of shares (..., 3)."""
-        normalised = (share.unsqueeze(-2) - self.means) / self.log_std.exp()
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Return the log density (...) of actions (..., 3)."""
+        normalised = (action.unsqueeze(-2) - self.means) / self.log_std.exp()
         each = -0.5 * (normalised.square() + math.log(2.0 * math.pi)) - self.log_std
         return torch.logsumexp(each.sum(dim=-1) + self.logits.log_softmax(dim=-1), dim=-1)
 
 
 class BaseHead(nn.Module):
-    """Features -> Gaussian over shares of the robot's limits; equal to the way's own share until it has learned."""
+    """Features -> Gaussian over actions of the robot's limits; equal to the way's own action until it has learned."""
 
     Config = BaseHeadConfig
 
@@ -129,7 +129,7 @@ class BaseHead(nn.Module):
         last = nn.Linear(size, config.modes * (COMMAND_SIZE + 1))
         self.layers = nn.Sequential(*layers, last)
         zero_last_layer(self.layers)
-        with torch.no_grad():  # modes that begin alike would stay alike; their mean is the way's share all the same
+        with torch.no_grad():  # modes that begin alike would stay alike; their mean is the way's action all the same
             turn = torch.linspace(-_APART, _APART, config.modes)
             last.bias[config.modes :].unflatten(0, (config.modes, COMMAND_SIZE))[:, 2] = torch.atanh(turn)
         self.log_std = nn.Parameter(torch.full((COMMAND_SIZE,), -1.0))
@@ -138,9 +138,9 @@ class BaseHead(nn.Module):
         """Return a copy that answers 0."""
         return self._with(silent=True)
 
-    def corrected(self, share: float) -> "BaseHead":
-        """Return a copy that answers with the way and this share of what it has learned."""
-        return self._with(correction=share)
+    def corrected(self, action: float) -> "BaseHead":
+        """Return a copy that answers with the way and this action of what it has learned."""
+        return self._with(correction=action)
 
     def _with(self, **changes: float) -> "BaseHead":
         copied = copy.deepcopy(self)
@@ -148,12 +148,12 @@ class BaseHead(nn.Module):
         return copied
 
     def mixture(self, features: Tensor) -> Mixture:
-        """Return the mixture over shares for ``base_features`` (..., D)."""
+        """Return the mixture over actions for ``base_features`` (..., D)."""
         output = self.layers(features).float()
         logits, means = output.split([self.config.modes, self.config.modes * COMMAND_SIZE], dim=-1)
         corrections = torch.tanh(means.unflatten(-1, (self.config.modes, COMMAND_SIZE)))
-        way_share = features[..., self.config.latent_size - COMMAND_SIZE : self.config.latent_size]
-        means = (way_share.unsqueeze(-2) + self.config.correction * corrections).clip(-1.0, 1.0)
+        planner_action = features[..., self.config.latent_size - COMMAND_SIZE : self.config.latent_size]
+        means = (planner_action.unsqueeze(-2) + self.config.correction * corrections).clip(-1.0, 1.0)
         return Mixture(logits, means, gaussian_log_std_bounds(self.log_std, low=-3.0))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from embodiments.spaces import DEPTH_RANGE_M
 from world_model.base_head import Mixture
 from world_model.image import SEMANTIC_CLASS_COUNT, log_depth
-from world_model.network import Gaussians, Prediction
+from world_model.rssm import Gaussians, Prediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,16 +105,16 @@ def _kl(left: Gaussians, right: Gaussians) -> Tensor:
     return 0.5 * (ratio + shift - 1.0 - ratio.log()).sum(dim=-1)
 
 
-def behaviour_cloning(mixture: Mixture, teacher_share: Tensor, *, labelled: Tensor) -> Tensor:
-    """Return the negative log likelihood of the teacher's share, averaged over labelled steps.
+def behaviour_cloning(mixture: Mixture, teacher_action: Tensor, *, labelled: Tensor) -> Tensor:
+    """Return the negative log likelihood of the teacher's action, averaged over labelled steps.
 
-    A dimension that the teacher's body lacks has share 0 and is learned as 0: a body that has it is not sent sideways.
+    A dimension that the teacher's body lacks has action 0 and is learned as 0: a body that has it is not sent sideways.
 
     Args:
-        teacher_share: (..., 3) in [-1, 1].
+        teacher_action: (..., 3) in [-1, 1].
         labelled: (...) bool.
     """
-    nll = -mixture.log_prob(teacher_share)
+    nll = -mixture.log_prob(teacher_action)
     return (nll * labelled).sum() / labelled.sum().clip(min=1)
 
 

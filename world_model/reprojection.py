@@ -10,7 +10,7 @@ from torch import Tensor
 
 from embodiments.spaces import CAMERA_SLICE, DEPTH_FOCAL_PX, DEPTH_HEIGHT_PX, DEPTH_RANGE_M, DEPTH_WIDTH_PX
 from world_model.image import without_holes
-from world_model.obstacle_points import ray_slopes
+from world_model.local_planner.depth_to_obstacles import ray_slopes
 
 _PIXELS = DEPTH_HEIGHT_PX * DEPTH_WIDTH_PX
 _NEAREST_M = 0.02

@@ -16,7 +16,7 @@ class ResidualHeadConfig:
     feature_size: int
     hidden: tuple[int, ...] = (256, 256)
     residual_scale: float = 1.0
-    """Largest correction, in shares of the robot's limits; 0 where nothing of what was learned helped."""
+    """Largest correction, in actions of the robot's limits; 0 where nothing of what was learned helped."""
     initial_log_std: float = -1.2
     """Exploration of about 0.3 of the limits: enough to meet the other side of an obstacle."""
     from_scratch: bool = False
@@ -41,7 +41,7 @@ def zero_last_layer(network: nn.Sequential) -> None:
 
 
 class ResidualHead(nn.Module):
-    """``policy_features`` -> Gaussian over the correction of the base share; its mean is exactly 0 at first."""
+    """``policy_features`` -> Gaussian over the correction of the base action; its mean is exactly 0 at first."""
 
     Config = ResidualHeadConfig
 

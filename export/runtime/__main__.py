@@ -17,10 +17,10 @@ import numpy as np
 from embodiments import registry
 from embodiments.embodiment import Embodiment
 from export.runtime import policy as policies
-from export.runtime.driver import DriverConfig
-from export.runtime.messages import Order
+from export.runtime.driver.driver import DriverConfig
+from export.runtime.driver.messages import Order
+from export.runtime.driver.process import DriverGoneError, DriverProcess, DriverTask, robot_names
 from export.runtime.navigator import Navigator
-from export.runtime.process import DriverGoneError, DriverProcess, DriverTask, robot_names
 from export.runtime.route import Route, plan, to_body
 
 REACHED, MISSED, REFUSED, DRIVER_DIED = 0, 1, 2, 3

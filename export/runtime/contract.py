@@ -67,7 +67,10 @@ def interface(state_size: int, *, value: bool) -> dict[str, Any]:
         },
         "route": {"points": spaces.ROUTE_POINTS, "spacing_m": spaces.ROUTE_SPACING_M},
         "stand": {"speed_mps": spaces.STAND_SPEED_MPS, "yaw_rate_radps": spaces.STAND_YAW_RATE_RADPS},
-        "descriptor": {"fields": list(spaces.DESCRIPTOR_FIELDS), "slabs_m": [list(slab) for slab in spaces.SLABS_M]},
+        "descriptor": {
+            "fields": list(spaces.DESCRIPTOR_FIELDS),
+            "layers_m": [list(layer) for layer in spaces.HEIGHT_LAYERS_M],
+        },
     }
 
 
@@ -122,7 +125,7 @@ def check_robot(contract: Mapping[str, Any], robot: Embodiment, *, where: str, a
         allow_unseen: Accept a robot that was not trained on; one that was must still be the same.
 
     Raises:
-        ValueError: If the robot was not trained on, or its limits, outline or camera have changed since.
+        ValueError: If the robot was not trained on, or its limits, footprint or camera have changed since.
     """
     trained: Mapping[str, Sequence[float]] = contract["embodiments"]
     if robot.name not in trained:

@@ -8,7 +8,7 @@ import numpy as np
 
 from embodiments.embodiment import Embodiment
 from embodiments.spaces import CONTROL_DT_S
-from export.runtime.messages import Order, Report, triple
+from export.runtime.driver.messages import Order, Report, triple
 from export.runtime.retry import Retry
 from export.runtime.route import Route, to_body
 

@@ -14,7 +14,7 @@ from embodiments.spaces import (
     CONTROL_DT_S,
     DEPTH_RANGE_M,
     MAP_EDGE_M,
-    MAP_ROOM_M,
+    MAP_RESTART_M,
     OBSERVATION_SHAPES,
 )
 from export.runtime import contract as contracts
@@ -103,7 +103,7 @@ class Policy:
         far = np.abs(_to_anchor(goal_b, self._pose)).max(axis=1) > MAP_EDGE_M
         if not far.any():
             return goal_b
-        self.reset(far & (np.abs(self._pose[:, :2]).max(axis=1) > MAP_ROOM_M))
+        self.reset(far & (np.abs(self._pose[:, :2]).max(axis=1) > MAP_RESTART_M))
         way = _to_anchor(goal_b, self._pose) - self._pose[:, :2]
         room = (MAP_EDGE_M - np.sign(way) * self._pose[:, :2]) / np.maximum(np.abs(way), 1e-6)
         share = np.clip(room.min(axis=1, keepdims=True), 0.0, 1.0)

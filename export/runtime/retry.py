@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from embodiments.embodiment import Embodiment
-from export.runtime.messages import Report
+from export.runtime.driver.messages import Report
 
 PAUSE_S = 0.25
 """Without a report for longer the robot was not allowed to drive, which is no failed try"""

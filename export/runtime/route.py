@@ -1,6 +1,6 @@
 """The way that a policy is told: straight to the goal, or along a planned path; and the goal in the body frame.
 
-The same definitions as in simulation (``pipeline.simulation.observation``), in numpy and for one robot.
+The same definitions as in simulation (``pipeline.simulation.sensors.observation``), in numpy and for one robot.
 """
 
 import heapq
@@ -84,7 +84,7 @@ def plan(occupied: Grid, start_xy_m: np.ndarray, goal_xy_m: np.ndarray, embodime
     Raises:
         ValueError: If start or goal is off the map or too near to a wall, or no way leads there.
     """
-    wide = max(embodiment.circumscribed_radius_m(slab) for slab in range(len(embodiment.outline)))
+    wide = max(embodiment.circumscribed_radius_m(layer) for layer in range(len(embodiment.footprint)))
     room_m = _room_m(occupied, limit_m=2.0 * wide)
     needed = 0.6 * wide  # half the width of most bodies; they turn where there is more
     cells = [_cell(occupied, xy, name) for name, xy in (("start", start_xy_m), ("goal", goal_xy_m))]

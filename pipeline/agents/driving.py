@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from embodiments.limits import command_to_shares
+from embodiments.limits import command_to_action
 from embodiments.spaces import LIMIT_FIELDS, STAND_SPEED_MPS
 
 ARRIVE_M = 0.15
@@ -40,16 +40,16 @@ class DrivingLaw:
         self._arrived = self._arrived & ~mask
         self._turned = self._turned & ~mask
 
-    def shares(
-        self, goal_b: torch.Tensor, target_xy_b_m: torch.Tensor, descriptor: torch.Tensor, *, care: torch.Tensor
+    def actions(
+        self, goal_b: torch.Tensor, target_xy_b_m: torch.Tensor, descriptor: torch.Tensor, *, speed_scale: torch.Tensor
     ) -> torch.Tensor:
-        """Return shares (B, 3) of the limits.
+        """Return actions (B, 3) of the limits.
 
         Args:
             goal_b: (B, 4) goal in the body frame.
             target_xy_b_m: (B, 2) where to drive now, body frame.
             descriptor: (B, E)
-            care: (B,) factor in (0, 1] on the driving speed.
+            speed_scale: (B,) factor in (0, 1] on the driving speed.
         """
         distance_m = torch.linalg.vector_norm(goal_b[:, :2], dim=1)
         walks = is_walker(descriptor)
@@ -57,7 +57,7 @@ class DrivingLaw:
         self._arrived = distance_m < torch.where(self._arrived, leave_m, arrive_m)
         bearing_rad = torch.atan2(target_xy_b_m[:, 1], target_xy_b_m[:, 0])
         heading_rad = torch.atan2(goal_b[:, 3], goal_b[:, 2])
-        speed_mps = _drive_speed_mps(distance_m, bearing_rad, descriptor) * care
+        speed_mps = _drive_speed_mps(distance_m, bearing_rad, descriptor) * speed_scale
         self._turned = self._arrived & (heading_rad.abs() < torch.where(self._turned, HEADING_LEAVE_RAD, HEADING_RAD))
         turn_rad = torch.where(self._arrived, heading_rad, bearing_rad)
         yaw_rate_radps = _yaw_rate_radps(turn_rad, descriptor, creep=self._arrived | (bearing_rad.abs() > AIM_RAD))
@@ -71,7 +71,7 @@ class DrivingLaw:
             ],
             dim=1,
         )
-        return command_to_shares(command, descriptor)
+        return command_to_action(command, descriptor)
 
 
 def _drive_speed_mps(distance_m: torch.Tensor, bearing_rad: torch.Tensor, descriptor: torch.Tensor) -> torch.Tensor:

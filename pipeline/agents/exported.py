@@ -9,7 +9,7 @@ import torch
 from embodiments.embodiment import Embodiment
 from export.runtime import policy as runtime
 from pipeline.agents.agent import Privileged
-from pipeline.simulation.observation import Observation
+from pipeline.simulation.sensors.observation import Observation
 
 
 class ExportedAgent:

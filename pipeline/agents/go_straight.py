@@ -9,13 +9,13 @@ import torch
 
 from pipeline.agents.agent import Privileged
 from pipeline.agents.driving import DrivingLaw
-from pipeline.simulation.observation import Observation
+from pipeline.simulation.sensors.observation import Observation
 
 
 class GoStraightAgent:
     """Aims the driving law at the goal itself."""
 
-    output: Literal["share"] = "share"
+    output: Literal["action"] = "action"
 
     def __init__(self, *, num_envs: int, device: str) -> None:
         self._law = DrivingLaw(num_envs=num_envs, device=device)
@@ -25,9 +25,11 @@ class GoStraightAgent:
         self._law.reset(mask)
 
     def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
-        """Return shares (B, 3) from the goal in the body frame alone."""
+        """Return actions (B, 3) from the goal in the body frame alone."""
         goal_b = observation.goal_b
-        return self._law.shares(goal_b, goal_b[:, :2], observation.embodiment, care=torch.ones_like(goal_b[:, 0]))
+        return self._law.actions(
+            goal_b, goal_b[:, :2], observation.embodiment, speed_scale=torch.ones_like(goal_b[:, 0])
+        )
 
 
 def make(*, num_envs: int, device: str, seed: int) -> GoStraightAgent:

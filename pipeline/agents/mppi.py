@@ -1,8 +1,8 @@
 """A classical controller that sees what the policies see: model predictive path integral control on the drawn map.
 
-The map is the planner's own (``world_model.local_map``). Each control step the library samples sequences of shares,
-rolls a unicycle (or, with a lateral limit, a holonomic body) out under the robot's own limits and weighs the sequences
-by their cost; ``MPPI_Batched`` does it for all environments in one batch. In the last half metre the driving law of the
+The costmap is the planner's own (``world_model.local_planner.costmap``). Each control step the library samples
+sequences of normalised actions, rolls a unicycle (or, with a lateral limit, a holonomic body) out under the robot's
+own limits and weighs the sequences by their cost; ``MPPI_Batched`` does it for all environments in one batch. In the last half metre the driving law of the
 scripted agents parks: a mean over samples does not come to rest within 0.1 rad.
 
 Source: Williams et al. 2017, "Information Theoretic MPC for Model-Based Reinforcement Learning"; pytorch-mppi 0.9.1.
@@ -13,13 +13,13 @@ from typing import Literal
 import torch
 from pytorch_mppi import MPPI_Batched
 
-from embodiments.limits import active_dimensions, project, shares_to_command
-from embodiments.spaces import COMMAND_SIZE, LIMIT_FIELDS, OUTLINE_SLICE, SLABS_M
+from embodiments.limits import action_to_command, active_dimensions, project
+from embodiments.spaces import COMMAND_SIZE, FOOTPRINT_SLICE, HEIGHT_LAYERS_M, LIMIT_FIELDS
 from pipeline.agents.agent import Privileged
 from pipeline.agents.driving import DrivingLaw
-from pipeline.simulation.observation import Observation, wrap_angle
-from world_model import local_map
-from world_model.obstacle_points import obstacle_points
+from pipeline.simulation.sensors.observation import Observation, wrap_angle
+from world_model.local_planner import costmap
+from world_model.local_planner.depth_to_obstacles import obstacle_points
 
 SAMPLES = 128
 KNOTS, KNOT_STEPS = 10, 2
@@ -46,7 +46,7 @@ class MppiAgent:
 
     def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
         self._law = DrivingLaw(num_envs=num_envs, device=device)
-        self._map = torch.zeros(num_envs, local_map.STATE_SIZE, device=device)
+        self._map = torch.zeros(num_envs, costmap.STATE_SIZE, device=device)
         self._parks = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._num_envs, self._steps = num_envs, 0
         limit = torch.ones(COMMAND_SIZE, device=device)
@@ -86,11 +86,11 @@ class MppiAgent:
         """Return shares (B, 3) from depth, odometry and goal."""
         seen, goal_b = observation, observation.goal_b
         points = obstacle_points(seen.depth_m, seen.embodiment)
-        state, told_b = local_map.goal_on_the_map(self._map, goal_b)
-        drawn = local_map.update(
-            local_map.unpack(state), points, seen.velocity_b, seen.route_xy_b_m, told_b, seen.embodiment
+        state, told_b = costmap.goal_on_the_map(self._map, goal_b)
+        drawn = costmap.update(
+            costmap.unpack(state), points, seen.velocity_b, seen.route_xy_b_m, told_b, seen.embodiment
         )
-        self._map = local_map.pack(drawn)
+        self._map = costmap.pack(drawn)
         self._prepare(drawn, told_b, seen.embodiment)
         shift = self._steps % KNOT_STEPS == 0
         self._steps += 1
@@ -99,18 +99,20 @@ class MppiAgent:
         self._mppi.U = self._mppi.U.clamp(-1.0, 1.0)
         distance_m = torch.linalg.vector_norm(goal_b[:, :2], dim=1)
         self._parks = distance_m < torch.where(self._parks, UNPARK_M, PARK_M)
-        parking = self._law.shares(goal_b, goal_b[:, :2], seen.embodiment, care=torch.ones_like(distance_m))
+        parking = self._law.actions(goal_b, goal_b[:, :2], seen.embodiment, speed_scale=torch.ones_like(distance_m))
         return torch.where(self._parks[:, None], parking, share)
 
-    def _prepare(self, drawn: local_map.LocalMap, goal_b: torch.Tensor, embodiment: torch.Tensor) -> None:
+    def _prepare(self, drawn: costmap.Costmap, goal_b: torch.Tensor, embodiment: torch.Tensor) -> None:
         """Set what the roll-outs of this control step look up."""
-        self._total_m, self._distance_m = local_map.total_m(drawn, goal_b), local_map.distance_m(drawn)
+        self._total_m, self._distance_m = costmap.total_m(drawn, goal_b), costmap.distance_m(drawn)
         self._descriptor = embodiment[:, None]  # (B, 1, E)
         self._forward_mps = embodiment[:, LIMIT_FIELDS.index("forward_mps"), None]
         self._yaw_rate_radps = embodiment[:, LIMIT_FIELDS.index("yaw_rate_radps"), None]
-        way_b = local_map.look(drawn, goal_b, embodiment).aim_b
+        way_b = costmap.query(drawn, goal_b, embodiment).aim_b
         self._way_rad = (torch.atan2(way_b[:, 1], way_b[:, 0]) + drawn.pose[:, 2])[:, None]
-        extents = embodiment[:, OUTLINE_SLICE].unflatten(-1, (len(SLABS_M), 3)).amax(dim=1)  # front, rear, half width
+        extents = (
+            embodiment[:, FOOTPRINT_SLICE].unflatten(-1, (len(HEIGHT_LAYERS_M), 3)).amax(dim=1)
+        )  # front, rear, half width
         self._radius_m = extents[:, 2:]
         ends = (extents[:, :2] - self._radius_m).clamp(min=0.0)
         self._ends_m = torch.stack([ends[:, 0], -ends[:, 1]])[..., None]  # (2, B, 1)
@@ -118,11 +120,11 @@ class MppiAgent:
     def _roll(self, state: torch.Tensor, share: torch.Tensor, knot: int) -> torch.Tensor:
         """Return the states (B K, 6) after one knot: pose in the frame of the map, and the command executed last."""
         many = (self._num_envs, SAMPLES, -1)
-        states, target = state.view(*many), shares_to_command(share.view(*many), self._descriptor)
+        states, target = state.view(*many), action_to_command(share.view(*many), self._descriptor)
         pose, command = states[..., _POSE], states[..., _COMMAND]
         for _ in range(KNOT_STEPS):
             command = project(target, command, self._descriptor)
-            pose = local_map.moved(pose, command)
+            pose = costmap.moved(pose, command)
         return torch.cat([pose, command], dim=-1).view(len(state), -1)
 
     def _cost(self, state: torch.Tensor, share: torch.Tensor, knot: int) -> torch.Tensor:
@@ -135,17 +137,17 @@ class MppiAgent:
         forward, aside = command[..., 0] / self._forward_mps, command[..., 1].abs() / self._forward_mps
         cost = NEAR_WEIGHT * near * (0.3 + forward.abs()) + HIT_WEIGHT * hit
         cost = cost + REVERSE_WEIGHT * (-forward).clamp(min=0.0) + LATERAL_WEIGHT * aside
-        to_go_s = local_map.look_up(self._total_m, pose[..., :2]) / self._forward_mps
+        to_go_s = costmap.look_up(self._total_m, pose[..., :2]) / self._forward_mps
         if knot < KNOTS - 1:
             return (cost + to_go_s / KNOTS).view(-1)
         turn_s = wrap_angle(pose[..., 2] - self._way_rad).abs() / self._yaw_rate_radps
         return (cost + to_go_s + HEADING_WEIGHT * turn_s).view(-1)
 
     def _room_m(self, pose: torch.Tensor) -> torch.Tensor:
-        """Return the room (B, K) around the body's outline, a capsule along its axis."""
+        """Return the room (B, K) around the body's footprint, a capsule along its axis."""
         heading = torch.stack([pose[..., 2].cos(), pose[..., 2].sin()], dim=-1)
         front, rear = (pose[..., :2] + end[..., None] * heading for end in self._ends_m)
-        distance_m = (local_map.look_up(self._distance_m, point) for point in (front, rear))
+        distance_m = (costmap.look_up(self._distance_m, point) for point in (front, rear))
         return torch.minimum(*distance_m) - self._radius_m
 
 

@@ -5,18 +5,18 @@ from typing import Literal
 import torch
 
 from pipeline.agents.agent import Privileged
-from pipeline.simulation.observation import Observation
-from pipeline.simulation.rows import by_rows
-from world_model import local_map, way
+from pipeline.simulation.sensors.observation import Observation
+from world_model.fixed_batches import by_rows
+from world_model.local_planner import costmap, planner
 
 
 class PlannerAgent:
     """Aims the driving law along the local map's cost to go."""
 
-    output: Literal["share"] = "share"
+    output: Literal["action"] = "action"
 
     def __init__(self, *, num_envs: int, device: str) -> None:
-        self._state = torch.zeros(num_envs, way.STATE_SIZE, device=device)
+        self._state = torch.zeros(num_envs, planner.STATE_SIZE, device=device)
 
     def reset(self, mask: torch.Tensor) -> None:
         """Forget what was remembered for the environments in ``mask`` (B,)."""
@@ -24,16 +24,16 @@ class PlannerAgent:
 
     @torch.no_grad()
     def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
-        """Return shares (B, 3) from depth, odometry, route and goal."""
+        """Return actions (B, 3) from depth, odometry, route and goal."""
         seen = {name: value for name, value in observation.policy_inputs().items() if name != "previous_command"}
-        state, goal_b = local_map.goal_on_the_map(self._state, seen["goal_b"])
-        share, self._state = by_rows(_step, {**seen, "goal_b": goal_b, "state": state})
-        return share
+        state, goal_b = costmap.goal_on_the_map(self._state, seen["goal_b"])
+        action, self._state = by_rows(_step, {**seen, "goal_b": goal_b, "state": state})
+        return action
 
 
 def _step(**seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    found, state = way.step(**seen)
-    return found.share, state
+    found, state = planner.step(**seen)
+    return found.action, state
 
 
 def make(*, num_envs: int, device: str, seed: int) -> PlannerAgent:

@@ -6,16 +6,16 @@ import torch
 
 from embodiments.spaces import COMMAND_SIZE, CONTROL_HZ
 from pipeline.agents.agent import Privileged
-from pipeline.simulation.observation import Observation
+from pipeline.simulation.sensors.observation import Observation
 
 HOLD_STEPS = int(CONTROL_HZ)
 """A draw is held for 1 s: one that changes at 10 Hz averages out and leaves the robot where it stands."""
 
 
 class RandomAgent:
-    """Uniform shares, redrawn every second of an episode."""
+    """Uniform actions, redrawn every second of an episode."""
 
-    output: Literal["share"] = "share"
+    output: Literal["action"] = "action"
 
     def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
         # Drawn on the CPU so that a seed means the same commands on every device.
@@ -28,7 +28,7 @@ class RandomAgent:
         self._age.masked_fill_(mask, 0)
 
     def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
-        """Return shares (B, 3), uniform in [-1, 1]."""
+        """Return actions (B, 3), uniform in [-1, 1]."""
         draw = torch.rand(self._share.shape, generator=self._generator) * 2.0 - 1.0
         redraw = (self._age % HOLD_STEPS == 0)[:, None]
         self._share = torch.where(redraw, draw.to(self._share.device), self._share)

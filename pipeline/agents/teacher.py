@@ -7,16 +7,16 @@ from typing import Literal
 
 import torch
 
-from embodiments.limits import command_to_shares
+from embodiments.limits import command_to_action
 from pipeline.agents.agent import Privileged
 from pipeline.agents.driving import DrivingLaw, is_walker
-from pipeline.simulation.observation import Observation, goal_in_body
+from pipeline.simulation.sensors.observation import Observation, goal_in_body
 
 DIRECT_M = 0.7
 """Nearer than this it aims at the goal itself: a descent would overshoot the field's minimum and turn back."""
-CAREFUL_M = 0.2
+SLOW_CLEARANCE_M = 0.2
 """Below this clearance it slows down in proportion."""
-LEAST_CARE = 0.5
+LEAST_SPEED_SCALE = 0.5
 SHY_M, SHY_GAIN_HZ, SHY_MPS = 0.12, 2.0, 0.2
 """A walker steps aside while it is nearer to something than this: it sways, and drifts while it turns on the spot."""
 
@@ -24,7 +24,7 @@ SHY_M, SHY_GAIN_HZ, SHY_MPS = 0.12, 2.0, 0.2
 class TeacherAgent:
     """Aims the driving law along the descent of the privileged cost field."""
 
-    output: Literal["share"] = "share"
+    output: Literal["action"] = "action"
 
     def __init__(self, *, num_envs: int, device: str) -> None:
         self._law = DrivingLaw(num_envs=num_envs, device=device)
@@ -34,7 +34,7 @@ class TeacherAgent:
         self._law.reset(mask)
 
     def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
-        """Return shares (B, 3); uses the true pose and map, not the observation."""
+        """Return actions (B, 3); uses the true pose and map, not the observation."""
         truth = privileged()
         walks = is_walker(truth["descriptor"])[:, None]
         rest_w = torch.cat([truth["rest_xy_w"], truth["goal_w"][:, 2:]], dim=1)
@@ -42,17 +42,17 @@ class TeacherAgent:
         goal_b = goal_in_body(torch.where(walks, rest_w, truth["goal_w"]), truth["pose_w"])
         near = torch.linalg.vector_norm(goal_b[:, :2], dim=1, keepdim=True) < DIRECT_M
         target_b = torch.where(near, goal_b[:, :2], truth["descent_xy_b_m"])
-        care = (truth["clearance_m"] / CAREFUL_M).clamp(LEAST_CARE, 1.0)
-        share = self._law.shares(goal_b, target_b, truth["descriptor"], care=care)
-        moves = (share != 0.0).any(dim=1, keepdim=True)
-        return (share + _shy_share(truth) * (walks & moves)).clamp(-1.0, 1.0)
+        speed_scale = (truth["clearance_m"] / SLOW_CLEARANCE_M).clamp(LEAST_SPEED_SCALE, 1.0)
+        action = self._law.actions(goal_b, target_b, truth["descriptor"], speed_scale=speed_scale)
+        moves = (action != 0.0).any(dim=1, keepdim=True)
+        return (action + _shy_share(truth) * (walks & moves)).clamp(-1.0, 1.0)
 
 
 def _shy_share(truth: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the shares (B, 3) of stepping aside from what is too near."""
+    """Return the actions (B, 3) of stepping aside from what is too near."""
     speed_mps = (SHY_GAIN_HZ * (SHY_M - truth["clearance_m"])).clamp(0.0, SHY_MPS)[:, None]
     step_b = truth["away_xy_b"] * speed_mps
-    return command_to_shares(torch.cat([step_b, torch.zeros_like(speed_mps)], dim=1), truth["descriptor"])
+    return command_to_action(torch.cat([step_b, torch.zeros_like(speed_mps)], dim=1), truth["descriptor"])
 
 
 def make(*, num_envs: int, device: str, seed: int) -> TeacherAgent:

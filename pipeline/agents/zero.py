@@ -6,19 +6,19 @@ import torch
 
 from embodiments.spaces import COMMAND_SIZE
 from pipeline.agents.agent import Privileged
-from pipeline.simulation.observation import Observation
+from pipeline.simulation.sensors.observation import Observation
 
 
 class ZeroAgent:
     """Command zero, always."""
 
-    output: Literal["share"] = "share"
+    output: Literal["action"] = "action"
 
     def reset(self, mask: torch.Tensor) -> None:
         """Do nothing: there is nothing to forget."""
 
     def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
-        """Return zero shares (B, 3)."""
+        """Return zero actions (B, 3)."""
         return torch.zeros_like(observation.previous_command[:, :COMMAND_SIZE])
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pipeline.residual_rl.guidance import GuidanceConfig
+from pipeline.residual_rl.dagger_warm_up import DaggerWarmUpConfig
 
 CURVE = "curve.json"
 """Beside a finished residual head: the figures of every iteration."""
@@ -29,7 +29,7 @@ class PpoConfig:
     """The base policy mostly arrives: what moves it far on little evidence makes it worse (ADR 0008)"""
     critic_learning_rate: float = 1e-3
     """Higher than the actor's: the critic starts from nothing, the actor from the base policy."""
-    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
+    guidance: DaggerWarmUpConfig = field(default_factory=DaggerWarmUpConfig)
     """Lessons from the privileged teacher, before PPO moves the actor; none by default, see docs/adr/0008"""
     critic_warmup_steps: int = 40_000
     """Control steps in which PPO trains only the critic: a residual trained on noise forgets that zero was right.
@@ -40,7 +40,7 @@ class PpoConfig:
     reward_scale: float = 0.15
     """Brings returns (about -6 to 13) to the order of 1, where the critic learns best."""
     gradient_norm: float = 1.0
-    trial_episodes: int = 256
+    validation_episodes: int = 256
     """In the end and without exploring, with none, half and all of what was learned; what
     arrives most often is kept. 0: all of it"""
     env_runners: int = 0

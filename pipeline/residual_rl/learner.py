@@ -10,11 +10,11 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
-from pipeline.residual_rl.guidance import Guidance, GuidanceConfig
+from pipeline.residual_rl.dagger_warm_up import DaggerWarmUp, DaggerWarmUpConfig
 from pipeline.residual_rl.module import ResidualModule
 
 Schedule = list[list[float]]
-GUIDANCE_LOSS = "guidance_loss"
+DAGGER_LOSS = "guidance_loss"
 """Mean loss of the actor on the teacher's labels."""
 
 
@@ -30,7 +30,7 @@ class ResidualLearner(PPOTorchLearner):
     Meanwhile the teacher's labels move it, where there are any.
     """
 
-    _guidance: Guidance | None = None
+    _guidance: DaggerWarmUp | None = None
 
     def configure_optimizers_for_module(self, module_id: str, config: AlgorithmConfig | None = None) -> None:
         """Register one Adam for the actor and one for the critic, so that neither's gradients clip the other's."""
@@ -52,7 +52,7 @@ class ResidualLearner(PPOTorchLearner):
         self, *, training_data: TrainingData, timesteps: dict[str, Any] | None = None, **options: Any
     ) -> dict[str, Any]:
         """Update critic and, after the warm-up, actor with PPO; the actor with the teacher's labels until then."""
-        config: GuidanceConfig = self.config.learner_config_dict["guidance"]
+        config: DaggerWarmUpConfig = self.config.learner_config_dict["guidance"]
         done = int((timesteps or {}).get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
         if done >= config.control_steps:
             self._guidance = None
@@ -62,12 +62,12 @@ class ResidualLearner(PPOTorchLearner):
         guidance.remember(training_data.episodes)  # before RLlib lengthens the episodes
         result = super().update(training_data=training_data, timesteps=timesteps, **options)
         loss = guidance.teach(progress=done / config.control_steps)
-        self.metrics.log_value((DEFAULT_MODULE_ID, GUIDANCE_LOSS), loss, window=1)
+        self.metrics.log_value((DEFAULT_MODULE_ID, DAGGER_LOSS), loss, window=1)
         return result
 
-    def _begin_guidance(self, config: GuidanceConfig) -> Guidance:
+    def _begin_guidance(self, config: DaggerWarmUpConfig) -> DaggerWarmUp:
         module = self.module[DEFAULT_MODULE_ID].unwrapped()
-        return Guidance(config, module.actor, active=module.active, seed=self.config.seed or 0)
+        return DaggerWarmUp(config, module.actor, active=module.active, seed=self.config.seed or 0)
 
     def _update_module_kl_coeff(self, *, module_id: str, config: PPOConfig, kl_loss: float) -> None:
         # During the warm-up KL is exactly 0; the coefficient would halve every iteration and be gone when it is needed.

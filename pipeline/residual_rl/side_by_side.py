@@ -8,9 +8,9 @@ from typing import Any
 
 import ray
 
-from pipeline.processes import ROOT, cores
-from pipeline.progress import Progress, progress
 from pipeline.residual_rl.training import PROGRESS, Job, train
+from pipeline.runs.processes import ROOT, cores
+from pipeline.runs.progress import Progress, progress
 
 OBJECT_STORE_BYTES = 200 * 2**20
 """Rollouts stay inside their process; what crosses processes are weights of a few megabytes."""

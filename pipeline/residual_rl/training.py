@@ -19,11 +19,11 @@ from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.residual_rl import algorithm, checkpoints
 from pipeline.residual_rl.config import CURVE, SMOOTHING_EPISODES, PpoConfig
-from pipeline.residual_rl.learner import GUIDANCE_LOSS
+from pipeline.residual_rl.learner import DAGGER_LOSS
 from pipeline.residual_rl.module import ResidualModule
 from pipeline.residual_rl.vector_environment import OUTCOMES, ResidualVectorEnvironment
-from pipeline.run_folder import TENSORBOARD
-from pipeline.simulation import trial
+from pipeline.runs.run_folder import TENSORBOARD
+from pipeline.simulation.navigation import closed_loop_validation
 from world_model.checkpoint import save_module, write_atomically
 
 PROGRESS = "progress.json"
@@ -81,9 +81,10 @@ def train(job: Job) -> dict[str, Any]:
         _loop(learner, job, curve)
         module = learner.get_module(DEFAULT_MODULE_ID)
         assert isinstance(module, ResidualModule)
-        tried = _try_out(learner, job)
+        tried = _validate(learner, job)
         module.actor.config = replace(
-            module.actor.config, residual_scale=module.actor.config.residual_scale * tried.get(trial.KEPT, 1.0)
+            module.actor.config,
+            residual_scale=module.actor.config.residual_scale * tried.get(closed_loop_validation.KEPT, 1.0),
         )
         notes = {**curve[-1], **tried, "robot": job.name, "gamma": job.gamma, "active": module.active}
         save_module(module.actor, job.output, "residual_head", notes=notes)
@@ -104,13 +105,13 @@ def _loop(learner: PPO, job: Job, curve: list[dict[str, Any]]) -> None:
     with SummaryWriter(str(job.work / TENSORBOARD), purge_step=steps + 1) as board:
         while steps < job.ppo.control_steps or not curve:
             result = learner.train()
-            tally = _pop_tally(learner)
-            steps += tally["control_steps"]
+            counts = _pop_counts(learner)
+            steps += counts["control_steps"]
             figures = {
                 "iteration": len(curve) + 1,
                 "control_steps": steps,
                 "wall_s": round(before_s + time.monotonic() - began_s, 2),
-                **_rates(window, tally),
+                **_rates(window, counts),
                 **_learning(result, job.ppo),
             }
             curve.append(figures)
@@ -122,26 +123,28 @@ def _loop(learner: PPO, job: Job, curve: list[dict[str, Any]]) -> None:
         _save(learner, directory, curve)
 
 
-def _try_out(learner: PPO, job: Job) -> dict[str, float]:
+def _validate(learner: PPO, job: Job) -> dict[str, float]:
     """Return how often the robot arrives with shares of what was learned, and which share to keep."""
-    if job.ppo.trial_episodes == 0:
+    if job.ppo.validation_episodes == 0:
         return {}
     tried = {}
     one = learner.env_runner_group.healthy_worker_ids()[:1]  # of several: they would all drive the same episodes
-    for share in trial.SHARES:
-        try_out = partial(_try_out_in, share=share, episodes=job.ppo.trial_episodes)
+    for share in closed_loop_validation.SHARES:
+        validate = partial(_validate_in, share=share, episodes=job.ppo.validation_episodes)
         found = learner.env_runner_group.foreach_env_runner(
-            try_out, local_env_runner=job.ppo.env_runners == 0, remote_worker_ids=one
+            validate, local_env_runner=job.ppo.env_runners == 0, remote_worker_ids=one
         )
         if not found:
             raise RuntimeError("no simulating worker answers; what happened to it stands above")
         tried[share] = found[0]
-    return trial.figures(tried)
+    return closed_loop_validation.figures(tried)
 
 
-def _try_out_in(runner: Any, *, share: float, episodes: int) -> trial.Tally:
-    tally: trial.Tally = runner.env.unwrapped.try_out(runner.module.actor, share=share, episodes=episodes)
-    return tally
+def _validate_in(runner: Any, *, share: float, episodes: int) -> closed_loop_validation.ValidationCounts:
+    counts: closed_loop_validation.ValidationCounts = runner.env.unwrapped.validate(
+        runner.module.actor, share=share, episodes=episodes
+    )
+    return counts
 
 
 def _restore(learner: PPO, checkpoint: Path, curve: list[dict[str, Any]]) -> None:
@@ -172,23 +175,23 @@ def _publish(board: SummaryWriter, job: Job, figures: dict[str, Any]) -> None:
     write_atomically(job.work / PROGRESS, json.dumps(progress).encode())
 
 
-def _pop_tally(learner: PPO) -> dict[str, int]:
+def _pop_counts(learner: PPO) -> dict[str, int]:
     """Return what ended in all simulating workers since the last call."""
-    tallies = learner.env_runner_group.foreach_env_runner(_tally_of, local_env_runner=True)
-    found = [tally for tally in tallies if tally]
+    tallies = learner.env_runner_group.foreach_env_runner(_counts_of, local_env_runner=True)
+    found = [counts for counts in tallies if counts]
     if not found:
         raise RuntimeError("no simulating worker answers; what happened to them stands above")
-    return {name: sum(tally[name] for tally in found) for name in found[0]}
+    return {name: sum(counts[name] for counts in found) for name in found[0]}
 
 
-def _tally_of(runner: Any) -> dict[str, int]:
+def _counts_of(runner: Any) -> dict[str, int]:
     # The training process has a runner without environments when other workers simulate.
-    return {} if runner.env is None else runner.env.unwrapped.pop_tally()
+    return {} if runner.env is None else runner.env.unwrapped.pop_counts()
 
 
-def _rates(window: deque[dict[str, int]], tally: dict[str, int]) -> dict[str, float]:
+def _rates(window: deque[dict[str, int]], counts: dict[str, int]) -> dict[str, float]:
     """Return the share of each outcome among the last ``SMOOTHING_EPISODES`` or a few more, and how many they are."""
-    window.append(tally)
+    window.append(counts)
     while sum(each["episodes"] for each in window) - window[0]["episodes"] >= SMOOTHING_EPISODES:
         window.popleft()
     episodes = sum(each["episodes"] for each in window)
@@ -207,7 +210,7 @@ def _learning(result: dict[str, Any], ppo: PpoConfig) -> dict[str, float]:
         "entropy": learner["entropy"],
         "value_loss": learner["vf_loss"],
         "explained_variance": learner["vf_explained_var"],
-        "guidance_loss": learner.get(GUIDANCE_LOSS, math.nan),
+        "guidance_loss": learner.get(DAGGER_LOSS, math.nan),
         "sampling_s": timers["env_runner_sampling_timer"],
         "learning_s": timers["learner_update_timer"],
     }

@@ -9,8 +9,8 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from embodiments.spaces import COMMAND_SIZE
-from pipeline.simulation.latent import LatentStep
-from pipeline.simulation.trial import Tally, trial
+from pipeline.simulation.navigation.base_policy_environment import LatentStep
+from pipeline.simulation.navigation.closed_loop_validation import ValidationCounts, trial
 from world_model.residual_head import ResidualHead
 
 OUTCOMES = ("success", "collision", "fall", "timeout", "broken")
@@ -34,7 +34,7 @@ class BatchedEnvironment(Protocol):
         """Length G of the teacher's share: 3, or 0 without a teacher."""
         ...
 
-    def assign_trial(self, episodes: int) -> np.ndarray:
+    def assign_validation(self, episodes: int) -> np.ndarray:
         """Let the next reset begin a trial, see ``simulation.trial.Driven``."""
         ...
 
@@ -42,7 +42,7 @@ class BatchedEnvironment(Protocol):
         """Begin a new episode everywhere."""
         ...
 
-    def step(self, residual_share: torch.Tensor) -> LatentStep:
+    def step(self, residual_action: torch.Tensor) -> LatentStep:
         """Add the residual shares (B, 3) to the base policy's, execute, observe; NEXT_STEP autoreset."""
         ...
 
@@ -66,7 +66,7 @@ class ResidualVectorEnvironment(VectorEnv):
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(self.active),), np.float32)
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, self.num_envs)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
-        self._tally = dict.fromkeys(("episodes", "control_steps", *OUTCOMES), 0)
+        self._counts = dict.fromkeys(("episodes", "control_steps", *OUTCOMES), 0)
 
     def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None) -> Any:
         """Return the first observations; the environment was seeded when it was built."""
@@ -80,7 +80,7 @@ class ResidualVectorEnvironment(VectorEnv):
         reward = (step.reward * self.reward_scale).cpu().numpy()
         return _observation(step), reward, step.terminated.cpu().numpy(), step.truncated.cpu().numpy(), {}
 
-    def try_out(self, actor: ResidualHead, *, share: float, episodes: int) -> Tally:
+    def validate(self, actor: ResidualHead, *, share: float, episodes: int) -> ValidationCounts:
         """Drive episodes without exploring, with a share of what the actor has learned."""
         device = next(actor.parameters()).device  # RLlib keeps its runners' networks on the CPU, ours is where it may
         return trial(
@@ -95,19 +95,19 @@ class ResidualVectorEnvironment(VectorEnv):
         residual[:, self.active] = active.cpu().clamp(-1.0, 1.0)
         return residual.to(self.environment.device)
 
-    def pop_tally(self) -> dict[str, int]:
+    def pop_counts(self) -> dict[str, int]:
         """Return how many episodes ended, how, and how many control steps ran since the last call."""
-        tally = dict(self._tally)
-        self._tally = dict.fromkeys(tally, 0)
-        return tally
+        counts = dict(self._counts)
+        self._counts = dict.fromkeys(counts, 0)
+        return counts
 
     def _count(self, step: LatentStep) -> None:
         ended = step.terminated | step.truncated
-        self._tally["control_steps"] += int((~step.first).sum())
+        self._counts["control_steps"] += int((~step.first).sum())
         if bool(ended.any()):
-            self._tally["episodes"] += int(ended.sum())
+            self._counts["episodes"] += int(ended.sum())
             for name in OUTCOMES:
-                self._tally[name] += int((getattr(step.outcome, name) & ended).sum())
+                self._counts[name] += int((getattr(step.outcome, name) & ended).sum())
 
 
 def _observation(step: LatentStep) -> np.ndarray:

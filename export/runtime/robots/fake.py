@@ -12,7 +12,7 @@ import numpy as np
 from embodiments import registry
 from embodiments.embodiment import DifferentialDrive
 from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_HEIGHT_PX, DEPTH_RANGE_M, DEPTH_WIDTH_PX
-from export.runtime.lidar import LIDAR_HEIGHT_M, LIDAR_X_M, seen_points_b_m
+from export.runtime.robots.lidar import LIDAR_HEIGHT_M, LIDAR_X_M, seen_points_b_m
 from export.runtime.robots.robot import Depth, Health, Odometry, Scan
 
 FIRMWARE_TIMEOUT_S = 1.0

@@ -27,7 +27,7 @@ import numpy as np
 
 from embodiments.embodiment import DepthCamera, Embodiment
 from embodiments.stretch3 import EMBODIMENT
-from export.runtime.d435i import (
+from export.runtime.robots.d435i import (
     CAMERA_HEIGHT_PX,
     CAMERA_HZ,
     CAMERA_WIDTH_PX,
@@ -36,7 +36,7 @@ from export.runtime.d435i import (
     check_view,
     upright,
 )
-from export.runtime.lidar import LIDAR_PORT, Lidar, rplidar_turns, scans
+from export.runtime.robots.lidar import LIDAR_PORT, Lidar, rplidar_turns, scans
 from export.runtime.robots.robot import Depth, Health, Odometry, Scan
 
 SILENT_S = 0.5
@@ -219,7 +219,7 @@ def hindrance_of(robot: Any, embodiment: Embodiment) -> str:
 
 
 def _posture(robot: Any, embodiment: Embodiment) -> str:
-    """Name what sticks out of the outline, or looks elsewhere, than the policy was trained with."""
+    """Name what sticks out of the footprint, or looks elsewhere, than the policy was trained with."""
     lift_m, arm_m = robot.lift.status["pos"], robot.arm.status["pos"]
     stowed_m = embodiment.posture_rad["joint_lift"]
     if not abs(lift_m - stowed_m) <= LIFT_MARGIN_M:
@@ -229,7 +229,7 @@ def _posture(robot: Any, embodiment: Embodiment) -> str:
     for name, (least_rad, largest_rad) in WRIST_RAD.items():
         joint = robot.end_of_arm.get_joint(name)
         if joint is None:
-            return f"there is no {name}: the outline is that of the dex wrist 3 with gripper 3"
+            return f"there is no {name}: the footprint is that of the dex wrist 3 with gripper 3"
         if not least_rad <= joint.status["pos"] <= largest_rad:
             return f"not stowed: {name} is at {joint.status['pos']:.2f} rad; run stretch_robot_stow.py"
     for name in ("head_pan", "head_tilt"):

@@ -1,0 +1,113 @@
+"""Begin a run with the policies of another one, as files, instead of training base policy and specialists anew."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.runs import manifest, provenance
+from pipeline.runs.provenance import ROOT
+from pipeline.runs.run_folder import ADOPTED
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from export.graph import PolicyGraph
+    from export.networks import Exported
+
+BASE, SPECIALIST = "base.onnx", "specialist_{}.onnx"
+CURVE = "curve_{}.json"
+"""How a specialist learned, beside its file."""
+PARITY_STEPS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Which policies, and the run that they begin."""
+
+    run: Path = Path("runs/adopted")
+    """A run without base policy and specialists of its own"""
+    policies: Path = ROOT / "export" / "pretrained"
+    """Folder with ``base.onnx`` and, where they are wanted, ``specialist_ROBOT.onnx`` and ``curve_ROBOT.json``"""
+    embodiments: tuple[str, ...] = ()
+    """Specialists to adopt; by default all that are there"""
+
+
+def main(config: Config) -> None:
+    """Write the folders of ``pretrain_world_model`` and ``train_specialist``, for the later stages to go on from.
+
+    Nothing is written before every file has been read and checked.
+
+    Raises:
+        ValueError: If a file is missing or unfit, a specialist was trained on another base, or the run has its own.
+    """
+    base = _read(config.policies / BASE)
+    robots = config.embodiments or _robots(config.policies)
+    specialists = {robot: _specialist(config.policies / SPECIALIST.format(robot), base) for robot in robots}
+    base_folder = config.run / "pretrain_world_model"
+    folders = {robot: config.run / "train_specialist" / robot for robot in robots}
+    if taken := [folder for folder in (base_folder, *folders.values()) if folder.exists()]:
+        raise ValueError(f"{taken[0]} is there already; adopt into a new run: --run runs/NAME")
+    parts: dict[str, nn.Module] = {"world_model": base.graph.world_model, "base_head": base.graph.base_head}
+    _publish(base_folder, parts, config.policies / BASE, trained_on=base.robots[0])
+    for robot, head in specialists.items():
+        path = config.policies / SPECIALIST.format(robot)
+        _publish(folders[robot], {"residual_head": head}, path, trained_on=robot, robot=robot)
+
+
+def _robots(policies: Path) -> list[str]:
+    before, after = SPECIALIST.split("{}")
+    return [path.name.removeprefix(before).removesuffix(after) for path in sorted(policies.glob(f"{before}*{after}"))]
+
+
+def _read(path: Path) -> "Exported":
+    """Return a file's networks, after a look that they compute what the file computes."""
+    from export import networks, parity  # torch and ONNX, which the command line's help does not need
+
+    if not path.is_file():
+        raise ValueError(f"no {path}; name a folder of exported policies: --policies runs/NAME/export_policy")
+    data = path.read_bytes()
+    exported = networks.read(data, where=str(path))
+    parity.require(parity.compare(exported.graph, data, steps=PARITY_STEPS), name=str(path))
+    return exported
+
+
+def _specialist(path: Path, base: "Exported") -> "nn.Module":
+    """Return the head of a specialist's file, if it corrects this base policy."""
+    specialist = _read(path)
+    if not _same_base(base.graph, specialist.graph):
+        raise ValueError(f"{path} corrects another base policy than {BASE} beside it; adopt files of one run")
+    assert specialist.graph.head is not None
+    return specialist.graph.head
+
+
+def _same_base(first: "PolicyGraph", second: "PolicyGraph") -> bool:
+    from export.networks import driving
+
+    pairs = ((first.world_model, second.world_model), (first.base_head, second.base_head))
+    return all(
+        one.config == other.config and all(value.equal(driving(other)[name]) for name, value in driving(one).items())
+        for one, other in pairs
+    )
+
+
+def _publish(
+    target: Path, parts: Mapping[str, "nn.Module"], source: Path, *, trained_on: str, robot: str | None = None
+) -> None:
+    """Write the folder of a stage as if the stage had made it; its manifest says that it did not."""
+    from pipeline.residual_rl.config import CURVE as PUBLISHED_CURVE
+    from world_model.checkpoint import save_module
+
+    adopted = {"file": source.name, "sha256": manifest.hash_file(source)}
+    new = target.with_name(f".{target.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    for name, part in parts.items():
+        save_module(part, new, name, notes={"embodiment": trained_on, ADOPTED: adopted})
+    if robot and (curve := source.with_name(CURVE.format(robot))).is_file():
+        shutil.copyfile(curve, new / PUBLISHED_CURVE)
+    body: dict[str, Any] = {"stage": target.parent.name if robot else target.name, "robot": robot}
+    manifest.write(new, {**body, ADOPTED: adopted, "key": "", "config": {}, "metrics": {}, **provenance.describe()})
+    new.rename(target)
+    print(f"{target} holds the networks of {source}")

@@ -1,0 +1,212 @@
+"""Run the agents of one robot through the same episodes and write down how each ended.
+
+A process builds the simulation once and goes from part to part. Before each part everything is reset and reseeded from
+the job's seed and the shard alone, so that a part comes out the same whatever ran before it, and in which process.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from embodiments import registry as robots
+from embodiments.embodiment import Embodiment
+from pipeline.agents import registry as agents
+from pipeline.agents.agent import Agent
+from pipeline.evaluation.episodes.plan import Job, Plan, draw, shards
+from pipeline.evaluation.episodes.shards import Part, no_room, parts
+from pipeline.evaluation.episodes.summary import EPISODE_COLUMNS
+from pipeline.evaluation.episodes.traces import LastFrames, Trace
+from pipeline.runs import atomic_files
+from pipeline.runs.progress import progress
+from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
+from pipeline.simulation.navigation.episodes import NoRoomError
+from pipeline.simulation.navigation.task import make_environment
+from pipeline.simulation.navigation.tracker import SETTLE_S
+from pipeline.simulation.physics.randomisation import nominal
+from scenes.registry import FileOptions, random_key
+
+OUTCOME_COLUMNS = (
+    "success",
+    "success_settled",
+    "collision",
+    "fall",
+    "timeout",
+    "broken",
+    "time_s",
+    "path_m",
+    "geodesic_m",
+    "distance_to_goal_m",
+    "min_clearance_m",
+    "jerk_mps3",
+    "stopped_s",
+    "energy_j",
+)
+_EPISODE_FACTS = ("time_limit_s", "fastest_time_s", "initial_geodesic_m")
+
+
+def file_options(config: FileOptions) -> FileOptions:
+    """Return of a configuration what it says of files alone."""
+    return FileOptions(**{field.name: getattr(config, field.name) for field in fields(FileOptions)})
+
+
+def evaluate(job: Job, *, worker: int = 0, workers: int = 1) -> None:
+    """Run what nobody has finished or claimed of one robot's evaluation. One simulation per process: call it once.
+
+    Args:
+        worker: Which of the processes that work on this job; each begins at another shard.
+
+    Raises:
+        ValueError: If an agent's file does not fit the robot, or a scene has no room for it.
+        FileNotFoundError: If an agent's file does not exist.
+    """
+    if not any(part.is_open for part in parts(job)):
+        return
+    embodiment = robots.get(job.embodiment)
+    if job.device == "cpu":
+        torch.set_num_threads(1)  # the other cores have processes of their own; and sums do not depend on the machine
+    first = worker * len(shards(job)) // workers
+    environment: NavigationEnvironment | None = None
+    plan: Plan | None = None
+    shard = -1
+    while (found := _next_shard(job, present=shard, first=first)) is not None:
+        if plan is None or found != shard:
+            shard, plan = found, _draw(job, embodiment, shard=found)
+            environment = _enter(environment, plan, job)
+        # Claimed only now, for drawing and building take long: another process may have got through meanwhile.
+        part = next((part for part in parts(job) if part.shard == shard and part.is_open and part.take()), None)
+        if part is not None:
+            assert environment is not None
+            _run_part(environment, _make(part.agent, job, shard=shard), part, job=job, plan=plan)
+
+
+def _draw(job: Job, embodiment: Embodiment, *, shard: int) -> Plan:
+    try:
+        return draw(job, embodiment, shard=shard)
+    except NoRoomError as error:  # whoever started this process decides whether the others can do without the robot
+        no_room(job).parent.mkdir(parents=True, exist_ok=True)
+        atomic_files.write_text(no_room(job), str(error))
+        raise
+
+
+def _next_shard(job: Job, *, present: int, first: int) -> int | None:
+    """Return the shard to work on: the present one while it has an open part, else the next; None if none has."""
+    found = {part.shard for part in parts(job) if part.is_open}
+    count = len(shards(job))
+    return min(found, key=lambda shard: (shard != present, (shard - first) % count)) if found else None
+
+
+def _enter(environment: NavigationEnvironment | None, plan: Plan, job: Job) -> NavigationEnvironment:
+    """Return the environment in the plan's scenes; built at the first time."""
+    task = plan.task
+    if environment is not None:
+        environment.enter(scenes=task.scenes, fields=task.fields, episodes=task.episodes)
+        return environment
+    return make_environment(
+        task,
+        config=NavigationConfig(randomisation=nominal(), settle_s=SETTLE_S, measures_energy=True),
+        num_envs=job.num_envs,  # though some may idle: the simulator compiles anew for every size of a batch
+        seed=job.seed,
+        device=job.device,
+    )
+
+
+def _seed(job: Job, shard: int) -> int:
+    """Return the seed of a shard's noise, the same for every agent and route."""
+    return int(random_key("evaluation", job.seed, shard).integers(2**31))
+
+
+def _make(name: str, job: Job, *, shard: int) -> Agent:
+    embodiment: Embodiment = robots.get(job.embodiment)
+    return agents.make(
+        name,
+        embodiment,
+        num_envs=job.num_envs,
+        device=job.device,
+        seed=_seed(job, shard),
+        policy=Path(job.policies[name]) if name in job.policies else None,
+    )
+
+
+def _run_part(environment: NavigationEnvironment, agent: Agent, part: Part, *, job: Job, plan: Plan) -> None:
+    offset = job.routes.index(part.route) * len(plan)
+    seed = _seed(job, part.shard)
+    torch.manual_seed(seed)
+    environment.reseed(seed)
+    environment.assign(torch.as_tensor(offset + longest_first(plan)))
+    environment.sees = part.agent not in agents.BLIND
+    outcomes: list[dict[str, np.ndarray]] = []
+    trace, frames = Trace(), LastFrames()
+    keeps_frames = part.agent in agents.POLICY_FILES and environment.sees
+    with progress(len(plan), _title(part, job)) as bar:
+        done = 0
+        step = environment.reset()
+        while done < len(plan):
+            trace.add(environment, step)
+            ended = step.terminated | step.truncated
+            if keeps_frames:
+                frames.add(environment, step, failed=ended & ~step.outcome.success)
+            if bool(ended.any()):
+                outcomes.append(_ended_rows(step, ended))
+                done += len(outcomes[-1]["episode"])
+                success = np.concatenate([rows["success"] for rows in outcomes]).mean()
+                bar.advance(len(outcomes[-1]["episode"]), success=float(success))
+            agent.reset(step.first)
+            action = agent.act(step.observation, environment.privileged)
+            step = environment.step(action) if agent.output == "share" else environment.step_command(action)
+    columns = {name: np.concatenate([rows[name] for rows in outcomes]) for name in outcomes[0]}
+    columns["episode"] -= offset
+    order = np.argsort(columns["episode"])
+    table = _table({name: values[order] for name, values in columns.items()}, part, job=job, plan=plan)
+    arrays = {"traces": trace.chosen(plan, table, offset=offset)}
+    if keeps_frames:
+        arrays["failures"] = frames.chosen(plan, table, offset=offset)
+    part.write(table, **arrays)
+
+
+def longest_first(plan: Plan) -> np.ndarray:
+    """Return the order (N,) in which a plan's episodes begin: what begins last should not take long."""
+    return np.argsort(-plan.task.episodes.initial_geodesic_m[: len(plan)], kind="stable")
+
+
+def queues(episodes: np.ndarray, *, num_envs: int) -> torch.Tensor:
+    """Deal episodes (N,) out to environments beforehand: (B, K) int64, padded with -1."""
+    rounds = -(-len(episodes) // num_envs)
+    padded = np.full(rounds * num_envs, -1, dtype=np.int64)
+    padded[: len(episodes)] = episodes
+    return torch.as_tensor(padded.reshape(rounds, num_envs).T.copy())
+
+
+def _title(part: Part, job: Job) -> str:
+    count = len(shards(job))
+    which = f", {part.shard + 1} of {count}" if count > 1 else ""
+    return f"{part.embodiment} {part.agent} ({part.route}{which})"
+
+
+def _ended_rows(step: Step, ended: torch.Tensor) -> dict[str, np.ndarray]:
+    return {name: getattr(step.outcome, name)[ended].cpu().numpy() for name in ("episode", *OUTCOME_COLUMNS)}
+
+
+def _table(columns: Mapping[str, np.ndarray], part: Part, *, job: Job, plan: Plan) -> pd.DataFrame:
+    """Return one row per episode, in the order of the plan."""
+    if not np.array_equal(columns["episode"], np.arange(len(plan))):
+        raise RuntimeError(f"{part.rows.name}: not every assigned episode ended exactly once")
+    episodes = plan.task.episodes
+    same = {name: getattr(episodes, name)[: len(plan)] for name in _EPISODE_FACTS}
+    table = pd.DataFrame(
+        {
+            **{name: columns[name] for name in OUTCOME_COLUMNS},
+            **same,
+            "embodiment": part.embodiment,
+            "scene": plan.scene,
+            "agent": part.agent,
+            "protocol": job.protocol,
+            "route": part.route,
+            "episode": plan.number,
+            "scene_seed": plan.scene_seed,
+        }
+    )
+    return table[list(EPISODE_COLUMNS)]

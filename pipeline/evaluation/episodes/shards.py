@@ -1,0 +1,146 @@
+"""The parts of a robot's evaluation: one agent on one route through one shard, run and kept as a whole.
+
+Several processes may work on the same job. A process claims a part before it runs it; a part whose rows are there is
+finished, whoever made it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.agents import registry as agents
+from pipeline.evaluation.episodes.plan import Job, shards
+from pipeline.runs import atomic_files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One agent on one route through one shard: its rows, and its arrays in other files."""
+
+    embodiment: str
+    agent: str
+    route: str
+    shard: int
+    folder: Path
+
+    @property
+    def rows(self) -> Path:
+        """Where the rows are; it exists only when the part is finished."""
+        return self._file("parquet")
+
+    @property
+    def traces(self) -> Path:
+        """Where the trajectories are; written before ``rows``."""
+        return self._file("traces.npz")
+
+    @property
+    def failures(self) -> Path:
+        """Where the last images of failed episodes are; written before ``rows``, by agents that look."""
+        return self._file("failures.npz")
+
+    @property
+    def claim(self) -> Path:
+        """Empty file of the process that runs the part."""
+        return self._file("claim")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has finished or claimed the part."""
+        return not (self.rows.exists() or self.claim.exists())
+
+    def take(self) -> bool:
+        """Claim the part; False if another process was faster or has finished it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.claim.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return not self.rows.exists()
+
+    def write(self, rows: pd.DataFrame, **arrays: Mapping[str, np.ndarray]) -> None:
+        """Write the part, ``traces`` and ``failures``; the rows last and whole: they say that it is finished."""
+        for name, columns in arrays.items():
+            np.savez_compressed(self._file(f"{name}.npz"), **dict(columns))  # type: ignore[arg-type]
+        with atomic_files.replacing(self.rows) as temporary:
+            rows.to_parquet(temporary, index=False)
+
+    def _file(self, suffix: str) -> Path:
+        return self.folder / f"{self.embodiment}.{self.agent}.{self.route}.{self.shard}.{suffix}"
+
+
+def parts(job: Job) -> Iterator[Part]:
+    """Yield the parts that are run, shard by shard: agents that do not look at the route drive only once."""
+    for shard in range(len(shards(job))):
+        for agent in job.agents:
+            for route in job.routes[:1] if agent in agents.ROUTELESS else job.routes:
+                yield Part(embodiment=job.embodiment, agent=agent, route=route, shard=shard, folder=Path(job.parts))
+
+
+def forget_claims(job: Job) -> None:
+    """Drop the claims of processes that were ended, and what they said; for whoever knows that none is running."""
+    no_room(job).unlink(missing_ok=True)
+    for part in parts(job):
+        part.claim.unlink(missing_ok=True)
+
+
+def no_room(job: Job) -> Path:
+    """Return the file that says why a scene has no room for the robot, if that has stopped a process."""
+    return Path(job.parts) / f"{job.embodiment}.no_room"
+
+
+def rows(job: Job) -> pd.DataFrame:
+    """Return the rows of a finished job: by agent, route, scene and number, however it was cut and whoever ran it.
+
+    Raises:
+        FileNotFoundError: If a part is not finished.
+    """
+    tables = []
+    for part in parts(job):
+        table = pd.read_parquet(part.rows)
+        tables += [table.assign(route=route) for route in _routes(part, job)]
+    found = pd.concat(tables, ignore_index=True)
+    order = {
+        "agent": {name: place for place, name in enumerate(job.agents)},
+        "route": {name: place for place, name in enumerate(job.routes)},
+        "scene": {name: place for place, name in enumerate(job.scenes)},
+    }
+    keys = found[[*order, "episode"]].assign(**{name: found[name].map(places) for name, places in order.items()})
+    return found.loc[keys.sort_values([*order, "episode"], kind="stable").index].reset_index(drop=True)
+
+
+def traces(job: Job) -> dict[str, np.ndarray]:
+    """Return the trajectories of a finished job."""
+    columns = []
+    for part in parts(job):
+        found = dict(np.load(part.traces))
+        columns += [found | {"route": np.full(len(found["route"]), route)} for route in _routes(part, job)]
+    return join(columns)
+
+
+def failures(job: Job, *, at_most: int) -> dict[str, np.ndarray]:
+    """Return the last images of failed episodes, ``at_most`` per agent and route, the lowest numbers of all scenes."""
+    columns: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
+    for part in parts(job):
+        found = dict(np.load(part.failures)) if part.failures.exists() else {}
+        if found:
+            columns.setdefault((part.agent, part.route), []).append(found)
+    chosen = []
+    for group in map(join, columns.values()):
+        scene = np.asarray([job.scenes.index(str(name)) for name in group["scene"]], dtype=int)
+        first = np.lexsort((scene, group["episode"]))[:at_most]
+        chosen.append({name: values[first] for name, values in group.items()})
+    return join(chosen)
+
+
+def join(columns: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Put tables of arrays one after the other, leaving out those that are empty; nothing of nothing."""
+    filled = [column for column in columns if column]
+    return {name: np.concatenate([column[name] for column in filled]) for name in filled[0]} if filled else {}
+
+
+def _routes(part: Part, job: Job) -> tuple[str, ...]:
+    """Return the routes that a part stands for."""
+    return job.routes if part.agent in agents.ROUTELESS else (part.route,)

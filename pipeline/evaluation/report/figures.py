@@ -1,0 +1,270 @@
+"""Figures of the report, each a small SVG that reads on a phone and prints."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+
+from embodiments import registry as robots
+from embodiments.spaces import HEIGHT_LAYERS_M
+from pipeline.evaluation.episodes.summary import ALL, Cell
+from pipeline.evaluation.report.formatting import success_interval
+from pipeline.runs.presets import DEFAULT_ROBOTS
+from pipeline.simulation.navigation.episodes import SUCCESS_RADIUS_M, Protocol
+from scenes.grid import rectangles
+from scenes.occupancy import BORDER_CELLS, layer_occupancy
+from scenes.scene import Scene
+
+ENDING_COLOURS = {
+    "success": "#0b7a75",
+    "collision": "#d1495b",
+    "fall": "#6d3b8e",
+    "timeout": "#c78a00",
+    "broken": "#444444",
+}
+ENDING_MARKERS = {"success": "o", "collision": "X", "fall": "v", "timeout": "s", "broken": "D"}
+AGENT_COLOURS = {
+    "zero": "#b8b8b8",
+    "random": "#9a9a9a",
+    "go_straight": "#6e7f8d",
+    "planner": "#8a6fb0",
+    "mppi": "#b07fa8",
+    "blind": "#b98b5e",
+    "base": "#e0a458",
+    "specialist": "#419d78",
+    "generalist": "#2b59c3",
+    "teacher": "#3b3b3b",
+}
+KNOWN_COLOUR, UNKNOWN_COLOUR = "#9aa5b1", "#d8a657"
+LINESTYLES = {"generalist": "-", "specialist": "-", "base": "--", "teacher": (0, (5, 1, 1, 1)), "go_straight": ":"}
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "none",
+    "savefig.dpi": 150,
+    "svg.hashsalt": "report",
+    "font.family": ["DejaVu Sans", "sans-serif"],
+}
+
+
+Window = tuple[float, float, float, float]
+"""x and y of the lower left corner, then of the upper right one [m]"""
+_MESH_CELL_M = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture inside the page."""
+
+    source: str
+    """A ``data:`` URI"""
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """The way of one agent in one episode."""
+
+    agent: str
+    ending: str
+    pose_w: np.ndarray
+    """(T, 3) x [m], y [m], yaw [rad]"""
+    start_w: np.ndarray
+    goal_w: np.ndarray
+
+
+def data_uri(figure: Figure) -> str:
+    """Return a figure as the source of an ``<img>``: isolated from the page and from other figures."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg(figure)).decode()
+
+
+def svg(figure: Figure) -> bytes:
+    """Return a figure as a file of its own."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def success_by_agent(pooled: Sequence[Cell], *, robot: str) -> Figure:
+    """Return success with 95 % intervals, one bar per agent, for one robot."""
+    rows = [cell for cell in pooled if cell["embodiment"] == robot]
+    rows = sorted(rows, key=lambda cell: _order(cell["agent"]))
+    figure, axes = new_figure(width=4.2, height=0.34 * len(rows) + 0.75)
+    rate = np.asarray([cell["success"] for cell in rows]) * 100.0
+    low, high = (100.0 * np.asarray(ends) for ends in zip(*map(success_interval, rows), strict=True))
+    place = np.arange(len(rows))
+    colours = [AGENT_COLOURS.get(cell["agent"], "#888888") for cell in rows]
+    axes.barh(place, rate, color=colours, height=0.68)
+    errors = np.stack([(rate - low).clip(min=0.0), (high - rate).clip(min=0.0)])
+    axes.errorbar(rate, place, xerr=errors, fmt="none", ecolor="#222222", elinewidth=1, capsize=2)
+    for y, value, top in zip(place, rate, high, strict=True):
+        axes.text(top + 1.5, y, _whole(value), va="center", fontsize=8)
+    axes.set_yticks(place, [cell["agent"] for cell in rows])
+    axes.set_xlim(0, 110)
+    axes.set_xticks([0, 25, 50, 75, 100])
+    axes.set_xlabel("success in %, with 95 % interval")
+    axes.invert_yaxis()
+    axes.set_title("all robots" if robot == ALL else robot, loc="left", fontweight="bold")
+    return figure
+
+
+def _whole(percent: float) -> str:
+    """Return a whole number of per cent; with a decimal where it would say all or none and is not."""
+    whole = f"{percent:.0f}"
+    return f"{percent:.1f}" if whole in ("0", "100") and float(whole) != percent else whole
+
+
+def heat_map(cells: Sequence[Cell], *, agent: str) -> Figure:
+    """Return success per robot and scene for one agent."""
+    rows = [cell for cell in cells if cell["agent"] == agent]
+    robots, scenes = (list(dict.fromkeys(cell[key] for cell in rows)) for key in ("embodiment", "scene"))
+    values = np.full((len(robots), len(scenes)), np.nan)
+    for cell in rows:
+        values[robots.index(cell["embodiment"]), scenes.index(cell["scene"])] = 100.0 * cell["success"]
+    figure, axes = new_figure(width=1.0 + 0.95 * len(scenes), height=0.7 + 0.45 * len(robots))
+    axes.imshow(values, cmap="viridis", vmin=0, vmax=100, aspect="auto")
+    for row, column in np.argwhere(np.isfinite(values)):
+        value = values[row, column]
+        colour = "white" if value < 60 else "black"
+        axes.text(column, row, _whole(value), ha="center", va="center", color=colour, fontsize=10)
+    axes.set_xticks(range(len(scenes)), [_short(scene) for scene in scenes], fontsize=8)
+    axes.set_yticks(range(len(robots)), robots)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_title(f"{agent}: success in %", loc="left", fontweight="bold")
+    return figure
+
+
+def map_of_tracks(
+    scene: Scene, tracks: Sequence[Track], *, margin_m: float = 1.5, protocol: Protocol = "compass"
+) -> Figure:
+    """Return one episode seen from above: what every agent did, coloured by how it ended."""
+    figure, axes = new_figure(width=3.0, height=3.0)
+    points = np.concatenate([track.pose_w[:, :2] for track in tracks] + [tracks[0].goal_w[None, :2]])
+    draw_scene(axes, scene, window=frame(axes, points, margin_m=margin_m))
+    for track in tracks:
+        colour = ENDING_COLOURS[track.ending]
+        style = LINESTYLES.get(track.agent, "-")
+        width = 2.2 if track.agent in ("generalist", "specialist") else 1.4
+        xy = track.pose_w[:, :2]
+        axes.plot(xy[:, 0], xy[:, 1], color=colour, linestyle=style, linewidth=width, solid_capstyle="round")
+        axes.plot(*xy[-1], ENDING_MARKERS[track.ending], color=colour, markersize=6, markeredgecolor="white")
+    draw_start(axes, tracks[0].start_w)
+    draw_goal(axes, tracks[0].goal_w, protocol=protocol)
+    return figure
+
+
+def robot_colour(name: str) -> str:
+    """Return a robot's colour, the same in every figure."""
+    names = [*DEFAULT_ROBOTS, *(robot for robot in robots.names() if robot not in DEFAULT_ROBOTS)]
+    return f"C{names.index(name) % 10}" if name in names else "#666666"
+
+
+def draw_scene(axes: Axes, scene: Scene, *, window: Window | None = None, as_pixels: bool = False) -> None:
+    """Draw a scene from above: what the known map shows in grey, what it does not in ochre, table tops paler.
+
+    Args:
+        window: What lies outside of it is left out.
+        as_pixels: Draw the many rectangles of a map as one image.
+    """
+    for colour, is_low, polygons in ground_plan(scene):
+        shown = [polygon for polygon in polygons if window is None or _meets(polygon, window)]
+        if shown:
+            alpha = 0.85 if is_low else 0.4
+            filled = PolyCollection(shown, facecolor=colour, edgecolor="none", alpha=alpha, rasterized=as_pixels)
+            axes.add_collection(filled)
+    x_min, y_min, x_max, y_max = scene.extent_w_m
+    axes.plot([x_min, x_max, x_max, x_min, x_min], [y_min, y_min, y_max, y_max, y_min], color=KNOWN_COLOUR)
+
+
+def ground_plan(scene: Scene) -> list[tuple[str, bool, list[np.ndarray]]]:
+    """Return what stands in the way of some body: (colour, whether it reaches the ground, polygons), topmost last.
+
+    What hangs higher than the tallest body, like the wall above a door, is left out.
+    """
+    if scene.mesh is not None:
+        return _mesh_plan(scene)
+    solids = [solid for solid in scene.solids if solid.z_min_m < HEIGHT_LAYERS_M[-1][1]]
+    groups = []
+    for known, colour in ((True, KNOWN_COLOUR), (False, UNKNOWN_COLOUR)):
+        for is_low in (False, True):
+            chosen = [s for s in solids if s.known == known and (s.z_min_m <= HEIGHT_LAYERS_M[0][0]) == is_low]
+            groups.append((colour, is_low, [np.asarray(solid.polygon_xy_w_m) for solid in chosen]))
+    return groups
+
+
+@lru_cache(maxsize=4)
+def _mesh_plan(scene: Scene) -> list[tuple[str, bool, list[np.ndarray]]]:
+    """Return the same of a mesh, as bodies are kept from it: rectangles of cells that it touches or has no floor in."""
+    grid = layer_occupancy(scene, layers_m=HEIGHT_LAYERS_M, resolution_m=_MESH_CELL_M, known_only=False)
+    inner = slice(BORDER_CELLS, -BORDER_CELLS)
+    low, *higher = grid.values[:, inner, inner]
+    groups = []
+    for is_low, occupied in ((False, np.logical_or.reduce(higher) & ~low), (True, low)):
+        corners = [((c0, r0), (c1, r0), (c1, r1), (c0, r1)) for r0, r1, c0, c1 in rectangles(occupied)]
+        cells = [np.asarray(corner) + BORDER_CELLS for corner in corners]
+        groups.append((KNOWN_COLOUR, is_low, [cell * _MESH_CELL_M + np.asarray(grid.origin_xy_w_m) for cell in cells]))
+    return groups
+
+
+def draw_start(axes: Axes, start_w: np.ndarray) -> None:
+    """Draw a start as a ring."""
+    axes.plot(*start_w[:2], "o", color="white", markeredgecolor="black", markersize=5)
+
+
+def draw_goal(axes: Axes, goal_w: np.ndarray, *, protocol: Protocol) -> None:
+    """Draw a goal as its tolerance circle, with an arrow along its heading where that counts."""
+    radius_m = SUCCESS_RADIUS_M[protocol]
+    angle = np.linspace(0.0, 2.0 * np.pi, 40)
+    axes.plot(goal_w[0] + radius_m * np.cos(angle), goal_w[1] + radius_m * np.sin(angle), color="black", linewidth=0.8)
+    if protocol != "compass":
+        return
+    tip = 0.6 * np.asarray([np.cos(goal_w[2]), np.sin(goal_w[2])])
+    axes.annotate("", xy=goal_w[:2] + tip, xytext=goal_w[:2], arrowprops={"arrowstyle": "-|>", "color": "black"})
+
+
+def new_figure(*, width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a figure of a size in inches and its axes, in the report's style."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots()
+
+
+def frame(axes: Axes, points: np.ndarray, *, margin_m: float) -> Window:
+    """Fit a square window with a thin frame around points (N, 2) and return it."""
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2.0
+    half = float((points.max(axis=0) - points.min(axis=0)).max()) / 2.0 + margin_m
+    axes.set_xlim(centre[0] - half, centre[0] + half)
+    axes.set_ylim(centre[1] - half, centre[1] + half)
+    axes.set_aspect("equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color("#cccccc")
+    return (centre[0] - half, centre[1] - half, centre[0] + half, centre[1] + half)
+
+
+def _meets(polygon: np.ndarray, window: Window) -> bool:
+    low, high = polygon.min(axis=0), polygon.max(axis=0)
+    return bool(low[0] < window[2] and high[0] > window[0] and low[1] < window[3] and high[1] > window[1])
+
+
+def _order(agent: str) -> int:
+    names = list(AGENT_COLOURS)
+    return names.index(agent) if agent in names else len(names)
+
+
+def _short(scene: str) -> str:
+    """Break a scene's name for a narrow axis; of a map only the file's name."""
+    return scene.rsplit("/", 1)[-1].removesuffix(".yaml").replace("_", "\n")

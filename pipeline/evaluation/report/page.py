@@ -1,0 +1,219 @@
+"""The report's page: gathers what a run has, leaves out what it has not."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from pipeline.evaluation.episodes.summary import ALL
+from pipeline.evaluation.report import figures, formatting, tables
+from pipeline.evaluation.report.figures import Picture
+from pipeline.runs import manifest
+from pipeline.runs.provenance import commit_of
+from pipeline.runs.run_folder import ADOPTED
+
+TEMPLATE = "report.html.j2"
+LEARNED = ("base", "specialist", "generalist")
+AGENTS = {
+    "zero": "never moves",
+    "random": "drives at random",
+    "go_straight": "drives straight to the goal, sees nothing",
+    "planner": "draws a map from depth and follows the cheapest way on it, nothing learned",
+    "mppi": "model predictive path integral control on the planner's map, nothing learned",
+    "blind": "the generalist with its depth image zeroed",
+    "base": "the base policy, learned on one robot",
+    "specialist": "the base policy with what reinforcement learning on this robot added",
+    "generalist": "one policy for all robots, distilled from the specialists",
+    "teacher": "knows the whole map: a bound, not a competitor",
+}
+"""Agent -> what it is, for readers of the report."""
+PREDICTIONS = {
+    "depth: last image": ("repeat_depth_error_m", 1.0),
+    "depth: decoded": ("depth_error_m", 1.0),
+    "depth: predicted": ("predicted_depth_error_m", 1.0),
+    "classes: last, true": ("repeat_semantic_accuracy", 100.0),
+    "classes: last, own": ("repeat_own_semantic_accuracy", 100.0),
+    "classes: decoded": ("semantic_accuracy", 100.0),
+    "classes: predicted": ("predicted_semantic_accuracy", 100.0),
+}
+"""Column -> table of ``figures.json``, and the factor on its values."""
+_KEEP_DIGITS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageEntry:
+    """One finished folder of the run."""
+
+    name: str
+    wall_time: str
+    seed: str
+    preset: str
+    commit: str
+    digest: str
+    machine: str
+    settings: tuple[tuple[str, str], ...]
+
+
+def render(context: Mapping[str, Any], *, template: str = TEMPLATE) -> str:
+    """Return the page; every value is escaped."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    return environment.get_template(template).render(**context)
+
+
+def evaluation(summary: tables.Summary | None) -> dict[str, Any]:
+    """Return tables, bars and heat maps of an evaluation; empty ones without it."""
+    if summary is None:
+        return {"headline": None, "tables": [], "acceptance_criteria": [], "bars": [], "heat_maps": [], "agents": {}}
+    shown = []
+    for route in tables.routes(summary):
+        shown += [tables.success_table(summary, route=route), tables.mishap_table(summary, route=route)]
+        shown.append(tables.difference_table(summary, route=route))
+    agents = dict.fromkeys(cell["agent"] for cell in summary["cells"])
+    learned = [agent for agent in agents if agent in LEARNED] or list(agents)
+    for route in tables.routes(summary):
+        shown.append(tables.quality_table(summary, route=route, agents=learned))
+        shown.append(tables.efficiency_table(summary, route=route, agents=learned))
+    headline = tables.headline(summary, route=tables.routes(summary)[0])
+    return {
+        "headline": headline if headline.rows else None,
+        "tables": [table for table in shown if table.rows],
+        "acceptance_criteria": tables.acceptance_criteria(summary),
+        "bars": _bars(summary),
+        "heat_maps": _heat_maps(summary, learned),
+        "agents": {agent: told for agent, told in AGENTS.items() if agent in agents},
+    }
+
+
+def pictures_of(folder: Path | None) -> list[Picture]:
+    """Return the pictures that a stage left; none if it is not there."""
+    if folder is None:
+        return []
+    return [
+        Picture(source=_png_uri(path), caption=path.stem.replace("_", " ")) for path in sorted(folder.glob("*.png"))
+    ]
+
+
+def predictions(folder: Path | None) -> tables.TextTable:
+    """Return how far predictions of unseen sequences are off, horizon by horizon; no rows if nobody looked."""
+    file = folder / "figures.json" if folder else None
+    found: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file and file.is_file() else {}
+    horizons = sorted({int(key.partition("/")[2]) for key in found if "/" in key})
+    rows = []
+    for horizon in horizons:
+        values = [(found.get(f"{name}/{horizon}"), factor) for name, factor in PREDICTIONS.values()]
+        rows.append((str(horizon), *("–" if value is None else _figure(factor * value) for value, factor in values)))
+    return tables.TextTable(
+        title="Depth error in m and share of right classes in %, by control steps ahead",
+        head=("ahead", *PREDICTIONS),
+        rows=tuple(rows),
+        note="Last: what was seen last stays as it was; its true classes no camera knows. Decoded: from history and "
+        "sample alone. Predicted: the last image moved as the model expects the body to move, decoded where that ends.",
+    )
+
+
+def gaits(folder: Path) -> tables.TextTable:
+    """Return what the cards of the gaits say was measured."""
+    cards = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    cards = {name: card for name, card in cards.items() if card.get("measured")}
+    figures_of = {key: value for card in cards.values() for key, value in card["measured"].items()}
+    keys = [key for key, value in figures_of.items() if formatting.is_number(value)]
+    rows = [
+        (name, _minutes(card), *(_figure(card["measured"].get(key)) for key in keys)) for name, card in cards.items()
+    ]
+    return tables.TextTable(
+        title="Velocity tracking of the shipped gaits",
+        head=("robot", "training", *(key.replace("_", " ") for key in keys)),
+        rows=tuple(rows),
+        note="By evaluate_gait: randomised dynamics, noise and pushes. The cards in embodiments/gaits/ say more.",
+    )
+
+
+def policies(summary: tables.Summary | None) -> list[tuple[str, str]]:
+    """Return the files behind the figures: (agents, and the robot if it is of one alone; SHA-256)."""
+    users: dict[str, list[tuple[str, str]]] = {}
+    for cell in (summary or {}).get("cells", []):
+        if cell.get("policy_sha256"):
+            users.setdefault(cell["policy_sha256"], []).append((cell["agent"], cell["embodiment"]))
+    rows = []
+    for digest, pairs in users.items():
+        agents, robots = (list(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
+        rows.append((", ".join([*agents, *(robots if len(robots) == 1 else [])]), digest))
+    return rows
+
+
+def stage_entries(folders: Mapping[str, Path]) -> list[StageEntry]:
+    """Return what the manifests say; "STAGE" or "STAGE/ROBOT" -> folder."""
+    entries = []
+    for name, folder in folders.items():
+        found = manifest.read(folder)
+        body = found.body
+        adopted = body.get(ADOPTED)
+        settings = [(key, _plain(value)) for key, value in body.get("config", {}).items()]
+        settings += [(f"→ {key}", _plain(value)) for key, value in body.get("metrics", {}).items()]
+        if adopted:
+            settings += [(f"adopted {key}", _plain(value)) for key, value in adopted.items()]
+        entries.append(
+            StageEntry(
+                name=name,
+                wall_time="adopted" if adopted else f"{float(body.get('wall_time_s') or 0.0) / 60.0:.1f} min",
+                seed="–" if adopted else str(body.get("seed")),
+                preset=str(body.get("preset") or "–"),
+                commit="–" if adopted else commit_of(body),
+                digest=found.digest()[:_KEEP_DIGITS],
+                machine="–" if adopted else _machine(body),
+                settings=tuple(settings),
+            )
+        )
+    return entries
+
+
+def _machine(body: Mapping[str, Any]) -> str:
+    machine = body.get("machine") or {}
+    return f"{machine['cpus']} CPUs, {machine['system']}" if machine else "–"
+
+
+def _bars(summary: tables.Summary) -> list[Picture]:
+    """Return all robots together on every route, and each of them on the first."""
+    first = tables.routes(summary)[0]
+    pictures = []
+    for route in tables.routes(summary):
+        rows = [cell for cell in summary["pooled"] if cell["route"] == route]
+        for robot in sorted(dict.fromkeys(cell["embodiment"] for cell in rows), key=lambda name: name != ALL):
+            if robot == ALL or route == first:
+                source = figures.data_uri(figures.success_by_agent(rows, robot=robot))
+                pictures.append(Picture(source=source, caption=f"{tables.robot_name(robot)}, {route} route"))
+    return pictures
+
+
+def _heat_maps(summary: tables.Summary, agents: Sequence[str]) -> list[Picture]:
+    pictures = []
+    for agent in reversed(agents):
+        for route in tables.routes(summary):
+            cells = [cell for cell in summary["cells"] if cell["route"] == route]
+            figure = figures.heat_map(cells, agent=agent)
+            pictures.append(Picture(source=figures.data_uri(figure), caption=f"{agent}, {route} route"))
+    return pictures
+
+
+def _png_uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _minutes(card: Mapping[str, Any]) -> str:
+    return f"{card.get('steps', 0) / 1e6:.1f} M steps, {card.get('training_minutes', 0):.0f} min"
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else "–" if value is None else str(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)

@@ -1,0 +1,99 @@
+"""The view from behind a robot that moves through a scene."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.evaluation.video.rendering import Surface, View, render, scene_surface
+from pipeline.evaluation.video.robot_meshes import RobotParts, place
+from scenes.raycasting import cast_mesh
+from scenes.scene import Scene
+
+DISTANCE_M = 3.2
+ELEVATIONS_RAD = tuple(math.radians(angle) for angle in (24.0, 38.0, 52.0, 66.0, 80.0))
+"""The camera takes the lowest one from which nothing hides the robot."""
+FOLLOW = 0.15
+"""Share of the way to its new place that the camera goes per frame."""
+GOAL_RGB, ROUTE_RGB = (0.05, 0.55, 0.52), (0.17, 0.35, 0.76)
+_AIM_HEIGHT_M = 0.5
+
+
+class ChaseCamera:
+    """Follows one robot through one episode."""
+
+    def __init__(self, parts: RobotParts, scene: Scene, *, yaw_w_rad: float) -> None:
+        """Stand behind the robot, which faces ``yaw_w_rad``."""
+        self._parts = parts
+        self._scene = scene_surface(scene)
+        self._yaw_rad = yaw_w_rad
+        self._elevation_rad: float | None = None
+
+    def picture(
+        self,
+        *,
+        base_w: np.ndarray,
+        angles_rad: dict[str, float],
+        goal_w: np.ndarray,
+        route_w_m: np.ndarray,
+        size_px: tuple[int, int],
+    ) -> np.ndarray:
+        """Return the picture (h, w, 3) uint8 of one moment, and move the camera on.
+
+        Args:
+            base_w: (4, 4) pose of the robot's root link.
+            angles_rad: Joint name -> angle.
+            goal_w: (3,) x [m], y [m], yaw [rad].
+            route_w_m: (R, 2)
+            size_px: Width and height.
+        """
+        view = self.view(base_w=base_w, size_px=size_px)
+        robot = place(self._parts, xy_w_m=(0.0, 0.0), yaw_w_rad=0.0, angles_rad=angles_rad, base_w=base_w)
+        marks = [disc(goal_w[:2], radius_m=0.25, rgb=GOAL_RGB)]
+        marks += [disc(point, radius_m=0.05, rgb=ROUTE_RGB) for point in route_w_m]
+        return render([self._scene, robot, *marks], view, supersample=1)
+
+    def view(self, *, base_w: np.ndarray, size_px: tuple[int, int]) -> View:
+        """Move the camera on to the next moment and return where it is; ``picture`` says the rest."""
+        position, heading = base_w[:2, 3], math.atan2(base_w[1, 0], base_w[0, 0])
+        self._yaw_rad += FOLLOW * math.remainder(heading - self._yaw_rad, 2.0 * math.pi)
+        target = np.asarray([*position, _AIM_HEIGHT_M])
+        clear_rad = self._clear_elevation(target)
+        last_rad = clear_rad if self._elevation_rad is None else self._elevation_rad
+        between_rad = last_rad + FOLLOW * (clear_rad - last_rad)
+        self._elevation_rad = between_rad if self._sees(target, (between_rad,))[0] else clear_rad
+        eye = target + DISTANCE_M * self._backwards(self._elevation_rad)
+        return View(
+            eye_w_m=(float(eye[0]), float(eye[1]), float(eye[2])),
+            target_w_m=(float(target[0]), float(target[1]), float(target[2])),
+            width_px=size_px[0],
+            height_px=size_px[1],
+        )
+
+    def _backwards(self, elevation_rad: float) -> np.ndarray:
+        level = math.cos(elevation_rad)
+        return np.asarray([-level * math.cos(self._yaw_rad), -level * math.sin(self._yaw_rad), math.sin(elevation_rad)])
+
+    def _clear_elevation(self, target: np.ndarray) -> float:
+        clear = np.flatnonzero(self._sees(target, ELEVATIONS_RAD))
+        return ELEVATIONS_RAD[int(clear[0])] if len(clear) else ELEVATIONS_RAD[-1]
+
+    def _sees(self, target: np.ndarray, elevations_rad: Sequence[float]) -> np.ndarray:
+        """Return (N,) bool: whether nothing hides the target from the camera at these elevations."""
+        rays = np.stack([self._backwards(elevation) for elevation in elevations_rad]) * DISTANCE_M
+        distance, _ = cast_mesh(self._scene.vertices_w_m, self._scene.triangles, target, rays)
+        clear: np.ndarray = distance > 1.0
+        return clear
+
+
+def disc(xy_w_m: np.ndarray, *, radius_m: float, rgb: tuple[float, float, float]) -> Surface:
+    """Return a flat disc just above the ground."""
+    angle = np.linspace(0.0, 2.0 * np.pi, 24, endpoint=False)
+    rim = np.stack([xy_w_m[0] + radius_m * np.cos(angle), xy_w_m[1] + radius_m * np.sin(angle)], axis=1)
+    flat = np.concatenate([np.asarray(xy_w_m)[None, :2], rim])
+    ring = np.arange(24)
+    return Surface(
+        vertices_w_m=np.column_stack([flat, np.full(len(flat), 0.006)]),
+        triangles=np.column_stack([np.zeros(24, dtype=int), ring + 1, (ring + 1) % 24 + 1]),
+        colours=np.tile(np.asarray(rgb), (24, 1)),
+    )

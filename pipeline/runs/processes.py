@@ -1,0 +1,111 @@
+"""Processes side by side: a command per robot, their lines told apart, and pools whose processes do one job each."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+_GRACE_S = 20.0
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads(*, among: int = 1) -> int:
+    """Return how many threads each of so many processes may use of what ``run_side_by_side`` left, or every core."""
+    return max(1, min(cores(), int(os.environ.get("OMP_NUM_THREADS") or cores())) // among)
+
+
+@contextmanager
+def spawned(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool whose processes do one job each, because a process can hold one simulated scene only.
+
+    An interruption ends the running jobs, also one that only this process was told of (SIGTERM).
+    """
+    before = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
+            raise
+
+
+def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> dict[str, int]:
+    """Run ``python -m pipeline ...`` once per name and wait for all; one that fails does not stop the others.
+
+    Args:
+        commands: Label shown before each line -> arguments after ``python -m pipeline``.
+        workers: How many at once; each gets its share of the cores.
+
+    Returns:
+        Exit status per label.
+    """
+    workers = max(1, min(workers, len(commands)))
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if workers > 1:
+        environment["OMP_NUM_THREADS"] = str(threads(among=workers))
+    running: set[subprocess.Popen[str]] = set()
+    stopping = threading.Event()
+
+    def run(item: tuple[str, Sequence[str]]) -> tuple[str, int]:
+        name, arguments = item
+        if stopping.is_set():
+            return name, 130
+        # Its own session: a Ctrl-C reaches it once, from here, and not a second time from the terminal.
+        with subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *arguments],
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process:
+            running.add(process)
+            if stopping.is_set():  # between the check above and here
+                _signal(process, signal.SIGINT)
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(f"[{name}] {line.rstrip()}", flush=True)
+        running.discard(process)
+        return name, process.returncode
+
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(run, item) for item in commands.items()]
+        try:
+            return dict(future.result() for future in futures)
+        except BaseException:
+            stopping.set()
+            _stop(running)
+            raise
+
+
+def _stop(processes: set[subprocess.Popen[str]]) -> None:
+    """Ask the processes to stop as by Ctrl-C, then end those that do not."""
+    for process in list(processes):
+        _signal(process, signal.SIGINT)
+    for process in list(processes):
+        try:
+            process.wait(timeout=_GRACE_S)
+        except subprocess.TimeoutExpired:
+            _signal(process, signal.SIGKILL)
+
+
+def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,214 @@
+"""Trials of a gait as it would meet them on a robot: randomised, late, noisy and pushed. Raw outcomes, no judgement."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from embodiments.embodiment import Embodiment, GaitDrive
+from embodiments.spaces import DRIVE_HZ
+from pipeline.simulation.physics.dynamics import GaitDynamics, GaitRandomisation
+from pipeline.simulation.physics.gait_policy import GaitController
+from pipeline.simulation.physics.robot_physics import RobotPhysics
+
+FORWARD_STEPS, LATERAL_STEPS, YAW_STEPS = 7, 3, 5
+"""Commands per axis of the grid."""
+SETTLE_S, MEAN_S = 1.0, 1.0
+COMMAND_S = 3.0
+"""How long a command holds in the trials of falling and stopping."""
+PUSH_S, PUSH_MPS = 8.0, 0.5
+REDRAW_S = 30.0
+"""How long a robot keeps its dynamics in the trial of falling."""
+STOP_S, STAND_S = 1.5, 10.0
+"""A robot has the first to come to rest, and is then watched for the second."""
+STOP_SPEED_MPS, STOP_YAW_RATE_RADPS = 0.1, 0.1
+
+Report = Callable[[int], None]
+"""Told of every ``n`` drive steps done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracked:
+    """Grid of commands, each by several robots."""
+
+    command: torch.Tensor
+    """(N, 3)."""
+    velocity: torch.Tensor
+    """(N, 3) mean over ``MEAN_S``, nan where the robot fell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endured:
+    """Random commands and pushes."""
+
+    minutes: float
+    falls: int
+    broken: int
+    """Robots whose simulation failed; counted as falls too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """From random commands to standing; (N,) each."""
+
+    stopped: torch.Tensor
+    """Whether speed and yaw rate were below their limits at once within ``STOP_S``, and the robot never fell."""
+    drift_m: torch.Tensor
+    """Distance between the places at the two ends of ``STAND_S``, nan where it fell."""
+    quiet_share: torch.Tensor
+    """Share of the instants of ``STAND_S`` below both limits."""
+
+
+def command_range(embodiment: Embodiment) -> torch.Tensor:
+    """Return the (2, 3) smallest and largest command that a gait answers for."""
+    assert isinstance(embodiment.drive, GaitDrive)
+    limits = embodiment.limits
+    low = (-embodiment.drive.reverse_mps, -limits.lateral_mps, -limits.yaw_rate_radps)
+    return torch.tensor([low, (limits.forward_mps, limits.lateral_mps, limits.yaw_rate_radps)])
+
+
+def command_grid(embodiment: Embodiment) -> torch.Tensor:
+    """Return the (G, 3) commands over the whole range, corners included, shuffled: a short trial sees all kinds."""
+    (x_low, y_low, w_low), (x_high, y_high, w_high) = command_range(embodiment).tolist()
+    axes = (
+        torch.linspace(x_low, x_high, FORWARD_STEPS),
+        torch.linspace(y_low, y_high, LATERAL_STEPS),
+        torch.linspace(w_low, w_high, YAW_STEPS),
+    )
+    grid = torch.cartesian_prod(*axes)
+    return grid[torch.randperm(len(grid), generator=torch.Generator().manual_seed(0))]
+
+
+def drive_steps(embodiment: Embodiment, *, num_envs: int, rounds: int, minutes: float) -> int:
+    """Return how many drive steps all trials together take."""
+    seconds = rounds * (_ramp_s(embodiment) + SETTLE_S + MEAN_S + COMMAND_S + STOP_S + STAND_S)
+    return round((seconds + minutes * 60.0 / num_envs) * DRIVE_HZ)
+
+
+class GaitTrials:
+    """A batch of one robot under its gait."""
+
+    def __init__(
+        self,
+        embodiment: Embodiment,
+        physics: RobotPhysics,
+        network: nn.Module,
+        *,
+        block: GaitRandomisation,
+        seed: int,
+        report: Report = lambda steps: None,
+    ) -> None:
+        """Take a randomisable ``physics``."""
+        assert isinstance(embodiment.drive, GaitDrive)
+        self._embodiment, self._physics, self._network, self._report = embodiment, physics, network, report
+        self._dynamics = GaitDynamics(physics, block, seed=seed)
+        self._controller = GaitController(embodiment.drive, num_envs=physics.num_envs, device=physics.device)
+        self._generator = torch.Generator(device=physics.device).manual_seed(seed + 1)
+        self._range = command_range(embodiment).to(physics.device)
+        self._command_step = _accelerations(embodiment).to(physics.device) / DRIVE_HZ
+        self._everyone = torch.ones(physics.num_envs, dtype=torch.bool, device=physics.device)
+        self._command = torch.zeros(physics.num_envs, 3, device=physics.device)
+        self._fell = ~self._everyone
+
+    def begin(self) -> None:
+        """Stand everybody up again, with new dynamics."""
+        self._dynamics.redraw(self._everyone)
+        self._reset(self._everyone)
+
+    @torch.no_grad()
+    def walk(self, target: torch.Tensor) -> None:
+        """Advance by one drive step; the command runs to the target (B, 3) with the robot's accelerations."""
+        self._command = self._command + (target - self._command).clamp(-self._command_step, self._command_step)
+        observation = self._controller.observe(self._physics, self._command, noise=self._dynamics.noise())
+        self._dynamics.step(self._controller.act(self._network(observation), self._command))
+        self._fell |= self._physics.fallen() | self._physics.broken()
+        self._report(1)
+
+    @torch.no_grad()
+    def track(self, *, rounds: int) -> Tracked:
+        """Walk the grid of commands ``rounds`` times and more: every environment takes one command per round."""
+        grid = command_grid(self._embodiment).to(self._physics.device)
+        commands, means = [], []
+        for number in range(rounds):
+            index = torch.arange(self._physics.num_envs, device=grid.device) + number * self._physics.num_envs
+            target = grid[index % len(grid)]
+            self.begin()
+            self._go(target, _ramp_s(self._embodiment) + SETTLE_S)
+            velocity = torch.stack(self._go(target, MEAN_S)).mean(0)
+            commands.append(target)
+            means.append(torch.where(self._fell[:, None], torch.nan, velocity))
+        return Tracked(command=torch.cat(commands), velocity=torch.cat(means))
+
+    @torch.no_grad()
+    def endure(self, *, minutes: float) -> Endured:
+        """Walk random commands under pushes for so much simulated time, all environments together."""
+        count = self._physics.num_envs
+        steps = round(minutes * 60.0 * DRIVE_HZ / count)
+        self.begin()
+        target, falls, broken = self._random_command(), 0, 0
+        # Every robot is pushed and told something new at its own time.
+        clock = torch.randint(0, 10_000, (count,), generator=self._generator, device=self._physics.device)
+        for step in range(steps):
+            if step % round(REDRAW_S * DRIVE_HZ) == 0:
+                self._dynamics.redraw(self._everyone)
+            due = (clock + step) % round(COMMAND_S * DRIVE_HZ) == 0
+            target = torch.where(due[:, None], self._random_command(), target)
+            pushed = (clock + step) % round(PUSH_S * DRIVE_HZ) == 0
+            self._dynamics.push(pushed, torch.full((count,), PUSH_MPS, device=self._physics.device))
+            self.walk(target)
+            falls += int(self._fell.sum())
+            broken += int(self._physics.broken().sum())
+            self._reset(self._fell)
+        return Endured(minutes=steps * count / DRIVE_HZ / 60.0, falls=falls, broken=broken)
+
+    @torch.no_grad()
+    def stop(self, *, rounds: int) -> Stopped:
+        """Walk a random command, then stand."""
+        parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        for _ in range(rounds):
+            self.begin()
+            self._go(self._random_command(), COMMAND_S)
+            stand = torch.zeros_like(self._command)
+            stopped = torch.stack([_is_still(v) for v in self._go(stand, STOP_S)]).any(0)
+            place = self._physics.position_w[:, :2].clone()
+            quiet = torch.stack([_is_still(v) for v in self._go(stand, STAND_S)]).float().mean(0)
+            drift = (self._physics.position_w[:, :2] - place).norm(dim=-1)
+            parts.append((stopped & ~self._fell, torch.where(self._fell, torch.nan, drift), quiet))
+        stopped, drift, quiet = (torch.cat(column) for column in zip(*parts, strict=True))
+        return Stopped(stopped=stopped, drift_m=drift, quiet_share=quiet)
+
+    def _go(self, target: torch.Tensor, duration_s: float) -> list[torch.Tensor]:
+        """Hold a target (B, 3) and return the velocities (B, 3) after every drive step."""
+        velocities = []
+        for _ in range(round(duration_s * DRIVE_HZ)):
+            self.walk(target)
+            velocities.append(self._physics.velocity_b.clone())
+        return velocities
+
+    def _reset(self, mask: torch.Tensor) -> None:
+        if bool(mask.any()):
+            zeros = torch.zeros(len(mask), 2, device=mask.device)
+            self._physics.reset(mask, zeros, zeros[:, 0])
+            self._controller.reset(mask)
+            self._dynamics.forget(mask, self._controller.default_rad.expand(len(mask), -1))
+            self._command = torch.where(mask[:, None], 0.0, self._command)
+            self._fell = self._fell & ~mask
+
+    def _random_command(self) -> torch.Tensor:
+        unit = torch.rand(self._physics.num_envs, 3, generator=self._generator, device=self._physics.device)
+        return self._range[0] + (self._range[1] - self._range[0]) * unit
+
+
+def _accelerations(embodiment: Embodiment) -> torch.Tensor:
+    limits = embodiment.limits
+    return torch.tensor([limits.acceleration_mps2, limits.acceleration_mps2, limits.yaw_acceleration_radps2])
+
+
+def _ramp_s(embodiment: Embodiment) -> float:
+    """Return how long the longest command of the grid takes to be reached with the robot's accelerations."""
+    return float((command_range(embodiment).abs().amax(0) / _accelerations(embodiment)).max())
+
+
+def _is_still(velocity: torch.Tensor) -> torch.Tensor:
+    return (velocity[:, :2].norm(dim=-1) < STOP_SPEED_MPS) & (velocity[:, 2].abs() < STOP_YAW_RATE_RADPS)

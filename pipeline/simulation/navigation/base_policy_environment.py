@@ -1,0 +1,199 @@
+"""The navigation environment behind the frozen base policy: features in, residual actions out.
+
+The encoder and the base head run once per control step, here; whoever learns on top sees and stores only features.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from embodiments.limits import active_dimensions
+from embodiments.spaces import COMMAND_SIZE
+from pipeline.agents.agent import Agent
+from pipeline.simulation.navigation.curriculum import EpisodeCurriculum
+from pipeline.simulation.navigation.environment import NavigationEnvironment, Step
+from pipeline.simulation.navigation.tracker import SETTLE_S, Outcome
+from pipeline.simulation.physics.body import PATCH_SIDE
+from pipeline.simulation.sensors.observation import Observation
+from world_model.base_head import BaseHead, base_features, policy_feature_size, policy_features
+from world_model.checkpoint import load_module
+from world_model.fixed_batches import by_rows
+from world_model.rssm import WorldModel
+
+CLEARANCE_SCALE_M = 1.0
+GEODESIC_SCALE_M = 5.0
+_VALIDATION_SEED = 0
+PRIVILEGED_SIZE = PATCH_SIDE**2 + 4
+"""Clearances around the body, the way down the shortest path, geodesic distance and clearance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """The frozen base policy: world model and base head."""
+
+    world_model: WorldModel
+    head: BaseHead
+
+    @property
+    def feature_size(self) -> int:
+        """Length F of the features."""
+        return policy_feature_size(self.world_model.latent_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentStep:
+    """What one control step of every environment gives; all (B, ...) on the environment's device."""
+
+    observation: Observation
+    features: torch.Tensor
+    """(B, F) ``base_head.policy_features``: what residuals, critics and the generalist see; base action last."""
+    privileged: torch.Tensor
+    """(B, P) what only a privileged critic sees; P may be 0."""
+    guidance: torch.Tensor
+    """(B, G) the action that the privileged teacher would choose now; G is 3, or 0 without a teacher."""
+    reward: torch.Tensor
+    terminated: torch.Tensor
+    truncated: torch.Tensor
+    first: torch.Tensor
+    """(B,) bool: this observation opens an episode; the action was ignored and the reward is 0."""
+    outcome: Outcome
+
+    @property
+    def base_action(self) -> torch.Tensor:
+        """(B, 3) the base policy's answer to this observation."""
+        return self.features[:, -COMMAND_SIZE:]
+
+
+def load_base(directory: Path, *, device: str = "cpu", silent: bool = False) -> Base:
+    """Load the folder that ``pretrain_world_model`` published, frozen and in evaluation mode.
+
+    Args:
+        silent: Leave out the base head's answer, for what is learned from scratch.
+    """
+    world_model = load_module(WorldModel, directory, "world_model").to(device).requires_grad_(False)
+    head = load_module(BaseHead, directory, "base_head").to(device).requires_grad_(False)
+    return Base(world_model=world_model, head=head.silenced() if silent else head)
+
+
+class LatentEnvironment:
+    """A batch of navigation environments seen through the frozen base policy; NEXT_STEP autoreset."""
+
+    def __init__(
+        self,
+        environment: NavigationEnvironment,
+        base: Base,
+        *,
+        privileged: bool = False,
+        guide: Agent | None = None,
+        curriculum: bool = False,
+    ) -> None:
+        """Wrap an environment.
+
+        Args:
+            privileged: Whether steps carry privileged inputs for the critic.
+            guide: The agent whose actions steps carry as guidance; the teacher, or none.
+            curriculum: Whether episodes that fail are drawn more often.
+        """
+        self.environment, self.base = environment, base
+        self.num_envs, self.device = environment.num_envs, environment.device
+        self.feature_size = base.feature_size
+        self._privileged, self._guide = privileged, guide
+        self._curriculum = EpisodeCurriculum(len(environment.episodes), device=self.device) if curriculum else None
+        descriptor = torch.from_numpy(environment.embodiment.descriptor())
+        self.active = tuple(int(index) for index in active_dimensions(descriptor).nonzero()[:, 0])
+        self._state = base.world_model.initial_state(self.num_envs)
+
+    def reset(self) -> LatentStep:
+        """Begin a new episode everywhere."""
+        return self._see(self.environment.reset())
+
+    def assign_validation(self, episodes: int) -> np.ndarray:
+        """Let the next reset begin the same choice of episodes, from the same seed, whenever this is called.
+
+        From here on episodes go on after a success until it has settled, or for ``SETTLE_S``.
+
+        Returns:
+            Their numbers (N,), the longest first; all there are, if those are fewer than asked for.
+        """
+        every = self.environment.episodes
+        chosen = np.random.default_rng(_VALIDATION_SEED).permutation(len(every))[:episodes]
+        chosen = chosen[np.argsort(-every.initial_geodesic_m[chosen], kind="stable")]
+        self.environment.settle_for(SETTLE_S)
+        self.environment.reseed(_VALIDATION_SEED)
+        self.environment.assign(torch.as_tensor(chosen))
+        return chosen
+
+    def step(self, residual_action: torch.Tensor) -> LatentStep:
+        """Execute clip(base + residual) with residual actions (B, 3)."""
+        return self.step_action(self._last.base_action + residual_action.clamp(-1.0, 1.0))
+
+    def step_action(self, action: torch.Tensor) -> LatentStep:
+        """Execute full actions (B, 3), clipped to [-1, 1]."""
+        return self._see(self.environment.step(action.clamp(-1.0, 1.0)))
+
+    @property
+    def last(self) -> LatentStep:
+        """The step returned last."""
+        return self._last
+
+    @property
+    def privileged_size(self) -> int:
+        """Length P of the privileged inputs."""
+        return PRIVILEGED_SIZE if self._privileged else 0
+
+    @property
+    def guidance_size(self) -> int:
+        """Length G of the teacher's action."""
+        return COMMAND_SIZE if self._guide is not None else 0
+
+    def _see(self, step: Step) -> LatentStep:
+        self._learn_what_fails(step)
+        known = self.environment.privileged() if self._privileged or self._guide is not None else {}
+        self._last = LatentStep(
+            observation=step.observation,
+            features=self._features(step.observation, step.first),
+            privileged=self._privileged_inputs(known),
+            guidance=self._guidance(step, known),
+            reward=step.reward,
+            terminated=step.terminated,
+            truncated=step.truncated,
+            first=step.first,
+            outcome=step.outcome,
+        )
+        return self._last
+
+    def _learn_what_fails(self, step: Step) -> None:
+        ended = step.terminated | step.truncated
+        if self._curriculum is not None and bool(ended.any()):
+            self._curriculum.update(step.outcome.episode[ended], step.outcome.success[ended])
+            self.environment.weigh_episodes(self._curriculum.weights)
+
+    @torch.no_grad()
+    def _features(self, seen: Observation, first: torch.Tensor) -> torch.Tensor:
+        state = self._state.masked_fill(first[:, None], 0.0)
+        inputs = seen.policy_inputs()
+        self._state, latent = by_rows(self.base.world_model.observe_step, {**inputs, "state": state})
+        navigation = {name: value for name, value in inputs.items() if name != "depth_m"}
+        base_action, _ = self.base.head(base_features(latent, route_xy_b_m=seen.route_xy_b_m, goal_b=seen.goal_b))
+        return policy_features(latent, **navigation, base_action=base_action)
+
+    def _guidance(self, step: Step, known: dict[str, torch.Tensor]) -> torch.Tensor:
+        if self._guide is None:
+            return torch.zeros(self.num_envs, 0, device=self.device)
+        self._guide.reset(step.first)
+        return self._guide.act(step.observation, lambda: known)
+
+    def _privileged_inputs(self, known: dict[str, torch.Tensor]) -> torch.Tensor:
+        if not self._privileged:
+            return torch.zeros(self.num_envs, 0, device=self.device)
+        return torch.cat(
+            [
+                (known["clearance_patch"] / CLEARANCE_SCALE_M).clamp(-1.0, 2.0),
+                known["descent_xy_b_m"] / CLEARANCE_SCALE_M,
+                (known["geodesic_m"] / GEODESIC_SCALE_M).clamp(max=4.0)[:, None],
+                (known["clearance_m"] / CLEARANCE_SCALE_M).clamp(max=2.0)[:, None],
+            ],
+            dim=1,
+        )

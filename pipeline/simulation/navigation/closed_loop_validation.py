@@ -1,0 +1,91 @@
+"""What decides whether something learned is kept: how often the robot arrives and stays with it, and without it.
+
+A loss cannot say: a head that imitates its teacher ever better, or earns ever more while it explores, may arrive less
+often by itself (docs/log.md, 2026-11-25). Nor can success: it asks for one step of standing at the goal, and a robot
+may learn to pass through that step and not to stay (docs/log.md, 2026-11-28).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from pipeline.simulation.navigation.base_policy_environment import LatentStep
+
+SHARES = (0.0, 0.5, 1.0)
+"""Of what has been learned that are tried; 0 is what was there before."""
+KEPT = "trial/kept"
+
+
+class Driven(Protocol):
+    """What is driven; ``simulation.latent.LatentEnvironment`` is one."""
+
+    def assign_validation(self, episodes: int) -> np.ndarray:
+        """Let a reset begin a trial; return the numbers (N,) of its episodes, each of which runs once.
+
+        An episode that succeeds goes on until its outcome says whether the success settles.
+        The same episodes in the same order, drawn from the same seed, whenever it is called; fewer than asked for if
+        there are not so many. Bodies and noise differ as soon as episodes end at other times than before.
+        """
+        ...
+
+    def reset(self) -> LatentStep:
+        """Begin a new episode everywhere."""
+        ...
+
+    def step(self, residual_action: torch.Tensor) -> LatentStep:
+        """Add residual shares (B, 3) to the base policy's, execute, observe."""
+        ...
+
+
+class ValidationCounts(NamedTuple):
+    """How the episodes of a trial ended."""
+
+    settled: np.ndarray
+    """(N,) bool, ``Outcome.success_settled``, in the same order for every trial of the same environments."""
+
+    @property
+    def rate(self) -> float:
+        """Share of the episodes that settled at the goal."""
+        return float(self.settled.mean())
+
+
+@torch.no_grad()
+def trial(environment: Driven, residual: Callable[[LatentStep], torch.Tensor], *, episodes: int) -> ValidationCounts:
+    """Drive episodes without exploring, each to its end: one that is cut off would more often have failed.
+
+    Args:
+        residual: Residual shares (B, 3) for a step.
+        episodes: How many, at least 1, all environments together.
+    """
+    numbers = environment.assign_validation(episodes)
+    step = environment.reset()
+    settled: dict[int, bool] = {}
+    while len(settled) < len(numbers):
+        step = environment.step(residual(step))
+        ended, outcome = step.terminated | step.truncated, step.outcome
+        settled.update(zip(outcome.episode[ended].tolist(), outcome.success_settled[ended].tolist(), strict=True))
+    return ValidationCounts(np.array([settled[number] for number in numbers], dtype=bool))
+
+
+def best_share(tried: Mapping[float, ValidationCounts]) -> float:
+    """Return the share that settled most often, or the smallest one that may be as good by one standard error."""
+    best = max(sorted(tried), key=lambda share: tried[share].rate)
+    return min(share for share in tried if _as_good(tried[share], tried[best]))
+
+
+def _as_good(other: ValidationCounts, best: ValidationCounts) -> bool:
+    """Say whether a difference over the same episodes is within the standard error that it has by chance alone.
+
+    Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions".
+    """
+    ahead = int(best.settled.sum()) - int(other.settled.sum())
+    return ahead**2 <= int((best.settled != other.settled).sum())
+
+
+def figures(tried: Mapping[float, ValidationCounts]) -> dict[str, float]:
+    """Return what was tried and what is kept, for a log or a card."""
+    rates = {f"trial/settled_{share:g}": round(counts.rate, 4) for share, counts in tried.items()}
+    episodes = {len(counts.settled) for counts in tried.values()}
+    return {**rates, "trial/episodes": max(episodes), KEPT: best_share(tried)}

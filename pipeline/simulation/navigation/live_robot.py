@@ -1,0 +1,182 @@
+"""One robot in full physics that is driven like a real one: commands come when they come, sensors have their own rates.
+
+It answers requests in bytes, over a socket or in one process; the robot's side is ``export/runtime/robots/sim.py``.
+"""
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from embodiments.embodiment import Embodiment
+from embodiments.spaces import CONTROL_DT_S, DRIVE_HZ, LIMIT_FIELDS
+from export.runtime.robots.fake import (
+    CAMERA_HZ,
+    COASTING_PER_S,
+    FIRMWARE_TIMEOUT_S,
+    ODOMETRY_HZ,
+)
+from export.runtime.robots.lidar import LIDAR_HEIGHT_M, LIDAR_RANGE_M, LIDAR_X_M, ray_ends_b_m, seen_points_b_m
+from pipeline.simulation.navigation.episodes import SceneFields
+from pipeline.simulation.physics.body import BodyBatch
+from pipeline.simulation.physics.drives import make_drive
+from pipeline.simulation.physics.fields import FieldBank
+from pipeline.simulation.physics.randomisation import nominal
+from pipeline.simulation.physics.robot_physics import RobotPhysics
+from pipeline.simulation.sensors.depth_camera import DepthCamera
+from pipeline.simulation.sensors.observation import to_body, wrap_angle
+from scenes.raycasting import SceneRaycaster
+from scenes.scene import Scene
+
+TICK_S = 1.0 / DRIVE_HZ
+LIDAR_HZ, LIDAR_RAYS = 8.0, 360
+
+
+@dataclass(kw_only=True)
+class _Motion:
+    """What the base was told and what it makes of it."""
+
+    target: np.ndarray
+    acceleration: np.ndarray
+    executed: np.ndarray
+    told_s: float
+
+
+class LiveRobot:
+    """Physics, sensors and the base's own motion profile; one per process."""
+
+    def __init__(
+        self, embodiment: Embodiment, *, scenes: Sequence[Scene], fields: Sequence[SceneFields], seed: int = 0
+    ) -> None:
+        """Stand at the origin of the first scene.
+
+        Args:
+            fields: Of the scenes, for ``truth``.
+        """
+        self.embodiment = embodiment
+        self._physics = RobotPhysics(embodiment, num_envs=1, seed=seed)
+        self._drive = make_drive(embodiment, self._physics)
+        self._raycaster = SceneRaycaster(scenes)
+        self._camera = DepthCamera(self._raycaster, self._physics, seed=seed)
+        generator = torch.Generator().manual_seed(seed)
+        self._body = BodyBatch(embodiment, num_envs=1, block=nominal(), generator=generator, device="cpu")
+        self._distance = FieldBank([field.distance for field in fields], device="cpu", dtype=torch.float16)
+        descriptor = embodiment.descriptor()
+        names = ("acceleration_mps2", "yaw_acceleration_radps2")
+        self._limits = np.asarray([descriptor[LIMIT_FIELDS.index(name)] for name in names])
+        self.time_s = 0.0
+        self.place(0, np.zeros(3))
+
+    def place(self, scene: int, pose_w: np.ndarray) -> None:
+        """Put the robot at rest somewhere; the odometry begins anew there.
+
+        Args:
+            scene: Index of the scene.
+            pose_w: (3,) x [m], y [m], yaw [rad].
+        """
+        self._scene = torch.tensor([scene])
+        self._start_w = torch.as_tensor(pose_w, dtype=torch.float32)[None]
+        everyone = torch.ones(1, dtype=torch.bool)
+        self._physics.reset(everyone, self._start_w[:, :2], self._start_w[:, 2])
+        self._drive.reset(everyone)
+        self._motion = _Motion(target=np.zeros(3), acceleration=self._limits, executed=np.zeros(3), told_s=self.time_s)
+        self._velocities = deque([np.zeros(3)], maxlen=round(CONTROL_DT_S / TICK_S))
+        self._least_clearance_m = np.inf
+        self._frames: dict[str, tuple[int, bytes]] = {}
+
+    def advance(self, ticks: int) -> None:
+        """Let time pass, 20 ms per tick."""
+        for _ in range(ticks):
+            command = torch.as_tensor(self._execute(), dtype=torch.float32)[None]
+            self._drive.step(command)
+            self.time_s += TICK_S
+            self._velocities.append(self._physics.velocity_b[0].numpy())
+            clearance = self._body.clearance_m(self._distance, self._scene, self._pose_w())
+            self._least_clearance_m = min(self._least_clearance_m, float(clearance))
+
+    def surroundings_b_m(self) -> np.ndarray:
+        """Return (N, 2) what stands around at the lidar's height, body frame, even where the lidar is blind."""
+        angle, range_m = self._rays()
+        hit = range_m < LIDAR_RANGE_M[1]
+        return ray_ends_b_m(angle[hit], range_m[hit])
+
+    def answer(self, request: bytes) -> bytes:
+        """Return the answer to a request: a line of JSON, and raw arrays behind it.
+
+        Raises:
+            ValueError: If it is not a request.
+        """
+        asked = json.loads(request)
+        answers = {"read": self._read, "drive": self._take, "truth": self._truth}
+        if asked.get("op") not in answers:
+            raise ValueError(f"no request '{asked.get('op')}'; known: {', '.join(answers)}")
+        header, payload = answers[asked["op"]](asked)
+        return json.dumps(header).encode() + b"\n" + payload
+
+    def _take(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        motion = self._motion
+        motion.target, motion.told_s = np.asarray(asked["command"], dtype=np.float64), self.time_s
+        motion.acceleration = np.asarray(asked["acceleration"], dtype=np.float64)
+        return {}, b""
+
+    def _truth(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        fell = bool(self._physics.fallen()[0])
+        return {"least_clearance_m": self._least_clearance_m, "fell": fell, "pose_w": self._pose_w()[0].tolist()}, b""
+
+    def _read(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """Return odometry, and image and scan where the asker does not have them yet."""
+        pose_w = self._pose_w()
+        x, y = to_body(pose_w[:, :2], self._start_w)[0].tolist()
+        yaw = float(wrap_angle(pose_w[:, 2] - self._start_w[:, 2]))
+        header: dict[str, Any] = {
+            "time_s": self.time_s,
+            "odometry": {
+                "sequence": int(self.time_s * ODOMETRY_HZ + 1e-6),
+                "pose": [x, y, yaw],
+                "velocity_b": np.mean(self._velocities, axis=0).tolist(),
+            },
+        }
+        payload = b""
+        for name, rate_hz, take in (("depth", CAMERA_HZ, self._image), ("scan", LIDAR_HZ, self._turn)):
+            sequence = int(self.time_s * rate_hz + 1e-6)
+            if self._frames.get(name, (-1, b""))[0] != sequence:
+                self._frames[name] = (sequence, take())
+            data = b"" if asked.get("known", {}).get(name) == sequence else self._frames[name][1]
+            header[name] = {"sequence": sequence, "bytes": len(data)}
+            payload += data
+        return header, payload
+
+    def _image(self) -> bytes:
+        depth_m, _ = self._camera.render(self._body.camera, self._scene)
+        return depth_m[0, 0].numpy().astype("<f4").tobytes()
+
+    def _turn(self) -> bytes:
+        """Return the points (N, 2) of one turn of the lidar in the body frame."""
+        return seen_points_b_m(*self._rays(), self.embodiment).astype("<f4").tobytes()
+
+    def _rays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return bearing [rad] and length [m], both (360,), of rays from where the lidar is to what they meet."""
+        pose_w = self._pose_w()[0].numpy()
+        angle = np.linspace(-np.pi, np.pi, LIDAR_RAYS, endpoint=False)
+        world = angle + pose_w[2]
+        directions = np.stack([np.cos(world), np.sin(world), np.zeros_like(world)], axis=-1)[None]
+        ahead = LIDAR_X_M * np.asarray([np.cos(pose_w[2]), np.sin(pose_w[2])])
+        origin = np.asarray([[*(pose_w[:2] + ahead), LIDAR_HEIGHT_M]])
+        return angle, self._raycaster.cast(self._scene.numpy(), origin, directions)[0][0]
+
+    def _execute(self) -> np.ndarray:
+        """Return what the base does in the next tick: its own motion profile toward the target, or coasting."""
+        motion = self._motion
+        if self.time_s - motion.told_s > FIRMWARE_TIMEOUT_S:
+            motion.target = motion.executed = motion.executed * (1.0 - COASTING_PER_S * TICK_S)
+            return motion.executed
+        step = motion.acceleration[[0, 0, 1]] * TICK_S
+        motion.executed = motion.executed + np.clip(motion.target - motion.executed, -step, step)
+        return motion.executed
+
+    def _pose_w(self) -> torch.Tensor:
+        return torch.cat([self._physics.position_w[:, :2], self._physics.yaw_w[:, None]], dim=1)

@@ -1,0 +1,109 @@
+"""Record what a specialist would do, along its own way or along somebody else's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from distill.recordings import OUTCOMES
+from embodiments.spaces import COMMAND_SIZE
+from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment, LatentStep
+from pipeline.simulation.navigation.environment import Step
+from world_model.residual_head import ResidualHead
+
+Rows = dict[str, np.ndarray]
+"""Field of ``distill.recordings.FIELDS["specialist"]`` -> (T, B, ...)."""
+Act = Callable[[LatentStep], torch.Tensor]
+"""What is executed: full shares (B, 3)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disturbance:
+    """Correlated noise on what is executed (never on the labels), so that the way back is in the data."""
+
+    envs: float = 0.5
+    """Share of the environments that are disturbed"""
+    deviation: float = 0.25
+    """Standard deviation in shares of the limits"""
+    correlation: float = 0.9
+    """From one control step to the next: a second long, so that it leads somewhere"""
+
+
+class Noise:
+    """The noise itself, for every environment."""
+
+    def __init__(self, disturbance: Disturbance, *, num_envs: int, seed: int, device: str) -> None:
+        """Start at zero; spread the disturbed environments over the batch."""
+        self._disturbance = disturbance
+        self._generator = torch.Generator(device=device).manual_seed(seed)
+        place = (torch.arange(num_envs, device=device) * 0.6180339887) % 1.0
+        self._mask = (place < disturbance.envs)[:, None]
+        self._value = torch.zeros(num_envs, COMMAND_SIZE, device=device)
+
+    def next(self) -> torch.Tensor:
+        """Return the (B, 3) noise of this control step."""
+        keep = self._disturbance.correlation
+        fresh = torch.randn(self._value.shape, generator=self._generator, device=self._value.device)
+        self._value = keep * self._value + (1.0 - keep**2) ** 0.5 * self._disturbance.deviation * fresh
+        return self._value * self._mask
+
+
+@torch.no_grad()
+def specialist_action(specialist: ResidualHead, step: LatentStep) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the specialist's Gaussian over the full share: mean (B, 3), not clipped, and log_std (B, 3)."""
+    mean, log_std = specialist(step.features)
+    return step.base_action + mean, log_std.expand_as(mean)
+
+
+@torch.no_grad()
+def record(environment: LatentEnvironment, specialist: ResidualHead, act: Act, *, steps: int) -> Rows:
+    """Run ``steps`` control steps from where the environments are; label each with what the specialist would do.
+
+    Row t holds the observation, how the step that led to it ended, the label, and the command executed after it.
+    """
+    rows: dict[str, list[torch.Tensor]] = {}
+    for _ in range(steps):
+        step = environment.last
+        mean, log_std = specialist_action(specialist, step)
+        seen = step.observation
+        row = {
+            "features": step.features,
+            "velocity_b": seen.velocity_b,
+            "previous_command": seen.previous_command,
+            "route_xy_b_m": seen.route_xy_b_m,
+            "goal_b": seen.goal_b,
+            "embodiment": seen.embodiment,
+            "first": step.first,
+            "outcome": outcome_code(step),
+            "mean": mean,
+            "log_std": log_std,
+        }
+        for name, value in row.items():  # copied before the step, which may change them in place
+            rows.setdefault(name, []).append(value.to("cpu", copy=True))
+        environment.step_action(act(step))
+        rows.setdefault("command", []).append(environment.environment.previous_command.to("cpu", copy=True))
+    return {name: torch.stack(values).numpy() for name, values in rows.items()}
+
+
+def outcome_code(step: LatentStep | Step) -> torch.Tensor:
+    """Return (B,) uint8 indices into ``distill.recordings.OUTCOMES``; 0 while the episode runs."""
+    code = torch.zeros_like(step.first, dtype=torch.uint8)
+    ended = step.terminated | step.truncated
+    for name in OUTCOMES[:0:-1]:  # what is named first wins: a success before a collision
+        code[ended & getattr(step.outcome, name)] = OUTCOMES.index(name)
+    return code
+
+
+def outcome_rates(outcome: np.ndarray) -> dict[str, float]:
+    """Return how many episodes ended and the share of each outcome among them.
+
+    Args:
+        outcome: Any shape, indices into ``OUTCOMES``.
+    """
+    ended = np.bincount(outcome.ravel(), minlength=len(OUTCOMES))[1:]
+    total = max(1, int(ended.sum()))
+    return {
+        "episodes": int(ended.sum()),
+        **{name: round(int(n) / total, 4) for name, n in zip(OUTCOMES[1:], ended, strict=True)},
+    }

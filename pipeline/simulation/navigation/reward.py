@@ -1,0 +1,132 @@
+"""Rewards: progress along the geodesic by default, COMPASS's as an option."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from pipeline.simulation.navigation.tracker import StepInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardConfig:
+    """Weights of the reward terms."""
+
+    kind: Literal["progress", "compass"] = "progress"
+    progress_per_m: float = 1.0
+    """Unit of the reward: one metre nearer to the goal along the clearance-weighted geodesic."""
+    heading: float = 1.0
+    """For the whole turn to the goal heading, near the goal only: distance alone says nothing about heading."""
+    heading_radius_m: float = 1.5
+    success: float = 8.0
+    """More than a typical path is worth, so that arriving beats circling near the goal."""
+    collision: float = -6.0
+    """About what a path is worth: bumping on the way must never pay."""
+    fall: float = -6.0
+    action_change: float = -0.02
+    """Per squared change of the command over v_max: smooth commands spare motors and gaits. A turn weighs more
+    the slower the body is, since its rad/s are divided by m/s."""
+    near_obstacle: float = -0.05
+    near_obstacle_m: float = 0.15
+    """Per step at zero clearance, fading to nothing at this clearance."""
+    time_per_step: float = -0.02
+    """Times v_max in m/s, so that a slow body is not punished for its speed. Over a whole episode nearly a collision's
+    worth: half of that taught Stretch to stand still before obstacles."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardTerms:
+    """What the rewards are computed from; all (B,) or as said. Privileged: training only."""
+
+    cost_to_go_m: torch.Tensor
+    last_cost_to_go_m: torch.Tensor
+    distance_m: torch.Tensor
+    heading_error_rad: torch.Tensor
+    last_distance_m: torch.Tensor
+    last_heading_error_rad: torch.Tensor
+    clearance_m: torch.Tensor
+    command_change: torch.Tensor
+    """(B, 3), m/s, m/s and rad/s, divided by ``forward_mps``"""
+    success: torch.Tensor
+    collision: torch.Tensor
+    fall: torch.Tensor
+    forward_mps: torch.Tensor
+
+
+def reward(terms: RewardTerms, config: RewardConfig) -> torch.Tensor:
+    """Return the (B,) reward of one control step."""
+    return _compass(terms) if config.kind == "compass" else _progress(terms, config)
+
+
+def _progress(terms: RewardTerms, config: RewardConfig) -> torch.Tensor:
+    potential = _heading_potential(terms.distance_m, terms.heading_error_rad, config)
+    last_potential = _heading_potential(terms.last_distance_m, terms.last_heading_error_rad, config)
+    near = (1.0 - terms.clearance_m / config.near_obstacle_m).clamp(0.0, 1.0)
+    return (
+        config.progress_per_m * (terms.last_cost_to_go_m - terms.cost_to_go_m).clamp(-1.0, 1.0)
+        + config.heading * (potential - last_potential)
+        + config.success * terms.success
+        + config.collision * terms.collision
+        + config.fall * terms.fall
+        + config.action_change * terms.command_change.square().sum(dim=-1)
+        + config.near_obstacle * near
+        + config.time_per_step * terms.forward_mps
+    )
+
+
+def _heading_potential(distance_m: torch.Tensor, error_rad: torch.Tensor, config: RewardConfig) -> torch.Tensor:
+    nearness = (1.0 - distance_m / config.heading_radius_m).clamp(0.0, 1.0)
+    return -nearness * error_rad.abs() / torch.pi
+
+
+def _compass(terms: RewardTerms) -> torch.Tensor:
+    """Return -0.1 x distance per step, +200 at the goal, -100 at contact.
+
+    Source: COMPASS (arXiv 2502.16372), released code v1.6.0, reward configuration.
+    """
+    return -0.1 * terms.distance_m + 200.0 * terms.success - 100.0 * (terms.collision | terms.fall)
+
+
+class StepReward:
+    """The reward of one control step after the other; remembers what the last one left."""
+
+    def __init__(self, num_envs: int, config: RewardConfig, *, device: str) -> None:
+        """Start with nothing to compare with: the first step of an episode has no reward that means anything."""
+        self._config = config
+        self._cost_to_go_m, self._distance_m, self._heading_error_rad = torch.zeros(3, num_envs, device=device)
+
+    def after(
+        self,
+        facts: StepInfo,
+        *,
+        cost_to_go_m: torch.Tensor,
+        success: torch.Tensor,
+        command_change: torch.Tensor,
+        forward_mps: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the reward (B,) of a control step.
+
+        Args:
+            facts: What happened in it.
+            cost_to_go_m: (B,) clearance-weighted way to the goal after it.
+            success: (B,) bool.
+            command_change: (B, 3) how the command (m/s, m/s, rad/s) changed, divided by ``forward_mps``.
+            forward_mps: (B,) the bodies' speed limit.
+        """
+        terms = RewardTerms(
+            cost_to_go_m=cost_to_go_m,
+            last_cost_to_go_m=self._cost_to_go_m,
+            distance_m=facts.distance_m,
+            last_distance_m=self._distance_m,
+            heading_error_rad=facts.heading_error_rad,
+            last_heading_error_rad=self._heading_error_rad,
+            clearance_m=facts.clearance_m,
+            command_change=command_change,
+            success=success,
+            collision=facts.collision,
+            fall=facts.fall,
+            forward_mps=forward_mps,
+        )
+        self._cost_to_go_m, self._distance_m = cost_to_go_m, facts.distance_m
+        self._heading_error_rad = facts.heading_error_rad
+        return reward(terms, self._config)

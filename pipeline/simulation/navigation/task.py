@@ -1,0 +1,79 @@
+"""A task for one body: scenes, their fields and the episodes drawn in them, ready for a navigation environment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from embodiments.embodiment import Embodiment
+from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment
+from pipeline.simulation.navigation.episodes import (
+    EpisodeSet,
+    Protocol,
+    RouteKind,
+    SceneFields,
+    build_episodes,
+    scene_fields,
+)
+from pipeline.simulation.physics.film_scene import FilmSet
+from scenes.scene import Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a navigation environment of one body runs through."""
+
+    embodiment: Embodiment
+    scenes: tuple[Scene, ...]
+    fields: tuple[SceneFields, ...]
+    episodes: EpisodeSet
+
+
+def build_task(
+    embodiment: Embodiment,
+    scenes: Sequence[Scene],
+    *,
+    protocol: Protocol,
+    per_scene: int,
+    route: RouteKind,
+    seed: int,
+    starts_per_goal: int = 1,
+) -> Task:
+    """Draw ``per_scene`` episodes in every scene; about a tenth of a second per scene and per goal.
+
+    Raises:
+        ValueError: If a scene has no start and goal that this body can reach.
+    """
+    fields = tuple(scene_fields(scene) for scene in scenes)
+    episodes = build_episodes(
+        embodiment,
+        scenes,
+        fields,
+        protocol=protocol,
+        per_scene=per_scene,
+        route=route,
+        seed=seed,
+        starts_per_goal=starts_per_goal,
+    )
+    return Task(embodiment=embodiment, scenes=tuple(scenes), fields=fields, episodes=episodes)
+
+
+def make_environment(
+    task: Task,
+    *,
+    config: NavigationConfig,
+    num_envs: int,
+    seed: int,
+    device: str = "cpu",
+    film_set: FilmSet | None = None,
+) -> NavigationEnvironment:
+    """Build the environment of a task, with what a camera is to see if there is one; one per process."""
+    return NavigationEnvironment(
+        task.embodiment,
+        scenes=task.scenes,
+        fields=task.fields,
+        episodes=task.episodes,
+        config=config,
+        num_envs=num_envs,
+        device=device,
+        seed=seed,
+        film_set=film_set,
+    )

@@ -1,0 +1,101 @@
+"""A body per environment: its descriptor, its footprint against the distance field, its real camera mount."""
+
+import torch
+
+from embodiments.embodiment import Embodiment
+from embodiments.spaces import CAMERA_SLICE, DESCRIPTOR_SIZE, LIMIT_FIELDS
+from pipeline.simulation.physics.fields import FieldBank
+from pipeline.simulation.physics.randomisation import Randomisation, draw_camera_error, draw_descriptor
+
+PATCH_SIDE = 8
+GRADIENT_STEP_M = 0.05
+PATCH_REACH_M = 1.6
+"""The privileged critic sees clearances on a square of this half width around the body."""
+
+
+class BodyBatch:
+    """Descriptors and footprints of ``num_envs`` bodies of one type, redrawn at every reset."""
+
+    def __init__(
+        self, embodiment: Embodiment, *, num_envs: int, block: Randomisation, generator: torch.Generator, device: str
+    ) -> None:
+        """Start every body at its nominal quantities."""
+        self._block = block
+        self._generator = generator
+        self._nominal = torch.as_tensor(embodiment.descriptor(), device=device)
+        self.descriptor = self._nominal.repeat(num_envs, 1)  # (B, E)
+        assert self.descriptor.shape[1] == DESCRIPTOR_SIZE
+        self.camera = self.descriptor[:, CAMERA_SLICE].clone()
+        """(B, 7) the real mount; the descriptor's differs by an unknown error"""
+        self._footprint_factor = torch.ones(num_envs, device=device)
+        discs = [(d.x_m, d.y_m, d.radius_m, k) for k, layer in enumerate(embodiment.footprint) for d in layer]
+        table = torch.tensor(discs, device=device)  # (D, 4)
+        self._centre_b, self._radius_m, self._layer = table[:, :2], table[:, 2], table[:, 3].long()
+        self.layers = int(self._layer.max()) + 1
+        """How many layers, from the ground up, the body reaches into"""
+        axis = torch.linspace(-PATCH_REACH_M, PATCH_REACH_M, PATCH_SIDE, device=device)
+        self._patch_b = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1).view(-1, 2)
+
+    @property
+    def forward_mps(self) -> torch.Tensor:
+        """(B,) top speed."""
+        return self.descriptor[:, LIMIT_FIELDS.index("forward_mps")]
+
+    def redraw(self, mask: torch.Tensor) -> None:
+        """Draw new bodies for the masked environments."""
+        count = len(mask)
+        drawn, factor = draw_descriptor(self._nominal, self._block, count=count, generator=self._generator)
+        error = draw_camera_error(self._block, count=count, generator=self._generator, device=mask.device)
+        self.descriptor = torch.where(mask[:, None], drawn, self.descriptor)
+        self._footprint_factor = torch.where(mask, factor, self._footprint_factor)
+        self.camera = torch.where(mask[:, None], drawn[:, CAMERA_SLICE] + error, self.camera)
+
+    def clearance_m(self, distance: FieldBank, scene_index: torch.Tensor, pose_w: torch.Tensor) -> torch.Tensor:
+        """Return (..., B) room between the footprint and the nearest obstacle of its layer [m]; negative: touching.
+
+        Args:
+            scene_index: (B,) int64
+            pose_w: (..., B, 3) x [m], y [m], yaw [rad]
+        """
+        factor = self._footprint_factor[:, None]
+        centre_w = _to_world(self._centre_b * factor[..., None], pose_w)  # (..., B, D, 2)
+        wide = scene_index[:, None].expand(centre_w.shape[:-1])
+        layer = self._layer.expand(centre_w.shape[:-1])
+        return (distance.sample(wide, layer, centre_w) - self._radius_m * factor).amin(dim=-1)
+
+    def gap_m(self, xy_w: torch.Tensor, pose_w: torch.Tensor) -> torch.Tensor:
+        """Return the room (..., B) between the footprint, in whatever layer, and a point (..., B, 2) [m].
+
+        Args:
+            pose_w: (..., B, 3) x [m], y [m], yaw [rad]
+        """
+        factor = self._footprint_factor[:, None]
+        centre_w = _to_world(self._centre_b * factor[..., None], pose_w)  # (..., B, D, 2)
+        return ((centre_w - xy_w[..., None, :]).norm(dim=-1) - self._radius_m * factor).amin(dim=-1)
+
+    def away_xy_w(
+        self, distance: FieldBank, scene_index: torch.Tensor, pose_w: torch.Tensor, clearance_m: torch.Tensor
+    ) -> torch.Tensor:
+        """Return (B, 2) unit vectors along which the clearance (B,), that at the poses, grows; 0 where it does not."""
+        moved_w = pose_w + GRADIENT_STEP_M * torch.eye(2, 3, device=pose_w.device)[:, None]  # (2, B, 3)
+        slope = self.clearance_m(distance, scene_index, moved_w) - clearance_m
+        return torch.nn.functional.normalize(slope.T, eps=1e-4)
+
+    def clearance_patch_m(self, nearest: FieldBank, scene_index: torch.Tensor, pose_w: torch.Tensor) -> torch.Tensor:
+        """Return (B, 64) distances to the nearest obstacle in any of the body's layers, on a square around the body.
+
+        Args:
+            nearest: Such distances, in one layer.
+            scene_index: (B,) int64
+            pose_w: (B, 3) x [m], y [m], yaw [rad]
+        """
+        points_w = _to_world(self._patch_b, pose_w)
+        wide = scene_index[:, None].expand(points_w.shape[:2])
+        return nearest.sample(wide, torch.zeros_like(wide), points_w)
+
+
+def _to_world(points_b: torch.Tensor, pose_w: torch.Tensor) -> torch.Tensor:
+    """Rotate and shift body points (D, 2) or (B, D, 2) by (..., B, 3) poses; (..., B, D, 2)."""
+    cos, sin = pose_w[..., 2:].cos(), pose_w[..., 2:].sin()
+    x, y = points_b[..., 0], points_b[..., 1]
+    return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1) + pose_w[..., None, :2]

@@ -1,0 +1,89 @@
+"""Building the one Genesis scene of a process: the ground, fixed meshes, and many copies of a robot."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from embodiments.embodiment import DifferentialDrive, Embodiment
+from pipeline.simulation.physics.film_scene import FilmSet
+from pipeline.simulation.physics.robot_model import build_urdf
+
+GROUND_FRICTION = 0.01
+"""Genesis takes the larger friction of a pair, so the robot's own shapes decide: the ground has the least it allows."""
+FOOT_FRICTION = 0.8
+CASTER_FRICTION = 0.01
+
+
+def build(
+    embodiment: Embodiment,
+    *,
+    num_envs: int,
+    device: torch.device,
+    dt_s: float,
+    seed: int,
+    randomisable: bool,
+    extra_meshes: Sequence[tuple[np.ndarray, np.ndarray]],
+    film_set: FilmSet | None,
+) -> tuple[Any, Any]:
+    """Return the built scene and its robot; the first one on a machine compiles for about a minute.
+
+    Args:
+        dt_s: Length of a physics step.
+        randomisable: Keep masses and gains per environment.
+        extra_meshes: Fixed meshes, each (vertices_w (V, 3) [m], triangles (F, 3)), that the whole body can touch.
+        film_set: What a camera is to see; without it nothing is drawn.
+
+    Raises:
+        ValueError: If the process already holds a scene.
+    """
+    gs = _start(device, seed)
+    scene = gs.Scene(
+        sim_options=gs.options.SimOptions(dt=dt_s),
+        rigid_options=gs.options.RigidOptions(
+            enable_self_collision=False, batch_links_info=randomisable, batch_dofs_info=randomisable
+        ),
+        profiling_options=gs.options.ProfilingOptions(show_FPS=False),
+        vis_options=film_set.options(gs) if film_set else None,
+        show_viewer=False,
+    )
+    rigid = gs.materials.Rigid
+    scene.add_entity(gs.morphs.Plane(), material=rigid(friction=GROUND_FRICTION))
+    for vertices, triangles in extra_meshes:
+        scene.add_entity(_fixed_mesh(gs, vertices, triangles), material=rigid(friction=GROUND_FRICTION))
+    urdf = build_urdf(embodiment, all_links_collide=bool(extra_meshes))
+    if film_set is not None:
+        film_set.dress(urdf)
+        film_set.furnish(gs, scene)
+    armature = embodiment.drive.armature_kgm2
+    morph = gs.morphs.URDF(
+        file=urdf,
+        links_to_keep=embodiment.model.keep_links,
+        default_armature=armature if isinstance(armature, float) else 0.01,
+    )
+    friction = CASTER_FRICTION if isinstance(embodiment.drive, DifferentialDrive) else FOOT_FRICTION
+    robot = scene.add_entity(morph, material=rigid(friction=friction))
+    scene.build(n_envs=num_envs)
+    return scene, robot
+
+
+def _start(device: torch.device, seed: int) -> Any:
+    """Initialise Genesis quietly and take back what it changes in the process."""
+    import genesis as gs
+
+    if getattr(gs, "_initialized", False):
+        raise ValueError("this process already holds a Genesis scene: one robot batch per process")
+    hook = sys.excepthook
+    gs.init(backend=gs.cpu if device.type == "cpu" else gs.gpu, seed=seed, logging_level="error")
+    sys.excepthook = hook
+    torch.set_default_device(None)
+    return gs
+
+
+def _fixed_mesh(gs: Any, vertices: np.ndarray, triangles: np.ndarray) -> Any:
+    import trimesh
+
+    mesh = trimesh.Trimesh(vertices=vertices, faces=triangles, process=False)
+    return gs.morphs.MeshSet(files=(mesh,), fixed=True, convexify=False)

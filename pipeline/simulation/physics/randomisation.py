@@ -1,0 +1,114 @@
+"""Domain randomisation as one named block per purpose."""
+
+from dataclasses import dataclass
+
+import torch
+
+from embodiments.spaces import CAMERA_FIELDS, CAMERA_SLICE, FOOTPRINT_SLICE, LIMIT_FIELDS
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Randomisation:
+    """What differs from episode to episode; the defaults are nominal, as evaluation uses them."""
+
+    friction: Range = (1.0, 1.0)
+    """Factor on the friction of feet or wheels."""
+    mass: Range = (1.0, 1.0)
+    motor_strength: Range = (1.0, 1.0)
+    latency_s: Range = (0.0, 0.0)
+    """Delay between a command and the drive, below one control step."""
+    camera_shift_m: float = 0.0
+    """Standard deviation of the mount's x and z that the descriptor does not tell."""
+    camera_pitch_rad: float = 0.0
+    depth_noise: float = 1.0
+    """Factor on the nominal sensor noise."""
+    drift_xy_per_m: float = 0.0
+    """Standard deviation of the odometry's drift [m] after one metre of travel."""
+    drift_yaw_per_m: float = 0.0
+    jitter_limits: Range = (1.0, 1.0)
+    """Factor on speed and acceleration limits, told by the descriptor: four fixed bodies would be a one-hot."""
+    jitter_footprint: Range = (1.0, 1.0)
+    jitter_camera_m: float = 0.0
+    """Half width of the uniform change of the mount's x and z, told by the descriptor."""
+    jitter_camera_pitch_rad: float = 0.0
+
+    @property
+    def physical(self) -> bool:
+        """Whether physics itself is randomised."""
+        return any(limits != (1.0, 1.0) for limits in (self.friction, self.mass, self.motor_strength))
+
+
+def nominal() -> Randomisation:
+    """Return what evaluation uses: nominal dynamics, nominal sensor noise."""
+    return Randomisation()
+
+
+def training() -> Randomisation:
+    """Return what specialists train under: moderate, so that the gaits stay inside what they were trained for."""
+    return Randomisation(
+        friction=(0.7, 1.2),
+        mass=(0.95, 1.1),
+        motor_strength=(0.9, 1.1),
+        latency_s=(0.0, 0.06),
+        camera_shift_m=0.01,
+        camera_pitch_rad=0.02,
+        depth_noise=1.5,
+        drift_xy_per_m=0.01,
+        drift_yaw_per_m=0.005,
+        jitter_limits=(0.7, 1.0),
+        jitter_footprint=(0.95, 1.2),
+        jitter_camera_m=0.05,
+        jitter_camera_pitch_rad=0.05,
+    )
+
+
+def draw_descriptor(
+    nominal_descriptor: torch.Tensor, block: Randomisation, *, count: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw jittered descriptors.
+
+    Args:
+        nominal_descriptor: (E,)
+
+    Returns:
+        (count, E) descriptors and (count,) the factor on the footprint they contain.
+    """
+    device = nominal_descriptor.device
+
+    def uniform(low: float, high: float) -> torch.Tensor:
+        return low + (high - low) * torch.rand(count, generator=generator, device=device)
+
+    drawn = nominal_descriptor.repeat(count, 1)
+    speed, acceleration = uniform(*block.jitter_limits), uniform(*block.jitter_limits)
+    for name in ("forward_mps", "lateral_mps", "yaw_rate_radps", "wheel_speed_mps"):
+        drawn[:, LIMIT_FIELDS.index(name)] *= speed
+    for name in ("acceleration_mps2", "yaw_acceleration_radps2"):
+        drawn[:, LIMIT_FIELDS.index(name)] *= acceleration
+    footprint = uniform(*block.jitter_footprint)
+    drawn[:, FOOTPRINT_SLICE] *= footprint[:, None]
+    shift = block.jitter_camera_m
+    start = CAMERA_SLICE.start
+    for name, width in (
+        ("camera_x_m", shift),
+        ("camera_z_m", shift),
+        ("camera_pitch_rad", block.jitter_camera_pitch_rad),
+    ):
+        drawn[:, start + CAMERA_FIELDS.index(name)] += uniform(-width, width)
+    return drawn, footprint
+
+
+def draw_camera_error(
+    block: Randomisation, *, count: int, generator: torch.Generator, device: torch.device
+) -> torch.Tensor:
+    """Draw the (count, 7) deviation of the real mount from the descriptor, laid out as ``CAMERA_FIELDS``."""
+    error = torch.zeros(count, len(CAMERA_FIELDS), device=device)
+    for name, deviation in (
+        ("camera_x_m", block.camera_shift_m),
+        ("camera_z_m", block.camera_shift_m),
+        ("camera_pitch_rad", block.camera_pitch_rad),
+    ):
+        column = CAMERA_FIELDS.index(name)
+        error[:, column] = deviation * torch.randn(count, generator=generator, device=device)
+    return error

@@ -1,0 +1,360 @@
+"""Stage: run exported policies and reference agents through the same episodes, in scenes never seen before.
+
+Also by itself: ``python -m pipeline evaluate_policy --policy FILE.onnx --out DIR``. One process per core, several of
+them for one robot if there are more cores than robots; the table does not depend on how many. Finished parts are kept,
+so that the same command goes on where it was interrupted.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from embodiments import registry as robots
+from export.runtime import policy as runtime
+from pipeline.agents import registry as agents
+from pipeline.evaluation.episodes import reuse, shards
+from pipeline.evaluation.episodes.plan import Job, without_room
+from pipeline.evaluation.episodes.remarks import broken_lines, room_lines
+from pipeline.evaluation.episodes.runner import evaluate, file_options
+from pipeline.evaluation.episodes.summary import (
+    EPISODE_COLUMNS,
+    EPISODES,
+    FAILURES,
+    SUMMARY,
+    TRACES,
+    Cell,
+    Provenance,
+    summarise,
+)
+from pipeline.evaluation.episodes.traces import FAILURES_PER_AGENT
+from pipeline.runs import manifest, processes
+from pipeline.runs.presets import DEFAULT_ROBOTS, EVALUATED_ROBOTS
+from pipeline.runs.provenance import commit_of, describe
+from pipeline.runs.run_folder import StageRun
+from pipeline.simulation.navigation.episodes import Protocol
+from scenes import registry as scenes
+from scenes.registry import FileOptions
+from world_model.checkpoint import write_atomically
+
+NEEDS = ("export_policy",)
+PER_ROBOT = False
+NOT_IN_KEY = ("workers",)
+
+_LEFT_OUT = ("zero", "random", "mppi")
+"""Run only when asked for: the first two arrive nowhere and take all the time there is for it, the third is like
+planner at twice its price."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(FileOptions):
+    """What is evaluated, and in which episodes."""
+
+    policy: Path | None = None
+    """Exported file; only its agent runs unless ``agents`` asks for more, whose files lie beside it"""
+    embodiments: tuple[str, ...] = EVALUATED_ROBOTS
+    scenes: tuple[str, ...] = ("office", "warehouse_single", "warehouse_multi", "combined")
+    """Scene kinds, COMPASS's four by default, or paths of Nav2 maps (.yaml) or meshes (.glb, .obj, .ply)"""
+    episodes: int = 64
+    """Per robot and scene kind or map, each in another scene: ± 12 points at a rate of 50 %. COMPASS: 640"""
+    route: tuple[Literal["straight", "planned"], ...] = ("straight", "planned")
+    """What the policy is told of the way; the first is the one that headlines show. COMPASS: straight"""
+    protocol: Protocol = "compass"
+    agents: tuple[str, ...] = ()
+    """Agent ids; none: all that have no file or whose file is there"""
+    split: Literal["val", "test"] = "test"
+    """Tune on val; test is for the table"""
+    num_envs: int = 64
+    """What one core steps efficiently"""
+    device: str = "cpu"
+    workers: int = 0
+    """Processes at once; 0: one per core"""
+    seed: int = 0
+    reuse: Path | None = None
+    """A finished evaluation: agents whose files have driven the same episodes there are not driven again; those
+    without a file only if it was made at the present commit"""
+
+
+def run(config: Config, run: StageRun) -> None:
+    """Write ``summary.json``, ``episodes.parquet``, ``traces.npz`` and, of agents that look, ``failures.npz``."""
+    folder = _policy_folder(config, run)
+    jobs = _check(_jobs(config, folder, run), config, run)
+    _forget_stale_parts(jobs, run)
+    finished = reuse.read(config.reuse, run.body["config"], run.body["inputs"]) if config.reuse else None
+    there = {job.embodiment: finished.agents(job) if finished else () for job in jobs}
+    driven = _without(jobs, there)
+    if finished:
+        for note in finished.notes(there):
+            run.note(note)
+        for job in driven:
+            reuse.check_draw(finished.rows, job)
+    roomless = _evaluate(driven, config, run.work)
+    _tell_left_out(roomless, run)
+    jobs, driven = ([job for job in some if job.embodiment not in roomless] for some in (jobs, driven))
+    there = {job.embodiment: there[job.embodiment] for job in jobs}
+    episodes = _episodes(jobs, driven, finished, there)
+    summary = summarise(episodes, _provenance(config, jobs, folder))
+    (run.directory / SUMMARY).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    episodes[list(EPISODE_COLUMNS)].to_parquet(run.directory / EPISODES, index=False)
+    arrays = {
+        TRACES: [shards.traces(job) for job in driven],
+        FAILURES: [shards.failures(job, at_most=FAILURES_PER_AGENT) for job in driven],
+    }
+    for name, columns in arrays.items():
+        if finished:
+            columns += [finished.arrays_of(name, robot, agents) for robot, agents in there.items() if agents]
+        if joined := shards.join(columns):  # agents that do not look leave no images
+            np.savez_compressed(run.directory / name, **joined)  # type: ignore[arg-type]
+    run.metrics.update(_headline(summary), episodes=len(episodes), broken_episodes=int(episodes["broken"].sum()))
+    for line in (*broken_lines(episodes), *room_lines(episodes)):
+        run.note(line)
+    _print_table(summary)
+
+
+def _forget_stale_parts(jobs: Sequence[Job], run: StageRun) -> None:
+    """Drop what an interrupted run has driven by files that have been replaced since; tell what other code drove."""
+    files = sorted({path for job in jobs for path in job.policies.values()})
+    hashes = {path: manifest.hash_file(Path(path)) for path in files}
+    commits = [commit_of(describe())]
+    noted = run.work / "policies.json"
+    if noted.is_file():
+        found = json.loads(noted.read_text(encoding="utf-8"))
+        if found["policies"] == hashes:
+            commits = list(dict.fromkeys([*found["commits"], *commits]))
+        else:
+            run.note("other policy files than in the interrupted run; starting afresh")
+            shutil.rmtree(jobs[0].parts, ignore_errors=True)
+    if len(commits) > 1:
+        run.note(f"interrupted; its parts are of commits {', '.join(commits)}")
+    write_atomically(noted, json.dumps({"policies": hashes, "commits": commits}).encode())
+
+
+def _without(jobs: Sequence[Job], there: Mapping[str, Sequence[str]]) -> list[Job]:
+    """Return what is left of the jobs without the agents whose episodes are there already."""
+    left = [replace(job, agents=tuple(a for a in job.agents if a not in there[job.embodiment])) for job in jobs]
+    return [job for job in left if job.agents]
+
+
+def _episodes(
+    jobs: Sequence[Job], driven: Sequence[Job], finished: reuse.Finished | None, there: Mapping[str, tuple[str, ...]]
+) -> pd.DataFrame:
+    """Return the rows of all jobs, robot by robot and agent by agent, wherever they come from."""
+    tables = [shards.rows(job) for job in driven]
+    if finished:
+        tables += [finished.rows_of(robot, agents) for robot, agents in there.items() if agents]
+    rows = pd.concat(tables, ignore_index=True)
+    if finished:
+        reuse.check_starts(rows)
+    place = {(job.embodiment, agent): (n, m) for n, job in enumerate(jobs) for m, agent in enumerate(job.agents)}
+    order = [place[key] for key in zip(rows["embodiment"], rows["agent"], strict=True)]
+    return rows.iloc[sorted(range(len(rows)), key=order.__getitem__)].reset_index(drop=True)
+
+
+def _policy_folder(config: Config, run: StageRun) -> Path:
+    """Return where the exported files lie; agents that have none can be evaluated outside of a run."""
+    if config.policy is not None:
+        return config.policy.parent
+    if config.agents and all(agent in agents.SCRIPTED for agent in config.agents):
+        return run.directory
+    if "export_policy" not in run.inputs:
+        raise ValueError(
+            "there is no policy to evaluate: give --policy FILE.onnx, or --run runs/NAME instead of --out, or --agents "
+            f"that need none ({', '.join(agents.SCRIPTED)})."
+        )
+    return run.input("export_policy")
+
+
+def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
+    """Return one job per robot.
+
+    Raises:
+        ValueError: If something asked for does not exist.
+        FileNotFoundError: If a policy asked for does not exist.
+    """
+    if config.episodes < 1 or not (config.embodiments and config.scenes and config.route):
+        raise ValueError("evaluate_policy needs a robot, a scene, a route and at least one episode.")
+    if config.num_envs < 1:
+        raise ValueError(f"option --num-envs is {config.num_envs}; at least one environment is needed.")
+    own = runtime.load(config.policy) if config.policy else None
+    chosen = config.agents or _default_agents(own)
+    for agent in chosen:
+        agents.check(agent)
+    jobs = []
+    for robot in dict.fromkeys(config.embodiments):
+        policies = _policies(chosen, config, folder, robot, own)
+        left_out = [a for a in chosen if a not in agents.SCRIPTED and a not in policies]
+        if left_out:
+            run.note(f"{robot}: no file for {', '.join(left_out)} in {folder}; left out")
+        jobs.append(
+            Job(
+                embodiment=robot,
+                agents=tuple(agent for agent in dict.fromkeys(chosen) if agent not in left_out),
+                policies=policies,
+                scenes=tuple(dict.fromkeys(config.scenes)),
+                split=config.split,
+                episodes=config.episodes,
+                routes=tuple(dict.fromkeys(config.route)),
+                protocol=config.protocol,
+                seed=config.seed,
+                num_envs=config.num_envs,
+                device=config.device,
+                parts=str(run.work / "parts"),
+                files=file_options(config),
+            )
+        )
+    return jobs
+
+
+def _default_agents(own: runtime.Policy | None) -> tuple[str, ...]:
+    """Return the agent of a single file; without one all that say something new at the price of one run."""
+    if own is None:
+        return tuple(agent for agent in agents.IDS if agent not in _LEFT_OUT)
+    return (own.agent,)
+
+
+def _policies(
+    chosen: Sequence[str], config: Config, folder: Path, robot: str, own: runtime.Policy | None
+) -> dict[str, str]:
+    """Return agent -> file of the learned agents that can run.
+
+    Raises:
+        FileNotFoundError: If the user asked for an agent whose file does not exist.
+    """
+    found = {}
+    for agent in chosen:
+        path = agents.policy_file(agent, folder=folder, embodiment=robot)
+        if own is not None and _drives_as(own, agent, robot=robot, is_alone=chosen == _default_agents(own)):
+            path = config.policy  # whatever it is called
+        if path is not None and path.is_file():
+            found[agent] = str(path)
+        elif path is not None and config.agents and not _comes_along(robot, config):
+            raise FileNotFoundError(f"agent '{agent}' of robot '{robot}' needs {path}; make it or leave the agent out")
+    return found
+
+
+def _drives_as(own: runtime.Policy, agent: str, *, robot: str, is_alone: bool) -> bool:
+    """Tell whether the file that was named is an agent's on a robot; others' lie beside it."""
+    if own.agent in agents.GENERALISTS and agent in agents.GENERALISTS:
+        return True
+    # A specialist named beside others is one robot's; alone it is tried on whatever robot was asked for.
+    return own.agent == agent and (is_alone or agent != "specialist" or robot in own.contract["embodiments"])
+
+
+def _comes_along(robot: str, config: Config) -> bool:
+    """Tell whether a robot is only among the defaults: nothing is trained on it, no specialist either."""
+    return config.embodiments == EVALUATED_ROBOTS and robot not in DEFAULT_ROBOTS
+
+
+def _check(jobs: Sequence[Job], config: Config, run: StageRun) -> list[Job]:
+    """Refuse before the long work what cannot be evaluated; return the jobs of all robots that have room.
+
+    Raises:
+        ValueError: If a policy does not fit a robot, a scene cannot be read, or a map has no room for a robot.
+        FileNotFoundError: If a scene's file does not exist.
+    """
+    roomless: dict[str, str] = {}
+    for name in jobs[0].scenes:
+        scene = scenes.load(name, split=jobs[0].split, options=jobs[0].files)
+        if scenes.is_map(name):
+            roomless = without_room(name, scene, jobs) | roomless
+    refused = [why for robot, why in roomless.items() if not _comes_along(robot, config)]
+    if refused:
+        raise ValueError(f"{refused[0]}, or name the robots that have room: --embodiments")
+    _tell_left_out(roomless, run)
+    jobs = [job for job in jobs if job.embodiment not in roomless]
+    for job in jobs:
+        for agent, path in job.policies.items():
+            agents.make(
+                agent, robots.get(job.embodiment), num_envs=1, device=job.device, seed=job.seed, policy=Path(path)
+            )
+    return jobs
+
+
+def _tell_left_out(roomless: Mapping[str, str], run: StageRun) -> None:
+    for robot, why in roomless.items():
+        run.note(f"{robot}, which only comes along, is left out: {why}")
+
+
+def _evaluate(jobs: Sequence[Job], config: Config, work: Path) -> dict[str, str]:
+    """Run the jobs; a process holds one simulation, so several robots need as many processes.
+
+    Every robot has a first process; further ones join those robots that are not finished when a core becomes free.
+
+    Returns:
+        Robot that only comes along -> why it could not: a scene has no room for it.
+
+    Raises:
+        ValueError: If another robot's evaluation failed; it has said why.
+    """
+    workers = config.workers or processes.cores()
+    for job in jobs:
+        shards.forget_claims(job)
+    if len(jobs) == 1 and workers == 1:
+        evaluate(jobs[0])
+        return {}
+    commands = {}
+    for worker in range(workers):
+        for job in jobs if worker == 0 else jobs[::-1]:
+            path = work / f"{job.embodiment}.json"
+            job.save(path)
+            if worker < len(list(shards.parts(job))):
+                label = job.embodiment if worker == 0 else f"{job.embodiment}+{worker}"
+                arguments = ["--job", str(path), "--worker", str(worker), "--workers", str(workers)]
+                commands[label] = ["evaluate_robot", *arguments]
+    processes.run_side_by_side(commands, workers=workers)
+    failed = [job for job in jobs if not all(part.rows.exists() for part in shards.parts(job))]
+    without = {job.embodiment: shards.no_room(job) for job in failed if _comes_along(job.embodiment, config)}
+    roomless = {robot: file.read_text(encoding="utf-8") for robot, file in without.items() if file.is_file()}
+    if names := [job.embodiment for job in failed if job.embodiment not in roomless]:
+        raise ValueError(f"evaluation failed for {', '.join(names)}; see the lines marked so above")
+    return roomless
+
+
+def _provenance(config: Config, jobs: Sequence[Job], folder: Path) -> Provenance:
+    files = {(agent, job.embodiment): Path(path) for job in jobs for agent, path in job.policies.items()}
+    hashes = {path: manifest.hash_file(path) for path in set(files.values())}
+    try:
+        training_seed = manifest.read(folder).body.get("seed")
+    except manifest.ManifestError:  # a policy that came without its folder
+        training_seed = None
+    return Provenance(
+        split=config.split,
+        seed=config.seed,
+        training_seed=training_seed if files else None,
+        policy_sha256={key: hashes[path] for key, path in files.items()},
+        unseen=_unseen(jobs),
+    )
+
+
+def _unseen(jobs: Sequence[Job]) -> frozenset[str]:
+    """Return the robots that the generalist was not trained on; without one, those that no run trains on by default."""
+    generalists = {job.policies[agent] for job in jobs for agent in agents.GENERALISTS if agent in job.policies}
+    files = generalists or {path for job in jobs for path in job.policies.values()}
+    trained = {robot for path in files for robot in runtime.load(Path(path)).contract["embodiments"]}
+    known = trained if generalists else trained | set(DEFAULT_ROBOTS)
+    return frozenset(job.embodiment for job in jobs) - known
+
+
+def _headline(summary: Mapping[str, list[Cell]]) -> dict[str, float]:
+    """Return ROBOT/AGENT/ROUTE -> success rate, for the manifest."""
+    return {f"{c['embodiment']}/{c['agent']}/{c['route']}": c["success"] for c in summary["pooled"]}
+
+
+def _print_table(summary: Mapping[str, list[Cell]]) -> None:
+    """Print success per robot and agent."""
+    rows = summary["pooled"]
+    robots, columns = (list(dict.fromkeys(c[key] for c in rows)) for key in ("embodiment", "agent"))
+    for route in dict.fromkeys(c["route"] for c in rows):
+        table = Table("robot", *columns, title=f"success in % ({route} route)")
+        found = {(c["embodiment"], c["agent"]): c["success"] for c in rows if c["route"] == route}
+        for robot in robots:
+            rates = [found.get((robot, agent)) for agent in columns]
+            table.add_row(robot, *("–" if rate is None else f"{100.0 * rate:.1f}" for rate in rates))
+        Console().print(table)

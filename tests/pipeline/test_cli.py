@@ -1,0 +1,180 @@
+"""Bad input on the command line: one clear line that says what exists, exit status 2, no traceback."""
+
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from pipeline import __main__ as cli
+from pipeline.runs import command_line, discovery, presets
+from pipeline.runs.command_line import parse
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    seed: int = 0
+    route: Literal["straight", "planned"] = "planned"
+    agents: tuple[str, ...] = ("zero",)
+    sizes: tuple[int, ...] = (1, 2)
+    exact: bool = True
+    policy: Path | None = None
+    optimiser: Optimiser = field(default_factory=Optimiser)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run the command line and return its one line of error."""
+    assert cli.main(arguments) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def first_stage(*, per_robot: bool) -> str:
+    return next(name for name, entry in discovery.stages().items() if entry.per_robot == per_robot)
+
+
+def test_unknown_stage_is_one_line_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no stage or command 'lits'; did you mean 'list'?" in refused(capsys, "lits")
+
+
+def test_unknown_preset(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    name = first_stage(per_robot=False)
+    line = refused(capsys, name, "--run", str(tmp_path), "--preset", "labtop")
+    assert line == "error: no preset 'labtop'; did you mean 'laptop'? Known: smoke, laptop, workstation."
+
+
+def test_unknown_robot(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    name = first_stage(per_robot=True)
+    line = refused(capsys, name, "--run", str(tmp_path), "--embodiments", "go2,go3")
+    assert "no robot 'go3'; did you mean 'go2'?" in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--run", "--preset", "--preset --run x"])
+def test_option_without_a_value(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    name = first_stage(per_robot=False)
+    assert "needs a value" in refused(capsys, name, *option.split())
+
+
+@pytest.mark.parametrize("device", ["gpu", "tpu", "meta"])
+def test_unknown_device(capsys: pytest.CaptureFixture[str], tmp_path: Path, device: str) -> None:
+    line = refused(capsys, "train_specialist", "--run", str(tmp_path), "--device", device)
+    assert line == f"error: there is no device '{device}'; it is cpu, cuda or cuda:NUMBER."
+
+
+def test_a_stage_whose_output_nobody_reads_is_not_called_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody_reads(_: object) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(cli, "_dispatch", nobody_reads)
+    monkeypatch.setattr(cli.os, "dup2", lambda *_: None)
+    assert cli.main(["make_scenes"]) == 141
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "two"])
+def test_workers_must_be_a_number(capsys: pytest.CaptureFixture[str], workers: str) -> None:
+    line = refused(capsys, first_stage(per_robot=True), f"--workers={workers}")
+    assert "it must be a whole number above 0" in line
+
+
+def test_unknown_scene_and_missing_map() -> None:
+    with pytest.raises(ValueError, match=r"no scene 'ofice'; did you mean 'office'\?"):
+        command_line._check_scenes(("ofice",))
+    with pytest.raises(ValueError, match=r"no map 'missing/map.yaml'"):
+        command_line._check_scenes(("missing/map.yaml",))
+
+
+def test_missing_inputs_say_what_to_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = refused(capsys, "collect_teacher", "--run", str(tmp_path / "runs" / "x"), "--preset", "smoke")
+    assert "Make it with: python -m pipeline" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--sed 3", "no option '--sed'; did you mean '--seed'?"),
+        ("--seed abc", "Error parsing --seed: invalid literal for int() with base 10: 'abc'"),
+        ("--seed", "Missing value for argument '--seed'"),
+        ("--route curved", "invalid choice 'curved' for argument '--route'. Expected one of ('straight', 'planned')."),
+        ("--sizes 1,x", "Error parsing --sizes"),
+        ("stray", "Unrecognized options: stray"),
+        ("--optimiser.rate 1", "no option '--optimiser.rate'; did you mean '--optimiser.learning-rate'?"),
+    ],
+)
+def test_bad_options_are_one_line(words: str, message: str) -> None:
+    with pytest.raises(ValueError, match=r".+") as error:
+        parse(Config, words.split(), prog="test")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_good_options_over_defaults() -> None:
+    words = "--agents=zero,go_straight --sizes 3 4 --no-exact --optimiser.learning_rate 0.1 --policy x.onnx --seed -1"
+    config = parse(Config, words.split(), prog="test", default=Config(route="straight"))
+    assert config == Config(
+        seed=-1,
+        route="straight",
+        agents=("zero", "go_straight"),
+        sizes=(3, 4),
+        exact=False,
+        policy=Path("x.onnx"),
+        optimiser=Optimiser(learning_rate=0.1),
+    )
+
+
+def test_errors_of_several_lines_become_one() -> None:
+    assert cli._one_line(ValueError("one\n  two")) == "one two"
+    worker = ValueError("traceback of a worker")
+    worker.cause = FileNotFoundError("the file")  # type: ignore[attr-defined]
+    assert cli._one_line(worker) == "the file"
+
+
+def test_presets_know_only_stages_and_fields_that_exist() -> None:
+    sizes = {**presets._SMOKE, **presets._WORKSTATION}
+    assert set(sizes) <= set(discovery.stages())
+
+
+def _children_s() -> float:
+    """Return the processor time of finished child processes."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_listing_is_fast_and_imports_no_simulator() -> None:
+    code = (
+        "import sys; from pipeline import __main__ as cli; assert cli.main(['list']) == 0;"
+        "heavy = {'torch', 'genesis', 'ray', 'open3d', 'onnxruntime', 'h5py'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    started_s = _children_s()
+    command = [sys.executable, "-c", code]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert finished.returncode == 0, finished.stderr
+    assert _children_s() - started_s < 1.0
+    for word in ("go2", "office", "smoke"):
+        assert word in finished.stdout
+
+
+def test_help_of_the_command_line() -> None:
+    finished = subprocess.run([sys.executable, "-m", "pipeline"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert finished.returncode == 0
+    assert "--preset" in finished.stdout
+
+
+def test_output_into_a_closed_pipe_is_no_error() -> None:
+    command = f"{sys.executable} -m pipeline list | head -1"
+    finished = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert finished.stderr == ""

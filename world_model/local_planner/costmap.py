@@ -1,0 +1,368 @@
+"""A map that the robot draws while it drives, and the way to the goal on it: unknown ground is free, and costs twice.
+
+Nothing here is learned. Obstacle points from depth are entered into a square grid that stays where the episode began;
+the cost to go is kept beside it and corrected by some sweeps per control step, so that it follows what is discovered
+(in the manner of Tamar et al. 2016, "Value Iteration Networks", without the learning; the optimism about unknown ground
+is that of D* Lite, Koenig and Likhachev 2002). Only tensor operations, so that a policy's graph may hold it; grids that
+are done with are written over, because a fresh one costs as much as the arithmetic.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from embodiments.spaces import CONTROL_DT_S, FOOTPRINT_SLICE, HEIGHT_LAYERS_M, MAP_EDGE_M, MAP_RESTART_M
+from world_model.local_planner.depth_to_obstacles import SIGHT_M
+
+CELLS = 80
+CELL_M = 0.2
+"""16 m: COMPASS's goals lie within 5 m of the start in either axis, and the way around something has room."""
+SWEEPS = 8
+"""Of the cost to go per control step; a dead end of 3 m is filled within a second"""
+RINGS = 4
+"""Cells around an obstacle that still cost more"""
+HIT = 0.6
+"""Evidence of one sighting of a point; it takes two to make an obstacle"""
+FREE = 0.2
+"""Evidence against, of one look through a cell"""
+COMFORT_M = 0.35
+NEAR_COST, BLOCKED_COST = 3.0, 100.0
+MOST_M = 50.0
+"""Cost to go above the straight distance at which it stops counting. Without a bound it reaches a thousand metres
+behind walls, where the last bit of a number is a tenth of a millimetre: too coarse for two runtimes to agree."""
+LOOK_AHEAD_M = 0.6
+STOP_OFFSET_M, STOP_CLEARANCE_M, STOP_OFFSET_WEIGHT = 0.2, 0.2, 0.3
+"""A body rests up to the first from its goal where that has less room than the second; both protocols allow it"""
+_STOP_CHOICE_M = 0.01
+CORRIDOR_M, OUTSIDE_COST = (0.5, 1.2), 6.0
+"""A planned route knows walls that have not been seen yet: further from it than the second, a metre costs this more"""
+LANE_M = (0.1, 0.4)
+"""Ground on a planned route counts as seen, up to these distances from it"""
+BENT_M = (0.1, 0.6)
+"""A route that strays this far from the straight line has been planned; a straight one says nothing about walls"""
+UNSEEN_COST = 1.0
+"""What a metre costs more where nobody has looked"""
+SIGHT = 0.5
+"""Of a cell that one look through its middle makes seen"""
+STATE_SIZE = 3 + 3 * CELLS**2
+_DIAGONAL = math.sqrt(2.0)
+_CHOICE_M = 0.06
+"""Ways that differ by so much are not yet told apart: sharper, and the last bit of a number would choose"""
+_COARSE = 2
+"""Cells along an axis that share the cost of straying from the route"""
+DIRECTIONS = 24
+CLEARANCE_SIZE = DIRECTIONS  # every other direction, at two distances
+_RAY_SAMPLES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costmap:
+    """State; zeros after a reset."""
+
+    pose: Tensor
+    """(B, 3) x, y [m], yaw [rad] since the episode began, from the odometry's velocities"""
+    evidence: Tensor
+    """(B, CELLS, CELLS) in [0, 1]; row is y, column is x; an obstacle above 0.5"""
+    seen: Tensor
+    """(B, CELLS, CELLS) in [0, 1]: whether the ground has been looked at"""
+    cost_to_go: Tensor
+    """(B, CELLS, CELLS) [m] above the straight distance to the goal, weighted by clearance"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdatedCostmap(Costmap):
+    """State after a control step, and what was worked out on the way to it."""
+
+    distance_m: Tensor
+    """(B, CELLS, CELLS) to the nearest obstacle, up to ``RINGS`` cells"""
+
+
+def unpack(state: Tensor) -> Costmap:
+    """Return the parts of a flat state (B, STATE_SIZE)."""
+    pose, grids = state.split([3, 3 * CELLS**2], dim=-1)
+    evidence, seen, cost_to_go = grids.unflatten(-1, (3, CELLS, CELLS)).unbind(1)
+    return Costmap(pose=pose, evidence=evidence, seen=seen, cost_to_go=cost_to_go)
+
+
+def pack(state: Costmap) -> Tensor:
+    """Return the state flat, (B, STATE_SIZE)."""
+    grids = torch.stack([state.evidence, state.seen, state.cost_to_go], dim=1)
+    return torch.cat([state.pose, grids.flatten(1)], dim=-1)
+
+
+def empty(batch: int, *, like: Tensor) -> Costmap:
+    """Return the state after a reset."""
+    return unpack(like.new_zeros(batch, STATE_SIZE))
+
+
+def goal_on_the_map(state: Tensor, goal_b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return flat states (B, STATE_SIZE) and goals (B, 4) that the maps hold, as the robot's side has it.
+
+    Not part of a graph: ``export.runtime.policy`` does it for exported files, see ``spaces.MAP_EDGE_M``.
+    """
+    far = (to_anchor(goal_b[:, None, :2], state[:, :3])[:, 0].abs() > MAP_EDGE_M).any(dim=1)
+    ends = (state[:, :2].abs() > MAP_RESTART_M).any(dim=1)
+    state = state.masked_fill((far & ends)[:, None], 0.0)
+    place = state[:, :2]
+    way = to_anchor(goal_b[:, None, :2], state[:, :3])[:, 0] - place
+    room = (MAP_EDGE_M - way.sign() * place) / way.abs().clip(min=1e-6)
+    share = torch.where(far[:, None], room.amin(dim=1, keepdim=True).clip(0.0, 1.0), 1.0)
+    return state, torch.cat([goal_b[:, :2] * share, goal_b[:, 2:]], dim=1)
+
+
+def update(
+    state: Costmap, points: Tensor, velocity_b: Tensor, route_xy_b_m: Tensor, goal_b: Tensor, embodiment: Tensor
+) -> UpdatedCostmap:
+    """Return the state after one control step: moved, looked, thought.
+
+    Args:
+        points: (B, 64, 6) from ``obstacle_points``, of the image after it.
+        velocity_b: (B, 3) mean over the control step.
+        route_xy_b_m: (B, 10, 2) next points of the route, padded with the goal.
+        goal_b: (B, 4) goal in the body frame.
+        embodiment: (B, E) descriptor.
+    """
+    pose = moved(state.pose, velocity_b)
+    evidence, seen = _entered(state, points, pose)
+    goal = to_anchor(goal_b[:, None, :2], pose)[:, 0]
+    straight = _straight_m(goal)
+    distance = _distance_m(evidence)
+    cost = _cell_cost(distance, half_width_m(embodiment)) + _route_cost(route_xy_b_m, pose, seen)
+    total = straight + state.cost_to_go
+    # The goal's own cells are what the way ends in.
+    source = straight + (100.0 * (straight - CELL_M)).clip(0.0, MOST_M)
+    step = CELL_M * cost
+    twice = 2.0 * step.square()
+    for _ in range(SWEEPS):
+        total = _swept(total, step, twice)
+        torch.maximum(straight, torch.minimum(source, total, out=total), out=total)
+    return UpdatedCostmap(pose=pose, evidence=evidence, seen=seen, cost_to_go=total - straight, distance_m=distance)
+
+
+class PlannerQuery(NamedTuple):
+    """What is read off the map around the body."""
+
+    aim_b: Tensor
+    """(B, 2) the point [m], ``LOOK_AHEAD_M`` away or nearer, from which the goal is cheapest to reach"""
+    stop_b: Tensor
+    """(B, 2) where to come to rest [m]: the goal, or a place near it with more room"""
+    clearances_m: Tensor
+    """(B, CLEARANCE_SIZE) clearance of the body at two distances in every direction, from ahead to the left [m]"""
+    clearance_m: Tensor
+    """(B,) the same at the body"""
+    detour_m: Tensor
+    """(B,) cost to go above the straight distance"""
+
+
+def query(state: Costmap, goal_b: Tensor, embodiment: Tensor) -> PlannerQuery:
+    """Read off the map what matters around a body (B, E) on its way to a goal (B, 4)."""
+    angle = torch.arange(DIRECTIONS, device=goal_b.device) * (2.0 * math.pi / DIRECTIONS)
+    unit = torch.stack([angle.cos(), angle.sin()], dim=-1).expand(goal_b.shape[0], -1, -1)  # (B, DIRECTIONS, 2)
+    halfway, there = (to_anchor(unit * reach, state.pose) for reach in (LOOK_AHEAD_M / 2.0, LOOK_AHEAD_M))
+    total = total_m(state, goal_b)
+    # Halfway counts too: a point behind a wall is no way.
+    cost = 0.4 * look_up(total, halfway) + 0.6 * look_up(total, there)
+    weight = torch.softmax(-(cost - cost.amin(dim=1, keepdim=True)) / _CHOICE_M, dim=1)
+    here = to_anchor(goal_b.new_zeros(goal_b.shape[0], 1, 2), state.pose)
+    aside = torch.cat(
+        [torch.zeros_like(unit[:, :1]), unit * (STOP_OFFSET_M / 2.0), unit * STOP_OFFSET_M], dim=1
+    )  # (B, places, 2)
+    places = to_anchor(goal_b[:, None, :2] + aside, state.pose)
+    looks = [here, halfway[:, ::2], there[:, ::2], places]
+    room = look_up(distance_m(state), torch.cat(looks, dim=1)) - half_width_m(embodiment)[:, None]
+    room, rest_room = room.split([1 + CLEARANCE_SIZE, places.shape[1]], dim=1)
+    missing = (STOP_CLEARANCE_M - rest_room).clip(min=0.0) + STOP_OFFSET_WEIGHT * _norm(aside)
+    chosen = torch.softmax(-(missing - missing.amin(dim=1, keepdim=True)) / _STOP_CHOICE_M, dim=1)
+    return PlannerQuery(
+        aim_b=(weight[..., None] * unit).sum(dim=1) * LOOK_AHEAD_M,
+        stop_b=goal_b[:, :2] + (chosen[..., None] * aside).sum(dim=1),
+        clearances_m=room[:, 1:],
+        clearance_m=room[:, 0],
+        detour_m=look_up(state.cost_to_go, here)[:, 0],
+    )
+
+
+def total_m(state: Costmap, goal_b: Tensor) -> Tensor:
+    """Return the whole cost to go (B, CELLS, CELLS) [m], weighted by clearance."""
+    return state.cost_to_go + _straight_m(to_anchor(goal_b[:, None, :2], state.pose)[:, 0])
+
+
+def distance_m(state: Costmap) -> Tensor:
+    """Return the distance (B, CELLS, CELLS) of every cell to the nearest obstacle, up to ``RINGS`` cells."""
+    return state.distance_m if isinstance(state, UpdatedCostmap) else _distance_m(state.evidence)
+
+
+def half_width_m(embodiment: Tensor) -> Tensor:
+    """Return the largest half width (B,) of a body over its layers."""
+    return embodiment[:, FOOTPRINT_SLICE].unflatten(-1, (len(HEIGHT_LAYERS_M), 3))[..., 2].amax(dim=-1)
+
+
+def moved(pose: Tensor, velocity_b: Tensor) -> Tensor:
+    """Return the pose (..., 3) after one control step at a mean velocity (..., 3)."""
+    step = velocity_b * CONTROL_DT_S
+    middle = pose[..., 2] + step[..., 2] / 2.0
+    cos, sin = middle.cos(), middle.sin()
+    x = pose[..., 0] + cos * step[..., 0] - sin * step[..., 1]
+    y = pose[..., 1] + sin * step[..., 0] + cos * step[..., 1]
+    return torch.stack([x, y, pose[..., 2] + step[..., 2]], dim=-1)
+
+
+def to_anchor(points_b: Tensor, pose: Tensor) -> Tensor:
+    """Express body points (B, P, 2) in the frame in which the episode began."""
+    cos, sin = pose[:, 2:].cos(), pose[:, 2:].sin()
+    x, y = points_b.unbind(-1)
+    return torch.stack([cos * x - sin * y + pose[:, :1], sin * x + cos * y + pose[:, 1:2]], dim=-1)
+
+
+def _cell(points: Tensor) -> Tensor:
+    """Return continuous cell coordinates (..., 2) as (column, row) of anchor points; cell centres are integers."""
+    return points / CELL_M + (CELLS - 1) / 2.0
+
+
+def _splat(points: Tensor, values: Tensor) -> Tensor:
+    """Return (B, CELLS^2): the largest value of the points (B, P, 2) near each cell, shared among their four cells."""
+    cell = _cell(points)
+    low = cell.floor()
+    inside = ((low >= 0) & (low <= CELLS - 2)).all(dim=-1)
+    share = cell - low
+    column, row = low.clip(0, CELLS - 2).long().unbind(-1)
+    corner, kept = row * CELLS + column, values * inside.to(values.dtype)
+    right, upper = share.unbind(-1)
+    weights = [(1 - right) * (1 - upper), right * (1 - upper), (1 - right) * upper, right * upper]
+    index = torch.cat([corner, corner + 1, corner + CELLS, corner + CELLS + 1], dim=1)
+    source = torch.cat([kept * weight for weight in weights], dim=1)
+    return values.new_zeros(points.shape[0], CELLS**2).scatter_reduce(1, index, source, reduce="amax")
+
+
+def _entered(state: Costmap, points: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
+    """Enter obstacle points, take evidence away from what was looked through, and note what has been looked at."""
+    weight, nearest = points[..., 2], points[..., 3]
+    obstacle, ground = points[..., :2], points[..., 4:]
+    distance = _norm(obstacle)
+    hit = HIT * weight * ((SIGHT_M - distance) / 0.5).clip(0.0, 1.0)
+    # Along the ray to each point: free from where the ground is seen up to a little before the point. Nearer things
+    # are looked over, not through. Columns without a point say nothing of obstacles.
+    share = torch.linspace(0.1, 0.9, _RAY_SAMPLES, device=pose.device, dtype=pose.dtype)
+    before = ((distance[..., None] * (1.0 - share) - 0.3) / 0.2).clip(0.0, 1.0)
+    beyond = ((distance[..., None] * share - nearest[..., None] - 0.1) / 0.2).clip(0.0, 1.0)
+    loss = FREE * (before * beyond * weight[..., None]).flatten(1)
+    evidence = (state.evidence.flatten(1) - _splat(_along(obstacle, share, pose), loss)).clip(min=0.0)
+    evidence = evidence + _splat(to_anchor(obstacle, pose), hit)
+    sight = ((_norm(ground)[..., None] * share - nearest[..., None]) / 0.2 + 1.0).clip(0.0, 1.0)
+    seen = state.seen.flatten(1) + _splat(_along(ground, share, pose), SIGHT * sight.flatten(1))
+    grid = (CELLS, CELLS)
+    return evidence.clip(max=1.0).unflatten(1, grid), seen.clip(max=1.0).unflatten(1, grid)
+
+
+def _along(ends: Tensor, share: Tensor, pose: Tensor) -> Tensor:
+    """Return anchor points (B, P * S, 2) at shares (S,) of the ways to body points (B, P, 2)."""
+    return to_anchor((ends[:, :, None] * share[:, None]).flatten(1, 2), pose)
+
+
+def _norm(xy: Tensor) -> Tensor:
+    return (xy.square().sum(dim=-1) + 1e-6).sqrt()
+
+
+def _straight_m(goal: Tensor) -> Tensor:
+    """Return the straight distance (B, CELLS, CELLS) of every cell to the goal (B, 2)."""
+    axis = _axis_m(goal)
+    x, y = axis[None, None, :] - goal[:, 0, None, None], axis[None, :, None] - goal[:, 1, None, None]
+    return (x.square() + y.square()).sqrt()
+
+
+def _neighbours_min(values: Tensor, *, edge: float) -> tuple[Tensor, Tensor]:
+    """Return the least value over the 4 and over the 4 diagonal neighbours."""
+    padded = functional.pad(values, (1, 1, 1, 1), value=edge)
+    middle, low, high = slice(1, -1), slice(0, -2), slice(2, None)
+    across = torch.minimum(padded[:, middle, low], padded[:, middle, high])
+    up = torch.minimum(padded[:, low, middle], padded[:, high, middle])
+    rows = torch.minimum(padded[:, low, :], padded[:, high, :])
+    return torch.minimum(across, up, out=across), torch.minimum(rows[:, :, low], rows[:, :, high], out=up)
+
+
+def _distance_m(evidence: Tensor) -> Tensor:
+    """Return the distance (B, CELLS, CELLS) to the nearest obstacle, up to ``RINGS`` cells."""
+    far = RINGS * CELL_M
+    distance = far * (1.0 - ((evidence - 0.4) / 0.2).clip(0.0, 1.0))
+    for _ in range(RINGS):
+        straight, diagonal = _neighbours_min(distance, edge=far)
+        step = torch.minimum(straight.add_(CELL_M), diagonal.add_(_DIAGONAL * CELL_M), out=straight)
+        distance = torch.minimum(distance, step, out=step)
+    return distance
+
+
+def _cell_cost(distance: Tensor, half_width: Tensor) -> Tensor:
+    """Return what a metre through each cell costs, 1 where there is room."""
+    room = distance - half_width[:, None, None]
+    near = (1.0 - room / COMFORT_M).clip(0.0, 1.0)
+    blocked = (-room / 0.1).clip(0.0, 1.0)
+    return 1.0 + NEAR_COST * near + BLOCKED_COST * blocked
+
+
+def _route_cost(route_xy_b_m: Tensor, pose: Tensor, seen: Tensor) -> Tensor:
+    """Return what a metre costs more (B, CELLS, CELLS) away from a planned route, and where nobody has looked."""
+    end = route_xy_b_m[:, -1]
+    unit = end / (end.square().sum(dim=-1, keepdim=True) + 1e-6).sqrt()
+    aside = (route_xy_b_m[..., 0] * unit[:, 1:] - route_xy_b_m[..., 1] * unit[:, :1]).abs().amax(dim=1)
+    planned = ((aside - BENT_M[0]) / (BENT_M[1] - BENT_M[0])).clip(0.0, 1.0)
+    here = torch.zeros_like(route_xy_b_m[:, :1])
+    start = torch.cat([here, route_xy_b_m[:, :-1]], dim=1)
+    along = torch.cat([start, (start + route_xy_b_m) / 2.0, route_xy_b_m[:, -1:]], dim=1)  # (B, 21, 2), 0.5 m apart
+    along = to_anchor(along, pose)
+    axis = _axis_m(pose).unflatten(0, (-1, _COARSE)).mean(dim=1)
+    across = (axis[None, None, :] - along[..., :1]).square()[:, :, None, :]  # (B, 21, 1, CELLS / 2)
+    up = (axis[None, None, :] - along[..., 1:]).square()[:, :, :, None]  # (B, 21, CELLS / 2, 1)
+    distance = (across + up).amin(dim=1).sqrt()
+    planned, grid = planned[:, None, None], [CELLS, CELLS]
+    outside = _ramp(distance, CORRIDOR_M) * planned
+    unknown = 1.0 - planned * (1.0 - _ramp(distance, LANE_M))
+    outside, unknown = functional.interpolate(torch.stack([outside, unknown], dim=1), grid).unbind(1)
+    # Part of what the body sweeps is enough.
+    straight, diagonal = _neighbours_min(seen, edge=1.0)
+    unseen = 1.0 - torch.minimum(seen, torch.minimum(straight, diagonal))
+    return OUTSIDE_COST * outside + UNSEEN_COST * unseen * unknown
+
+
+def _ramp(value: Tensor, between: tuple[float, float]) -> Tensor:
+    return ((value - between[0]) / (between[1] - between[0])).clip(0.0, 1.0)
+
+
+def _axis_m(like: Tensor) -> Tensor:
+    """Return the position (CELLS,) of the cells' centres along an axis [m]."""
+    return (torch.arange(CELLS, device=like.device, dtype=like.dtype) - (CELLS - 1) / 2.0) * CELL_M
+
+
+def _swept(total: Tensor, step: Tensor, twice: Tensor) -> Tensor:
+    """Return one Jacobi sweep of the eikonal equation |grad total| = step per cell, Godunov's upwind scheme.
+
+    Args:
+        total: (B, CELLS, CELLS), as the others.
+        step: What the way through a cell costs.
+        twice: Twice its square.
+    """
+    padded = functional.pad(total, (1, 1, 1, 1), value=1e3)
+    across = torch.minimum(padded[:, 1:-1, :-2], padded[:, 1:-1, 2:])
+    up = torch.minimum(padded[:, :-2, 1:-1], padded[:, 2:, 1:-1])
+    # Further apart than a step only the lower one counts, which this says, too.
+    apart = (across - up).abs_()
+    torch.minimum(apart, step, out=apart)
+    lower = torch.minimum(across, up, out=across)
+    beyond = torch.mul(apart, apart, out=up)
+    torch.sub(twice, beyond, out=beyond).sqrt_().add_(apart)
+    return lower.add_(beyond.mul_(0.5))
+
+
+def look_up(grid: Tensor, points: Tensor) -> Tensor:
+    """PlannerQuery a grid (B, CELLS, CELLS) up at anchor points (B, P, 2), bilinearly; the border continues outside."""
+    cell = _cell(points).clip(0.0, CELLS - 1.001)
+    low = cell.floor()
+    share = cell - low
+    column, row = low.long().unbind(-1)
+    flat, corner = grid.flatten(1), row * CELLS + column
+    lower = flat.gather(1, corner) * (1 - share[..., 0]) + flat.gather(1, corner + 1) * share[..., 0]
+    upper = flat.gather(1, corner + CELLS) * (1 - share[..., 0]) + flat.gather(1, corner + CELLS + 1) * share[..., 0]
+    return lower * (1 - share[..., 1]) + upper * share[..., 1]

@@ -1,0 +1,234 @@
+"""The world model: a recurrent state-space model over depth, velocity, camera parameters and executed commands.
+
+Source: Hafner et al. 2019, "Learning Latent Dynamics for Planning from Pixels", section 3; Gaussian latent.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from embodiments.spaces import COMMAND_SIZE
+from world_model.descriptor import CAMERA_SIZE, normalise_camera
+from world_model.image import ImageDecoder, ImageEncoder, depth_from_log
+from world_model.local_planner import planner
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldModelConfig:
+    """Sizes of the world model."""
+
+    deterministic: int = 256
+    """Width of the GRU: enough to remember what left a narrow field of view; 64 steps stay below 8 ms on one core."""
+    stochastic: int = 32
+    """Dimensions of the Gaussian latent."""
+    hidden: int = 256
+    encoder_channels: tuple[int, int, int] = (16, 32, 48)
+    decoder_channels: tuple[int, int, int] = (48, 24, 16)
+    min_std: float = 0.1
+    """Floor of the latent's standard deviation, as in PlaNet."""
+    recurrent: bool = True
+    """Without, the history is forgotten at every step and the sample alone goes on: to see what it is worth"""
+
+
+class Gaussians(NamedTuple):
+    """Diagonal Gaussians."""
+
+    mean: Tensor
+    std: Tensor
+
+
+class Sequence(NamedTuple):
+    """What the world model made of a sequence."""
+
+    dynamic: Tensor
+    """(T, B, D)"""
+    latent: Tensor
+    """(T, B, L)"""
+    posterior: Gaussians
+    """(T, B, stochastic)"""
+    prior: Gaussians
+    """(T, B, stochastic)"""
+
+
+class Prediction(NamedTuple):
+    """What the decoders see in history and sample."""
+
+    depth_log: Tensor
+    """(N, 40, 64) log depth, scaled to [0, 1]."""
+    invalid_logit: Tensor
+    """(N, 40, 64)"""
+    semantic_logits: Tensor
+    """(N, 7, 40, 64)"""
+    velocity_b: Tensor
+    """(N, 3) vx, vy [m/s], yaw rate [rad/s]."""
+
+    def depth_m(self) -> Tensor:
+        """Return planar depth (N, 40, 64) [m], 0 where the pixel is predicted invalid."""
+        return self.anywhere_m() * (self.invalid_logit < 0.0)
+
+    def anywhere_m(self) -> Tensor:
+        """Return planar depth (N, 40, 64) [m], also where the real sensor is predicted to see nothing."""
+        return depth_from_log(self.depth_log.float())
+
+
+class WorldModel(nn.Module):
+    """Recurrent state-space model.
+
+    What it learns is the history and a Gaussian sample, (B, D) together: decoders and imagination see nothing else. Its
+    recurrent state, one flat (B, S) tensor, zero after a reset, holds them and the local map. The latent (B, L), which
+    the heads see, is them and the map's features: what is small, or was seen long ago, is lost in what is learned.
+    """
+
+    Config = WorldModelConfig
+
+    def __init__(self, config: WorldModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.image_encoder = ImageEncoder(channels=config.encoder_channels, output_size=config.hidden)
+        self.recurrent_input = nn.Linear(config.stochastic + COMMAND_SIZE + CAMERA_SIZE, config.hidden)
+        self.recurrent = nn.GRUCell(config.hidden, config.deterministic)
+        self.prior_head = nn.Sequential(
+            nn.Linear(config.deterministic, config.hidden), nn.SiLU(), nn.Linear(config.hidden, 2 * config.stochastic)
+        )
+        self.posterior_head = nn.Sequential(
+            nn.Linear(config.deterministic + config.hidden + COMMAND_SIZE + CAMERA_SIZE, config.hidden),
+            nn.SiLU(),
+            nn.Linear(config.hidden, 2 * config.stochastic),
+        )
+        self.image_decoder = ImageDecoder(input_size=self.dynamic_size + CAMERA_SIZE, channels=config.decoder_channels)
+        self.velocity_decoder = nn.Linear(self.dynamic_size, COMMAND_SIZE)
+
+    @property
+    def latent_size(self) -> int:
+        """Size L of the latent."""
+        return self.dynamic_size + planner.FEATURE_SIZE
+
+    @property
+    def dynamic_size(self) -> int:
+        """Size D of history and sample."""
+        return self.config.deterministic + self.config.stochastic
+
+    @property
+    def state_size(self) -> int:
+        """Size S of the recurrent state."""
+        return self.dynamic_size + planner.STATE_SIZE
+
+    def initial_state(self, batch: int) -> Tensor:
+        """Return the state (B, S) after a reset: zeros."""
+        return next(self.parameters()).new_zeros(batch, self.state_size)
+
+    def observe_step(
+        self,
+        depth_m: Tensor,
+        velocity_b: Tensor,
+        previous_command: Tensor,
+        route_xy_b_m: Tensor,
+        goal_b: Tensor,
+        embodiment: Tensor,
+        state: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Take in one observation, deterministically (mean of the posterior).
+
+        Args:
+            depth_m: (B, 1, 40, 64) [m], 0 = invalid.
+            velocity_b: (B, 3) measured vx, vy [m/s], yaw rate [rad/s].
+            previous_command: (B, 3) the command executed since the last observation.
+            route_xy_b_m, goal_b: (B, 10, 2) and (B, 4) in the body frame; only the way knows of them.
+            embodiment: (B, E) descriptor, SI units; of it the camera's parameters and, in the map, the body's size.
+            state: (B, S); zeros after a reset.
+
+        Returns:
+            The next state (B, S) and the latent (B, L).
+        """
+        camera = normalise_camera(embodiment)
+        dynamic, drawn = state.split([self.dynamic_size, planner.STATE_SIZE], dim=-1)
+        history = self._advance(dynamic, previous_command, camera)
+        embedding = torch.cat([self.image_encoder(depth_m), velocity_b, camera], dim=-1)
+        sample = self._gaussian(self.posterior_head(torch.cat([history, embedding], dim=-1))).mean
+        found, drawn = planner.step(
+            depth_m=depth_m,
+            velocity_b=velocity_b,
+            route_xy_b_m=route_xy_b_m,
+            goal_b=goal_b,
+            embodiment=embodiment,
+            state=drawn,
+        )
+        dynamic = torch.cat([history, sample], dim=-1)
+        return torch.cat([dynamic, drawn], dim=-1), torch.cat([dynamic, found.features()], dim=-1)
+
+    def observe_sequence(
+        self,
+        depth_m: Tensor,
+        velocity_b: Tensor,
+        previous_command: Tensor,
+        plan_features: Tensor,
+        embodiment: Tensor,
+        *,
+        first: Tensor,
+    ) -> Sequence:
+        """Take in sequences for training, with gradients through time; latents are sampled in training mode.
+
+        Args:
+            depth_m: (T, B, 1, 40, 64), others (T, B, ...) as in ``observe_step``.
+            plan_features: (T, B, FEATURE_SIZE) as recorded: a map drawn from the episode's beginning, not the window's.
+            first: (T, B) bool; True where an episode begins, which resets the state.
+        """
+        steps, batch = first.shape
+        camera = normalise_camera(embodiment)
+        image = self.image_encoder(depth_m.flatten(0, 1)).unflatten(0, (steps, batch))
+        with torch.autocast(depth_m.device.type, enabled=False):  # only images are worth a lower precision
+            embedding = torch.cat([image.float(), velocity_b, camera], dim=-1)  # (T, B, ...)
+            keep = (~first).to(embedding.dtype).unsqueeze(-1)  # (T, B, 1)
+            dynamic, dynamics, posteriors = embedding.new_zeros(batch, self.dynamic_size), [], []
+            for t in range(steps):
+                history = self._advance(dynamic * keep[t], previous_command[t], camera[t])
+                posterior = self._gaussian(self.posterior_head(torch.cat([history, embedding[t]], dim=-1)))
+                dynamic = torch.cat([history, self._sample(posterior)], dim=-1)
+                dynamics.append(dynamic)
+                posteriors.append(posterior)
+            whole = torch.stack(dynamics)
+            prior = self._gaussian(self.prior_head(whole[..., : self.config.deterministic]))
+        stacked = Gaussians(torch.stack([p.mean for p in posteriors]), torch.stack([p.std for p in posteriors]))
+        return Sequence(whole, torch.cat([whole, plan_features], dim=-1), stacked, prior)
+
+    def imagine(self, dynamic: Tensor, commands: Tensor, embodiment: Tensor) -> Tensor:
+        """Predict (K, B, D) what follows ``dynamic`` (B, D) under ``commands`` (K, B, 3), unseen."""
+        camera, dynamics = normalise_camera(embodiment), []
+        for command in commands:
+            history = self._advance(dynamic, command, camera)
+            dynamic = torch.cat([history, self._gaussian(self.prior_head(history)).mean], dim=-1)
+            dynamics.append(dynamic)
+        return torch.stack(dynamics)
+
+    def decode(self, dynamic: Tensor, embodiment: Tensor) -> Prediction:
+        """Decode histories and samples (N, D), seen through the cameras of descriptors (N, E)."""
+        image = self.image_decoder(torch.cat([dynamic, normalise_camera(embodiment)], dim=-1))
+        depth_log, invalid_logit, semantic_logits = image
+        return Prediction(depth_log, invalid_logit, semantic_logits, self.velocity_decoder(dynamic))
+
+    def expected_velocity(self, dynamic: Tensor) -> Tensor:
+        """Return the velocity (N, 3) that the history in (N, D) and the last command let expect, unmeasured."""
+        history = dynamic[..., : self.config.deterministic]
+        mean = self._gaussian(self.prior_head(history)).mean
+        velocity: Tensor = self.velocity_decoder(torch.cat([history, mean], dim=-1))
+        return velocity
+
+    def _advance(self, dynamic: Tensor, command: Tensor, camera: Tensor) -> Tensor:
+        history, sample = dynamic.split([self.config.deterministic, self.config.stochastic], dim=-1)
+        if not self.config.recurrent:
+            history = torch.zeros_like(history)
+        moved = functional.silu(self.recurrent_input(torch.cat([sample, command, camera], dim=-1)))
+        advanced: Tensor = self.recurrent(moved, history)
+        return advanced
+
+    def _gaussian(self, raw: Tensor) -> Gaussians:
+        mean, spread = raw.float().chunk(2, dim=-1)
+        return Gaussians(mean, functional.softplus(spread) + self.config.min_std)
+
+    def _sample(self, gaussian: Gaussians) -> Tensor:
+        if not self.training:
+            return gaussian.mean
+        return gaussian.mean + gaussian.std * torch.randn_like(gaussian.std)
