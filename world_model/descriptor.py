@@ -31,7 +31,7 @@ CAMERA_SIZE = len(CAMERA_FIELDS)
 
 
 def _constants(name: str) -> tuple[float, float]:
-    key = name.split("_", 1)[1] if name.startswith("layer") else name
+    key = name.split("_", 1)[1] if name.startswith("slab") else name
     return _CENTRE_AND_SCALE[key]
 
 

@@ -2,8 +2,9 @@
 
 The costmap is the planner's own (``world_model.local_planner.costmap``). Each control step the library samples
 sequences of normalised actions, rolls a unicycle (or, with a lateral limit, a holonomic body) out under the robot's
-own limits and weighs the sequences by their cost; ``MPPI_Batched`` does it for all environments in one batch. In the last half metre the driving law of the
-scripted agents parks: a mean over samples does not come to rest within 0.1 rad.
+own limits and weighs the sequences by their cost; ``MPPI_Batched`` does it for all environments in one batch. In the
+last half metre the driving law of the scripted agents parks: a mean over samples does not come to rest within
+0.1 rad.
 
 Source: Williams et al. 2017, "Information Theoretic MPC for Model-Based Reinforcement Learning"; pytorch-mppi 0.9.1.
 """
@@ -42,7 +43,7 @@ _POSE, _COMMAND = slice(0, 3), slice(3, 6)
 class MppiAgent:
     """Samples, rolls out and weighs; keeps a map and a nominal sequence per environment."""
 
-    output: Literal["share"] = "share"
+    output: Literal["action"] = "action"
 
     def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
         self._law = DrivingLaw(num_envs=num_envs, device=device)

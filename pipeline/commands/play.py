@@ -191,7 +191,7 @@ def _frames(
             yield frame, True
         agent.reset(step.first)
         action = agent.act(step.observation, environment.privileged)
-        step = environment.step(action) if agent.output == "share" else environment.step_command(action)
+        step = environment.step(action) if agent.output == "action" else environment.step_command(action)
 
 
 def _open_spot(config: Config, *, width_m: float) -> tuple[Scene, np.ndarray, float]:

@@ -156,7 +156,7 @@ def _run_part(environment: NavigationEnvironment, agent: Agent, part: Part, *, j
                 bar.advance(len(outcomes[-1]["episode"]), success=float(success))
             agent.reset(step.first)
             action = agent.act(step.observation, environment.privileged)
-            step = environment.step(action) if agent.output == "share" else environment.step_command(action)
+            step = environment.step(action) if agent.output == "action" else environment.step_command(action)
     columns = {name: np.concatenate([rows[name] for rows in outcomes]) for name in outcomes[0]}
     columns["episode"] -= offset
     order = np.argsort(columns["episode"])

@@ -208,7 +208,7 @@ def _drive(
                 bar.advance(len(values["episode"]), success=successes / done)
             agent.reset(step.first)
             action = agent.act(step.observation, environment.privileged)
-            step = environment.step(action) if agent.output == "share" else environment.step_command(action)
+            step = environment.step(action) if agent.output == "action" else environment.step_command(action)
     columns = {column: np.concatenate([values[column] for values in ended_rows]) for column in _COLUMNS}
     order = np.argsort(columns["episode"])
     if not np.array_equal(columns["episode"][order], rows):

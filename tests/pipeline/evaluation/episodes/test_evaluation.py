@@ -132,8 +132,8 @@ def test_a_body_that_nothing_was_trained_on_stands_apart() -> None:
 
 
 def test_an_agent_that_is_one_robots_alone_is_not_pooled_over_all() -> None:
-    tables = [rows(agent, [True, False], embodiment=robot) for robot in ("go2", "g1") for agent in ("base", "zero")]
-    summary = summarise(pd.concat([*tables, rows("specialist", [True, True])]), PROVENANCE)
+    episodes = [rows(agent, [True, False], embodiment=robot) for robot in ("go2", "g1") for agent in ("base", "zero")]
+    summary = summarise(pd.concat([*episodes, rows("specialist", [True, True])]), PROVENANCE)
     pooled = {(cell["embodiment"], cell["agent"]) for cell in summary["pooled"]}
     assert pooled == {(robot, agent) for robot in ("go2", "g1", ALL) for agent in ("base", "zero")} | {
         ("go2", "specialist")
