@@ -13,6 +13,26 @@ LAYERS = (("scenes", "embodiments"), ("world_model",), ("distill",), ("export",)
 RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
 FILES = sorted(file for package in RANK for file in (ROOT / package).rglob("*.py"))
 
+# The rooms of the larger packages, lowest first. A room imports from rooms before its own.
+ROOMS = {
+    "world_model": (("local_planner",), ("",)),
+    "export": (("runtime",), ("",)),
+    "export/runtime": (("robots",), ("driver",), ("",)),
+    "pipeline": (
+        ("runs",),
+        ("agents",),
+        ("simulation",),
+        ("residual_rl",),
+        ("evaluation",),
+        ("stages", "commands"),
+        ("",),
+    ),
+    "pipeline/simulation": (("physics",), ("sensors", "conditions", "gait"), ("navigation",)),
+    "pipeline/evaluation": (("episodes",), ("video",), ("report",), ("robustness", "runtime")),
+}
+
+PENDING = {("agents", "pipeline"), ("video", "pipeline/evaluation")}
+
 # Heavy or replaceable package -> where alone it may be imported (files, or folders ending in "/").
 DOORS = {
     "open3d": ("scenes/raycasting.py",),
@@ -59,6 +79,28 @@ def test_imports_point_down(file: Path) -> None:
     package = file.relative_to(ROOT).parts[0]
     upward = {name for name in packages(file) if name != package and RANK.get(name, -1) >= RANK[package]}
     assert not upward, f"{package} must not import {sorted(upward)}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_import_from_lower_rooms(package: str, file: Path) -> None:
+    folder = ROOT / package
+    if not file.is_relative_to(folder):
+        return
+    ranks = {room: rank for rank, level in enumerate(ROOMS[package]) for room in level}
+    own = room_of(file, folder)
+    if (own, package) in PENDING:
+        return
+    for name, _ in imports(file):
+        for target in module_files(name):
+            if target.is_relative_to(folder) and (other := room_of(target, folder)) != own:
+                assert ranks[other] < ranks[own], f"{relative(file)} must not import {name}"
+
+
+def room_of(file: Path, folder: Path) -> str:
+    """Return the folder inside ``folder`` that a file lies in; empty for a file of ``folder`` itself."""
+    parts = file.relative_to(folder).parts
+    return parts[0] if len(parts) > 1 else ""
 
 
 @pytest.mark.parametrize("file", FILES, ids=relative)
