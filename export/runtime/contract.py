@@ -69,7 +69,7 @@ def interface(state_size: int, *, value: bool) -> dict[str, Any]:
         "stand": {"speed_mps": spaces.STAND_SPEED_MPS, "yaw_rate_radps": spaces.STAND_YAW_RATE_RADPS},
         "descriptor": {
             "fields": list(spaces.DESCRIPTOR_FIELDS),
-            "layers_m": [list(layer) for layer in spaces.HEIGHT_LAYERS_M],
+            "slabs_m": [list(layer) for layer in spaces.HEIGHT_LAYERS_M],  # the name in every shipped file
         },
     }
 

@@ -270,3 +270,11 @@ def test_the_robot_needs_neither_torch_nor_onnx() -> None:
         "sys.exit(str(bad) if bad else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parents[3] / "export" / "pretrained").glob("*.onnx")), ids=lambda file: file.stem
+)
+def test_shipped_policies_load(file: Path) -> None:
+    robot = file.stem.removeprefix("specialist_") if file.stem.startswith("specialist_") else "go2"
+    assert policy.load(file, robot=registry.get(robot), allow_unseen=True).contract["schema_version"]
