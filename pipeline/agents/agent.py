@@ -1,6 +1,7 @@
-"""What every agent offers: one batched policy over environments."""
+"""What every agent offers: one batched policy over environments, and how reports show it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
@@ -23,3 +24,32 @@ class Agent(Protocol):
 
     def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
         """Return the (B, 3) action for one control step."""
+
+
+Kind = Literal["scripted", "classical", "ablation", "learned", "privileged"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentInfo:
+    """What the file of an agent says about it, as ``AGENT``. Its id is the name of the file."""
+
+    label: str
+    """What it is, for readers of a report"""
+    kind: Kind
+    """Classical agents perceive what a policy perceives; privileged ones know the simulation"""
+    order: int
+    """Place in tables and legends, from left to right; the last learned agent is the one that matters most"""
+    colour: str
+    line_style: str | tuple[float, tuple[float, ...]] = "-"
+    """Of its track on a map, as Matplotlib takes it"""
+    on_maps: bool = False
+    """Whether maps show its tracks"""
+    by_default: bool = True
+    """Whether an evaluation that names no agents drives it"""
+    uses_depth: bool = True
+    uses_route: bool = True
+    """Without it, what the agent does on one route it does on all"""
+    make: Callable[..., Agent] | None = None
+    """``make(num_envs=, device=, seed=)``, for an agent without weights"""
+    file: str | None = None
+    """Its exported file, ``{embodiment}`` stands for the robot's name; for an agent with weights"""

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from pipeline.agents.agent import Privileged
+from pipeline.agents.agent import AgentInfo, Privileged
 from pipeline.agents.driving import DrivingLaw
 from pipeline.simulation.sensors.observation import Observation
 
@@ -35,3 +35,16 @@ class GoStraightAgent:
 def make(*, num_envs: int, device: str, seed: int) -> GoStraightAgent:
     """Return the agent that drives straight to the goal."""
     return GoStraightAgent(num_envs=num_envs, device=device)
+
+
+AGENT = AgentInfo(
+    label="drives straight to the goal, sees nothing",
+    kind="scripted",
+    order=20,
+    colour="#6e7f8d",
+    line_style=":",
+    on_maps=True,
+    uses_depth=False,
+    uses_route=False,
+    make=make,
+)

@@ -12,11 +12,10 @@ Source: Williams et al. 2017, "Information Theoretic MPC for Model-Based Reinfor
 from typing import Literal
 
 import torch
-from pytorch_mppi import MPPI_Batched
 
 from embodiments.limits import action_to_command, active_dimensions, project
 from embodiments.spaces import COMMAND_SIZE, FOOTPRINT_SLICE, HEIGHT_LAYERS_M, LIMIT_FIELDS
-from pipeline.agents.agent import Privileged
+from pipeline.agents.agent import AgentInfo, Privileged
 from pipeline.agents.driving import DrivingLaw
 from pipeline.simulation.sensors.observation import Observation, wrap_angle
 from world_model.local_planner import costmap
@@ -46,6 +45,8 @@ class MppiAgent:
     output: Literal["action"] = "action"
 
     def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
+        from pytorch_mppi import MPPI_Batched  # slow to import, and only this agent needs it
+
         self._law = DrivingLaw(num_envs=num_envs, device=device)
         self._map = torch.zeros(num_envs, costmap.STATE_SIZE, device=device)
         self._parks = torch.zeros(num_envs, dtype=torch.bool, device=device)
@@ -155,3 +156,13 @@ class MppiAgent:
 def make(*, num_envs: int, device: str, seed: int) -> MppiAgent:
     """Return the controller."""
     return MppiAgent(num_envs=num_envs, device=device, seed=seed)
+
+
+AGENT = AgentInfo(
+    label="model predictive path integral control on the planner's map, nothing learned",
+    kind="classical",
+    order=40,
+    colour="#b07fa8",
+    by_default=False,  # about as good as planner at twice its price
+    make=make,
+)

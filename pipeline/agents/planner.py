@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 
-from pipeline.agents.agent import Privileged
+from pipeline.agents.agent import AgentInfo, Privileged
 from pipeline.simulation.sensors.observation import Observation
 from world_model.fixed_batches import by_rows
 from world_model.local_planner import costmap, planner
@@ -39,3 +39,12 @@ def _step(**seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def make(*, num_envs: int, device: str, seed: int) -> PlannerAgent:
     """Return the planner."""
     return PlannerAgent(num_envs=num_envs, device=device)
+
+
+AGENT = AgentInfo(
+    label="draws a map from depth and follows the cheapest way on it, nothing learned",
+    kind="classical",
+    order=30,
+    colour="#8a6fb0",
+    make=make,
+)

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from embodiments.spaces import COMMAND_SIZE, CONTROL_HZ
-from pipeline.agents.agent import Privileged
+from pipeline.agents.agent import AgentInfo, Privileged
 from pipeline.simulation.sensors.observation import Observation
 
 HOLD_STEPS = int(CONTROL_HZ)
@@ -39,3 +39,15 @@ class RandomAgent:
 def make(*, num_envs: int, device: str, seed: int) -> RandomAgent:
     """Return the agent that drives at random."""
     return RandomAgent(num_envs=num_envs, device=device, seed=seed)
+
+
+AGENT = AgentInfo(
+    label="drives at random",
+    kind="scripted",
+    order=10,
+    colour="#9a9a9a",
+    by_default=False,  # it reaches no goal and uses all the time there is
+    uses_depth=False,
+    uses_route=False,
+    make=make,
+)

@@ -1,46 +1,62 @@
-"""The agents that can be evaluated: one file per scripted agent in this folder, and the exported policies."""
+"""The agents that can be evaluated: one file each in this folder, discovered, never listed.
 
-import difflib
+A file that defines ``AGENT`` is an agent; its name is the agent's id.
+"""
+
 import importlib
+import pkgutil
+from functools import cache
 from pathlib import Path
 
 from embodiments.embodiment import Embodiment
-from pipeline.agents.agent import Agent
+from pipeline import agents
+from pipeline.agents.agent import Agent, AgentInfo, Kind
 from pipeline.agents.exported import ExportedAgent
-
-SCRIPTED = ("zero", "random", "go_straight", "planner", "mppi", "teacher")
-"""Agents without weights."""
-ROUTELESS = ("zero", "random", "go_straight", "teacher")
-"""Agents that do not look at the route: what they do on one they do on all."""
-POLICY_FILES = {
-    "base": "base.onnx",
-    "specialist": "specialist_{embodiment}.onnx",
-    "generalist": "generalist.onnx",
-    "blind": "generalist.onnx",
-}
-"""Agent -> its file in the folder of exported policies. ``blind`` is the generalist with its depth image zeroed."""
-GENERALISTS = ("generalist", "blind")
-"""Agents that are the one file for all robots."""
-IDS = (*SCRIPTED, *POLICY_FILES)
-BLIND = ("zero", "random", "go_straight", "teacher", "blind")
-"""Agents that do not look at depth."""
+from pipeline.runs.discovery import unknown
 
 
-def check(name: str) -> None:
-    """Refuse an unknown agent.
+@cache
+def infos() -> dict[str, AgentInfo]:
+    """Return every agent, id -> what its file says, in the order of tables."""
+    modules = {
+        found.name: importlib.import_module(f"{agents.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(agents.__path__)
+        if found.name != "registry"
+    }
+    found = {name: module.AGENT for name, module in modules.items() if hasattr(module, "AGENT")}
+    return dict(sorted(found.items(), key=lambda item: item[1].order))
+
+
+def get(name: str) -> AgentInfo:
+    """Return what an agent's file says.
 
     Raises:
         ValueError: If there is no such agent.
     """
-    if name not in IDS:
-        close = difflib.get_close_matches(name, IDS, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else "."
-        raise ValueError(f"no agent '{name}'{hint} Known agents: {', '.join(IDS)}.")
+    if name not in infos():
+        raise ValueError(unknown("agent", name, tuple(infos())))
+    return infos()[name]
+
+
+def names(*kinds: Kind) -> tuple[str, ...]:
+    """Return the ids of all agents, or of those of some kinds, in the order of tables."""
+    return tuple(name for name, info in infos().items() if not kinds or info.kind in kinds)
+
+
+def without_weights() -> tuple[str, ...]:
+    """Return the ids of the agents that need no exported file."""
+    return tuple(name for name, info in infos().items() if info.file is None)
+
+
+def generalists() -> tuple[str, ...]:
+    """Return the ids of the agents that run the one file for all robots."""
+    return tuple(name for name, info in infos().items() if info.file == get("generalist").file)
 
 
 def policy_file(agent: str, *, folder: Path, embodiment: str) -> Path | None:
     """Return where an agent's exported policy lies in a folder; None for an agent without weights."""
-    return folder / POLICY_FILES[agent].format(embodiment=embodiment) if agent in POLICY_FILES else None
+    file = get(agent).file
+    return folder / file.format(embodiment=embodiment) if file else None
 
 
 def make(
@@ -57,13 +73,11 @@ def make(
         ValueError: If there is no such agent, or its file does not fit the robot.
         FileNotFoundError: If its file does not exist.
     """
-    check(agent)
-    if agent in SCRIPTED:
-        scripted: Agent = importlib.import_module(f"pipeline.agents.{agent}").make(
-            num_envs=num_envs, device=device, seed=seed
-        )
-        return scripted
+    info = get(agent)
+    if info.make is not None:
+        return info.make(num_envs=num_envs, device=device, seed=seed)
     if policy is None:
         raise ValueError(f"agent '{agent}' needs an exported policy file.")
-    # A specialist is one robot's own; the others are made to be tried on any.
-    return ExportedAgent(policy, embodiment, device=device, blind=agent == "blind", allow_unseen=agent != "specialist")
+    # A specialist is trained for one robot; the others may be tried on any.
+    is_for_any_robot = agent != "specialist"
+    return ExportedAgent(policy, embodiment, device=device, blind=not info.uses_depth, allow_unseen=is_for_any_robot)

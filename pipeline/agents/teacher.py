@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from embodiments.limits import command_to_action
-from pipeline.agents.agent import Privileged
+from pipeline.agents.agent import AgentInfo, Privileged
 from pipeline.agents.driving import DrivingLaw, is_walker
 from pipeline.simulation.sensors.observation import Observation, goal_in_body
 
@@ -58,3 +58,15 @@ def _shy_share(truth: dict[str, torch.Tensor]) -> torch.Tensor:
 def make(*, num_envs: int, device: str, seed: int) -> TeacherAgent:
     """Return the privileged teacher."""
     return TeacherAgent(num_envs=num_envs, device=device)
+
+
+AGENT = AgentInfo(
+    label="knows the whole map: a bound, not a competitor",
+    kind="privileged",
+    order=90,
+    colour="#3b3b3b",
+    line_style=(0, (5, 1, 1, 1)),
+    uses_depth=False,
+    uses_route=False,
+    make=make,
+)

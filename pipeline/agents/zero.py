@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from embodiments.spaces import COMMAND_SIZE
-from pipeline.agents.agent import Privileged
+from pipeline.agents.agent import AgentInfo, Privileged
 from pipeline.simulation.sensors.observation import Observation
 
 
@@ -25,3 +25,15 @@ class ZeroAgent:
 def make(*, num_envs: int, device: str, seed: int) -> ZeroAgent:
     """Return the agent that never moves."""
     return ZeroAgent()
+
+
+AGENT = AgentInfo(
+    label="never moves",
+    kind="scripted",
+    order=0,
+    colour="#b8b8b8",
+    by_default=False,  # it reaches no goal and uses all the time there is
+    uses_depth=False,
+    uses_route=False,
+    make=make,
+)

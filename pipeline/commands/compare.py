@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional, arg
 
+from pipeline.agents import registry as agents
 from pipeline.evaluation.episodes import comparison
 from pipeline.evaluation.episodes.comparison import RATES, Difference
 from pipeline.evaluation.episodes.summary import ALL
 from pipeline.evaluation.report import page
 from pipeline.evaluation.report.formatting import number, percent, signed
-from pipeline.evaluation.report.tables import AGENT_ORDER, TextTable, robot_name
+from pipeline.evaluation.report.tables import TextTable, robot_name
 from pipeline.runs import atomic_files
 
 HTML, JSON = "compare.html", "compare.json"
@@ -73,9 +74,7 @@ def _tables(found: Sequence[Difference]) -> list[TextTable]:
     """Return one table per route and metric, robot by robot."""
     tables = []
     robots = sorted(dict.fromkeys(row.embodiment for row in found), key=lambda robot: robot == ALL)
-    found = sorted(
-        found, key=lambda row: AGENT_ORDER.index(row.agent) if row.agent in AGENT_ORDER else len(AGENT_ORDER)
-    )
+    found = sorted(found, key=lambda row: agents.get(row.agent).order)
     for route in dict.fromkeys(row.route for row in found):
         for metric in dict.fromkeys(row.metric for row in found):
             rows = [row for row in found if row.route == route and row.metric == metric]

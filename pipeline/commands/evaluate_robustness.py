@@ -142,8 +142,7 @@ def _agent(config: Config) -> str:
         raise ValueError(f"option --search-reach is {config.search_reach:g}, it must lie in (0, 1].")
     if config.policy is not None:
         return runtime.load(config.policy).agent
-    agents.check(config.agent)
-    if config.agent not in agents.SCRIPTED:
+    if agents.get(config.agent).file is not None:
         raise ValueError(f"agent '{config.agent}' has weights: give its file with --policy.")
     return config.agent
 

@@ -48,10 +48,6 @@ NEEDS = ("export_policy",)
 PER_ROBOT = False
 NOT_IN_KEY = ("workers",)
 
-_LEFT_OUT = ("zero", "random", "mppi")
-"""Run only when asked for: the first two arrive nowhere and take all the time there is for it, the third is like
-planner at twice its price."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Config(FileOptions):
@@ -161,12 +157,12 @@ def _policy_folder(config: Config, run: StageRun) -> Path:
     """Return where the exported files lie; agents that have none can be evaluated outside of a run."""
     if config.policy is not None:
         return config.policy.parent
-    if config.agents and all(agent in agents.SCRIPTED for agent in config.agents):
+    if config.agents and all(agent in agents.without_weights() for agent in config.agents):
         return run.directory
     if "export_policy" not in run.inputs:
         raise ValueError(
             "there is no policy to evaluate: give --policy FILE.onnx, or --run runs/NAME instead of --out, or --agents "
-            f"that need none ({', '.join(agents.SCRIPTED)})."
+            f"that need none ({', '.join(agents.without_weights())})."
         )
     return run.input("export_policy")
 
@@ -185,11 +181,11 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
     own = runtime.load(config.policy) if config.policy else None
     chosen = config.agents or _default_agents(own)
     for agent in chosen:
-        agents.check(agent)
+        agents.get(agent)
     jobs = []
     for robot in dict.fromkeys(config.embodiments):
         policies = _policies(chosen, config, folder, robot, own)
-        left_out = [a for a in chosen if a not in agents.SCRIPTED and a not in policies]
+        left_out = [a for a in chosen if a not in agents.without_weights() and a not in policies]
         if left_out:
             run.note(f"{robot}: no file for {', '.join(left_out)} in {folder}; left out")
         jobs.append(
@@ -215,7 +211,7 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
 def _default_agents(own: runtime.Policy | None) -> tuple[str, ...]:
     """Return the agent of a single file; without one all that say something new at the price of one run."""
     if own is None:
-        return tuple(agent for agent in agents.IDS if agent not in _LEFT_OUT)
+        return tuple(name for name, info in agents.infos().items() if info.by_default)
     return (own.agent,)
 
 
@@ -241,7 +237,7 @@ def _policies(
 
 def _drives_as(own: runtime.Policy, agent: str, *, robot: str, is_alone: bool) -> bool:
     """Tell whether the file that was named is an agent's on a robot; others' lie beside it."""
-    if own.agent in agents.GENERALISTS and agent in agents.GENERALISTS:
+    if {own.agent, agent} <= set(agents.generalists()):
         return True
     # A specialist named beside others is one robot's; alone it is tried on whatever robot was asked for.
     return own.agent == agent and (is_alone or agent != "specialist" or robot in own.contract["embodiments"])
@@ -335,7 +331,7 @@ def _provenance(config: Config, jobs: Sequence[Job], folder: Path) -> Provenance
 
 def _unseen(jobs: Sequence[Job]) -> frozenset[str]:
     """Return the robots that the generalist was not trained on; without one, those that no run trains on by default."""
-    generalists = {job.policies[agent] for job in jobs for agent in agents.GENERALISTS if agent in job.policies}
+    generalists = {job.policies[agent] for job in jobs for agent in agents.generalists() if agent in job.policies}
     files = generalists or {path for job in jobs for path in job.policies.values()}
     trained = {robot for path in files for robot in runtime.load(Path(path)).contract["embodiments"]}
     known = trained if generalists else trained | set(DEFAULT_ROBOTS)

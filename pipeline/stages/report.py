@@ -145,7 +145,7 @@ def _films(config: Config, run: StageRun, summary: tables.Summary | None, *, pol
 
 def _episodes(evaluated: Path | None, summary: tables.Summary | None) -> dict[str, Any]:
     legend = {
-        "line_legend": "generalist and specialist solid, base dashed, go_straight dotted",
+        "line_legend": figures.line_legend(),
         "endings": list(figures.ENDING_COLOURS.items()),
     }
     if evaluated is None or summary is None:

@@ -137,10 +137,10 @@ def _run_part(environment: NavigationEnvironment, agent: Agent, part: Part, *, j
     torch.manual_seed(seed)
     environment.reseed(seed)
     environment.assign(torch.as_tensor(offset + longest_first(plan)))
-    environment.sees = part.agent not in agents.BLIND
+    environment.sees = agents.get(part.agent).uses_depth
     outcomes: list[dict[str, np.ndarray]] = []
     trace, frames = Trace(), LastFrames()
-    keeps_frames = part.agent in agents.POLICY_FILES and environment.sees
+    keeps_frames = part.agent not in agents.without_weights() and environment.sees
     with progress(len(plan), _title(part, job)) as bar:
         done = 0
         step = environment.reset()

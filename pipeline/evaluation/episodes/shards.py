@@ -75,7 +75,7 @@ def parts(job: Job) -> Iterator[Part]:
     """Yield the parts that are run, shard by shard: agents that do not look at the route drive only once."""
     for shard in range(len(shards(job))):
         for agent in job.agents:
-            for route in job.routes[:1] if agent in agents.ROUTELESS else job.routes:
+            for route in job.routes if agents.get(agent).uses_route else job.routes[:1]:
                 yield Part(embodiment=job.embodiment, agent=agent, route=route, shard=shard, folder=Path(job.parts))
 
 
@@ -143,4 +143,4 @@ def join(columns: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 def _routes(part: Part, job: Job) -> tuple[str, ...]:
     """Return the routes that a part stands for."""
-    return job.routes if part.agent in agents.ROUTELESS else (part.route,)
+    return (part.route,) if agents.get(part.agent).uses_route else job.routes

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pipeline.agents import registry as agents
 from pipeline.evaluation.report.figures import (
     ENDING_COLOURS,
     ENDING_MARKERS,
@@ -22,8 +23,6 @@ from pipeline.evaluation.report.maps import Meant, scene_named
 from pipeline.evaluation.video.frames import depth_picture
 from scenes.scene import Scene
 
-AGENTS = ("generalist", "specialist", "base", "blind", "planner", "mppi", "go_straight")
-"""Whose failures are shown first"""
 PER_ROBOT = 4
 COLUMNS = 5
 """Depth frames side by side: all that are kept"""
@@ -56,7 +55,7 @@ def choose(columns: Mapping[str, np.ndarray]) -> list[int]:
     for robot in dict.fromkeys(columns["embodiment"].tolist()):
         own = np.flatnonzero(columns["embodiment"] == robot)
         present = dict.fromkeys(columns["agent"][own].tolist())
-        agent = next((agent for agent in AGENTS if agent in present), next(iter(present)))
+        agent = next(agent for agent in reversed(agents.names()) if agent in present)
         by_ending: dict[str, list[int]] = {}
         for row in own[columns["agent"][own] == agent].tolist():
             by_ending.setdefault(str(columns["ending"][row]), []).append(row)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from embodiments import registry as robots
 from embodiments.spaces import HEIGHT_LAYERS_M
+from pipeline.agents import registry as agents
 from pipeline.evaluation.episodes.summary import ALL, Cell
 from pipeline.evaluation.report.formatting import success_interval
 from pipeline.runs.presets import DEFAULT_ROBOTS
@@ -30,20 +31,7 @@ ENDING_COLOURS = {
     "broken": "#444444",
 }
 ENDING_MARKERS = {"success": "o", "collision": "X", "fall": "v", "timeout": "s", "broken": "D"}
-AGENT_COLOURS = {
-    "zero": "#b8b8b8",
-    "random": "#9a9a9a",
-    "go_straight": "#6e7f8d",
-    "planner": "#8a6fb0",
-    "mppi": "#b07fa8",
-    "blind": "#b98b5e",
-    "base": "#e0a458",
-    "specialist": "#419d78",
-    "generalist": "#2b59c3",
-    "teacher": "#3b3b3b",
-}
 KNOWN_COLOUR, UNKNOWN_COLOUR = "#9aa5b1", "#d8a657"
-LINESTYLES = {"generalist": "-", "specialist": "-", "base": "--", "teacher": (0, (5, 1, 1, 1)), "go_straight": ":"}
 STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -97,12 +85,12 @@ def svg(figure: Figure) -> bytes:
 def success_by_agent(pooled: Sequence[Cell], *, robot: str) -> Figure:
     """Return success with 95 % intervals, one bar per agent, for one robot."""
     rows = [cell for cell in pooled if cell["embodiment"] == robot]
-    rows = sorted(rows, key=lambda cell: _order(cell["agent"]))
+    rows = sorted(rows, key=lambda cell: agents.get(cell["agent"]).order)
     figure, axes = new_figure(width=4.2, height=0.34 * len(rows) + 0.75)
     rate = np.asarray([cell["success"] for cell in rows]) * 100.0
     low, high = (100.0 * np.asarray(ends) for ends in zip(*map(success_interval, rows), strict=True))
     place = np.arange(len(rows))
-    colours = [AGENT_COLOURS.get(cell["agent"], "#888888") for cell in rows]
+    colours = [agents.get(cell["agent"]).colour for cell in rows]
     axes.barh(place, rate, color=colours, height=0.68)
     errors = np.stack([(rate - low).clip(min=0.0), (high - rate).clip(min=0.0)])
     axes.errorbar(rate, place, xerr=errors, fmt="none", ecolor="#222222", elinewidth=1, capsize=2)
@@ -154,7 +142,7 @@ def map_of_tracks(
     draw_scene(axes, scene, window=frame(axes, points, margin_m=margin_m))
     for track in tracks:
         colour = ENDING_COLOURS[track.ending]
-        style = LINESTYLES.get(track.agent, "-")
+        style = agents.get(track.agent).line_style
         width = 2.2 if track.agent in ("generalist", "specialist") else 1.4
         xy = track.pose_w[:, :2]
         axes.plot(xy[:, 0], xy[:, 1], color=colour, linestyle=style, linewidth=width, solid_capstyle="round")
@@ -255,14 +243,18 @@ def frame(axes: Axes, points: np.ndarray, *, margin_m: float) -> Window:
     return (centre[0] - half, centre[1] - half, centre[0] + half, centre[1] + half)
 
 
+def line_legend() -> str:
+    """Return in words which line on a map is whose."""
+    by_style: dict[str, list[str]] = {}
+    for name, info in agents.infos().items():
+        if info.on_maps:
+            by_style.setdefault({"-": "solid", "--": "dashed", ":": "dotted"}[str(info.line_style)], []).append(name)
+    return ", ".join(f"{' and '.join(names)} {style}" for style, names in by_style.items())
+
+
 def _meets(polygon: np.ndarray, window: Window) -> bool:
     low, high = polygon.min(axis=0), polygon.max(axis=0)
     return bool(low[0] < window[2] and high[0] > window[0] and low[1] < window[3] and high[1] > window[1])
-
-
-def _order(agent: str) -> int:
-    names = list(AGENT_COLOURS)
-    return names.index(agent) if agent in names else len(names)
 
 
 def _short(scene: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.agents import registry as agents
 from pipeline.evaluation.report.figures import (
     ENDING_COLOURS,
     ENDING_MARKERS,
@@ -24,11 +25,8 @@ from scenes import registry
 from scenes.registry import FileOptions
 from scenes.scene import Scene
 
-AGENTS = ("go_straight", "base", "specialist", "generalist")
 PER_CELL = 2
 """Episodes of each cell that have a picture"""
-WHOLE_MAP_AGENTS = ("generalist", "specialist", "base", "teacher")
-"""Whose ways a picture of a whole map shows: the first one that ran"""
 _WHOLE_MAP_IN = 5.0
 
 Traces = Mapping[str, np.ndarray]
@@ -64,7 +62,7 @@ def of_episodes(traces: Traces, *, route: str, meant: Meant) -> list[Picture]:
         groups.setdefault(key, []).append(int(row))
     pictures = []
     for (robot, kind, _), rows in groups.items():
-        tracks = list(_tracks(traces, [row for row in rows if traces["agent"][row] in AGENTS] or rows))
+        tracks = list(_tracks(traces, [row for row in rows if agents.get(str(traces["agent"][row])).on_maps] or rows))
         scene = scene_named(str(traces["scene_name"][rows[0]]), meant.options)
         if scene is not None:
             said = ", ".join(f"{track.agent} {track.ending}" for track in tracks)
@@ -83,7 +81,8 @@ def of_whole_maps(traces: Traces, *, route: str, meant: Meant) -> list[Picture]:
         if scene is None:
             continue
         here = (traces["scene"] == name) & (traces["route"] == route)
-        ran = [agent for agent in WHOLE_MAP_AGENTS if (here & (traces["agent"] == agent)).any()]
+        by_weight = (*reversed(agents.names("learned")), *agents.names("privileged"))
+        ran = [agent for agent in by_weight if (here & (traces["agent"] == agent)).any()]
         agent = ran[0] if ran else str(traces["agent"][here][0]) if here.any() else ""
         tracks = list(_tracks(traces, [int(row) for row in np.flatnonzero(here & (traces["agent"] == agent))]))
         ways = "1 way" if len(tracks) == 1 else f"{len(tracks)} ways"

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from pipeline.agents import registry as agents
 from pipeline.evaluation.episodes.summary import ALL
 from pipeline.evaluation.report import figures, formatting, tables
 from pipeline.evaluation.report.figures import Picture
@@ -17,20 +18,6 @@ from pipeline.runs.provenance import commit_of
 from pipeline.runs.run_folder import ADOPTED
 
 TEMPLATE = "report.html.j2"
-LEARNED = ("base", "specialist", "generalist")
-AGENTS = {
-    "zero": "never moves",
-    "random": "drives at random",
-    "go_straight": "drives straight to the goal, sees nothing",
-    "planner": "draws a map from depth and follows the cheapest way on it, nothing learned",
-    "mppi": "model predictive path integral control on the planner's map, nothing learned",
-    "blind": "the generalist with its depth image zeroed",
-    "base": "the base policy, learned on one robot",
-    "specialist": "the base policy with what reinforcement learning on this robot added",
-    "generalist": "one policy for all robots, distilled from the specialists",
-    "teacher": "knows the whole map: a bound, not a competitor",
-}
-"""Agent -> what it is, for readers of the report."""
 PREDICTIONS = {
     "depth: last image": ("repeat_depth_error_m", 1.0),
     "depth: decoded": ("depth_error_m", 1.0),
@@ -74,8 +61,8 @@ def evaluation(summary: tables.Summary | None) -> dict[str, Any]:
     for route in tables.routes(summary):
         shown += [tables.success_table(summary, route=route), tables.mishap_table(summary, route=route)]
         shown.append(tables.difference_table(summary, route=route))
-    agents = dict.fromkeys(cell["agent"] for cell in summary["cells"])
-    learned = [agent for agent in agents if agent in LEARNED] or list(agents)
+    driven = dict.fromkeys(cell["agent"] for cell in summary["cells"])
+    learned = [agent for agent in driven if agent in agents.names("learned")] or list(driven)
     for route in tables.routes(summary):
         shown.append(tables.quality_table(summary, route=route, agents=learned))
         shown.append(tables.efficiency_table(summary, route=route, agents=learned))
@@ -86,7 +73,7 @@ def evaluation(summary: tables.Summary | None) -> dict[str, Any]:
         "acceptance_criteria": tables.acceptance_criteria(summary),
         "bars": _bars(summary),
         "heat_maps": _heat_maps(summary, learned),
-        "agents": {agent: told for agent, told in AGENTS.items() if agent in agents},
+        "agents": {name: info.label for name, info in agents.infos().items() if name in driven},
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.agents import registry as agents
 from pipeline.evaluation.episodes.summary import ALL, Cell
 from pipeline.evaluation.report import published
 from pipeline.evaluation.report.formatting import (
@@ -21,18 +22,6 @@ from pipeline.simulation.navigation.episodes import FEASIBLE_SHARE
 
 Summary = dict[str, list[Cell]]
 
-AGENT_ORDER = (
-    "zero",
-    "random",
-    "go_straight",
-    "planner",
-    "mppi",
-    "blind",
-    "base",
-    "specialist",
-    "generalist",
-    "teacher",
-)
 ROBOT_LOSS, CELL_LOSS = 0.015, 0.04
 """How much success the generalist may lose against the specialist: in a robot's mean, in any cell."""
 EYES_WORTH = 0.10
@@ -326,7 +315,7 @@ def markdown(summary: Summary) -> str:
 
 def _agents(rows: Sequence[Cell]) -> list[str]:
     present = {cell["agent"] for cell in rows}
-    return [agent for agent in AGENT_ORDER if agent in present] + sorted(present - set(AGENT_ORDER))
+    return sorted(present, key=lambda name: agents.get(name).order)
 
 
 def _row_names(summary: Summary, rows: Sequence[Cell]) -> dict[str, str]:

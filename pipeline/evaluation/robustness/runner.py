@@ -151,7 +151,7 @@ class _Course:
             seed=job.seed,
             device=job.device,
         )
-        self._environment.sees = job.agent not in agents.BLIND
+        self._environment.sees = agents.get(job.agent).uses_depth
 
     def run(self, name: str, values: np.ndarray, *, most: int | None = None) -> pd.DataFrame:
         """Return the rows of a part, one per point and episode; run it if it is not finished.

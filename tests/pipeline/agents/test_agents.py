@@ -123,7 +123,7 @@ def test_who_is_driven_once_for_all_routes_does_not_look_at_them(body_with_rando
     around = seen.goal_b[:, None, :2].repeat(1, 10, 1)
     around[:, :5] += torch.tensor([1.5, 1.5])
     bent = dataclasses.replace(seen, route_xy_b_m=around)
-    for name in agents.SCRIPTED:
+    for name in agents.without_weights():
         if name == "teacher":  # sees the map, and nothing else
             continue
         shares = []
@@ -134,7 +134,7 @@ def test_who_is_driven_once_for_all_routes_does_not_look_at_them(body_with_rando
             for _ in range(10):
                 share = agent.act(observation, privileged)
             shares.append(share)
-        assert torch.equal(*shares) == (name in agents.ROUTELESS), name
+        assert torch.equal(*shares) == (not agents.get(name).uses_route), name
 
 
 def test_the_planner_drives_straight_where_it_sees_nothing(body_with_random_goals: Callable[[str], Body]) -> None:
