@@ -1,7 +1,7 @@
-"""Measure gaits as they would meet the world: tracking, falls and stopping, randomised, pushed, and on other physics.
+"""Measure gaits under randomised dynamics and pushes, and on other physics: tracking, falls and stopping.
 
 ``python -m pipeline evaluate_gait --embodiments go2,g1,anymal_c --out DIR`` writes ``gait.json`` and ``gait.png``.
-Every robot under every physics is one process and one file in ``DIR/parts``; what is there is not measured again.
+Every robot under every physics is one process and one file in ``DIR/parts``. A rerun measures only what is missing.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from embodiments import registry
 from embodiments.embodiment import GaitDrive
 from embodiments.spaces import PHYSICS_HZ
-from pipeline.runs import atomic_files, processes
+from pipeline.runs import atomic_files, manifest, processes
 from pipeline.runs.progress import progress
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ PHYSICS = {
     "mass_plus_20pct": Physics(mass_factor=1.2),
     "mass_minus_20pct": Physics(mass_factor=0.8),
 }
-"""A gait that lives off the simulator's artefacts loses its figures on the others."""
+"""A gait that exploits the simulator's artefacts is worse under the other physics."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +52,11 @@ class Config:
     """Other weights than the ones that ship, for one robot"""
     num_envs: int = 256
     rounds: int = 2
-    """Trials per environment of tracking and of stopping"""
+    """Trials of tracking and of stopping per environment"""
     minutes: float = 600.0
-    """Simulated time of the trial of falling: no fall in 600 minutes bounds the rate at 0.15 per 30 minutes"""
+    """Simulated time of the fall trial: no fall in 600 minutes bounds the rate at 0.15 per 30 minutes"""
     robust_minutes: float = 150.0
-    """The same on other physics; 0 leaves other physics out"""
+    """The same on other physics; 0 skips other physics"""
     workers: int = 0
     """Processes at once; 0 = one per core"""
     seed: int = 0
@@ -82,7 +82,7 @@ def main(config: Config) -> None:
         ValueError: If a robot does not exist or does not walk, or weights are named for several robots.
         FileNotFoundError: If there are no weights.
     """
-    weights = {name: weights_of(config, name) for name in config.embodiments}
+    weights = {name: _weights(config, name) for name in config.embodiments}
     if not weights:
         raise ValueError("evaluate_gait needs a robot: --embodiments go2")
     if config.weights is not None and len(weights) > 1:
@@ -97,11 +97,11 @@ def main(config: Config) -> None:
             _update_card(weights[name], figures)
 
 
-def weights_of(config: Config, name: str) -> Path:
-    """Return the weights that are measured for a robot."""
+def _weights(config: Config, name: str) -> Path:
+    """Return the file with the weights to measure."""
     drive = registry.get(name).drive
     if not isinstance(drive, GaitDrive):
-        raise ValueError(f"robot '{name}' has no gait to measure: its drive is not a gait")
+        raise ValueError(f"robot '{name}' has no gait to measure: it has wheels")
     path = config.weights or registry.GAITS_FOLDER / drive.weights
     if not path.is_file():
         raise FileNotFoundError(f"no gait weights '{path}': python -m pipeline train_gait --embodiments {name}")
@@ -114,7 +114,7 @@ def measure(config: Config, name: str, weights: Path, physics: Physics, minutes:
 
     from pipeline.simulation.gait.trials import GaitTrials, drive_steps
     from pipeline.simulation.physics.dynamics import GaitRandomisation
-    from pipeline.simulation.physics.gait_policy import load_gait
+    from pipeline.simulation.physics.gait_weights import load_gait
     from pipeline.simulation.physics.robot_physics import RobotPhysics
 
     torch.set_num_threads(1)
@@ -133,10 +133,10 @@ def measure(config: Config, name: str, weights: Path, physics: Physics, minutes:
             seed=config.seed,
             report=bar.advance,
         )
-        return judge(trials, rounds=config.rounds, minutes=minutes)
+        return run_trials(trials, rounds=config.rounds, minutes=minutes)
 
 
-def judge(trials: "GaitTrials", *, rounds: int, minutes: float) -> dict[str, Any]:
+def run_trials(trials: "GaitTrials", *, rounds: int, minutes: float) -> dict[str, Any]:
     """Run all trials of one batch and return their figures, as ``gait.json`` has them for a robot."""
     from pipeline.evaluation.report import gait_figures
 
@@ -154,45 +154,49 @@ def judge(trials: "GaitTrials", *, rounds: int, minutes: float) -> dict[str, Any
 
 def _measure_all(config: Config, weights: Mapping[str, Path]) -> dict[tuple[str, str], dict[str, Any]]:
     """Measure what is not in ``out/parts`` yet, each part in a process of its own."""
-    wanted = [
-        Part(
-            path=config.out / "parts" / f"{name}_{physics}.json",
-            robot=name,
-            weights=weights[name],
-            physics=physics,
-            minutes=config.minutes if physics == USUAL else config.robust_minutes,
-        )
-        for physics in PHYSICS
-        for name in weights
-        if physics == USUAL or config.robust_minutes > 0.0
-    ]
-    missing = [part for part in wanted if _read_part(config, part) is None]
+    parts = _parts(config, weights)
+    missing = [part for part in parts if _read_part(config, part) is None]
     if missing:
         workers = min(config.workers or processes.cores(), len(missing))
         with processes.spawned(workers) as pool:
             for job in [pool.submit(_measure_part, config, part) for part in missing]:
                 job.result()
-    parts = {(part.robot, part.physics): _read_part(config, part) for part in wanted}
-    return {key: figures for key, figures in parts.items() if figures is not None}
+    read = {(part.robot, part.physics): _read_part(config, part) for part in parts}
+    return {key: figures for key, figures in read.items() if figures is not None}
+
+
+def _parts(config: Config, weights: Mapping[str, Path]) -> list[Part]:
+    parts = []
+    for physics in PHYSICS:
+        minutes = config.minutes if physics == USUAL else config.robust_minutes
+        if physics != USUAL and minutes <= 0.0:
+            continue
+        for name, path in weights.items():
+            file = config.out / "parts" / f"{name}_{physics}.json"
+            parts.append(Part(path=file, robot=name, weights=path, physics=physics, minutes=minutes))
+    return parts
 
 
 def _measure_part(config: Config, part: Part) -> None:
     figures = measure(config, part.robot, part.weights, PHYSICS[part.physics], part.minutes)
-    _write_json(part.path, {"digest": _digest(config, part), "figures": figures})
+    _write_json(part.path, {"key": _key(config, part), "figures": figures, "sha256": manifest.hash_of(figures)})
 
 
-def _digest(config: Config, part: Part) -> str:
-    """Return what a part's figures depend on."""
+def _key(config: Config, part: Part) -> str:
+    """Return the hash of everything that a part's figures depend on."""
     trial = (config.num_envs, config.rounds, config.seed, part.minutes, PHYSICS[part.physics])
     return hashlib.sha256(part.weights.read_bytes() + repr((trial, registry.get(part.robot))).encode()).hexdigest()
 
 
 def _read_part(config: Config, part: Part) -> dict[str, Any] | None:
-    if not part.path.is_file():
+    """Return a part's figures; None if they are missing, outdated or damaged."""
+    try:
+        content = json.loads(part.path.read_bytes())
+        figures: dict[str, Any] = content["figures"]
+        valid = content["key"] == _key(config, part) and content["sha256"] == manifest.hash_of(figures)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    content = json.loads(part.path.read_text())
-    figures: dict[str, Any] = content["figures"]
-    return figures if content["digest"] == _digest(config, part) else None
+    return figures if valid else None
 
 
 def _combine(parts: Mapping[tuple[str, str], dict[str, Any]], name: str, weights: Path) -> dict[str, Any]:
@@ -201,7 +205,7 @@ def _combine(parts: Mapping[tuple[str, str], dict[str, Any]], name: str, weights
     usual = parts[name, USUAL]
     others = {physics: parts[name, physics] for physics in PHYSICS if physics != USUAL and (name, physics) in parts}
     return {
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "weights_sha256": manifest.hash_file(weights),
         **usual,
         "robust": gait_figures.robustness(usual, others),
     }
@@ -220,9 +224,9 @@ def _write_json(path: Path, content: object) -> None:
 
 
 def _update_card(weights: Path, figures: Mapping[str, Any]) -> None:
-    card = weights.with_suffix(".json")
-    content = json.loads(card.read_text()) if card.is_file() else {}
-    _write_json(card, content | {"measured": figures})
+    from pipeline.simulation.physics.gait_weights import read_card, write_card
+
+    write_card(weights, {**read_card(weights), "measured": figures})
 
 
 def _print(name: str, figures: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from pipeline.evaluation.video.robot_meshes import FILM_TRIANGLES, load_parts
 from pipeline.simulation.gait.trials import GaitTrials, command_range
 from pipeline.simulation.physics.dynamics import GaitRandomisation
 from pipeline.simulation.physics.film_scene import FilmSet
-from pipeline.simulation.physics.gait_policy import load_gait
+from pipeline.simulation.physics.gait_weights import load_gait
 from pipeline.simulation.physics.robot_physics import RobotPhysics
 from scenes.scene import Scene
 

@@ -33,12 +33,12 @@ class Curriculum:
         self._yield = 0.5 * (GOOD_SHARE + BAD_SHARE) * self._asked
 
     @property
-    def command_share(self) -> float:
+    def command_fraction(self) -> float:
         """Share of the command range that is drawn from; it grows over the first half of the levels."""
         return EASIEST_RANGE + (1.0 - EASIEST_RANGE) * min(2.0 * self.level, 1.0)
 
     @property
-    def push_share(self) -> float:
+    def push_fraction(self) -> float:
         """Share of the largest push; it grows over the second half: a beginner under pushes learns to stand."""
         return max(2.0 * self.level - 1.0, 0.0)
 

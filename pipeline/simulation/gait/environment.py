@@ -123,7 +123,7 @@ class GaitEnvironment(VecEnv):
             )
         )
         low, high = self.task.fall_penalty
-        reward = reward - (low + (high - low) * self.curriculum.push_share) * fallen
+        reward = reward - (low + (high - low) * self.curriculum.push_fraction) * fallen
         timed_out = (self.episode_length_buf >= self.max_episode_length) & ~fallen
         done = fallen | timed_out
         self.last_log = self._log(done, fallen)
@@ -216,7 +216,7 @@ class GaitEnvironment(VecEnv):
         task = self.task
         kind, unit = self._rand(), self._rand(3)
         lowest_mps, highest_mps = task.forward_range_mps(self.embodiment)
-        share = self.curriculum.command_share
+        share = self.curriculum.command_fraction
         # Sideways from the start: a third of so little hardly shows in the reward, and ANYmal C did not learn it.
         turn_radps = share * task.yaw_rate_radps
         low = torch.tensor([share * lowest_mps, -task.lateral_mps, -turn_radps], device=self.device)
@@ -242,7 +242,7 @@ class GaitEnvironment(VecEnv):
         if self._steps % 25 == 0 and task.push_mps > 0.0:
             pushed = self._rand() < 25.0 / (DRIVE_HZ * task.push_every_s)
             # Evenly over the disc of pushes: half of them have at least 0.7 of the largest speed.
-            self.dynamics.push(pushed, task.push_mps * self.curriculum.push_share * self._rand().sqrt())
+            self.dynamics.push(pushed, task.push_mps * self.curriculum.push_fraction * self._rand().sqrt())
 
     def _rand(self, *columns: int) -> torch.Tensor:
         return torch.rand(self.num_envs, *columns, generator=self._generator, device=self.device)

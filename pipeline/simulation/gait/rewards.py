@@ -7,7 +7,7 @@ import torch
 
 from embodiments.embodiment import GaitDrive
 from pipeline.simulation.physics.gait_policy import is_moving
-from pipeline.simulation.physics.gait_reference import STANCE_SHARE, swing_progress
+from pipeline.simulation.physics.gait_reference import STANCE_FRACTION, swing_progress
 from pipeline.simulation.physics.robot_physics import RobotPhysics
 
 CONTACT_N = 5.0
@@ -92,7 +92,7 @@ class GaitRewards:
         physics = self._physics
         contact = physics.feet_contact_force > CONTACT_N
         position, velocity = physics.feet_position_w, physics.feet_velocity_w
-        stance = (step.foot_phase < STANCE_SHARE) | ~step.moving[:, None]
+        stance = (step.foot_phase < STANCE_FRACTION) | ~step.moving[:, None]
         lift = torch.sin(math.pi * swing_progress(step.foot_phase))
         wanted = self._foot_rest_m + self._drive.foot_clearance_m * lift
         height_error = (position[..., 2] - wanted) ** 2 * ~stance

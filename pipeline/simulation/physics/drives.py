@@ -7,7 +7,8 @@ import torch
 
 from embodiments.embodiment import DifferentialDrive, Embodiment, GaitDrive
 from embodiments.spaces import DRIVE_HZ
-from pipeline.simulation.physics.gait_policy import GaitController, load_gait
+from pipeline.simulation.physics.gait_policy import GaitController
+from pipeline.simulation.physics.gait_weights import load_gait
 from pipeline.simulation.physics.robot_physics import RobotPhysics
 
 

@@ -3,27 +3,18 @@
 Training and the drive both go through ``GaitController``, so what was trained is what walks.
 """
 
-import itertools
-import json
 import math
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
 
 from embodiments.embodiment import GaitDrive
-from embodiments.registry import GAITS_FOLDER
 from embodiments.spaces import DRIVE_HZ, STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
-from pipeline.runs import atomic_files
 from pipeline.simulation.physics.gait_reference import SteppingReference
 from pipeline.simulation.physics.robot_physics import RobotPhysics
 
 HISTORY = 5
 """Observations that the actor sees, the present one first: over 0.1 s sensor noise averages out, and a push shows."""
-HIDDEN = (128, 128, 64)
 GRAVITY_MPS2 = 9.81
 ACTION_LIMIT = 6.0
 """Actions are clipped here; times ``action_scale_rad`` this is the largest offset from the standing pose."""
@@ -93,47 +84,6 @@ class Mirror:
     def action(self, action: torch.Tensor) -> torch.Tensor:
         """Mirror (..., J): an action, or joint angles relative to the standing pose."""
         return action[..., self.joint_index] * self.joint_sign
-
-
-def make_network(joints: int) -> nn.Sequential:
-    """Return the actor: (B, HISTORY * O) -> (B, J)."""
-    sizes = (HISTORY * observation_size(joints), *HIDDEN)
-    layers: list[nn.Module] = []
-    for size, following in itertools.pairwise(sizes):
-        layers += [nn.Linear(size, following), nn.ELU()]
-    return nn.Sequential(*layers, nn.Linear(HIDDEN[-1], joints))
-
-
-def save_gait(network: nn.Sequential, path: Path, card: dict[str, Any]) -> None:
-    """Write weights (safetensors) and, beside them, the JSON card."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_files.replacing(path) as temporary:
-        save_file({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}, temporary)
-    atomic_files.write_text(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
-
-
-def load_gait(drive: GaitDrive, path: Path | None = None) -> nn.Sequential:
-    """Load a gait's actor, frozen.
-
-    Args:
-        path: Weights; by default the ones that ship with the robot.
-
-    Raises:
-        FileNotFoundError: If there are no weights; the message says which command trains them.
-        ValueError: If the file does not hold a gait for this robot's joints.
-    """
-    path = path or GAITS_FOLDER / drive.weights
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no gait weights '{path.name}' in {path.parent}: train them with "
-            f"'python -m pipeline train_gait --embodiments {path.stem}'"
-        )
-    network = make_network(len(drive.joints))
-    try:
-        network.load_state_dict(load_file(path))
-    except Exception as error:
-        raise ValueError(f"'{path.name}' is not a gait for {len(drive.joints)} joints: {error}") from error
-    return network.requires_grad_(False).eval()
 
 
 class GaitController:

@@ -6,13 +6,13 @@ import torch
 
 from embodiments.embodiment import GaitDrive
 
-STANCE_SHARE = 0.55
+STANCE_FRACTION = 0.55
 """Share of the gait cycle that a foot spends on the ground."""
 
 
 def swing_progress(foot_phase: torch.Tensor) -> torch.Tensor:
     """Return how far through its swing a foot is, in [0, 1], 0 in stance, from its phase: stance first, then swing."""
-    return ((foot_phase - STANCE_SHARE) / (1.0 - STANCE_SHARE)).clamp(0.0, 1.0)
+    return ((foot_phase - STANCE_FRACTION) / (1.0 - STANCE_FRACTION)).clamp(0.0, 1.0)
 
 
 class SteppingReference:
@@ -37,7 +37,7 @@ class SteppingReference:
         leg_phase = (phase[:, None] + self._joint_phases) % 1.0  # (B, J)
         swing = swing_progress(leg_phase)
         lift = torch.sin(math.pi * swing)
-        stance = (leg_phase / STANCE_SHARE).clamp(max=1.0)
+        stance = (leg_phase / STANCE_FRACTION).clamp(max=1.0)
         reach = torch.cos(math.pi * (stance + swing))  # 1 at touch-down, -1 at lift-off
         step = self._stride * command[:, 0:1] + self._sidestep * command[:, 1:2]
         return self._swing * lift + self._support * lift[:, self._mirror_joints] + step * reach

@@ -247,24 +247,6 @@ def test_mirrored_observation_by_hand():
     assert image[parts["joint_position"]].tolist() == pytest.approx([0, 0, 0, -0.7] + [0] * 8)
 
 
-def test_weights_survive_saving(drive, tmp_path):
-    torch.manual_seed(0)
-    network = gait_policy.make_network(len(drive.joints))
-    gait_policy.save_gait(network, tmp_path / "a.safetensors", {"steps": 1})
-    loaded = gait_policy.load_gait(drive, tmp_path / "a.safetensors")
-    observation = torch.randn(3, gait_policy.HISTORY * gait_policy.observation_size(len(drive.joints)))
-    assert torch.equal(loaded(observation), network(observation))
-    assert not any(parameter.requires_grad for parameter in loaded.parameters())
-
-
-def test_missing_and_foreign_weights_are_named(drive, tmp_path):
-    with pytest.raises(FileNotFoundError, match="pipeline train_gait --embodiments nobody"):
-        gait_policy.load_gait(drive, tmp_path / "nobody.safetensors")
-    (tmp_path / "foreign.safetensors").write_bytes(b"not weights")
-    with pytest.raises(ValueError, match="'foreign"):
-        gait_policy.load_gait(drive, tmp_path / "foreign.safetensors")
-
-
 SWEPT_EVERY = 7
 """Drive steps between the instants at which the walking body is laid over its footprint: not in step with any gait."""
 SWEPT_OUTSIDE_M = 0.01
