@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from distill.config import FitConfig
 from distill.generalist import Generalist
 from distill.losses import gaussian_kl, mean_squared_error
 from distill.recordings import OUTCOMES, read_shard
@@ -39,21 +39,6 @@ class Rows:
     def take(self, index: Tensor) -> "Rows":
         """Return the rows at ``index``."""
         return Rows(**{name: value[index] for name, value in vars(self).items()})
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitConfig:
-    """How the generalist is fitted."""
-
-    loss: Literal["kl", "mse"] = "kl"
-    """KL of the whole Gaussian was slightly better than MSE of the means in COMPASS (arXiv 2502.16372)"""
-    batch: int = 1024
-    """Rows per update, the same number of every robot"""
-    learning_rate: float = 1e-3
-    """Peak; falls to nothing along a cosine"""
-    warmup_updates: int = 100
-    weight_decay: float = 1e-4
-    gradient_norm: float = 1.0
 
 
 def load_rows(paths: Iterable[Path], *, drop_failures: bool = False) -> Rows:

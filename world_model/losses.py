@@ -1,6 +1,5 @@
 """What the world model and the base head learn from."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -9,27 +8,9 @@ from torch.nn import functional
 
 from embodiments.spaces import DEPTH_RANGE_M
 from world_model.base_head import Mixture
+from world_model.config import LossWeights
 from world_model.image import SEMANTIC_CLASS_COUNT, log_depth
 from world_model.rssm import Gaussians, Prediction
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossWeights:
-    """Weights of the loss terms."""
-
-    depth: float = 10.0
-    """The log-depth error is a few hundredths; this lifts it above the other terms."""
-    invalid: float = 0.5
-    semantic: float = 0.5
-    velocity: float = 1.0
-    kl: float = 0.005
-    """Reconstructions are means over pixels, not sums as in Dreamer. With 0.1 only 4 nats a step came through."""
-    kl_balance: float = 0.8
-    """Share of the KL that trains the prior; the rest keeps the posterior near it. Source: DreamerV2, section 2."""
-    free_nats: float = 1.0
-    behaviour: float = 1.0
-    semantic_classes: tuple[float, ...] = (1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 4.0)
-    """Floor and walls fill the image; what one runs into is small. X-Mobility weighs its classes 1 to 5."""
 
 
 class WorldModelLosses(NamedTuple):

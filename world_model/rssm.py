@@ -3,7 +3,6 @@
 Source: Hafner et al. 2019, "Learning Latent Dynamics for Planning from Pixels", section 3; Gaussian latent.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -11,26 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from embodiments.spaces import COMMAND_SIZE
+from world_model.config import WorldModelConfig
 from world_model.descriptor import CAMERA_SIZE, normalise_camera
 from world_model.image import ImageDecoder, ImageEncoder, depth_from_log
 from world_model.local_planner import planner
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorldModelConfig:
-    """Sizes of the world model."""
-
-    deterministic: int = 256
-    """Width of the GRU: enough to remember what left a narrow field of view; 64 steps stay below 8 ms on one core."""
-    stochastic: int = 32
-    """Dimensions of the Gaussian latent."""
-    hidden: int = 256
-    encoder_channels: tuple[int, int, int] = (16, 32, 48)
-    decoder_channels: tuple[int, int, int] = (48, 24, 16)
-    min_std: float = 0.1
-    """Floor of the latent's standard deviation, as in PlaNet."""
-    recurrent: bool = True
-    """Without, the history is forgotten at every step and the sample alone goes on: to see what it is worth"""
 
 
 class Gaussians(NamedTuple):

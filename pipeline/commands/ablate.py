@@ -39,7 +39,7 @@ class Variant:
 VARIANTS: Mapping[str, Variant] = {
     "specialist": Variant(stage="train_specialist", reference="specialist"),
     "lessons": Variant(
-        stage="train_specialist", reference="specialist", options=("--ppo.guidance.control-steps", "{half}")
+        stage="train_specialist", reference="specialist", options=("--ppo.dagger.control-steps", "{half}")
     ),
     "from_scratch": Variant(stage="train_specialist", reference="specialist", options=("--from-scratch",)),
     "curriculum": Variant(stage="train_specialist", reference="specialist", options=("--curriculum",)),

@@ -22,11 +22,12 @@ from pipeline.runs.progress import progress
 from pipeline.runs.provenance import describe
 from pipeline.simulation.navigation import training_environment
 from pipeline.simulation.navigation.base_policy_environment import Base, LatentEnvironment
+from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
 from pipeline.simulation.navigation.environment import NavigationEnvironment
-from pipeline.simulation.navigation.training_environment import TrainingEnvironmentConfig
 from scenes import registry as scene_registry
 from world_model.base_head import BaseHead, BaseHeadConfig
-from world_model.rssm import WorldModel, WorldModelConfig
+from world_model.config import WorldModelConfig
+from world_model.rssm import WorldModel
 
 PHYSICS_STEPS = round(PHYSICS_HZ / CONTROL_HZ)
 COLUMNS = {

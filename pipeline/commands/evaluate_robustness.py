@@ -21,7 +21,7 @@ from pipeline.runs.discovery import unknown
 from pipeline.runs.presets import DEFAULT_ROBOTS
 from pipeline.runs.provenance import commit_of, describe
 from pipeline.simulation.conditions.disturbances import FACTORS, NAMES
-from pipeline.simulation.navigation.episodes import Protocol
+from pipeline.simulation.navigation.config import Protocol
 from scenes.registry import FileOptions
 
 SUMMARY, ROWS = "robustness.json", "robustness.parquet"

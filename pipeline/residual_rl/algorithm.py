@@ -92,7 +92,7 @@ def _learning(config: PpoConfig, *, gamma: float, batch: int) -> dict[str, Any]:
         "learner_config_dict": {
             "actor": _actor_rates(config),
             "critic": config.critic_learning_rate,
-            "guidance": config.guidance,
+            "guidance": config.dagger,
         },
     }
 
@@ -100,7 +100,7 @@ def _learning(config: PpoConfig, *, gamma: float, batch: int) -> dict[str, Any]:
 def _actor_rates(config: PpoConfig) -> list[list[float]]:
     return actor_schedule(
         learning_rate=config.actor_learning_rate,
-        warmup_steps=max(config.critic_warmup_steps, config.guidance.control_steps),
+        warmup_steps=max(config.critic_warmup_steps, config.dagger.control_steps),
         control_steps=config.control_steps,
     )
 

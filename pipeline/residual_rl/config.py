@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from pipeline.residual_rl.dagger_warm_up import DaggerWarmUpConfig
-
 CURVE = "curve.json"
 """Beside a finished residual head: the figures of every iteration."""
 SMOOTHING_EPISODES = 200
@@ -11,8 +9,22 @@ SMOOTHING_EPISODES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
+class DaggerWarmUpConfig:
+    """How the residual learns from the teacher before PPO takes over."""
+
+    control_steps: int = 0
+    """In which the actor learns from the teacher, and the critic, as PPO goes on to need it; 0 = PPO from the start"""
+    updates: int = 64
+    """Per PPO iteration; with the default horizon about 8 looks at every row"""
+    batch: int = 1024
+    learning_rate: float = 1e-3
+    rows: int = 250_000
+    """Rows remembered"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PpoConfig:
-    """PPO's settings; a share is a share of the robot's limits."""
+    """Settings of PPO; actions are normalised by the limits of the robot."""
 
     control_steps: int = 500_000
     """Control steps of one specialist, all environments together."""
@@ -29,11 +41,11 @@ class PpoConfig:
     """The base policy mostly arrives: what moves it far on little evidence makes it worse (ADR 0008)"""
     critic_learning_rate: float = 1e-3
     """Higher than the actor's: the critic starts from nothing, the actor from the base policy."""
-    guidance: DaggerWarmUpConfig = field(default_factory=DaggerWarmUpConfig)
-    """Lessons from the privileged teacher, before PPO moves the actor; none by default, see docs/adr/0008"""
+    dagger: DaggerWarmUpConfig = field(default_factory=DaggerWarmUpConfig)
+    """The privileged teacher labels what the residual drives, before PPO moves the actor; none by default (ADR 0008)"""
     critic_warmup_steps: int = 40_000
     """Control steps in which PPO trains only the critic: a residual trained on noise forgets that zero was right.
-    With guidance at least as long as that takes."""
+    With a DAgger warm-up at least as long as that takes."""
     entropy: float = 0.001
     """Small: the base policy already explores where the goal is."""
     kl_target: float = 0.01

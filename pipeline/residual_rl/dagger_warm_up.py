@@ -4,33 +4,19 @@ Source: Ross et al. 2011, "A Reduction of Imitation Learning and Structured Pred
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from embodiments.spaces import COMMAND_SIZE
+from pipeline.residual_rl.config import DaggerWarmUpConfig
 from world_model.residual_head import ResidualHead
 
 _SCALE = 0.25
 """Of the Cauchy likelihood of the error, in shares. Where the teacher may go left or right, mean and median lie between
 them, and a policy that answers so stands still before the obstacle. Beyond this scale the loss is concave: between two
 answers is the worst place, and one of them is chosen."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DaggerWarmUpConfig:
-    """How the residual learns from the teacher before PPO takes over."""
-
-    control_steps: int = 0
-    """In which the actor learns from the teacher, and the critic, as PPO goes on to need it; 0 = PPO from the start"""
-    updates: int = 64
-    """Per PPO iteration; with the default horizon about 8 looks at every row"""
-    batch: int = 1024
-    learning_rate: float = 1e-3
-    rows: int = 250_000
-    """Rows remembered"""
 
 
 class DaggerWarmUp:

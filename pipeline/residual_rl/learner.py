@@ -10,7 +10,8 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
-from pipeline.residual_rl.dagger_warm_up import DaggerWarmUp, DaggerWarmUpConfig
+from pipeline.residual_rl.config import DaggerWarmUpConfig
+from pipeline.residual_rl.dagger_warm_up import DaggerWarmUp
 from pipeline.residual_rl.module import ResidualModule
 
 Schedule = list[list[float]]

@@ -5,8 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from pipeline.residual_rl import algorithm
-from pipeline.residual_rl.config import PpoConfig
-from pipeline.residual_rl.dagger_warm_up import DaggerWarmUpConfig
+from pipeline.residual_rl.config import DaggerWarmUpConfig, PpoConfig
 from pipeline.residual_rl.side_by_side import connected
 from pipeline.residual_rl.training import dispose
 from pipeline.residual_rl.vector_environment import BatchedEnvironment, ResidualVectorEnvironment
@@ -28,7 +27,7 @@ def training_hz(environment: BatchedEnvironment, ppo: PpoConfig, *, iterations: 
     _built[:] = [environment]
     with connected():
         learner = algorithm.build(
-            replace(ppo, env_runners=0, critic_warmup_steps=1, guidance=DaggerWarmUpConfig(control_steps=0)),
+            replace(ppo, env_runners=0, critic_warmup_steps=1, dagger=DaggerWarmUpConfig(control_steps=0)),
             gamma=0.99,
             seed=0,
             environment=_take,

@@ -49,11 +49,11 @@ _SMOKE: Mapping[str, Mapping[str, Any]] = {
             "epochs": 2,
             "critic_warmup_steps": 32 * _SMOKE_ENVS,
             "validation_episodes": _SMOKE_ENVS,
-            "guidance": {"control_steps": 32 * _SMOKE_ENVS, "updates": 8, "batch": 64},
+            "dagger": {"control_steps": 32 * _SMOKE_ENVS, "updates": 8, "batch": 64},
         },
-        "ground": _SMOKE_GROUND,
+        "environment": _SMOKE_GROUND,
     },
-    "record_specialist": {"num_envs": _SMOKE_ENVS, "shards": 1, "shard_steps": 32, "ground": _SMOKE_GROUND},
+    "record_specialist": {"num_envs": _SMOKE_ENVS, "shards": 1, "shard_steps": 32, "environment": _SMOKE_GROUND},
     "distill_generalist": {
         "offline_updates": 20,
         "rounds": 1,
@@ -61,7 +61,7 @@ _SMOKE: Mapping[str, Mapping[str, Any]] = {
         "round_steps": 32,
         "num_envs": _SMOKE_ENVS,
         "fit": {"batch": 128, "warmup_updates": 5},
-        "ground": _SMOKE_GROUND,
+        "environment": _SMOKE_GROUND,
     },
     "export_policy": {"parity_steps": 20},
     # One agent per kind: without a file, with one of its own robot, and the one for all.

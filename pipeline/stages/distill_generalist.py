@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from distill.fitting import FitConfig, Rows, distance, fit, load_rows
+from distill.config import FitConfig
+from distill.fitting import Rows, distance, fit, load_rows
 from distill.generalist import Generalist, GeneralistConfig
 from distill.recordings import read_shard, shard_paths, write_shard
 from embodiments import registry
@@ -21,8 +22,8 @@ from pipeline.runs.progress import progress
 from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation import training_environment
 from pipeline.simulation.navigation.base_policy_environment import LatentStep, load_base
-from pipeline.simulation.navigation.recording import Disturbance, Noise, outcome_rates, record
-from pipeline.simulation.navigation.training_environment import TrainingEnvironmentConfig
+from pipeline.simulation.navigation.config import Disturbance, TrainingEnvironmentConfig
+from pipeline.simulation.navigation.recording import Noise, outcome_rates, record
 from scenes.storage import load_scenes
 from world_model.checkpoint import load_module, save_module, write_atomically
 from world_model.residual_head import ResidualHead
@@ -54,7 +55,7 @@ class Config:
     disturbance: Disturbance = field(default_factory=lambda: Disturbance(envs=0.25, deviation=0.2))
     """Less than in the recordings: most rows shall be where the generalist itself goes"""
     drop_failures: bool = False
-    ground: TrainingEnvironmentConfig = field(
+    environment: TrainingEnvironmentConfig = field(
         default_factory=lambda: TrainingEnvironmentConfig(goals_per_scene=1, episode_seed=2)
     )
     workers: int = 0
@@ -171,7 +172,7 @@ def go_out(job: RolloutJob) -> None:
     config = job.config
     seed = config.seed + 100 * job.round
     environment = training_environment.build(
-        config.ground,
+        config.environment,
         registry.get(job.robot),
         scenes=load_scenes(job.scenes / "scenes_train.npz"),
         base=load_base(job.base, device=config.device),

@@ -39,7 +39,7 @@ from pipeline.runs import manifest, processes
 from pipeline.runs.presets import DEFAULT_ROBOTS, EVALUATED_ROBOTS
 from pipeline.runs.provenance import commit_of, describe
 from pipeline.runs.run_folder import StageRun
-from pipeline.simulation.navigation.episodes import Protocol
+from pipeline.simulation.navigation.config import Protocol
 from scenes import registry as scenes
 from scenes.registry import FileOptions
 from world_model.checkpoint import write_atomically

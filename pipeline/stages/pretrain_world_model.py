@@ -25,12 +25,12 @@ from pipeline.runs.run_folder import TENSORBOARD, StageRun
 from pipeline.simulation.navigation import training_environment
 from pipeline.simulation.navigation.base_policy_environment import Base
 from pipeline.simulation.navigation.closed_loop_validation import SHARES, best_share, figures, trial
-from pipeline.simulation.navigation.training_environment import TrainingEnvironmentConfig
+from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
 from scenes.storage import load_scenes
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.checkpoint import save_module, write_atomically
-from world_model.losses import LossWeights
-from world_model.rssm import WorldModel, WorldModelConfig
+from world_model.config import LossWeights, WorldModelConfig
+from world_model.rssm import WorldModel
 from world_model.training_state import restore_state, save_state
 
 NEEDS = ("make_scenes", "collect_teacher")

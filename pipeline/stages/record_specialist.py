@@ -11,8 +11,8 @@ from pipeline.runs.progress import progress
 from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation import training_environment
 from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment, LatentStep, load_base
-from pipeline.simulation.navigation.recording import Act, Disturbance, Noise, outcome_rates, record, specialist_action
-from pipeline.simulation.navigation.training_environment import TrainingEnvironmentConfig
+from pipeline.simulation.navigation.config import Disturbance, TrainingEnvironmentConfig
+from pipeline.simulation.navigation.recording import Act, Noise, outcome_rates, record, specialist_action
 from scenes.storage import load_scenes
 from world_model.checkpoint import load_module
 from world_model.residual_head import ResidualHead
@@ -34,7 +34,7 @@ class Config:
     val_share: float = 0.125
     """Share of the environments that run in scenes which training never sees"""
     disturbance: Disturbance = field(default_factory=Disturbance)
-    ground: TrainingEnvironmentConfig = field(default_factory=lambda: TrainingEnvironmentConfig(episode_seed=1))
+    environment: TrainingEnvironmentConfig = field(default_factory=lambda: TrainingEnvironmentConfig(episode_seed=1))
     device: str = "cpu"
     seed: int = 0
 
@@ -76,7 +76,7 @@ def _begin(config: Config, run: StageRun, specialist: ResidualHead, *, seed: int
     folder = run.input("make_scenes")
     scenes = {part: load_scenes(folder / f"scenes_{part}.npz") for part in ("train", "val")}
     environment = training_environment.build(
-        config.ground,
+        config.environment,
         registry.get(config.embodiment),
         scenes=[*scenes["train"], *scenes["val"]],
         base=load_base(run.input("pretrain_world_model"), device=config.device),

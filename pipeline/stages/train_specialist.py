@@ -1,6 +1,6 @@
 """Stage: improve the base policy on one robot by a bounded residual, with PPO in RLlib; several robots side by side.
 
-Optionally the privileged teacher's labels move the residual first, along its own way (``residual_rl/guidance.py``).
+Optionally the privileged teacher labels first what the residual drives (``residual_rl/dagger_warm_up.py``).
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from pipeline.residual_rl.config import PpoConfig
 from pipeline.runs import processes
 from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation.base_policy_environment import PRIVILEGED_SIZE, load_base
-from pipeline.simulation.navigation.training_environment import TrainingEnvironmentConfig
+from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
 from world_model.residual_head import CriticConfig, ResidualHeadConfig
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Config:
     """Let the critic see the distance field; what is exported never does, so `value` is not exported then"""
     curriculum: bool = False
     """Practise more often what fails; success while training then looks worse than it is. Not judged yet"""
-    ground: TrainingEnvironmentConfig = field(default_factory=TrainingEnvironmentConfig)
+    environment: TrainingEnvironmentConfig = field(default_factory=TrainingEnvironmentConfig)
     device: str = "cpu"
     seed: int = 0
 
@@ -125,14 +125,14 @@ def make_vector_environment(settings: dict[str, Any]) -> "ResidualVectorEnvironm
 
     config: Config = settings["config"]
     environment = training_environment.build(
-        config.ground,
+        config.environment,
         registry.get(config.embodiment),
         scenes=load_scenes(Path(settings["scenes"]) / "scenes_train.npz"),
         base=load_base(Path(settings["base"]), device=config.device, silent=config.from_scratch),
         num_envs=int(settings["num_envs"]),
         seed=config.seed + 1000 * int(settings["worker_index"]),
         privileged=config.privileged_critic,
-        guided=config.ppo.guidance.control_steps > 0,
+        guided=config.ppo.dagger.control_steps > 0,
         curriculum=config.curriculum,
         device=config.device,
     )

@@ -20,8 +20,9 @@ from export.runtime.contract import CONTRACT_KEY, HASH_KEY, verify_hash
 from export.to_onnx import MAX_BYTES, OPSET, to_onnx
 from pipeline.stages import export_policy
 from world_model.base_head import BaseHead, BaseHeadConfig, policy_feature_size
+from world_model.config import WorldModelConfig
 from world_model.residual_head import Critic, CriticConfig, ResidualHead, ResidualHeadConfig
-from world_model.rssm import WorldModel, WorldModelConfig
+from world_model.rssm import WorldModel
 
 SMALL = WorldModelConfig(
     deterministic=32, stochastic=8, hidden=32, encoder_channels=(4, 8, 8), decoder_channels=(8, 8, 8)

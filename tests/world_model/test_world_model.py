@@ -18,12 +18,13 @@ from scenes.scene import SEMANTIC_CLASSES
 from tests.distill.test_recordings import teacher_arrays
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.checkpoint import load_module, save_module
+from world_model.config import LossWeights, WorldModelConfig
 from world_model.descriptor import normalise_descriptor
 from world_model.image import SEMANTIC_CLASS_COUNT, depth_from_log, log_depth, without_holes
 from world_model.local_planner import planner
-from world_model.losses import LossWeights, balanced_kl, depth_error_m, reconstruction
+from world_model.losses import balanced_kl, depth_error_m, reconstruction
 from world_model.residual_head import ResidualHead, ResidualHeadConfig
-from world_model.rssm import Gaussians, Prediction, WorldModel, WorldModelConfig
+from world_model.rssm import Gaussians, Prediction, WorldModel
 from world_model.training_state import restore_state, save_state
 
 SMALL = WorldModelConfig(

@@ -18,7 +18,8 @@ from pipeline.agents import registry as agents
 from pipeline.evaluation.episodes.summary import ALL, Cell
 from pipeline.evaluation.report.formatting import success_interval
 from pipeline.runs.presets import DEFAULT_ROBOTS
-from pipeline.simulation.navigation.episodes import SUCCESS_RADIUS_M, Protocol
+from pipeline.simulation.navigation.config import Protocol
+from pipeline.simulation.navigation.episodes import SUCCESS_RADIUS_M
 from scenes.grid import rectangles
 from scenes.occupancy import BORDER_CELLS, layer_occupancy
 from scenes.scene import Scene

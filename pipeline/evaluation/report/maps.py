@@ -20,7 +20,7 @@ from pipeline.evaluation.report.figures import (
     map_of_tracks,
     new_figure,
 )
-from pipeline.simulation.navigation.episodes import Protocol
+from pipeline.simulation.navigation.config import Protocol
 from scenes import registry
 from scenes.registry import FileOptions
 from scenes.scene import Scene

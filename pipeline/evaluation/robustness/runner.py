@@ -26,8 +26,9 @@ from pipeline.runs import atomic_files
 from pipeline.runs.progress import progress
 from pipeline.simulation.conditions import disturbances
 from pipeline.simulation.conditions.disturbances import FACTORS, NAMES, NEUTRAL
+from pipeline.simulation.navigation.config import Protocol
 from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment
-from pipeline.simulation.navigation.episodes import EpisodeSet, Protocol
+from pipeline.simulation.navigation.episodes import EpisodeSet
 from pipeline.simulation.navigation.task import make_environment
 from scenes.registry import FileOptions
 

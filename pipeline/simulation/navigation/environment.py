@@ -15,9 +15,10 @@ from embodiments.embodiment import Embodiment, GaitDrive
 from embodiments.limits import action_to_command, bound, project
 from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ
 from pipeline.simulation.conditions.disturbances import LONGEST_LATENCY_S, Disturbance
+from pipeline.simulation.navigation.config import RewardConfig
 from pipeline.simulation.navigation.episode_queue import Assignment
 from pipeline.simulation.navigation.episodes import SUCCESS_RADIUS_M, EpisodeSet, SceneFields
-from pipeline.simulation.navigation.reward import RewardConfig, StepReward
+from pipeline.simulation.navigation.reward import StepReward
 from pipeline.simulation.navigation.tracker import EpisodeTracker, Outcome, StepInfo
 from pipeline.simulation.physics.body import BodyBatch
 from pipeline.simulation.physics.delay import DRIVE_STEPS, DelayLine

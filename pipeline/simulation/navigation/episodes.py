@@ -11,13 +11,13 @@ from scipy import ndimage
 from embodiments.embodiment import Embodiment
 from embodiments.limits import fastest_time_s
 from embodiments.spaces import HEIGHT_LAYERS_M
+from pipeline.simulation.navigation.config import Protocol
 from scenes.fields import clearance, distance_field, geodesic_field
 from scenes.grid import Grid
 from scenes.occupancy import layer_occupancy
 from scenes.path import descend, resample
 from scenes.scene import Scene
 
-Protocol = Literal["compass", "pointnav"]
 RouteKind = Literal["straight", "planned", "mixed"]
 
 RESOLUTION_M = 0.05

@@ -1,7 +1,6 @@
 """Record what a specialist would do, along its own way or along somebody else's."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ import torch
 from distill.recordings import OUTCOMES
 from embodiments.spaces import COMMAND_SIZE
 from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment, LatentStep
+from pipeline.simulation.navigation.config import Disturbance
 from pipeline.simulation.navigation.environment import Step
 from world_model.residual_head import ResidualHead
 
@@ -16,18 +16,6 @@ Rows = dict[str, np.ndarray]
 """Field of ``distill.recordings.FIELDS["specialist"]`` -> (T, B, ...)."""
 Act = Callable[[LatentStep], torch.Tensor]
 """What is executed: full shares (B, 3)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Disturbance:
-    """Correlated noise on what is executed (never on the labels), so that the way back is in the data."""
-
-    envs: float = 0.5
-    """Share of the environments that are disturbed"""
-    deviation: float = 0.25
-    """Standard deviation in shares of the limits"""
-    correlation: float = 0.9
-    """From one control step to the next: a second long, so that it leads somewhere"""
 
 
 class Noise:

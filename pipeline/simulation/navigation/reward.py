@@ -1,37 +1,11 @@
 """Rewards: progress along the geodesic by default, COMPASS's as an option."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
+from pipeline.simulation.navigation.config import RewardConfig
 from pipeline.simulation.navigation.tracker import StepInfo
-
-
-@dataclass(frozen=True, kw_only=True)
-class RewardConfig:
-    """Weights of the reward terms."""
-
-    kind: Literal["progress", "compass"] = "progress"
-    progress_per_m: float = 1.0
-    """Unit of the reward: one metre nearer to the goal along the clearance-weighted geodesic."""
-    heading: float = 1.0
-    """For the whole turn to the goal heading, near the goal only: distance alone says nothing about heading."""
-    heading_radius_m: float = 1.5
-    success: float = 8.0
-    """More than a typical path is worth, so that arriving beats circling near the goal."""
-    collision: float = -6.0
-    """About what a path is worth: bumping on the way must never pay."""
-    fall: float = -6.0
-    action_change: float = -0.02
-    """Per squared change of the command over v_max: smooth commands spare motors and gaits. A turn weighs more
-    the slower the body is, since its rad/s are divided by m/s."""
-    near_obstacle: float = -0.05
-    near_obstacle_m: float = 0.15
-    """Per step at zero clearance, fading to nothing at this clearance."""
-    time_per_step: float = -0.02
-    """Times v_max in m/s, so that a slow body is not punished for its speed. Over a whole episode nearly a collision's
-    worth: half of that taught Stretch to stand still before obstacles."""
 
 
 @dataclass(frozen=True, kw_only=True)

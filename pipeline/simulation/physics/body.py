@@ -4,8 +4,9 @@ import torch
 
 from embodiments.embodiment import Embodiment
 from embodiments.spaces import CAMERA_SLICE, DESCRIPTOR_SIZE, LIMIT_FIELDS
+from pipeline.simulation.physics.descriptor_jitter import draw_camera_error, draw_descriptor
 from pipeline.simulation.physics.fields import FieldBank
-from pipeline.simulation.physics.randomisation import Randomisation, draw_camera_error, draw_descriptor
+from pipeline.simulation.physics.randomisation import Randomisation
 
 PATCH_SIDE = 8
 GRADIENT_STEP_M = 0.05

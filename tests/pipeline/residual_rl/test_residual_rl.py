@@ -18,8 +18,8 @@ import torch
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 from pipeline.residual_rl import algorithm, checkpoints
-from pipeline.residual_rl.config import PpoConfig
-from pipeline.residual_rl.dagger_warm_up import DaggerWarmUp, DaggerWarmUpConfig
+from pipeline.residual_rl.config import DaggerWarmUpConfig, PpoConfig
+from pipeline.residual_rl.dagger_warm_up import DaggerWarmUp
 from pipeline.residual_rl.env_runner import BatchedEnvRunner, segments
 from pipeline.residual_rl.learner import actor_schedule
 from pipeline.residual_rl.module import ResidualModule
@@ -37,7 +37,7 @@ PPO = PpoConfig(
     control_steps=4096,
     critic_warmup_steps=1024,
     checkpoint_s=0.0,
-    guidance=UNGUIDED,
+    dagger=UNGUIDED,
     actor_learning_rate=3e-4,
     kl_target=0.02,
 )
@@ -179,7 +179,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, d
     """Specialists side by side: by PPO alone, short with a privileged critic, and by the teacher's labels alone."""
     folder = tmp_path_factory.mktemp("specialists")
     long = replace(PPO, control_steps=36_864, reward_scale=0.5, actor_learning_rate=1e-3)
-    taught = replace(PPO, control_steps=12_288, guidance=DaggerWarmUpConfig(control_steps=12_288))
+    taught = replace(PPO, control_steps=12_288, dagger=DaggerWarmUpConfig(control_steps=12_288))
     jobs = [
         job(folder / "a", ppo=long, name="a"),
         job(folder / "b", ppo=replace(PPO, validation_episodes=0), name="b", privileged=4),

@@ -39,7 +39,7 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "card.md"
     path.write_text("old")
     code = (
-        "import os, pathlib\nfrom pipeline import whole_file\n"
+        "import os, pathlib\nfrom pipeline.runs import atomic_files\n"
         f"with atomic_files.replacing(pathlib.Path({str(path)!r})) as temporary:\n"
         "    temporary.write_text('ne')\n    os.kill(os.getpid(), 9)\n"
     )

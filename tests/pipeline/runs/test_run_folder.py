@@ -410,7 +410,7 @@ def test_a_stage_of_all_robots_reads_every_finished_robot(root: Path, functions:
 def test_second_start_is_refused_and_a_dead_owner_is_not(tmp_path: Path) -> None:
     path = tmp_path / ".work" / "make.lock"
     code = (
-        "import sys, time; from pathlib import Path; from pipeline import lock\n"
+        "import sys, time; from pathlib import Path; from pipeline.runs import lock\n"
         "with lock.held(Path(sys.argv[1])): print('x', flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", code, str(path)]

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from distill.fitting import FitConfig, Rows, distance, fit, leads_to_failure, load_rows
+from distill.config import FitConfig
+from distill.fitting import Rows, distance, fit, leads_to_failure, load_rows
 from distill.generalist import Generalist, GeneralistConfig
 from distill.recordings import read_shard, shard_paths
 from embodiments import registry

@@ -13,7 +13,8 @@ from pipeline.simulation.navigation.base_policy_environment import Base, LatentE
 from pipeline.simulation.physics.body import PATCH_SIDE
 from pipeline.simulation.sensors.observation import Observation, goal_in_body
 from world_model.base_head import BaseHead, BaseHeadConfig
-from world_model.rssm import WorldModel, WorldModelConfig
+from world_model.config import WorldModelConfig
+from world_model.rssm import WorldModel
 
 
 class Episodes(SimpleNamespace):

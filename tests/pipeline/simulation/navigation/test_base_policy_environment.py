@@ -7,8 +7,9 @@ import torch
 
 from pipeline.agents import go_straight
 from pipeline.simulation.navigation.base_policy_environment import PRIVILEGED_SIZE, load_base
+from pipeline.simulation.navigation.config import Disturbance
 from pipeline.simulation.navigation.curriculum import EpisodeCurriculum
-from pipeline.simulation.navigation.recording import Disturbance, Noise, outcome_rates, record
+from pipeline.simulation.navigation.recording import Noise, outcome_rates, record
 from tests.pipeline.simulation.navigation.navigation_dummy import PlaneNavigation, plane, small_base
 from world_model.base_head import base_features, policy_features
 from world_model.checkpoint import save_module

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from pipeline.simulation.navigation.reward import RewardConfig, StepReward
+from pipeline.simulation.navigation.config import RewardConfig
+from pipeline.simulation.navigation.reward import StepReward
 from pipeline.simulation.navigation.tracker import StepInfo
 
 PER_STEP = -0.02

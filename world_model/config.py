@@ -1,0 +1,39 @@
+"""Settings of the world model and its losses; importing them costs no torch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldModelConfig:
+    """Sizes of the world model."""
+
+    deterministic: int = 256
+    """Width of the GRU: enough to remember what left a narrow field of view; 64 steps stay below 8 ms on one core."""
+    stochastic: int = 32
+    """Dimensions of the Gaussian latent."""
+    hidden: int = 256
+    encoder_channels: tuple[int, int, int] = (16, 32, 48)
+    decoder_channels: tuple[int, int, int] = (48, 24, 16)
+    min_std: float = 0.1
+    """Floor of the latent's standard deviation, as in PlaNet."""
+    recurrent: bool = True
+    """Without, the history is forgotten at every step and the sample alone goes on: to see what it is worth"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """Weights of the loss terms."""
+
+    depth: float = 10.0
+    """The log-depth error is a few hundredths; this lifts it above the other terms."""
+    invalid: float = 0.5
+    semantic: float = 0.5
+    velocity: float = 1.0
+    kl: float = 0.005
+    """Reconstructions are means over pixels, not sums as in Dreamer. With 0.1 only 4 nats a step came through."""
+    kl_balance: float = 0.8
+    """Share of the KL that trains the prior; the rest keeps the posterior near it. Source: DreamerV2, section 2."""
+    free_nats: float = 1.0
+    behaviour: float = 1.0
+    semantic_classes: tuple[float, ...] = (1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 4.0)
+    """Floor and walls fill the image; what one runs into is small. X-Mobility weighs its classes 1 to 5."""
