@@ -127,7 +127,7 @@ test: check
 
 # --- to look at things ---------------------------------------------------------------------------------------------------
 readme: setup
-	@$(PYTHON_BIN) -m pipeline fill_readme --run $(RUN)
+	@$(PYTHON_BIN) -m pipeline fill_readme
 
 bench play hardness list: setup
 	@$(PYTHON_BIN) -m pipeline $@ $(ARGS)

@@ -15,7 +15,7 @@ from pipeline.evaluation.episodes import comparison, statistics
 from pipeline.evaluation.episodes.comparison import EPISODE_KEY
 from pipeline.evaluation.episodes.statistics import Interval
 from pipeline.evaluation.report.formatting import percent, signed
-from pipeline.evaluation.report.tables import TextTable
+from pipeline.evaluation.report.table import Table, of_rows
 from pipeline.runs import atomic_files, processes
 from pipeline.runs.discovery import stage, stages, unknown
 
@@ -193,7 +193,7 @@ def _success(config: Config, name: str, seed: int) -> dict[str, tuple[np.ndarray
     }
 
 
-def table(rows: Sequence[Row]) -> TextTable:
+def table(rows: Sequence[Row]) -> Table:
     """Return the rows as the log shows them."""
     body = []
     for row in rows:
@@ -202,10 +202,10 @@ def table(rows: Sequence[Row]) -> TextTable:
         to = "–" if is_reference else f"{points} to {VARIANTS[row.variant].reference}"
         seeds = ", ".join(percent(value) for value in row.success)
         body.append((row.variant, row.route, percent(float(np.mean(row.success))), seeds, to))
-    return TextTable(
-        title="Ablations: success in %, val scenes",
-        head=("variant", "route", "mean", "by seed", "points"),
-        rows=tuple(body),
+    return of_rows(
+        "Ablations: success in %, val scenes",
+        ("variant", "route", "mean", "by seed", "points"),
+        body,
         note="Differences over the same episodes of all seeds. The 95 % intervals, the wider of the "
         "scene-clustered bootstrap's and Newcombe's, hold the training seeds fixed: they do not say how other seeds "
         "would differ.",

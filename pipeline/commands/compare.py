@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
-from rich.table import Table
 from tyro.conf import Positional, arg
 
 from pipeline.agents import registry as agents
@@ -20,7 +18,8 @@ from pipeline.evaluation.episodes.comparison import RATES, Difference
 from pipeline.evaluation.episodes.summary import ALL
 from pipeline.evaluation.report import page
 from pipeline.evaluation.report.formatting import number, percent, signed
-from pipeline.evaluation.report.tables import TextTable, robot_name
+from pipeline.evaluation.report.table import Table, of_rows
+from pipeline.evaluation.report.tables import robot_name
 from pipeline.runs import atomic_files
 
 HTML, JSON = "compare.html", "compare.json"
@@ -70,20 +69,16 @@ def main(config: Config) -> None:
     print(f"wrote {config.out / HTML} and {JSON}")
 
 
-def _tables(found: Sequence[Difference]) -> list[TextTable]:
+def _tables(found: Sequence[Difference]) -> list[Table]:
     """Return one table per route and metric, robot by robot."""
-    tables = []
     robots = sorted(dict.fromkeys(row.embodiment for row in found), key=lambda robot: robot == ALL)
-    found = sorted(found, key=lambda row: agents.get(row.agent).order)
-    for route in dict.fromkeys(row.route for row in found):
-        for metric in dict.fromkeys(row.metric for row in found):
-            rows = [row for row in found if row.route == route and row.metric == metric]
-            unit = " in %" if metric in RATES else ""
-            name = metric.upper() if metric == "spl" else metric.capitalize()
-            body = [_row(row) for robot in robots for row in rows if row.embodiment == robot]
-            head = ("robot, agent", "A", "B", "B − A", "episodes")
-            title = f"{name}{unit}, {route} route"
-            tables.append(TextTable(title=title, head=head, rows=tuple(body), note=_note(rows)))
+    found = sorted(found, key=lambda row: (robots.index(row.embodiment), agents.get(row.agent).order))
+    tables = []
+    for route, metric in dict.fromkeys((row.route, row.metric) for row in found):
+        rows = [row for row in found if (row.route, row.metric) == (route, metric)]
+        name = "SPL" if metric == "spl" else f"{metric.capitalize()} in %"
+        head = ("robot, agent", "A", "B", "B − A", "episodes")
+        tables.append(of_rows(f"{name}, {route} route", head, map(_row, rows), note=_note(rows)))
     return tables
 
 
@@ -116,18 +111,14 @@ def _note(rows: Sequence[Difference]) -> str:
 
 
 def _print(found: Sequence[Difference], settings: Sequence[tuple[str, str, str]]) -> None:
-    console = Console()
     differ = [row for row in found if not row.is_same]
-    for text in _tables(differ):
-        table = Table(*text.head, title=text.title, caption=text.note)
-        for row in text.rows:
-            table.add_row(*row)
-        console.print(table)
+    for table in _tables(differ):
+        table.print()
     if len(differ) < len(found):
         print(f"{len(found) - len(differ)} of {len(found)} rows are equal episode by episode and not shown here.")
-    table = Table("setting", "A", "B", title="What differs")
-    for setting in settings[:SHOWN_SETTINGS]:
-        table.add_row(*setting)
-    if len(settings) > SHOWN_SETTINGS:
-        table.caption = f"and {len(settings) - SHOWN_SETTINGS} more, all in {HTML}"
-    console.print(table if settings else "Nothing was set differently.")
+    if not settings:
+        print("Nothing was set differently.")
+        return
+    more = len(settings) - SHOWN_SETTINGS
+    note = f"and {more} more, all in {HTML}" if more > 0 else ""
+    of_rows("What differs", ("setting", "A", "B"), settings[:SHOWN_SETTINGS], note=note).print()

@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.commands.ship_policy import BENCHMARK, TRAINING, evaluated_files, how_trained, read_training
 from pipeline.evaluation.episodes.summary import SUMMARY
 from pipeline.evaluation.report import tables
+from pipeline.evaluation.report.criteria import acceptance_criteria
 from pipeline.runs import atomic_files, manifest
 from pipeline.runs.provenance import ROOT
 
@@ -77,22 +78,13 @@ def _keep(evaluation: Path, target: Path) -> None:
 
 def _page(summary: tables.Summary, *, name: str, seed: int, told: str, files: Mapping[str, str]) -> str:
     shown = [
-        table
+        table.markdown()
         for route in tables.routes(summary)
-        for table in (
-            tables.success_table(summary, route=route),
-            tables.mishap_table(summary, route=route),
-            tables.scene_table(summary, route=route, agents=_SHOWN),
-            tables.difference_table(summary, route=route),
-            tables.scene_difference_table(summary, route=route),
-            tables.quality_table(summary, route=route, agents=_SHOWN),
-            tables.efficiency_table(summary, route=route, agents=_SHOWN),
-        )
-        if table.rows
+        for table in tables.of_route(summary, route=route, agents=_SHOWN, scene_by_scene=True)
     ]
     judged = [
-        f"* {promise.text}: **{promise.verdict}**, {promise.measured}."
-        for promise in tables.acceptance_criteria(summary)
+        f"* {criterion.text}: **{criterion.verdict}**, {criterion.measured}."
+        for criterion in acceptance_criteria(summary)
     ]
     lines = [
         f"# {max(cell['episodes'] for cell in summary['cells'])} goals per cell, training seed {seed}",
@@ -108,4 +100,4 @@ def _page(summary: tables.Summary, *, name: str, seed: int, told: str, files: Ma
         *judged,
         *([""] if judged else []),
     ]
-    return "\n".join(lines) + "\n" + "\n".join(table.markdown() for table in shown)
+    return "\n".join(lines) + "\n" + "\n".join(shown)

@@ -166,17 +166,11 @@ def _check(path: Path, exported: manifest.Manifest, summary: Mapping[str, Any]) 
 def card(folder: Path, training: Mapping[str, Any], summary: tables.Summary) -> str:
     """Return the model card: what the files are, how they were trained, what was measured, what they are not for."""
     robots = [c["embodiment"] for c in summary["pooled"] if c["embodiment"] != ALL and not c.get("unseen")]
+    learned = ("specialist", "generalist")
     shown = [
         table.markdown()
         for route in tables.routes(summary)
-        for table in (
-            tables.success_table(summary, route=route),
-            tables.mishap_table(summary, route=route),
-            tables.difference_table(summary, route=route),
-            tables.quality_table(summary, route=route, agents=("specialist", "generalist")),
-            tables.efficiency_table(summary, route=route, agents=("specialist", "generalist")),
-        )
-        if table.rows
+        for table in tables.of_route(summary, route=route, agents=learned)
     ]
     paths = [folder / name for name in training["files"]]
     sizes = "\n".join(

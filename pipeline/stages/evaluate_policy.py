@@ -14,8 +14,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
 from embodiments import registry as robots
 from export.runtime import policy as runtime
@@ -35,6 +33,8 @@ from pipeline.evaluation.episodes.summary import (
     summarise,
 )
 from pipeline.evaluation.episodes.traces import FAILURES_PER_AGENT
+from pipeline.evaluation.report.formatting import percent
+from pipeline.evaluation.report.table import Table, pivot
 from pipeline.runs import manifest, processes
 from pipeline.runs.presets import DEFAULT_ROBOTS, EVALUATED_ROBOTS
 from pipeline.runs.provenance import commit_of, describe
@@ -345,12 +345,15 @@ def _headline(summary: Mapping[str, list[Cell]]) -> dict[str, float]:
 
 def _print_table(summary: Mapping[str, list[Cell]]) -> None:
     """Print success per robot and agent."""
-    rows = summary["pooled"]
-    robots, columns = (list(dict.fromkeys(c[key] for c in rows)) for key in ("embodiment", "agent"))
-    for route in dict.fromkeys(c["route"] for c in rows):
-        table = Table("robot", *columns, title=f"success in % ({route} route)")
-        found = {(c["embodiment"], c["agent"]): c["success"] for c in rows if c["route"] == route}
-        for robot in robots:
-            rates = [found.get((robot, agent)) for agent in columns]
-            table.add_row(robot, *("–" if rate is None else f"{100.0 * rate:.1f}" for rate in rates))
-        Console().print(table)
+    cells = summary["pooled"]
+    robots, columns = (list(dict.fromkeys(cell[key] for cell in cells)) for key in ("embodiment", "agent"))
+    for route in dict.fromkeys(cell["route"] for cell in cells):
+        frame = pivot(
+            [cell for cell in cells if cell["route"] == route],
+            row=lambda cell: str(cell["embodiment"]),
+            column=lambda cell: str(cell["agent"]),
+            text=lambda cell: percent(cell["success"]),
+            rows=robots,
+            columns=columns,
+        )
+        Table(title=f"success in % ({route} route)", frame=frame).print()

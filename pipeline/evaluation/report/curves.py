@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from pipeline.evaluation.report.figures import STYLE, Picture, data_uri, robot_colour
 from pipeline.evaluation.report.formatting import percent
-from pipeline.evaluation.report.tables import TextTable
+from pipeline.evaluation.report.table import Table, of_rows
 from pipeline.residual_rl.config import SMOOTHING_EPISODES
 
 NAMES = ("success", "collision", "timeout")
@@ -63,7 +63,7 @@ def pictures(curves: Mapping[str, Curve]) -> list[Picture]:
     return found
 
 
-def table(curves: Mapping[str, Curve]) -> TextTable:
+def table(curves: Mapping[str, Curve]) -> Table:
     """Return how far each robot came and when it first passed the aim."""
     rows = []
     for robot, curve in curves.items():
@@ -74,19 +74,11 @@ def table(curves: Mapping[str, Curve]) -> TextTable:
         passed = next((row for row in scored if row["success"] >= AIM), None)
         when = "not passed" if passed is None else f"{_thousands(passed)}{_minutes(passed)}"
         last = scored[-1]
-        rows.append(
-            (
-                robot,
-                _thousands(last),
-                _minutes(last).strip(", "),
-                percent(last["success"]),
-                percent(best["success"]),
-                when,
-            )
-        )
+        figures = (percent(last["success"]), percent(best["success"]))
+        rows.append((robot, _thousands(last), _minutes(last).strip(", "), *figures, when))
     head = ("robot", "control steps", "time", "success % at the end", "best", f"{100 * AIM:.0f} % first passed")
     note = f"Over the latest {SMOOTHING_EPISODES} training episodes: explored, randomised, training scenes."
-    return TextTable(title="How fast they learn", head=head, rows=tuple(rows), note=note)
+    return of_rows("How fast they learn", head, rows, note=note)
 
 
 def draw(curves: Mapping[str, Curve], *, names: Sequence[str], axis: str) -> Figure:

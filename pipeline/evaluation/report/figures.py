@@ -15,8 +15,6 @@ from matplotlib.figure import Figure
 from embodiments import registry as robots
 from embodiments.spaces import HEIGHT_LAYERS_M
 from pipeline.agents import registry as agents
-from pipeline.evaluation.episodes.summary import ALL, Cell
-from pipeline.evaluation.report.formatting import success_interval
 from pipeline.runs.presets import DEFAULT_ROBOTS
 from pipeline.simulation.navigation.config import Protocol
 from pipeline.simulation.navigation.episodes import SUCCESS_RADIUS_M
@@ -41,6 +39,7 @@ STYLE = {
     "savefig.dpi": 150,
     "svg.hashsalt": "report",
     "font.family": ["DejaVu Sans", "sans-serif"],
+    "text.parse_math": False,  # a dollar in a scene's name is a dollar
 }
 
 
@@ -81,57 +80,6 @@ def svg(figure: Figure) -> bytes:
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     return buffer.getvalue()
-
-
-def success_by_agent(pooled: Sequence[Cell], *, robot: str) -> Figure:
-    """Return success with 95 % intervals, one bar per agent, for one robot."""
-    rows = [cell for cell in pooled if cell["embodiment"] == robot]
-    rows = sorted(rows, key=lambda cell: agents.get(cell["agent"]).order)
-    figure, axes = new_figure(width=4.2, height=0.34 * len(rows) + 0.75)
-    rate = np.asarray([cell["success"] for cell in rows]) * 100.0
-    low, high = (100.0 * np.asarray(ends) for ends in zip(*map(success_interval, rows), strict=True))
-    place = np.arange(len(rows))
-    colours = [agents.get(cell["agent"]).colour for cell in rows]
-    axes.barh(place, rate, color=colours, height=0.68)
-    errors = np.stack([(rate - low).clip(min=0.0), (high - rate).clip(min=0.0)])
-    axes.errorbar(rate, place, xerr=errors, fmt="none", ecolor="#222222", elinewidth=1, capsize=2)
-    for y, value, top in zip(place, rate, high, strict=True):
-        axes.text(top + 1.5, y, _whole(value), va="center", fontsize=8)
-    axes.set_yticks(place, [cell["agent"] for cell in rows])
-    axes.set_xlim(0, 110)
-    axes.set_xticks([0, 25, 50, 75, 100])
-    axes.set_xlabel("success in %, with 95 % interval")
-    axes.invert_yaxis()
-    axes.set_title("all robots" if robot == ALL else robot, loc="left", fontweight="bold")
-    return figure
-
-
-def _whole(percent: float) -> str:
-    """Return a whole number of per cent; with a decimal where it would say all or none and is not."""
-    whole = f"{percent:.0f}"
-    return f"{percent:.1f}" if whole in ("0", "100") and float(whole) != percent else whole
-
-
-def heat_map(cells: Sequence[Cell], *, agent: str) -> Figure:
-    """Return success per robot and scene for one agent."""
-    rows = [cell for cell in cells if cell["agent"] == agent]
-    robots, scenes = (list(dict.fromkeys(cell[key] for cell in rows)) for key in ("embodiment", "scene"))
-    values = np.full((len(robots), len(scenes)), np.nan)
-    for cell in rows:
-        values[robots.index(cell["embodiment"]), scenes.index(cell["scene"])] = 100.0 * cell["success"]
-    figure, axes = new_figure(width=1.0 + 0.95 * len(scenes), height=0.7 + 0.45 * len(robots))
-    axes.imshow(values, cmap="viridis", vmin=0, vmax=100, aspect="auto")
-    for row, column in np.argwhere(np.isfinite(values)):
-        value = values[row, column]
-        colour = "white" if value < 60 else "black"
-        axes.text(column, row, _whole(value), ha="center", va="center", color=colour, fontsize=10)
-    axes.set_xticks(range(len(scenes)), [_short(scene) for scene in scenes], fontsize=8)
-    axes.set_yticks(range(len(robots)), robots)
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.set_title(f"{agent}: success in %", loc="left", fontweight="bold")
-    return figure
 
 
 def map_of_tracks(
@@ -256,8 +204,3 @@ def line_legend() -> str:
 def _meets(polygon: np.ndarray, window: Window) -> bool:
     low, high = polygon.min(axis=0), polygon.max(axis=0)
     return bool(low[0] < window[2] and high[0] > window[0] and low[1] < window[3] and high[1] > window[1])
-
-
-def _short(scene: str) -> str:
-    """Break a scene's name for a narrow axis; of a map only the file's name."""
-    return scene.rsplit("/", 1)[-1].removesuffix(".yaml").replace("_", "\n")

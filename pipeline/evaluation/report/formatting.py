@@ -9,9 +9,6 @@ from pipeline.evaluation.episodes.summary import Cell
 
 _NARROW_POINTS = 2.0
 """Intervals narrower than this are written with a decimal: 95.9 [96, 96] says nothing."""
-_UNITS = {"_mps3": "m/s³", "_mps": "m/s", "_radps": "rad/s", "_wh": "Wh", "_w": "W"}
-_UNITS |= {"_s": "s", "_m": "m"}
-"""End of a key -> the unit that it says"""
 
 
 def success_interval(cell: Cell) -> tuple[float, float]:
@@ -19,33 +16,34 @@ def success_interval(cell: Cell) -> tuple[float, float]:
     return _wider(cell["success_ci95"], cell.get("success_ci95_scenes"))
 
 
-def rate_with_interval(cell: Cell | None) -> str:
-    """Return a cell's success with its interval; a dash without a cell."""
-    return "–" if cell is None else _rate(cell["success"], success_interval(cell))
+def rate_with_interval(cell: Cell) -> str:
+    """Return a cell's success with its interval; a dash where nothing was driven."""
+    return "–" if cell["success"] is None else _rate(cell["success"], success_interval(cell))
 
 
 def _rate(rate: float, interval: tuple[float, float]) -> str:
     """Return a rate in % with its interval."""
     low, high = (100.0 * end for end in interval)
     digits = 1 if high - low < _NARROW_POINTS else 0
-    # a cell without room breaks before the interval, not within
+    # The hard space lets a narrow column break before the interval, not within it.
     return f"{percent(rate)} [{low:.{digits}f},\u00a0{high:.{digits}f}]"
 
 
 def rate_and_mishaps(cells: Sequence[Cell]) -> str:
-    """Return the mean over cells, with that of the ends of their intervals."""
-    if not cells:
+    """Return success, collisions and falls as means over cells; the interval's ends are means too."""
+    driven = [cell for cell in cells if cell["success"] is not None]
+    if not driven:
         return "–"
     success, collision, fall = (
-        float(np.mean([cell[key] for cell in cells])) for key in ("success", "collision", "fall")
+        float(np.mean([cell[key] for cell in driven])) for key in ("success", "collision", "fall")
     )
-    low, high = np.mean([success_interval(cell) for cell in cells], axis=0)
+    low, high = np.mean([success_interval(cell) for cell in driven], axis=0)
     return f"{_rate(success, (float(low), float(high)))}, {percent(collision)} + {percent(fall)}"
 
 
-def mishaps_with_interval(cell: Cell | None) -> str:
-    """Return a cell's collisions and falls with their intervals; a dash without a cell."""
-    if cell is None:
+def mishaps_with_interval(cell: Cell) -> str:
+    """Return a cell's collisions and falls with their intervals; a dash where nothing was driven."""
+    if cell["collision"] is None:
         return "–"
     collision = _rate(cell["collision"], _rate_interval(cell, "collision"))
     fall = _rate(cell["fall"], _rate_interval(cell, "fall")) if cell["fall"] else percent(cell["fall"])
@@ -70,23 +68,18 @@ def mean_with_interval(cell: Cell, key: str) -> str:
     return f"{number(cell.get(key))}{ends}"
 
 
-def points(row: Cell | None) -> str:
-    """Return a difference of rates in points; a dash without one."""
-    return "–" if row is None else signed(row["difference"], row["ci95"], scale=100.0, digits=1)
+def points(difference: Cell) -> str:
+    """Return a difference of rates in points."""
+    return signed(difference["difference"], difference["ci95"], scale=100.0, digits=1)
 
 
 def signed(difference: float, interval: Sequence[float] | None, *, scale: float, digits: int) -> str:
     """Return a difference with its interval, both times ``scale``, every number with its sign."""
-    ends = (
-        "" if interval is None else " [{:+.{n}f},\u00a0{:+.{n}f}]".format(*(scale * end for end in interval), n=digits)
-    )
-    return f"{scale * difference:+.{digits}f}{ends}".replace("-", "−")
-
-
-def label(key: str) -> str:
-    """Return a key as words, its unit last: ``energy_j`` is "energy J"."""
-    end = next((end for end in _UNITS if key.endswith(end)), "")
-    return f"{key.removesuffix(end).replace('_', ' ')} {_UNITS.get(end, '')}".rstrip()
+    text = f"{scale * difference:+.{digits}f}"
+    if interval is not None:
+        low, high = (f"{scale * end:+.{digits}f}" for end in interval)
+        text += f" [{low},\u00a0{high}]"
+    return text.replace("-", "−")
 
 
 def is_number(value: object) -> bool:

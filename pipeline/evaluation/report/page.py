@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 import jinja2
 
 from pipeline.agents import registry as agents
-from pipeline.evaluation.episodes.summary import ALL
-from pipeline.evaluation.report import figures, formatting, tables
+from pipeline.evaluation.report import answers, figures, formatting, tables
+from pipeline.evaluation.report.criteria import acceptance_criteria
 from pipeline.evaluation.report.figures import Picture
+from pipeline.evaluation.report.table import NOTHING, Table, of_rows
 from pipeline.runs import manifest
 from pipeline.runs.provenance import commit_of
 from pipeline.runs.run_folder import ADOPTED
@@ -54,27 +55,30 @@ def render(context: Mapping[str, Any], *, template: str = TEMPLATE) -> str:
 
 
 def evaluation(summary: tables.Summary | None) -> dict[str, Any]:
-    """Return tables, bars and heat maps of an evaluation; empty ones without it."""
+    """Return answers, tables and criteria of an evaluation; empty ones without it."""
     if summary is None:
-        return {"headline": None, "tables": [], "acceptance_criteria": [], "bars": [], "heat_maps": [], "agents": {}}
-    shown = []
-    for route in tables.routes(summary):
-        shown += [tables.success_table(summary, route=route), tables.mishap_table(summary, route=route)]
-        shown.append(tables.difference_table(summary, route=route))
+        return {"overview": None, "answers": [], "said": [], "tables": [], "acceptance_criteria": [], "agents": {}}
     driven = dict.fromkeys(cell["agent"] for cell in summary["cells"])
     learned = [agent for agent in driven if agent in agents.names("learned")] or list(driven)
-    for route in tables.routes(summary):
-        shown.append(tables.quality_table(summary, route=route, agents=learned))
-        shown.append(tables.efficiency_table(summary, route=route, agents=learned))
-    headline = tables.headline(summary, route=tables.routes(summary)[0])
+    names = tables.routes(summary)
+    shown = [tables.of_route(summary, route=route, agents=learned, scene_by_scene=True) for route in names]
     return {
-        "headline": headline if headline.rows else None,
-        "tables": [table for table in shown if table.rows],
-        "acceptance_criteria": tables.acceptance_criteria(summary),
-        "bars": _bars(summary),
-        "heat_maps": _heat_maps(summary, learned),
+        "overview": tables.overview([tables.success_table(summary, route=route) for route in names]),
+        "answers": _answers(summary),
+        "said": answers.sentences(summary),
+        "tables": [table for of_route in shown for table in of_route],
+        "acceptance_criteria": acceptance_criteria(summary),
         "agents": {name: info.label for name, info in agents.infos().items() if name in driven},
     }
+
+
+def _answers(summary: tables.Summary) -> list[Picture]:
+    """Return both panels of the picture that opens the page."""
+    found = [Picture(source=figures.data_uri(answers.does_it_drive(summary)), caption="Does it drive?")]
+    added = answers.what_learning_added(summary)
+    if added is not None:
+        found.append(Picture(source=figures.data_uri(added), caption="What did learning add?"))
+    return found
 
 
 def pictures_of(folder: Path | None) -> list[Picture]:
@@ -86,39 +90,37 @@ def pictures_of(folder: Path | None) -> list[Picture]:
     ]
 
 
-def predictions(folder: Path | None) -> tables.TextTable:
-    """Return how far predictions of unseen sequences are off, horizon by horizon; no rows if nobody looked."""
+def predictions(folder: Path | None) -> Table:
+    """Return the errors of predictions on unseen sequences, one row per horizon; no rows without ``figures.json``."""
     file = folder / "figures.json" if folder else None
     found: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file and file.is_file() else {}
-    horizons = sorted({int(key.partition("/")[2]) for key in found if "/" in key})
     rows = []
-    for horizon in horizons:
+    for horizon in sorted({int(key.partition("/")[2]) for key in found if "/" in key}):
         values = [(found.get(f"{name}/{horizon}"), factor) for name, factor in PREDICTIONS.values()]
-        rows.append((str(horizon), *("–" if value is None else _figure(factor * value) for value, factor in values)))
-    return tables.TextTable(
-        title="Depth error in m and share of right classes in %, by control steps ahead",
-        head=("ahead", *PREDICTIONS),
-        rows=tuple(rows),
-        note="Last: what was seen last stays as it was; its true classes no camera knows. Decoded: from history and "
-        "sample alone. Predicted: the last image moved as the model expects the body to move, decoded where that ends.",
+        rows.append(
+            (str(horizon), *(NOTHING if value is None else _figure(factor * value) for value, factor in values))
+        )
+    return of_rows(
+        "Depth error in m and fraction of right classes in %, by control steps ahead",
+        ("ahead", *PREDICTIONS),
+        rows,
+        note="Last: the last image, unchanged; no camera knows its true classes. Decoded: from history and sample "
+        "alone. Predicted: the last image moved as the model expects the body to move, decoded where that ends.",
     )
 
 
-def gaits(folder: Path) -> tables.TextTable:
+def gaits(folder: Path) -> Table:
     """Return what the cards of the gaits say was measured."""
     cards = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     cards = {name: card for name, card in cards.items() if card.get("measured")}
-    figures_of = {key: value for card in cards.values() for key, value in card["measured"].items()}
-    keys = [key for key, value in figures_of.items() if formatting.is_number(value)]
+    measured = {key: value for card in cards.values() for key, value in card["measured"].items()}
+    keys = [key for key, value in measured.items() if formatting.is_number(value)]
     rows = [
         (name, _minutes(card), *(_figure(card["measured"].get(key)) for key in keys)) for name, card in cards.items()
     ]
-    return tables.TextTable(
-        title="Velocity tracking of the shipped gaits",
-        head=("robot", "training", *(key.replace("_", " ") for key in keys)),
-        rows=tuple(rows),
-        note="By evaluate_gait: randomised dynamics, noise and pushes. The cards in embodiments/gaits/ say more.",
-    )
+    head = ("robot", "training", *(key.replace("_", " ") for key in keys))
+    note = "By evaluate_gait: randomised dynamics, noise and pushes. The cards in embodiments/gaits/ say more."
+    return of_rows("Velocity tracking of the shipped gaits", head, rows, note=note)
 
 
 def policies(summary: tables.Summary | None) -> list[tuple[str, str]]:
@@ -129,8 +131,8 @@ def policies(summary: tables.Summary | None) -> list[tuple[str, str]]:
             users.setdefault(cell["policy_sha256"], []).append((cell["agent"], cell["embodiment"]))
     rows = []
     for digest, pairs in users.items():
-        agents, robots = (list(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
-        rows.append((", ".join([*agents, *(robots if len(robots) == 1 else [])]), digest))
+        users_of, robots = (list(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
+        rows.append((", ".join([*users_of, *(robots if len(robots) == 1 else [])]), digest))
     return rows
 
 
@@ -163,29 +165,6 @@ def stage_entries(folders: Mapping[str, Path]) -> list[StageEntry]:
 def _machine(body: Mapping[str, Any]) -> str:
     machine = body.get("machine") or {}
     return f"{machine['cpus']} CPUs, {machine['system']}" if machine else "–"
-
-
-def _bars(summary: tables.Summary) -> list[Picture]:
-    """Return all robots together on every route, and each of them on the first."""
-    first = tables.routes(summary)[0]
-    pictures = []
-    for route in tables.routes(summary):
-        rows = [cell for cell in summary["pooled"] if cell["route"] == route]
-        for robot in sorted(dict.fromkeys(cell["embodiment"] for cell in rows), key=lambda name: name != ALL):
-            if robot == ALL or route == first:
-                source = figures.data_uri(figures.success_by_agent(rows, robot=robot))
-                pictures.append(Picture(source=source, caption=f"{tables.robot_name(robot)}, {route} route"))
-    return pictures
-
-
-def _heat_maps(summary: tables.Summary, agents: Sequence[str]) -> list[Picture]:
-    pictures = []
-    for agent in reversed(agents):
-        for route in tables.routes(summary):
-            cells = [cell for cell in summary["cells"] if cell["route"] == route]
-            figure = figures.heat_map(cells, agent=agent)
-            pictures.append(Picture(source=figures.data_uri(figure), caption=f"{agent}, {route} route"))
-    return pictures
 
 
 def _png_uri(path: Path) -> str:

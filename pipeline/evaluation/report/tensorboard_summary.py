@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluation.report.formatting import is_number
-from pipeline.evaluation.report.tables import NO_FIGURES
+
+NO_FIGURES = {"seed", "training_seed", "episodes"}
+"""Numbers in a cell that are no figures of merit"""
 
 
 def write_tensorboard(summary: Mapping[str, Sequence[Mapping[str, Any]]], directory: Path) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from pipeline.evaluation.report.figures import Picture, data_uri, new_figure, robot_colour
 from pipeline.evaluation.report.formatting import percent
-from pipeline.evaluation.report.tables import TextTable
+from pipeline.evaluation.report.table import Table, of_rows
 
 Row = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ def pictures(found: Mapping[str, Any]) -> list[Picture]:
     return result
 
 
-def worst_case(found: Mapping[str, Any]) -> TextTable:
+def worst_case(found: Mapping[str, Any]) -> Table:
     """Return the worst case per robot; the note says what was tested even where no worst case was looked for."""
     rows = found.get("worst_case") or []
     body = [
@@ -49,7 +49,7 @@ def worst_case(found: Mapping[str, Any]) -> TextTable:
     ]
     head = ("robot", "mean %", "10th percentile %", "lowest found %", "run again %", "kept of clean %", "tried", "at")
     note = f"{_tested(found)} {_searched(found)}" if rows else _tested(found)
-    return TextTable(title="Worst case over all factors, success", head=head, rows=tuple(body), note=note)
+    return of_rows("Worst case over all factors, success", head, body, note=note)
 
 
 def _tested(found: Mapping[str, Any]) -> str:

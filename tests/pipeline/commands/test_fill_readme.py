@@ -1,11 +1,14 @@
-"""The README's results come from a finished report and stand between two markers."""
+"""The results page and the README's small table come from the shipped policies' card or from an evaluation."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from pipeline.commands import fill_readme
 from pipeline.commands.fill_readme import BEGIN, END, fill
+from pipeline.evaluation.report.table import of_rows, parse
 from pipeline.runs import manifest
 from pipeline.runs.provenance import ROOT
 
@@ -28,29 +31,33 @@ def test_the_readme_has_its_markers() -> None:
     assert "| a |" in fill((ROOT / "README.md").read_text(encoding="utf-8"), "| a |")
 
 
-def test_only_a_finished_report_is_used(tmp_path: Path) -> None:
-    report, readme = tmp_path / "report", tmp_path / "README.md"
-    report.mkdir()
-    (report / "results.md").write_text("| a |")
-    readme.write_text(TEXT)
-    config = fill_readme.Config(run=tmp_path, readme=readme)
-    with pytest.raises(ValueError, match=r"never finished.*python -m pipeline report"):
-        fill_readme.main(config)
-    manifest.write(report, {"stage": "report", "key": ""})
-    fill_readme.main(config)
-    assert "| a |" in readme.read_text()
-
-
-def test_an_evaluation_on_its_own_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluation, readme = tmp_path / "evaluation", tmp_path / "README.md"
+def test_only_a_finished_evaluation_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluation, readme, results = tmp_path / "evaluation", tmp_path / "README.md", tmp_path / "results.md"
     evaluation.mkdir()
-    (evaluation / "summary.json").write_text('{"cells": []}')
+    (evaluation / "summary.json").write_text(json.dumps({"cells": [{"route": "planned"}]}))
     readme.write_text(TEXT)
-    config = fill_readme.Config(evaluation=evaluation, readme=readme)
+    config = fill_readme.Config(evaluation=evaluation, readme=readme, results=results)
     with pytest.raises(ValueError, match=r"never finished.*evaluate_policy --policy FILE"):
         fill_readme.main(config)
-    assert readme.read_text() == TEXT
+    assert readme.read_text() == TEXT and not results.exists()
     manifest.write(evaluation, {"stage": "evaluate_policy", "key": ""})
-    monkeypatch.setattr(fill_readme.results, "markdown", lambda summary: f"| {len(summary['cells'])} cells |")
+    success = of_rows("Success in %, planned route", ("robot", "base", "zero"), [("go2", "12.5 [1, 2]", "0.0")])
+    monkeypatch.setattr(fill_readme.tables, "of_route", lambda *_, **__: [success])
     fill_readme.main(config)
-    assert "| 0 cells |" in readme.read_text()
+    assert "| agent | go2 |\n| --- | --: |\n| base | 12.5 |" in readme.read_text()
+    assert success.markdown() in results.read_text() and "## Evaluation evaluation" in results.read_text()
+
+
+def test_the_results_page_is_that_of_the_shipped_policies(tmp_path: Path) -> None:
+    readme, page = tmp_path / "README.md", ROOT / "docs" / "results.md"
+    readme.write_text(TEXT)
+    beside = page.with_name(".results.test.md")  # links are relative to the page
+    try:
+        fill_readme.main(fill_readme.Config(readme=readme, results=beside))
+        assert beside.read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
+    finally:
+        beside.unlink(missing_ok=True)
+    card = (ROOT / "export" / "pretrained" / "README.md").read_text(encoding="utf-8")
+    assert all(table.markdown() in page.read_text(encoding="utf-8") for table in parse(card))
+    links = re.findall(r"\]\(([^)]*)\)", page.read_text(encoding="utf-8"))
+    assert links and all((page.parent / link).exists() for link in links)

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,20 @@ import pytest
 from PIL import Image
 
 from pipeline.evaluation.episodes.summary import ALL, EPISODE_COLUMNS, Provenance, summarise
-from pipeline.evaluation.report import curves, failures, figures, films, maps, page, published, tables
+from pipeline.evaluation.report import (
+    answers,
+    curves,
+    failures,
+    figures,
+    films,
+    formatting,
+    maps,
+    page,
+    published,
+    table,
+    tables,
+)
+from pipeline.evaluation.report.criteria import acceptance_criteria
 from pipeline.evaluation.report.tensorboard_summary import write_tensorboard
 from pipeline.evaluation.robustness import curves as robustness_curves
 from pipeline.runs import manifest
@@ -177,10 +191,10 @@ def test_a_whole_run_is_shown_whole(tmp_path: Path, whole_run: dict[str, Path]) 
     assert (tmp_path / ".report.new" / "films" / "go2.mp4").is_file()
     # Failures: of tiago the generalist's, not the base policy's; a scene that is gone has no map but still its frames.
     assert "tiago, generalist, office, straight route, episode 0: collision 5.0 m from the goal" in page
-    assert "tiago, base" not in page.partition('id="failures"')[2].partition("<h2")[0]
+    assert "tiago, base" not in page.partition('id="failures"')[2].partition("\n</details>")[0]
     assert "scene not there" in page
     assert "8 k, 8 min" in page  # 80 % first passed
-    assert "What it learned from" in page
+    assert "Training data: the fraction" in page
     table = page.partition('id="predictions"')[2].partition("</table>")[0]
     words = " ".join(re.sub(r"<[^>]*>", " ", table).split())
     assert words.endswith("predicted 0 – 0.22 – – – – – 10 – 0.39 0.31 – – 72.2 –")
@@ -199,7 +213,7 @@ def test_robustness_says_what_was_tested(tmp_path: Path, whole_run: dict[str, Pa
     worst["confirmed"] = {"success": 0.25, "success_ci95": [0.16, 0.37], "episodes": 64}
     file.write_text(json.dumps(found | head | {"search_reach": 0.5}))
     page = write(tmp_path, whole_run, films=False)
-    section = page.partition('id="robustness"')[2].partition("<h2")[0]
+    section = page.partition('id="robustness"')[2].partition("\n</details>")[0]
     for words in (
         "Tested: agent generalist, planned route, 64 goals per robot and level, in office, clutter, test split.",
         "from nominal to 50 % of the way to either end",
@@ -258,7 +272,7 @@ def test_an_evaluation_by_itself_has_a_page(tmp_path: Path, evaluated: Path) -> 
     page = write(tmp_path, {}, evaluation=evaluated, films=False)
     check_self_contained(page)
     assert "Evaluation evaluate_policy, made" in page and "Collisions + falls in %" in page
-    assert "train_specialist" not in page and 'id="learning"' not in page and 'href="#gaits"' not in page
+    assert "train_specialist" not in page and 'id="learning"' not in page and 'id="gaits"' not in page
     shutil.rmtree(tmp_path / ".report.new")
     with pytest.raises(ValueError, match=r"never finished\. Make it with: .* evaluate_policy --out"):
         write(tmp_path, {}, evaluation=tmp_path)
@@ -314,12 +328,11 @@ def test_old_summaries_and_curves_still_read(tmp_path: Path, evaluated: Path, su
     assert "not passed" in page and "over control steps" in page and "over time" not in page
 
 
-def test_further_figures_of_a_summary_get_their_column(summary: tables.Summary) -> None:
-    for cell in summary["pooled"]:
-        cell |= {"waited_s": 1.25, "power_w": 1000.0, "policy": "x", "power_w_ci95": [1.0, 2.0]}
-    table = tables.quality_table(summary, route="straight", agents=("generalist",))
-    assert table.head[-2:] == ("waited s", "power W")
-    assert all(row[-2:] == ("1.25", "1000.00") and len(row) == len(table.head) for row in table.rows)
+def test_every_figure_of_a_cell_has_its_column(summary: tables.Summary) -> None:
+    (cell, *_) = summary["pooled"]
+    known = {key for key, value in cell.items() if value is None or formatting.is_number(value)}
+    named = {"seed", "training_seed", "episodes", "policy_sha256"} | {key for key in cell if "_ci95" in key}
+    assert known - named == set(tables.QUALITY)
 
 
 def test_numbers_in_the_tables_are_those_of_the_summary(summary: tables.Summary) -> None:
@@ -333,9 +346,28 @@ def test_numbers_in_the_tables_are_those_of_the_summary(summary: tables.Summary)
         assert float(shown["success %"]) == pytest.approx(100.0 * cell["success"], abs=0.05)
         assert float(shown["SPL"]) == pytest.approx(cell["spl"], abs=0.005)
         assert float(shown["collision %"]) == pytest.approx(100.0 * cell["collision"], abs=0.05)
-    headline = tables.headline(summary, route="straight")
-    assert headline.head == ("robot", "specialist", "generalist")
-    assert headline.rows[-1][2] == tables.success_table(summary, route="straight").rows[-1][4]
+
+
+def test_the_small_table_holds_the_rates_of_the_large_one(summary: tables.Summary) -> None:
+    straight = tables.success_table(summary, route="straight")
+    small = tables.overview([straight])
+    assert small.head == ("agent", "tiago", "go2", "all robots") and small.title == "Success in %: straight route"
+    assert small.rows == (
+        ("go_straight", "25.0", "25.0", "25.0"),
+        ("specialist", "75.0", "75.0", "75.0"),
+        ("generalist", "75.0", "75.0", "75.0"),
+    )
+    planned = replace(
+        straight, title="Success in %, planned route", frame=straight.frame.replace("75", "80", regex=True)
+    )
+    both = tables.overview([straight, planned])
+    assert both.rows[1][1] == "75.0 / 80.0" and both.title == "Success in %: straight / planned route"
+
+
+def test_a_table_comes_back_from_its_markdown(summary: tables.Summary) -> None:
+    written = tables.markdown(summary)
+    found = table.parse(f"# Title\n\n{written}\n* an item\n")
+    assert "\n".join(each.markdown() for each in found) == written
 
 
 def test_failures_are_as_different_as_they_can_be() -> None:
@@ -516,11 +548,11 @@ def test_what_distillation_costs_scene_by_scene(summary: tables.Summary) -> None
 
 def test_promises_are_judged(summary: tables.Summary) -> None:
     # Equal over so few goals is not certain.
-    assert [promise.verdict for promise in tables.acceptance_criteria(summary)] == ["open", "open", "kept"]
+    assert [promise.verdict for promise in acceptance_criteria(summary)] == ["open", "open", "kept"]
     for row in summary["comparisons"]:
         if (row["first"], row["second"]) == ("generalist", "specialist"):
             row["ci95"] = [-0.01, 0.01]
-    verdicts = {promise.text.partition(":")[0]: promise.verdict for promise in tables.acceptance_criteria(summary)}
+    verdicts = {promise.text.partition(":")[0]: promise.verdict for promise in acceptance_criteria(summary)}
     assert verdicts == {"Distillation": "kept", "Eyes": "kept"}
     worse = json.loads(json.dumps(summary))
     for row in worse["comparisons"]:
@@ -528,12 +560,12 @@ def test_promises_are_judged(summary: tables.Summary) -> None:
             row |= {"difference": -0.1, "ci95": [-0.15, -0.05]}
         if (row["first"], row["second"]) == ("generalist", "blind"):
             row |= {"difference": 0.08, "ci95": [0.02, 0.14]}
-    assert [promise.verdict for promise in tables.acceptance_criteria(worse)] == ["broken", "broken", "open"]
+    assert [promise.verdict for promise in acceptance_criteria(worse)] == ["broken", "broken", "open"]
     distilled = [r for r in worse["comparisons"] if (r["first"], r["second"]) == ("generalist", "specialist")]
     first, second = [row for row in distilled if row["scene"] != ALL and row["metric"] == "success"][:2]
     first |= {"difference": -0.12, "ci95": [-0.25, 0.01]}  # worse, but open; the second is worse for certain
     second |= {"difference": -0.11, "ci95": [-0.13, -0.09]}
-    cells = tables.acceptance_criteria(worse)[1]
+    cells = acceptance_criteria(worse)[1]
     assert cells.verdict == "broken" and "−11.0" in cells.measured
 
 
@@ -577,8 +609,52 @@ def test_the_page_says_what_every_agent_is(summary: tables.Summary) -> None:
     assert set(shown) == {cell["agent"] for cell in summary["cells"]}
 
 
-@pytest.mark.parametrize(
-    ("rate", "text"), [(99.53, "99.5"), (100.0, "100"), (0.2, "0.2"), (0.0, "0"), (99.4, "99"), (84.1, "84")]
-)
-def test_a_picture_says_all_or_none_only_where_it_is(rate: float, text: str) -> None:
-    assert figures._whole(rate) == text
+def test_the_page_opens_with_films_a_picture_and_one_small_table(tmp_path: Path, whole_run: dict[str, Path]) -> None:
+    order = films.Order(
+        policy=whole_run["export_policy"] / "generalist.onnx", robots=(), scene="office", route="planned", seed=0
+    )
+    names = ("tiago", "go2", "g1", "stretch3")
+    for robot in names:
+        film(tmp_path, robot, key=order.key(robot))
+    page = write(tmp_path, whole_run, film_robots=names)
+    opening, _, folded = page.partition("<details")
+    assert opening.count("<video") == 3 and opening.count("<table") == 1 and opening.count("<img") == 1
+    assert opening.index("<video") < opening.index("<img") < opening.index("<table")
+    assert folded.count("<video") == 1 and "What learning added was not measured here" in opening
+
+
+def compared(first: str, second: str, difference: float, ci95: list[float]) -> dict[str, Any]:
+    where = {"embodiment": "tiago", "scene": ALL, "route": "straight", "metric": "success"}
+    return where | {"first": first, "second": second, "difference": difference, "ci95": ci95}
+
+
+def test_what_learning_added_is_drawn_with_its_interval(summary: tables.Summary) -> None:
+    assert answers.what_learning_added(summary) is None  # neither base nor planner was driven
+    gain = compared("generalist", "planner", 0.02, [-0.01, 0.05])
+    pooled = gain | {"embodiment": ALL}
+    figure = answers.what_learning_added({**summary, "comparisons": [gain, pooled]})
+    assert figure is not None
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["all robots", "tiago"]
+    (segments,) = axes.collections[0].get_segments()[:1]
+    assert segments[:, 0].tolist() == pytest.approx([-1.0, 5.0])  # points
+    assert axes.get_xlim()[0] == pytest.approx(-axes.get_xlim()[1])
+    said = answers.sentences({**summary, "comparisons": [pooled]})
+    assert (
+        said[-1]
+        == "Success of generalist − planner in points: +2.0 [−1.0,\u00a0+5.0] on the straight route: no clear gain."
+    )
+    clear = answers.sentences({**summary, "comparisons": [pooled | {"ci95": [0.01, 0.05]}]})
+    assert "no clear gain" not in clear[-1]
+
+
+def test_a_scene_may_be_called_anything(tmp_path: Path, evaluated: Path, summary: tables.Summary) -> None:
+    name = r"$\frac{$<b>"
+    text = json.dumps(summary).replace("office", name.replace("\\", "\\\\"))
+    (evaluated / "summary.json").write_text(text)
+    manifest.write(evaluated, manifest.read(evaluated).body)
+    page = write(tmp_path, {"evaluate_policy": evaluated}, films=False)
+    assert r"$\frac{$&lt;b&gt;" in page
+    _, axes = figures.new_figure(width=1.0, height=1.0)
+    axes.set_title(name)
+    assert "frac" in figures.svg(axes.figure).decode()
