@@ -361,7 +361,7 @@ def test_the_small_table_holds_the_rates_of_the_large_one(summary: tables.Summar
         straight, title="Success in %, planned route", frame=straight.frame.replace("75", "80", regex=True)
     )
     both = tables.overview([straight, planned])
-    assert both.rows[1][1] == "75.0 / 80.0" and both.title == "Success in %: straight / planned route"
+    assert both.rows[1][1] == "75.0 /\u00a080.0" and both.title == "Success in %: straight / planned route"
 
 
 def test_a_table_comes_back_from_its_markdown(summary: tables.Summary) -> None:
