@@ -47,7 +47,7 @@ class Config:
     offline_updates: int = 3000
     """13 looks at every recorded row of four robots, more with fewer"""
     rounds: int = 2
-    """DAgger rounds; 0 distils from the recordings alone. A third moved no figure (docs/log.md, 2026-11-28)"""
+    """DAgger rounds; 0 distils from the recordings alone. A third moved no figure (docs/log/2026-11.md)"""
     round_updates: int = 1500
     round_steps: int = 512
     """Control steps per environment and round: 33 k rows per robot; an episode of a slow body takes up to 900"""

@@ -40,7 +40,7 @@ class Config:
     """Largest correction in shares of the limits: 1 can undo the base policy"""
     initial_log_std: float = -2.3
     """Exploration of 0.1 of the limits at first: noise of 0.2 frees a policy whose mean, which drives the robot in
-    the end, has got stuck (docs/log.md, 2026-11-24)"""
+    the end, has got stuck (docs/log/2026-11.md)"""
     hidden: tuple[int, ...] = (256, 256)
     """Of actor and critic"""
     from_scratch: bool = False

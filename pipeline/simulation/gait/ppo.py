@@ -16,7 +16,7 @@ from world_model.training_state import restore_state, save_state
 
 ROLLOUT_STEPS = 96
 """Falls are rare and costly. A rollout of 24 steps held one fall or none, and the gait lost its balance again after 3
-to 5 million steps (docs/log.md, 2026-11-25)."""
+to 5 million steps (docs/log/2026-11.md)."""
 START_STD = 0.25
 """Standard deviation of the actions of a gait that starts from earlier weights: its value late in a training."""
 _STD = "distribution.std_param"

@@ -1,8 +1,8 @@
 """What decides whether something learned is kept: how often the robot arrives and stays with it, and without it.
 
 A loss cannot say: a head that imitates its teacher ever better, or earns ever more while it explores, may arrive less
-often by itself (docs/log.md, 2026-11-25). Nor can success: it asks for one step of standing at the goal, and a robot
-may learn to pass through that step and not to stay (docs/log.md, 2026-11-28).
+often by itself (docs/log/2026-11.md). Nor can success: it asks for one step of standing at the goal, and a robot
+may learn to pass through that step and not to stay (docs/log/2026-11.md).
 """
 
 from collections.abc import Callable, Mapping
