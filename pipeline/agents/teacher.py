@@ -37,7 +37,7 @@ class TeacherAgent:
         """Return actions (B, 3); uses the true pose and map, not the observation."""
         truth = privileged()
         walks = is_walker(truth["descriptor"])[:, None]
-        rest_w = torch.cat([truth["rest_xy_w"], truth["goal_w"][:, 2:]], dim=1)
+        rest_w = torch.cat([truth["stop_xy_w"], truth["goal_w"][:, 2:]], dim=1)
         # A walker sways and drifts while it turns, further than the room that every goal has.
         goal_b = goal_in_body(torch.where(walks, rest_w, truth["goal_w"]), truth["pose_w"])
         near = torch.linalg.vector_norm(goal_b[:, :2], dim=1, keepdim=True) < DIRECT_M

@@ -21,7 +21,7 @@ from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation import recording_quality
 from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
 from pipeline.simulation.navigation.recording import outcome_code
-from pipeline.simulation.navigation.recording_quality import End
+from pipeline.simulation.navigation.recording_quality import EpisodeEnd
 from pipeline.simulation.navigation.task import Task, build_task, make_environment
 from pipeline.simulation.physics.randomisation import training
 from scenes.storage import load_scenes
@@ -86,9 +86,9 @@ def run(config: Config, run: StageRun) -> None:
     frames = config.steps * config.num_envs * (1 + config.mounts)
     limits = registry.get(config.embodiment).limits
     covered = recording_quality.coverage(run.directory, limits)
-    recording_quality.draw(run.directory / "coverage.png", covered, limits)
-    figures = recording_quality.figures(recording_quality.ends(run.directory))
-    run.metrics.update({"frames": frames, **_outcomes(run.directory, config), **figures, **covered.shares()})
+    recording_quality.plot(run.directory / "coverage.png", covered, limits)
+    figures = recording_quality.outcome_figures(recording_quality.episode_ends(run.directory))
+    run.metrics.update({"frames": frames, **_outcomes(run.directory, config), **figures, **covered.visited_fractions()})
 
 
 def _task(config: Config, scenes_folder: Path) -> Task:
@@ -121,7 +121,7 @@ class Recorder:
         self._step: Step | None = None
         self._steps = 0
         self._reward = torch.zeros(config.num_envs)
-        self.ends: list[tuple[int, End]] = []
+        self.ends: list[tuple[int, EpisodeEnd]] = []
         """Environment and end of every episode that ended in the last shard"""
 
     def begin(self, task: Task, *, seed: int) -> None:
@@ -161,7 +161,7 @@ class Recorder:
         self._reward = self._reward + step.reward
         outcomes, sorts = outcome_code(step), _sorts(self._config)
         for env in torch.nonzero(step.terminated | step.truncated)[:, 0].tolist():
-            self.ends.append((env, End(sorts[env], OUTCOMES[outcomes[env]], round(float(self._reward[env]), 4))))
+            self.ends.append((env, EpisodeEnd(sorts[env], OUTCOMES[outcomes[env]], round(float(self._reward[env]), 4))))
             self._reward[env] = 0.0
 
     def _draw(self, row: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -271,7 +271,7 @@ def _sorts(config: Config) -> list[str]:
 def _write(
     names: Mapping[str, Path],
     rows: dict[str, list[torch.Tensor]],
-    ends: list[tuple[int, End]],
+    ends: list[tuple[int, EpisodeEnd]],
     config: Config,
     environment: NavigationEnvironment,
 ) -> None:

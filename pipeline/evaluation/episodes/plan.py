@@ -19,7 +19,7 @@ from pipeline.runs import atomic_files
 from pipeline.simulation.navigation.episodes import (
     ROUTE_SAMPLES,
     EpisodeSet,
-    NoRoomError,
+    NoFreeSpaceError,
     Protocol,
     SceneFields,
     build_episodes,
@@ -169,7 +169,7 @@ def without_room(name: str, scene: Scene, jobs: Sequence[Job]) -> dict[str, str]
     for job in jobs:
         try:
             _draw_in(name, scene, fields, job, robots.get(job.embodiment), count=1)
-        except NoRoomError as error:
+        except NoFreeSpaceError as error:
             found[job.embodiment] = str(error)
     return found
 
@@ -190,7 +190,7 @@ def _drawn(
         try:
             count = len(draw.numbers)
             episodes = _draw_in(draw.scene, scene, fields, job, embodiment, count=count, series=draw.series)
-        except NoRoomError as error:
+        except NoFreeSpaceError as error:
             if registry.is_map(draw.scene):
                 raise
             no_room = error

@@ -23,7 +23,7 @@ from pipeline.evaluation.episodes.traces import LastFrames, Trace
 from pipeline.runs import atomic_files
 from pipeline.runs.progress import progress
 from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
-from pipeline.simulation.navigation.episodes import NoRoomError
+from pipeline.simulation.navigation.episodes import NoFreeSpaceError
 from pipeline.simulation.navigation.task import make_environment
 from pipeline.simulation.navigation.tracker import SETTLE_S
 from pipeline.simulation.physics.randomisation import nominal
@@ -86,7 +86,7 @@ def evaluate(job: Job, *, worker: int = 0, workers: int = 1) -> None:
 def _draw(job: Job, embodiment: Embodiment, *, shard: int) -> Plan:
     try:
         return draw(job, embodiment, shard=shard)
-    except NoRoomError as error:  # whoever started this process decides whether the others can do without the robot
+    except NoFreeSpaceError as error:  # the parent decides whether the evaluation goes on without this robot
         no_room(job).parent.mkdir(parents=True, exist_ok=True)
         atomic_files.write_text(no_room(job), str(error))
         raise

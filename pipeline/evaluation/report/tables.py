@@ -16,7 +16,7 @@ from pipeline.evaluation.report.formatting import (
     rate_with_interval,
 )
 from pipeline.evaluation.report.table import NOTHING, Table, of_rows, pivot
-from pipeline.simulation.navigation.episodes import FEASIBLE_SHARE
+from pipeline.simulation.navigation.episodes import FEASIBLE_FRACTION
 
 Summary = dict[str, list[Cell]]
 
@@ -274,5 +274,5 @@ def _excluded_goals(protocol: str) -> str:
     """Return which goals the protocol excludes, as the end of a sentence."""
     if protocol != "compass":
         return ""
-    percentage = f"{100 * FEASIBLE_SHARE:.0f} %"
+    percentage = f"{100 * FEASIBLE_FRACTION:.0f} %"
     return f", without goals that the fastest drive takes more than {percentage} of the time for (ADR 0009)"

@@ -1,7 +1,7 @@
-"""What can be wrong with a robot that nobody told the policy: one vector of factors per episode.
+"""Disturbances that the policy does not know of: one vector of factors per episode.
 
-``FACTORS`` is the only list of them. A factor that follows a direction (a bias) takes another one in every episode, the
-same for every level, so that levels are compared on the same draws.
+``FACTORS`` is the only list of them. A factor with a direction (a bias) has another direction in every episode. The
+direction is the same for every level, so that levels are compared on the same samples.
 """
 
 import math
@@ -13,13 +13,13 @@ import torch
 from embodiments.spaces import CAMERA_FIELDS
 from pipeline.simulation.conditions.people import Person
 
-GOLDEN_SHARE = (math.sqrt(5.0) - 1.0) / 2.0
+INVERSE_GOLDEN_RATIO = (math.sqrt(5.0) - 1.0) / 2.0
 """Multiples of it, modulo 1, fill the unit interval evenly."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Factor:
-    """One thing that can be wrong."""
+    """One kind of disturbance."""
 
     name: str
     unit: str
@@ -27,7 +27,7 @@ class Factor:
     """Its value in an undisturbed simulation"""
     low: float
     high: float
-    """Range in which it is tried"""
+    """Range of values"""
     levels: tuple[float, ...]
     """Values of a one-factor sweep"""
     meaning: str
@@ -59,7 +59,7 @@ FACTORS: tuple[Factor, ...] = (
         low=0.0,
         high=0.1,
         levels=(0.03, 0.06, 0.1),
-        meaning="constant error of the believed heading, to the left and to the right by turns",
+        meaning="constant error of the believed heading, alternately to the left and to the right",
     ),
     Factor(
         name="depth_noise",
@@ -72,12 +72,12 @@ FACTORS: tuple[Factor, ...] = (
     ),
     Factor(
         name="depth_dropout",
-        unit="share",
+        unit="fraction",
         neutral=0.0,
         low=0.0,
         high=0.3,
         levels=(0.02, 0.05, 0.1, 0.3),
-        meaning="further share of the depth pixels that are lost, anywhere in the image",
+        meaning="further fraction of the depth pixels that are lost, anywhere in the image",
     ),
     Factor(
         name="latency",
@@ -104,7 +104,7 @@ FACTORS: tuple[Factor, ...] = (
         low=-0.1,
         high=0.1,
         levels=(-0.1, -0.05, 0.05, 0.1),
-        meaning="how much further down the camera really looks than the descriptor says",
+        meaning="how much further down the camera is really pitched than the descriptor says",
     ),
     Factor(
         name="mass",
@@ -140,7 +140,7 @@ FACTORS: tuple[Factor, ...] = (
         low=0.6,
         high=1.3,
         levels=(0.6, 0.8, 1.15, 1.3),
-        meaning="the drive executes this share of every command",
+        meaning="the drive executes this fraction of every command",
     ),
     Factor(
         name="person",
@@ -149,12 +149,12 @@ FACTORS: tuple[Factor, ...] = (
         low=0.0,
         high=1.2,
         levels=(0.4, 0.8, 1.2),
-        meaning="somebody walks to and fro across the route at this speed and stands while the robot is near",
+        meaning="a person walks back and forth across the route at this speed and stands while the robot is near",
     ),
 )
 NAMES = tuple(factor.name for factor in FACTORS)
 NEUTRAL = np.asarray([factor.neutral for factor in FACTORS], dtype=np.float32)
-"""(F,) nothing is wrong"""
+"""(F,) no disturbance"""
 LONGEST_LATENCY_S = next(factor.high for factor in FACTORS if factor.name == "latency")
 
 
@@ -180,10 +180,10 @@ def unit_bounds() -> tuple[np.ndarray, np.ndarray]:
 
 
 class Disturbance:
-    """The factors of the episodes that run now, one row per environment, and what follows from them."""
+    """The factors of the running episodes, one row per environment, and the quantities derived from them."""
 
     def __init__(self, num_envs: int, *, episodes: int, device: str) -> None:
-        """Start with nothing wrong in any of so many episodes."""
+        """Start without disturbance in any episode."""
         neutral = torch.as_tensor(NEUTRAL, device=device)
         self._table, self._numbers = neutral.repeat(episodes, 1), torch.arange(episodes, device=device)
         self._now = neutral.repeat(num_envs, 1)  # (B, F)
@@ -191,33 +191,33 @@ class Disturbance:
         self.person = Person(num_envs, device=device)
 
     def load(self, values: np.ndarray, numbers: np.ndarray) -> None:
-        """Set the factors of every episode of the environment's set.
+        """Set the factors of every episode of the set.
 
         Args:
             values: (N, F) in the order of ``FACTORS``.
-            numbers: (N,) what directions and phases are drawn from; equal numbers draw alike.
+            numbers: (N,) seeds of directions and phases; equal numbers give equal ones.
         """
         self._table = torch.as_tensor(values, dtype=torch.float32, device=self._now.device)
         self._numbers = torch.as_tensor(numbers, dtype=torch.long, device=self._now.device)
 
     def begin(self, mask: torch.Tensor, episode: torch.Tensor) -> None:
-        """Take the factors of the episodes (B,) that begin in the masked environments."""
+        """Load the factors of the episodes (B,) that begin in the masked environments."""
         row = episode.clamp(min=0)
         self._now = torch.where(mask[:, None], self._table[row], self._now)
         self._number = torch.where(mask, self._numbers[row], self._number)
 
     def factor(self, name: str) -> torch.Tensor:
-        """Return the present values (B,) of one factor."""
+        """Return the current values (B,) of one factor."""
         return self._now[:, NAMES.index(name)]
 
     @property
     def phase(self) -> torch.Tensor:
-        """(B,) in [0, 1), another one for every episode number."""
-        return torch.remainder(self._number * GOLDEN_SHARE, 1.0).to(torch.float32)
+        """(B,) in [0, 1), different for every episode number."""
+        return torch.remainder(self._number * INVERSE_GOLDEN_RATIO, 1.0).to(torch.float32)
 
     @property
     def pose_bias(self) -> torch.Tensor:
-        """(B, 3) what is added to the true pose: x, y [m], yaw [rad]."""
+        """(B, 3) added to the true pose: x, y [m], yaw [rad]."""
         angle, size = 2.0 * math.pi * self.phase, self.factor("pose_bias")
         sign = 1.0 - 2.0 * torch.remainder(self._number, 2)
         return torch.stack([size * angle.cos(), size * angle.sin(), sign * self.factor("heading_bias")], dim=1)

@@ -1,7 +1,7 @@
-"""A person who walks to and fro across the robot's way: seen in depth, counted for collision, on nobody's map.
+"""A person who walks back and forth across the route: visible in depth, counted as a collision, not on the map.
 
-An upright cylinder, added to the ray casts by formula, so that it may move without rebuilding the scene. He does not
-walk through furniture, and he stands still while the robot is near: contact is the robot's doing.
+The person is an upright cylinder. Its ray casts are computed by formula, so that it moves without a new scene. It does
+not walk through furniture. It stands still while the robot is near, so that every contact is caused by the robot.
 """
 
 import math
@@ -16,19 +16,19 @@ from pipeline.simulation.physics.delay import DRIVE_STEPS
 RADIUS_M = 0.25
 HEIGHT_M = 1.7
 REACH_M = 2.0
-"""How far he walks to either side of the route, if nothing stands there"""
+"""Largest distance from the route to either side"""
 YIELD_M = 0.4
-"""He stands while the robot's footprint is nearer than this."""
+"""A person stands still while the robot's footprint is nearer than this."""
 START_CLEAR_M = 1.2
-"""Nobody begins an episode nearer to the robot's middle than this."""
+"""Least distance between a person and the robot's origin at the start of an episode."""
 LEAST_SPEED_MPS = 0.1
-"""Below this speed nobody is there."""
-_MIDDLE = (0.3, 0.7)
-"""Part of the route that he may cross"""
-_ROOMY_M = 0.6
+"""Below this walking speed there is no person."""
+_CROSSING_RANGE = (0.3, 0.7)
+"""Fractions of the route between which a person may cross it"""
+_AMPLE_CLEARANCE_M = 0.6
 _STEP_M = 0.1
 
-Room = Callable[[torch.Tensor], torch.Tensor]
+Clearance = Callable[[torch.Tensor], torch.Tensor]
 """Distance (B, Q) to the nearest obstacle of world points (B, Q, 2)"""
 
 
@@ -36,7 +36,7 @@ class Person:
     """At most one person per environment."""
 
     def __init__(self, num_envs: int, *, device: str) -> None:
-        """Start with nobody anywhere."""
+        """Start without people."""
         zeros = torch.zeros(num_envs, device=device)
         self.present = zeros.bool()
         """(B,) bool"""
@@ -45,23 +45,29 @@ class Person:
 
     @property
     def xy_w(self) -> torch.Tensor:
-        """(B, 2) where he is [m]; meaningless where nobody is."""
+        """(B, 2) position [m]; only valid where ``present``."""
         return self._centre_w + self._along_m[:, None] * self._across_w
 
     def begin(
-        self, mask: torch.Tensor, *, speed_mps: torch.Tensor, phase: torch.Tensor, route_w_m: torch.Tensor, room: Room
+        self,
+        mask: torch.Tensor,
+        *,
+        speed_mps: torch.Tensor,
+        phase: torch.Tensor,
+        route_w_m: torch.Tensor,
+        clearance: Clearance,
     ) -> None:
-        """Place somebody in the masked environments, where there is room to cross the route.
+        """Place a person in the masked environments, where there is free space to cross the route.
 
         Args:
             mask: (B,) bool.
             speed_mps: (B,) walking speed.
-            phase: (B,) in [0, 1): where on his way he starts.
+            phase: (B,) in [0, 1): where between the two ends of the walk the person starts.
             route_w_m: (B, P, 2) from the robot to the goal.
-            room: In each environment's own scene.
+            clearance: Distances in each environment's own scene.
         """
-        centre_w, across_w = _crossing(route_w_m, room)
-        low_m, high_m = _reach_m(centre_w, across_w, room)
+        centre_w, across_w = _crossing(route_w_m, clearance)
+        low_m, high_m = _reach_m(centre_w, across_w, clearance)
         along_m = low_m + phase * (high_m - low_m)
         start_w = route_w_m[:, 0]
 
@@ -70,9 +76,9 @@ class Person:
 
         farther_m = torch.where(from_start_m(low_m) > from_start_m(high_m), low_m, high_m)
         along_m = torch.where(from_start_m(along_m) > START_CLEAR_M, along_m, farther_m)
-        fits = (room(centre_w[:, None])[:, 0] > RADIUS_M) & (from_start_m(along_m) > START_CLEAR_M)
-        there = fits & (speed_mps >= LEAST_SPEED_MPS)
-        self.present = torch.where(mask, there, self.present)
+        fits = (clearance(centre_w[:, None])[:, 0] > RADIUS_M) & (from_start_m(along_m) > START_CLEAR_M)
+        present = fits & (speed_mps >= LEAST_SPEED_MPS)
+        self.present = torch.where(mask, present, self.present)
         self._centre_w = torch.where(mask[:, None], centre_w, self._centre_w)
         self._across_w = torch.where(mask[:, None], across_w, self._across_w)
         self._along_m = torch.where(mask, along_m, self._along_m)
@@ -80,8 +86,8 @@ class Person:
         self._high_m = torch.where(mask, high_m, self._high_m)
         self._velocity_mps = torch.where(mask, speed_mps, self._velocity_mps)
 
-    def pass_by(self, body: BodyBatch, passed_w: torch.Tensor) -> torch.Tensor:
-        """Walk on for one control step and return the least room (B,) to the robot's footprint in it, inf without him.
+    def advance(self, body: BodyBatch, passed_w: torch.Tensor) -> torch.Tensor:
+        """Walk for one control step; return the least clearance (B,) to the robot's footprint, inf without a person.
 
         Args:
             passed_w: (DRIVE_STEPS, B, 3) poses of the body after each drive step.
@@ -91,7 +97,7 @@ class Person:
         return torch.where(self.present, gaps_m.amin(dim=0), torch.inf)
 
     def _walk(self, free: torch.Tensor) -> torch.Tensor:
-        """Walk on where he is ``free`` (B,) to; return where he was after each drive step, (DRIVE_STEPS, B, 2)."""
+        """Walk where ``free`` (B,); return the positions after each drive step, (DRIVE_STEPS, B, 2)."""
         before_w = self.xy_w
         velocity = self._velocity_mps
         velocity = torch.where(self._along_m >= self._high_m, -velocity.abs(), velocity)
@@ -100,11 +106,11 @@ class Person:
         walks = self.present & free
         self._velocity_mps = torch.where(walks, velocity, self._velocity_mps)
         self._along_m = torch.where(walks, moved, self._along_m)
-        share = torch.arange(1, DRIVE_STEPS + 1, device=before_w.device)[:, None, None] / DRIVE_STEPS
-        return before_w + share * (self.xy_w - before_w)
+        fraction = torch.arange(1, DRIVE_STEPS + 1, device=before_w.device)[:, None, None] / DRIVE_STEPS
+        return before_w + fraction * (self.xy_w - before_w)
 
     def cast(self, origin_w: torch.Tensor, directions_w: torch.Tensor) -> torch.Tensor:
-        """Return where rays hit him.
+        """Return where rays hit the person.
 
         Args:
             origin_w: (B, 3) [m].
@@ -128,24 +134,24 @@ class Person:
         return torch.where(hit, distance, torch.inf)
 
 
-def _crossing(route_w_m: torch.Tensor, room: Room) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the roomiest point (B, 2) in the middle of the route and the unit vector (B, 2) across it there."""
+def _crossing(route_w_m: torch.Tensor, clearance: Clearance) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the point (B, 2) with most clearance in the middle of the route, and the unit vector (B, 2) across it."""
     count = route_w_m.shape[1]
-    first, last = (round(share * (count - 1)) for share in _MIDDLE)
+    first, last = (round(fraction * (count - 1)) for fraction in _CROSSING_RANGE)
     middle = route_w_m[:, first : last + 1]  # (B, Q, 2)
-    aside = (torch.linspace(-1.0, 1.0, middle.shape[1], device=route_w_m.device)).abs()
-    best = (room(middle).clamp(max=_ROOMY_M) - 0.05 * aside).argmax(dim=1) + first
+    off_centre = torch.linspace(-1.0, 1.0, middle.shape[1], device=route_w_m.device).abs()
+    best = (clearance(middle).clamp(max=_AMPLE_CLEARANCE_M) - 0.05 * off_centre).argmax(dim=1) + first
     rows = torch.arange(len(route_w_m), device=route_w_m.device)
     along = torch.nn.functional.normalize(route_w_m[rows, best + 1] - route_w_m[rows, best - 1], dim=1)
     return route_w_m[rows, best], torch.stack([-along[:, 1], along[:, 0]], dim=1)
 
 
-def _reach_m(centre_w: torch.Tensor, across_w: torch.Tensor, room: Room) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return how far (B,) he gets to the right (negative) and to the left before something is in his way."""
+def _reach_m(centre_w: torch.Tensor, across_w: torch.Tensor, clearance: Clearance) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return how far (B,) the person can walk to the right (negative) and to the left before an obstacle."""
     steps = math.ceil(REACH_M / _STEP_M)
     ends = []
     for side in (-1.0, 1.0):
         offset = side * _STEP_M * torch.arange(1, steps + 1, device=centre_w.device)
-        free = room(centre_w[:, None] + offset[:, None] * across_w[:, None]) > RADIUS_M
+        free = clearance(centre_w[:, None] + offset[:, None] * across_w[:, None]) > RADIUS_M
         ends.append(side * _STEP_M * free.long().cumprod(dim=1).sum(dim=1))
     return ends[0], ends[1]

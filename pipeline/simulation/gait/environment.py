@@ -238,7 +238,7 @@ class GaitEnvironment(VecEnv):
     def _disturb(self) -> None:
         task = self.task
         if self._steps % task.randomise_every_steps == 1:
-            self.dynamics.redraw(self._everyone)
+            self.dynamics.resample(self._everyone)
         if self._steps % 25 == 0 and task.push_mps > 0.0:
             pushed = self._rand() < 25.0 / (DRIVE_HZ * task.push_every_s)
             # Evenly over the disc of pushes: half of them have at least 0.7 of the largest speed.

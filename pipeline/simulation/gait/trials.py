@@ -113,7 +113,7 @@ class GaitTrials:
 
     def begin(self) -> None:
         """Stand everybody up again, with new dynamics."""
-        self._dynamics.redraw(self._everyone)
+        self._dynamics.resample(self._everyone)
         self._reset(self._everyone)
 
     @torch.no_grad()
@@ -151,7 +151,7 @@ class GaitTrials:
         clock = torch.randint(0, 10_000, (count,), generator=self._generator, device=self._physics.device)
         for step in range(steps):
             if step % round(REDRAW_S * DRIVE_HZ) == 0:
-                self._dynamics.redraw(self._everyone)
+                self._dynamics.resample(self._everyone)
             due = (clock + step) % round(COMMAND_S * DRIVE_HZ) == 0
             target = torch.where(due[:, None], self._random_command(), target)
             pushed = (clock + step) % round(PUSH_S * DRIVE_HZ) == 0

@@ -43,7 +43,7 @@ from scenes.scene import Scene
 
 LOOK_AHEAD_M = 0.6
 """How far along the shortest path the teacher's target lies."""
-STALE_SHARE = 0.125
+STALE_FRACTION = 0.125
 """Share of the environments that wait for new dynamics before all of them are written."""
 
 
@@ -124,7 +124,7 @@ class NavigationEnvironment:
 
     def enter(self, *, scenes: Sequence[Scene], fields: Sequence[SceneFields], episodes: EpisodeSet) -> None:
         """Go on with other scenes and episodes of the same protocol; call ``reset`` before the next step."""
-        self.camera.enter(SceneRaycaster(scenes))
+        self.camera.set_raycaster(SceneRaycaster(scenes))
         self._load(fields, episodes)
         self._allocate()
 
@@ -249,7 +249,7 @@ class NavigationEnvironment:
         self._along_m = along
         planned = planned_route(self._now["route_w_m"], self._now["spacing_m"], along)
         route_w = torch.where(self._now["planned"][:, None, None], planned, straight_route(self._now["goal_w"], seen_w))
-        depth_m, self._semantic = self.render() if self.sees else self.camera.nothing()
+        depth_m, self._semantic = self.render() if self.sees else self.camera.blank_images()
         return Observation(
             depth_m=depth_m,
             velocity_b=self._velocity_b,
@@ -282,7 +282,7 @@ class NavigationEnvironment:
         return {
             "pose_w": self.pose_w,
             "goal_w": self._now["goal_w"],
-            "rest_xy_w": self._now["rest_xy_w_m"],
+            "stop_xy_w": self._now["stop_xy_w_m"],
             "descent_xy_b_m": to_body(target, self.pose_w),
             "clearance_m": clearance_m,
             "away_xy_b": to_body(position + away_w, self.pose_w),
@@ -305,7 +305,7 @@ class NavigationEnvironment:
         start_w = self._now["start_w"]
         self.physics.reset(mask, start_w[:, :2], start_w[:, 2])
         self._drive.reset(mask)
-        self.body.redraw(mask)
+        self.body.resample(mask)
         block = self.config.randomisation
         self._draw_dynamics(mask)
         low, high = block.latency_s
@@ -336,14 +336,14 @@ class NavigationEnvironment:
             speed_mps=now.factor("person"),
             phase=now.phase,
             route_w_m=self._now["route_w_m"],
-            room=lambda points_w: self._distance.sample_lowest(self.scene_index, points_w),
+            clearance=lambda points_w: self._distance.sample_lowest(self.scene_index, points_w),
         )
 
     def _draw_dynamics(self, mask: torch.Tensor) -> None:
         """Draw new dynamics for environments that were reset, several at a time: writing costs a fifth of a step."""
         block = self.config.randomisation
         self._stale |= mask
-        if not block.physical or int(self._stale.sum()) < self.num_envs * STALE_SHARE:
+        if not block.physical or int(self._stale.sum()) < self.num_envs * STALE_FRACTION:
             return
         self.physics.variation.randomise(
             self._stale,
@@ -368,13 +368,13 @@ class NavigationEnvironment:
         passed_w = torch.nan_to_num(torch.stack(poses_w))  # (DRIVE_STEPS, B, 3)
         clearance = self.body.clearance_m(self._distance, self.scene_index, passed_w).amin(dim=0)
         if self.disturbance is not None:
-            clearance = torch.minimum(clearance, self.disturbance.person.pass_by(self.body, passed_w))
+            clearance = torch.minimum(clearance, self.disturbance.person.advance(self.body, passed_w))
         velocity_b, pose_w = torch.nan_to_num(torch.stack(velocities_b)).mean(dim=0), passed_w[-1]
         self._velocity_b, self.pose_w = velocity_b, pose_w
         self._odometry.travel(
             (pose_w[:, :2] - start_xy).norm(dim=1),
             generator=self._generator,
-            more=None if self.disturbance is None else self.disturbance.drift_rates,
+            extra_rates=None if self.disturbance is None else self.disturbance.drift_rates,
         )
         offset = self._now["goal_w"][:, :2] - pose_w[:, :2]
         return StepInfo(

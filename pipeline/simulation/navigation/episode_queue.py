@@ -6,7 +6,7 @@ from pipeline.simulation.navigation.episodes import EpisodeSet
 
 IDLE = -1
 
-_COLUMNS = ("scene_index", "goal_index", "start_w", "goal_w", "rest_xy_w_m", "route_w_m", "planned", "time_limit_s")
+_COLUMNS = ("scene_index", "goal_index", "start_w", "goal_w", "stop_xy_w_m", "route_w_m", "planned", "time_limit_s")
 
 
 class Assignment:

@@ -31,20 +31,20 @@ COMFORT_M = 0.30
 """Clearance from which on the teacher's path costs no more than its length."""
 COMPASS_TIME_LIMIT_S = 25.6
 POINTNAV_TIME_MARGIN_S = 10.0
-REST_RADIUS_M = 0.2
+STOP_RADIUS_M = 0.2
 """How far from a goal the teacher may choose to come to rest, of the 0.5 m that are allowed."""
 SUCCESS_RADIUS_M = {"compass": 0.5, "pointnav": 0.25}
 _COMPASS_BOX_M, _COMPASS_MIN_OFFSET_M, _COMPASS_FAR_SHARE = 5.0, 2.0, 0.9
 _COMPASS_DISTANCE_M = (2.0, 7.07)
 _POINTNAV_GEODESIC_M = (5.0, 20.0)
-FEASIBLE_SHARE = 0.6
+FEASIBLE_FRACTION = 0.6
 """An episode is only set if the fastest drive takes at most this share of the time limit: a 2-7 m goal behind a long
 row of racks can lie 25 m away, further than any driver gets in 25.6 s. COMPASS draws such goals too (ADR 0009)."""
 _TRIES = 400
 """In a row that bring no episode, before a scene is said to have no more"""
 
 
-class NoRoomError(ValueError):
+class NoFreeSpaceError(ValueError):
     """A scene has no start and goal for a body."""
 
 
@@ -61,7 +61,7 @@ class EpisodeSet:
     """(N, 3) x [m], y [m], yaw [rad]"""
     goal_w: np.ndarray
     """(N, 3)"""
-    rest_xy_w_m: np.ndarray
+    stop_xy_w_m: np.ndarray
     """(N, 2) the roomiest place near the goal, well within its tolerance; privileged"""
     planned: np.ndarray
     """(N,) bool: whether the policy is given the planned route or the straight one"""
@@ -120,17 +120,17 @@ def build_episodes(
     starts_per_goal: int = 1,
     series: int = 0,
     split: str = "",
-    feasible_share: float = FEASIBLE_SHARE,
+    feasible_fraction: float = FEASIBLE_FRACTION,
 ) -> EpisodeSet:
     """Draw ``per_scene`` episodes in every scene; the key is the scene's name, so episodes do not depend on the others.
 
     Args:
         series: Each draws other episodes in the same scenes.
         split: Of scenes whose name does not say it: maps and meshes. Each split draws other episodes.
-        feasible_share: Under ``compass`` the fastest drive takes at most this share of the time limit.
+        feasible_fraction: Under ``compass`` the fastest drive takes at most this share of the time limit.
 
     Raises:
-        NoRoomError: If a scene has no start and goal that this body can reach.
+        NoFreeSpaceError: If a scene has no start and goal that this body can reach.
     """
     drawn = [
         _draw_scene(
@@ -140,7 +140,7 @@ def build_episodes(
             protocol=protocol,
             count=per_scene,
             starts=starts_per_goal,
-            feasible_share=feasible_share,
+            feasible_fraction=feasible_fraction,
             key=f"{scene.name}/{embodiment.name}/{protocol}/{seed}"
             + (f"/{series}" if series else "")
             + (f"/{split}" if split else ""),
@@ -168,7 +168,7 @@ def build_episodes(
         goal_index=offsets[scene_index] + local_goal,
         start_w=start,
         goal_w=goal,
-        rest_xy_w_m=np.asarray([goals[offsets[s] + g].rest_xy for s, g in zip(scene_index, local_goal, strict=True)]),
+        stop_xy_w_m=np.asarray([goals[offsets[s] + g].stop_xy for s, g in zip(scene_index, local_goal, strict=True)]),
         planned=planned,
         route_w_m=np.asarray(routes, dtype=np.float32),
         initial_geodesic_m=initial,
@@ -186,7 +186,7 @@ class _Goal:
     ground: _Ground
     cost_to_go: Grid
     geodesic: Grid
-    rest_xy: np.ndarray
+    stop_xy: np.ndarray
 
 
 def _draw_scene(
@@ -197,7 +197,7 @@ def _draw_scene(
     protocol: Protocol,
     count: int,
     starts: int,
-    feasible_share: float,
+    feasible_fraction: float,
     key: str,
 ) -> tuple[list[_Goal], list[tuple[int, np.ndarray, np.ndarray, float]]]:
     """Return the goals of one scene and its episodes (goal, start, goal pose, initial geodesic)."""
@@ -217,7 +217,7 @@ def _draw_scene(
         found = [
             xy
             for xy in candidates
-            if _fits(goal, xy, embodiment=embodiment, protocol=protocol, feasible_share=feasible_share)
+            if _fits(goal, xy, embodiment=embodiment, protocol=protocol, feasible_fraction=feasible_fraction)
         ][:starts]
         if found:
             for xy in found:
@@ -229,7 +229,7 @@ def _draw_scene(
     if len(rows) < count:
         radius_m = max(embodiment.circumscribed_radius_m(layer) for layer in range(len(HEIGHT_LAYERS_M)))
         told = f"found only {len(rows)} of {count} pairs of" if rows else "found no"
-        raise NoRoomError(
+        raise NoFreeSpaceError(
             f"scene '{scene.name}': {told} start and goal that '{embodiment.name}' (radius {radius_m:.2f} m) can "
             f"connect under protocol '{protocol}', after {_TRIES} tries in a row; use a larger or emptier map"
         )
@@ -243,7 +243,7 @@ def _ground(embodiment: Embodiment, scene: Scene, fields: SceneFields) -> _Groun
     free = wide.values > GOAL_CLEARANCE_M
     regions, found = ndimage.label(free)
     if not found:
-        raise NoRoomError(
+        raise NoFreeSpaceError(
             f"scene '{scene.name}' has no free space for '{embodiment.name}'; use a larger or emptier map"
         )
     largest = 1 + int(np.argmax(ndimage.sum_labels(free, regions, np.arange(1, found + 1))))
@@ -296,12 +296,12 @@ def _start_candidates(
 
 
 def _fits(
-    goal: _Goal, start_xy: np.ndarray, *, embodiment: Embodiment, protocol: Protocol, feasible_share: float
+    goal: _Goal, start_xy: np.ndarray, *, embodiment: Embodiment, protocol: Protocol, feasible_fraction: float
 ) -> bool:
     length = np.asarray(float(goal.geodesic.at(start_xy)))
     if protocol == "pointnav":
         return bool(_POINTNAV_GEODESIC_M[0] <= length <= _POINTNAV_GEODESIC_M[1])
-    return bool(_fastest_s(embodiment, length, protocol=protocol) <= feasible_share * _compass_limit_s(embodiment))
+    return bool(_fastest_s(embodiment, length, protocol=protocol) <= feasible_fraction * _compass_limit_s(embodiment))
 
 
 def _fastest_s(embodiment: Embodiment, geodesic_m: np.ndarray, *, protocol: Protocol) -> np.ndarray:
@@ -329,7 +329,7 @@ def _solve(ground: _Ground, goal_xy: np.ndarray) -> _Goal:
         ground=ground,
         cost_to_go=cost,
         geodesic=_filled(geodesic_field(inside, goal_xy.tolist())),
-        rest_xy=_roomiest(ground.circumscribed, goal_xy, radius_m=REST_RADIUS_M),
+        stop_xy=_roomiest(ground.circumscribed, goal_xy, radius_m=STOP_RADIUS_M),
     )
 
 

@@ -1,4 +1,4 @@
-"""Where specialists and the generalist practise: training scenes, mixed routes, randomised bodies."""
+"""The environment that specialists and the generalist train in: training scenes, mixed routes, randomised bodies."""
 
 from collections.abc import Sequence
 
@@ -24,13 +24,13 @@ def build(
     curriculum: bool = False,
     device: str = "cpu",
 ) -> LatentEnvironment:
-    """Draw the episodes and build the environments, one per process.
+    """Sample the episodes and build the batch of environments; one per process.
 
     Args:
-        seed: Of what is drawn while running.
+        seed: Of randomness while running.
         privileged: Whether steps carry what only a privileged critic may see.
         guided: Whether steps carry what the privileged teacher would do.
-        curriculum: Whether episodes that fail are drawn more often.
+        curriculum: Whether episodes that fail are sampled more often.
     """
     task = build_task(
         embodiment,

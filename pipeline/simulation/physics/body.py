@@ -4,7 +4,7 @@ import torch
 
 from embodiments.embodiment import Embodiment
 from embodiments.spaces import CAMERA_SLICE, DESCRIPTOR_SIZE, LIMIT_FIELDS
-from pipeline.simulation.physics.descriptor_jitter import draw_camera_error, draw_descriptor
+from pipeline.simulation.physics.descriptor_jitter import sample_camera_error, sample_descriptor
 from pipeline.simulation.physics.fields import FieldBank
 from pipeline.simulation.physics.randomisation import Randomisation
 
@@ -42,11 +42,11 @@ class BodyBatch:
         """(B,) top speed."""
         return self.descriptor[:, LIMIT_FIELDS.index("forward_mps")]
 
-    def redraw(self, mask: torch.Tensor) -> None:
+    def resample(self, mask: torch.Tensor) -> None:
         """Draw new bodies for the masked environments."""
         count = len(mask)
-        drawn, factor = draw_descriptor(self._nominal, self._block, count=count, generator=self._generator)
-        error = draw_camera_error(self._block, count=count, generator=self._generator, device=mask.device)
+        drawn, factor = sample_descriptor(self._nominal, self._block, count=count, generator=self._generator)
+        error = sample_camera_error(self._block, count=count, generator=self._generator, device=mask.device)
         self.descriptor = torch.where(mask[:, None], drawn, self.descriptor)
         self._footprint_factor = torch.where(mask, factor, self._footprint_factor)
         self.camera = torch.where(mask[:, None], drawn[:, CAMERA_SLICE] + error, self.camera)

@@ -6,7 +6,7 @@ from embodiments.spaces import CAMERA_FIELDS, CAMERA_SLICE, FOOTPRINT_SLICE, LIM
 from pipeline.simulation.physics.randomisation import Randomisation
 
 
-def draw_descriptor(
+def sample_descriptor(
     nominal_descriptor: torch.Tensor, block: Randomisation, *, count: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw jittered descriptors.
@@ -41,7 +41,7 @@ def draw_descriptor(
     return drawn, footprint
 
 
-def draw_camera_error(
+def sample_camera_error(
     block: Randomisation, *, count: int, generator: torch.Generator, device: torch.device
 ) -> torch.Tensor:
     """Draw the (count, 7) deviation of the real mount from the descriptor, laid out as ``CAMERA_FIELDS``."""

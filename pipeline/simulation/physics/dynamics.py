@@ -53,7 +53,7 @@ class GaitDynamics:
         self.factors = torch.zeros(physics.num_envs, FACTORS, device=physics.device)
         """(B, 8), see ``FACTORS``"""
 
-    def redraw(self, mask: torch.Tensor) -> None:
+    def resample(self, mask: torch.Tensor) -> None:
         """Draw new dynamics for the masked robots (B,)."""
         block = self._block
         factors = self._physics.variation.randomise(

@@ -19,7 +19,7 @@ from pipeline.simulation.physics.variation import Variation, scale_masses, set_g
 
 FALL_TILT_LEGGED_RAD = math.radians(60.0)
 FALL_TILT_WHEELED_RAD = math.radians(30.0)
-FALL_HEIGHT_SHARE = 0.55
+FALL_HEIGHT_FRACTION = 0.55
 """A legged base below this share of its standing height has fallen."""
 RESET_GAP_M = 0.002
 """Height of the lowest shape above the ground after a reset, so that no contact starts in penetration [m]."""
@@ -210,7 +210,7 @@ class RobotPhysics:
         upright = -self.projected_gravity_b[:, 2]
         if isinstance(self.embodiment.drive, DifferentialDrive):
             return upright < math.cos(FALL_TILT_WHEELED_RAD)
-        low = self.position_w[:, 2] < FALL_HEIGHT_SHARE * self.embodiment.drive.base_height_m
+        low = self.position_w[:, 2] < FALL_HEIGHT_FRACTION * self.embodiment.drive.base_height_m
         return (upright < math.cos(FALL_TILT_LEGGED_RAD)) | low
 
     @property

@@ -79,8 +79,8 @@ class DepthCamera:
         self._blank = torch.zeros(shape, device=physics.device)
         self._unknown = torch.full(shape, OTHER, dtype=torch.uint8, device=physics.device)
 
-    def enter(self, raycaster: SceneRaycaster) -> None:
-        """PlannerQuery into other scenes from here on."""
+    def set_raycaster(self, raycaster: SceneRaycaster) -> None:
+        """Render the scenes of another ray caster from now on."""
         self._raycaster = raycaster
 
     def reseed(self, seed: int) -> None:
@@ -88,7 +88,7 @@ class DepthCamera:
         self._generator.manual_seed(seed)
         self._loss_generator.manual_seed(seed)
 
-    def nothing(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def blank_images(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return images of the shapes of ``render``, all invalid."""
         return self._blank[:, None].clone(), self._unknown
 

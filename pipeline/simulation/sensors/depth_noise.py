@@ -16,7 +16,7 @@ class DepthNoise:
     0.5 % is what a well lit, textured wall gives)."""
     sigma_limit_m: float = 0.15
     """Cap of the standard deviation: beyond 7.7 m the sensor's own filters drop worse pixels."""
-    edge_step_share: float = 0.25
+    edge_step_ratio: float = 0.25
     """A pixel lies at an edge where the inverse depth bends by more than this share from neighbour to neighbour."""
     edge_dropout: float = 0.25
     """Chance that a pixel at such an edge is lost (flying pixels are filtered by the driver)."""
@@ -38,7 +38,7 @@ def add_noise(
     sigma = scale * (noise.sigma_per_m * depth_m**2).clamp(max=noise.sigma_limit_m)
     normal = torch.randn(depth_m.shape, generator=generator, device=depth_m.device)
     noisy = (depth_m + sigma * normal).clamp(1e-3, DEPTH_RANGE_M)
-    chance = torch.where(_edges(depth_m, noise.edge_step_share), noise.edge_dropout, noise.hole_rate)
+    chance = torch.where(_edges(depth_m, noise.edge_step_ratio), noise.edge_dropout, noise.hole_rate)
     lost = torch.rand(depth_m.shape, generator=generator, device=depth_m.device) < scale * chance
     measured = torch.where(depth_m < DEPTH_RANGE_M, noisy, depth_m)
     return torch.where(lost | (depth_m == 0.0), 0.0, measured)

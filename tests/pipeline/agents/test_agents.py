@@ -240,13 +240,13 @@ def test_random_is_seeded_bounded_and_held_for_a_second() -> None:
     assert torch.equal(shares[0], shares[9]) and not torch.equal(shares[9], shares[10])
 
 
-def truth_of(body: str, *, clearance_m: float, goal_w: list[float], rest_xy_w: list[float]) -> dict[str, torch.Tensor]:
+def truth_of(body: str, *, clearance_m: float, goal_w: list[float], stop_xy_w: list[float]) -> dict[str, torch.Tensor]:
     """Return what the teacher may know of one body at the origin, with something near on its right."""
-    goal, rest = torch.tensor([goal_w]), torch.tensor([rest_xy_w])
+    goal, rest = torch.tensor([goal_w]), torch.tensor([stop_xy_w])
     return {
         "pose_w": torch.zeros(1, 3),
         "goal_w": goal,
-        "rest_xy_w": rest,
+        "stop_xy_w": rest,
         "descent_xy_b_m": goal[:, :2],
         "clearance_m": torch.tensor([clearance_m]),
         "away_xy_b": torch.tensor([[0.0, 1.0]]),
@@ -262,17 +262,17 @@ def teach(body: str, truth: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def test_a_walker_rests_where_there_is_room_and_a_wheeled_body_at_the_goal() -> None:
-    place = {"goal_w": [0.6, 0.0, 0.0], "rest_xy_w": [0.6, 0.2]}
+    place = {"goal_w": [0.6, 0.0, 0.0], "stop_xy_w": [0.6, 0.2]}
     walker, wheels = (teach(body, truth_of(body, clearance_m=1.0, **place)) for body in ("gait", "fast_wheels"))
     assert walker[2] > 0.0 == wheels[2]
 
 
 def test_a_walker_steps_aside_while_it_moves_and_stands_still_at_rest() -> None:
-    far = {"goal_w": [3.0, 0.0, 0.0], "rest_xy_w": [3.0, 0.0]}
+    far = {"goal_w": [3.0, 0.0, 0.0], "stop_xy_w": [3.0, 0.0]}
     near, roomy, wheels = (
         teach(body, truth_of(body, clearance_m=clearance_m, **far))
         for body, clearance_m in (("gait", 0.05), ("gait", 0.5), ("fast_wheels", 0.05))
     )
     assert near[1] > 0.0 and roomy[1] == 0.0 and wheels[1] == 0.0
-    here = {"goal_w": [0.0, 0.0, 0.0], "rest_xy_w": [0.0, 0.0]}
+    here = {"goal_w": [0.0, 0.0, 0.0], "stop_xy_w": [0.0, 0.0]}
     assert (teach("gait", truth_of("gait", clearance_m=0.02, **here)) == 0.0).all()

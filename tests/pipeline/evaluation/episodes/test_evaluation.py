@@ -24,7 +24,7 @@ from pipeline.evaluation.report import tables
 from pipeline.runs import manifest, provenance
 from pipeline.runs.presets import DEFAULT_ROBOTS
 from pipeline.runs.provenance import ROOT
-from pipeline.simulation.navigation.episodes import NoRoomError
+from pipeline.simulation.navigation.episodes import NoFreeSpaceError
 from pipeline.stages import evaluate_policy
 from pipeline.stages.evaluate_policy import Config, _forget_stale_parts, _policies, _unseen
 
@@ -353,7 +353,7 @@ def test_a_map_without_room_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path
 
     def no_room(*_: Any, **__: Any) -> None:
         calls.append(1)
-        raise NoRoomError("scene 'lab' has no free space for 'tiago'")
+        raise NoFreeSpaceError("scene 'lab' has no free space for 'tiago'")
 
     monkeypatch.setattr(plan, "_load", lambda *_: (None, None))
     monkeypatch.setattr(plan, "build_episodes", no_room)
@@ -370,7 +370,7 @@ def _no_room_for(monkeypatch: pytest.MonkeyPatch, *robots: str) -> None:
 
     def build(embodiment: Any, *_: Any, **__: Any) -> None:
         if embodiment.name in robots:
-            raise NoRoomError(f"scene 'lab' has no free space for '{embodiment.name}'")
+            raise NoFreeSpaceError(f"scene 'lab' has no free space for '{embodiment.name}'")
 
     monkeypatch.setattr(plan, "build_episodes", build)
     monkeypatch.setattr(plan, "scene_fields", lambda _: None)

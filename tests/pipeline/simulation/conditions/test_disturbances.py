@@ -21,7 +21,7 @@ from tests.pipeline.simulation.sensors.test_depth_camera import COLUMNS, ROWS, B
 EVERYONE = torch.tensor([True])
 
 
-def open_room(points_w: torch.Tensor) -> torch.Tensor:
+def open_space(points_w: torch.Tensor) -> torch.Tensor:
     return torch.full(points_w.shape[:2], 9.0)
 
 
@@ -31,14 +31,14 @@ def straight_ahead(length_m: float = 6.0) -> torch.Tensor:
     return torch.stack([x, torch.zeros(128)], dim=1)[None]
 
 
-def somebody(*, speed_mps: float = 1.0, phase: float = 0.5, room=open_room) -> Person:
+def somebody(*, speed_mps: float = 1.0, phase: float = 0.5, clearance=open_space) -> Person:
     person = Person(1, device="cpu")
     person.begin(
         EVERYONE,
         speed_mps=torch.tensor([speed_mps]),
         phase=torch.tensor([phase]),
         route_w_m=straight_ahead(),
-        room=room,
+        clearance=clearance,
     )
     return person
 
@@ -124,15 +124,15 @@ def test_the_gap_to_a_person_is_what_lies_between_outlines() -> None:
     here = torch.zeros(5, 1, 3)
     front_m = max(disc.x_m + disc.radius_m for layer in registry.get("tiago").footprint for disc in layer)
     expected_m = float(person.xy_w[0, 0]) - RADIUS_M - front_m
-    assert float(person.pass_by(robot, here)) == pytest.approx(expected_m, abs=0.02)
-    assert math.isinf(somebody(speed_mps=0.0).pass_by(robot, here).item())
+    assert float(person.advance(robot, here)) == pytest.approx(expected_m, abs=0.02)
+    assert math.isinf(somebody(speed_mps=0.0).advance(robot, here).item())
 
 
 def test_a_person_walks_at_his_speed_to_both_ends_and_back() -> None:
     person, far = somebody(speed_mps=1.0), torch.zeros(5, 1, 3)
     y = []
     for _ in range(100):
-        person.pass_by(body(), far)
+        person.advance(body(), far)
         y.append(float(person.xy_w[0, 1]))
     steps = np.abs(np.diff(y))
     assert steps.max() == pytest.approx(0.1, abs=1e-4)
@@ -140,13 +140,13 @@ def test_a_person_walks_at_his_speed_to_both_ends_and_back() -> None:
 
 
 def test_a_person_does_not_walk_through_what_stands_there() -> None:
-    def room(points_w: torch.Tensor) -> torch.Tensor:
+    def clearance(points_w: torch.Tensor) -> torch.Tensor:
         return (1.0 - points_w[..., 1]).abs()  # a wall along y = 1
 
-    person, far = somebody(room=room), torch.zeros(5, 1, 3)
+    person, far = somebody(clearance=clearance), torch.zeros(5, 1, 3)
     y = []
     for _ in range(100):
-        person.pass_by(body(), far)
+        person.advance(body(), far)
         y.append(float(person.xy_w[0, 1]))
     assert max(y) <= 1.0 - RADIUS_M and min(y) == pytest.approx(-REACH_M, abs=1e-3)
 
@@ -157,7 +157,7 @@ def test_a_person_stands_while_the_robot_is_near() -> None:
     reach_m = max(disc.x_m + disc.radius_m for layer in registry.get("tiago").footprint for disc in layer)
     near = torch.tensor([[x - RADIUS_M - reach_m - 0.5 * YIELD_M, 0.0, 0.0]]).expand(5, 1, 3)
     before = person.xy_w.clone()
-    assert 0.0 < float(person.pass_by(robot, near)) < YIELD_M
+    assert 0.0 < float(person.advance(robot, near)) < YIELD_M
     assert torch.equal(person.xy_w, before)
 
 
@@ -170,7 +170,7 @@ def test_nobody_begins_on_top_of_the_robot() -> None:
                 speed_mps=torch.ones(1),
                 phase=torch.tensor([phase]),
                 route_w_m=straight_ahead(length_m),
-                room=open_room,
+                clearance=open_space,
             )
             assert not person.present or float(person.xy_w.norm()) > 1.0
 

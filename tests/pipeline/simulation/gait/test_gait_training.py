@@ -48,7 +48,7 @@ class RecordingPhysics:
 def test_targets_arrive_after_each_robots_latency():
     physics = RecordingPhysics(3)
     dynamics = GaitDynamics(physics, GaitRandomisation(latency_s=(0.0, 0.02)), seed=0)
-    dynamics.redraw(torch.ones(3, dtype=torch.bool))
+    dynamics.resample(torch.ones(3, dtype=torch.bool))
     dynamics._delay_steps = torch.tensor([0, 1, 4])
     dynamics.step(torch.full((3, 2), 1.0))
     dynamics.step(torch.full((3, 2), 2.0))
@@ -61,7 +61,7 @@ def test_targets_arrive_after_each_robots_latency():
 
 def test_latency_is_drawn_from_its_interval_and_told_to_the_critic():
     dynamics = GaitDynamics(RecordingPhysics(200), GaitRandomisation(latency_s=(0.005, 0.015)), seed=0)
-    dynamics.redraw(torch.ones(200, dtype=torch.bool))
+    dynamics.resample(torch.ones(200, dtype=torch.bool))
     assert set(dynamics._delay_steps.tolist()) == {1, 2, 3}
     assert torch.allclose(dynamics.factors[:, -1], dynamics._delay_steps * 0.25)
     assert dynamics.factors.shape == (200, FACTORS)

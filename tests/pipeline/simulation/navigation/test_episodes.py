@@ -11,9 +11,9 @@ from embodiments.spaces import HEIGHT_LAYERS_M
 from pipeline.simulation.navigation import episodes as module
 from pipeline.simulation.navigation.episodes import (
     GOAL_CLEARANCE_M,
-    REST_RADIUS_M,
+    STOP_RADIUS_M,
     SUCCESS_RADIUS_M,
-    NoRoomError,
+    NoFreeSpaceError,
     Protocol,
     build_episodes,
     scene_fields,
@@ -30,12 +30,12 @@ def test_goals_and_places_to_rest_have_room_for_the_body(robot: str) -> None:
     episodes = build_episodes(body, scenes, fields, protocol="compass", per_scene=8, route="straight", seed=0)
     radii = [body.circumscribed_radius_m(layer) for layer in range(len(HEIGHT_LAYERS_M))]
     room = [clearance(field.distance, radii) for field in fields]
-    goal_xy, rest_xy = episodes.goal_w[:, :2], episodes.rest_xy_w_m
-    way_m = np.linalg.norm(rest_xy - goal_xy, axis=1)
-    assert way_m.max() <= REST_RADIUS_M + 1e-5 < SUCCESS_RADIUS_M["compass"]
+    goal_xy, stop_xy = episodes.goal_w[:, :2], episodes.stop_xy_w_m
+    way_m = np.linalg.norm(stop_xy - goal_xy, axis=1)
+    assert way_m.max() <= STOP_RADIUS_M + 1e-5 < SUCCESS_RADIUS_M["compass"]
     at_goal, at_rest = (
         np.asarray([room[scene].at(xy) for scene, xy in zip(episodes.scene_index, places, strict=True)])
-        for places in (goal_xy, rest_xy)
+        for places in (goal_xy, stop_xy)
     )
     assert at_goal.min() > GOAL_CLEARANCE_M
     tight = at_goal < 0.12
@@ -80,5 +80,5 @@ def test_as_long_as_something_is_found_the_search_goes_on(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "_TRIES", 20)
     assert len(draw(per_scene=12)) == 12  # after some sixty tries
     monkeypatch.setattr(module, "_TRIES", 4)
-    with pytest.raises(NoRoomError, match=r"found no start and goal .* after 4 tries in a row"):
+    with pytest.raises(NoFreeSpaceError, match=r"found no start and goal .* after 4 tries in a row"):
         draw(per_scene=12)

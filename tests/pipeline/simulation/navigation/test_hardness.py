@@ -1,4 +1,4 @@
-"""A straight way is blocked exactly where this body would touch something on it."""
+"""A straight line is blocked exactly where this body would collide on it."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def one_episode(start_xy: tuple[float, float], goal_xy: tuple[float, float]) -> 
         goal_index=np.zeros(1, dtype=np.int64),
         start_w=np.asarray([[*start_xy, 2.0]], dtype=np.float32),
         goal_w=np.asarray([[*goal_xy, -1.0]], dtype=np.float32),
-        rest_xy_w_m=np.asarray([goal_xy], dtype=np.float32),
+        stop_xy_w_m=np.asarray([goal_xy], dtype=np.float32),
         planned=np.zeros(1, dtype=bool),
         route_w_m=line,
         initial_geodesic_m=np.ones(1, dtype=np.float32),
@@ -66,7 +66,7 @@ def test_the_corridor_is_as_wide_as_the_body() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", registry.names())
 def test_scenes_are_hard_enough(kind: str) -> None:
-    """24 episodes have a standard error of 10 points; the kinds have that much to spare, for a low body too."""
+    """24 episodes have a standard error of 10 points; every kind exceeds its limit by more, also for a low body."""
     scenes = [registry.generate(kind, split="val", index=index) for index in range(8)]
     fields = [scene_fields(scene) for scene in scenes]
     for robot in ("tiago", "go2"):

@@ -61,7 +61,7 @@ def test_jitter_changes_body_and_descriptor_together() -> None:
     robot = registry.get("tiago")
     block = Randomisation(jitter_footprint=(1.2, 1.2), jitter_limits=(0.5, 0.5))
     body = BodyBatch(robot, num_envs=2, block=block, generator=torch.Generator(), device="cpu")
-    body.redraw(torch.tensor([True, False]))
+    body.resample(torch.tensor([True, False]))
     assert body.forward_mps.tolist() == pytest.approx([robot.limits.forward_mps / 2, robot.limits.forward_mps])
     pose = torch.zeros(2, 3)
     clearance = body.clearance_m(wall_ahead(1.5), torch.zeros(2, dtype=torch.long), pose)

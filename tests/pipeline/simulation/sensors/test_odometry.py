@@ -24,7 +24,7 @@ def test_the_error_grows_with_the_root_of_the_way_however_it_is_divided(step_m: 
 
 def test_more_drift_adds_to_the_usual() -> None:
     odometry = Odometry(COUNT, drift_xy_per_m=0.02, drift_yaw_per_m=0.0, device="cpu")
-    deviation = travelled(odometry, metres=1.0, step_m=0.1, more=torch.full((COUNT, 3), 0.01)).std(dim=0)
+    deviation = travelled(odometry, metres=1.0, step_m=0.1, extra_rates=torch.full((COUNT, 3), 0.01)).std(dim=0)
     assert deviation.tolist() == pytest.approx([0.03, 0.03, 0.01], rel=0.05)
 
 
