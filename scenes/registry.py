@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import importlib
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +14,17 @@ from scenes import mesh_file, nav2_map
 from scenes.scene import Scene
 
 SPLITS = ("train", "val", "test")
+MAP_SUFFIXES = (".yaml", ".yml")
+_OTHER_MESHES = (".stl", ".dae", ".fbx", ".usd", ".usdz", ".3ds", ".step", ".off", ".3mf", ".blend", ".x3d", ".wrl")
+_FILES = f"give the path of a map's {' or '.join(MAP_SUFFIXES)} or of a mesh ({', '.join(mesh_file.SUFFIXES)})"
 _NOT_KINDS = {
     "fields",
     "furniture",
     "grid",
     "layout",
+    "map_image",
+    "map_turn",
+    "map_yaml",
     "mesh",
     "mesh_file",
     "mesh_occupancy",
@@ -81,6 +87,11 @@ class FileOptions:
     """Metres per unit of a mesh"""
 
 
+def file_options(config: FileOptions) -> FileOptions:
+    """Return the part of a configuration that says how files are read."""
+    return FileOptions(**{field.name: getattr(config, field.name) for field in fields(FileOptions)})
+
+
 def load(name_or_path: str | Path, *, split: str = "test", index: int = 0, options: FileOptions | None = None) -> Scene:
     """Return a scene by the name of its kind, or the scene of a Nav2 map or of a mesh by its path.
 
@@ -93,21 +104,24 @@ def load(name_or_path: str | Path, *, split: str = "test", index: int = 0, optio
         return generate(text, split=split, index=index)
     if not is_map(text):
         raise ValueError(
-            f"no scene kind '{text}'{_hint(text, names())} Known kinds: {', '.join(names())}; or give the path of a "
-            f"map's yaml or of a mesh ({', '.join(mesh_file.SUFFIXES)})."
+            f"no scene kind '{text}'{_hint(text, names())} Known kinds: {', '.join(names())}; or {_FILES}."
         )
     options = options or FileOptions()
     path = Path(text)
-    if path.suffix.lower() in mesh_file.SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix in mesh_file.SUFFIXES:
         return mesh_file.load_scene(path, up=options.mesh_up, scale=options.mesh_scale)
-    return nav2_map.load_scene(
-        path, wall_height_m=options.map_wall_height_m, unknown_is_occupied=options.map_unknown == "closed"
-    )
+    if suffix in MAP_SUFFIXES:
+        return nav2_map.load_scene(
+            path, wall_height_m=options.map_wall_height_m, unknown_is_occupied=options.map_unknown == "closed"
+        )
+    mend = f"convert it to {mesh_file.SUFFIXES[0]}" if suffix in _OTHER_MESHES else "an image needs its yaml"
+    raise ValueError(f"'{text}' is no scene file ({mend}): {_FILES}.")
 
 
 def is_map(name_or_path: str | Path) -> bool:
-    """Tell whether a scene's name means a map or mesh file rather than a kind."""
-    return Path(name_or_path).suffix.lower() in (".yaml", ".yml", *mesh_file.SUFFIXES) or "/" in str(name_or_path)
+    """Tell whether a scene's name means a file rather than a kind."""
+    return Path(name_or_path).suffix != "" or "/" in str(name_or_path)
 
 
 def _hint(word: str, known: tuple[str, ...]) -> str:

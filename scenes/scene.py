@@ -1,5 +1,6 @@
 """A scene: solids, or triangles, on flat ground, with semantic classes and whether the known map shows them."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -47,6 +48,23 @@ class Scene:
     """x_min, y_min, x_max, y_max; nothing outside of it can be reached."""
     mesh: Mesh | None = None
     """Triangles in place of solids, for what comes from a mesh file"""
+    remarks: tuple[str, ...] = ()
+    """Lines for the user on how a file was read"""
+
+
+def content_key(scene: Scene) -> str:
+    """Return 32 hexadecimal digits that two scenes have in common if they hold the same, whatever their names.
+
+    How high a map's walls are does not count, nor what the user was told.
+    """
+    digest = hashlib.blake2b(np.asarray(scene.extent_w_m).tobytes(), digest_size=16)
+    for solid in scene.solids:
+        heights = () if scene.kind == "map" else (solid.z_min_m, solid.z_max_m)
+        digest.update(np.asarray([*np.ravel(solid.polygon_xy_w_m), *heights, solid.semantic, solid.known]).tobytes())
+    if scene.mesh is not None:
+        for values in (scene.mesh.vertices_w_m, scene.mesh.triangles, scene.mesh.semantic, scene.mesh.known):
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
 
 
 def box(

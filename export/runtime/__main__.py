@@ -132,7 +132,8 @@ def _goal(options: argparse.Namespace, robot: Embodiment) -> tuple[np.ndarray, n
     from scenes import nav2_map
 
     start = np.asarray(options.start)
-    path = plan(nav2_map.load(options.map), start[:2], goal[:2], robot)
+    occupied = nav2_map.around_free_space(nav2_map.load(options.map, say=_tell))
+    path = plan(occupied, start[:2], goal[:2], robot)
     turned = np.arctan2(np.sin(goal[2] - start[2]), np.cos(goal[2] - start[2]))
     return np.append(to_body(goal[:2], start), turned), to_body(path, start)
 

@@ -13,7 +13,6 @@ from typing import Any, Literal
 from embodiments import registry as robots
 from export.runtime import policy as runtime
 from pipeline.agents import registry as agents
-from pipeline.evaluation.episodes.runner import file_options
 from pipeline.evaluation.robustness import summary as robustness_summary
 from pipeline.evaluation.robustness.runner import RobustnessJob, evaluate, read
 from pipeline.runs import atomic_files, lock, manifest, processes, stage_inputs
@@ -22,7 +21,8 @@ from pipeline.runs.presets import DEFAULT_ROBOTS
 from pipeline.runs.provenance import commit_of, describe
 from pipeline.simulation.conditions.disturbances import FACTORS, NAMES
 from pipeline.simulation.navigation.config import Protocol
-from scenes.registry import FileOptions
+from scenes import registry as scenes
+from scenes.registry import FileOptions, file_options
 
 SUMMARY, ROWS = "robustness.json", "robustness.parquet"
 
@@ -138,6 +138,9 @@ def _agent(config: Config) -> str:
             raise ValueError(f"option --{option.replace('_', '-')} must not be negative.")
     if config.num_envs < 1 or config.population == 1:
         raise ValueError("options --num-envs must be at least 1 and --population at least 2 (or 0, the preset's).")
+    for name in config.scenes:  # what cannot be read is refused before the long work
+        for remark in scenes.load(name, split=config.split, options=file_options(config)).remarks:
+            print(remark, flush=True)
     if not 0.0 < config.search_reach <= 1.0:
         raise ValueError(f"option --search-reach is {config.search_reach:g}, it must lie in (0, 1].")
     if config.policy is not None:

@@ -30,6 +30,8 @@ from pipeline.runs.processes import cores, spawned, threads
 from pipeline.runs.progress import progress
 from pipeline.runs.provenance import describe
 from pipeline.simulation.navigation.live_robot import LiveRobot
+from scenes import registry as scene_kinds
+from scenes.registry import FileOptions, file_options
 
 ROBOT = "stretch3"
 ARM_S = 0.6
@@ -39,7 +41,7 @@ PREVENTABLE_M = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(FileOptions):
     """What is driven."""
 
     policy: Path = Path("export/pretrained/generalist.onnx")
@@ -72,6 +74,9 @@ def main(config: Config) -> None:
     """
     policies.load(config.policy, robot=registry.get(ROBOT))
     other = None if config.against is None else _evaluated(config)
+    for name in config.scenes:
+        for remark in scene_kinds.load(name, split=config.split, options=file_options(config)).remarks:
+            print(remark, flush=True)
     rows = _drive_on_a_real_clock(config) if config.clock == "real" else _drive_on_simulated_clocks(config)
     table = pd.DataFrame(rows).sort_values(["scene", "episode"], ignore_index=True)
     figures = _figures(table, other)
@@ -191,6 +196,7 @@ def planned(config: Config) -> Plan:
         num_envs=1,
         device="cpu",
         parts="",
+        files=file_options(config),
     )
     return draw(job, registry.get(ROBOT))
 

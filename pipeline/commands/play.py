@@ -6,7 +6,7 @@ weights drives. ``--picture FILE.png`` shows robots standing in a scene, without
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +18,7 @@ from pipeline.runs import processes
 from pipeline.runs.presets import DEFAULT_ROBOTS
 from pipeline.runs.progress import progress
 from scenes import registry as scene_kinds
+from scenes.registry import FileOptions, file_options
 from scenes.scene import Scene
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ END_FRAMES = round(CONTROL_HZ)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(FileOptions):
     """What is filmed."""
 
     policy: Path | None = None
@@ -43,7 +44,7 @@ class Config:
     """Who drives instead; ``blind`` is the policy with its depth image zeroed"""
     embodiments: tuple[str, ...] = ("tiago",)
     scenes: tuple[str, ...] = ("office",)
-    """Scene kinds or paths of Nav2 maps"""
+    """Scene kinds, or paths of Nav2 maps (.yaml) or meshes (.glb, .obj, .ply)"""
     episodes: int = 3
     """Per scene"""
     route: Literal["straight", "planned"] = "straight"
@@ -136,6 +137,8 @@ def _each_robot(config: Config) -> None:
         out = config.out.with_name(f"{config.out.stem}_{name}{config.out.suffix}")
         words = ["--scenes", ",".join(config.scenes), "--episodes", str(config.episodes), "--seed", str(config.seed)]
         words += ["--route", config.route, "--split", config.split, "--chase" if config.chase else "--no-chase"]
+        for option, value in asdict(file_options(config)).items():
+            words += [f"--{option.replace('_', '-')}", str(value)]
         words += ["--policy", str(config.policy)] if config.policy else []
         words += ["--agent", config.agent] if config.agent else []
         commands[name] = ["play", "--embodiments", name, "--out", str(out), *words]
@@ -164,7 +167,7 @@ def _prepare(config: Config) -> "tuple[NavigationEnvironment, Agent, Filming]":
     scenes = []
     for name in config.scenes:
         count = 1 if scene_kinds.is_map(name) else config.episodes
-        scenes += [_scene(name, split=config.split, index=config.seed * count + k) for k in range(count)]
+        scenes += [_scene(config, name, index=config.seed * count + k) for k in range(count)]
     per_scene = config.episodes if len(scenes) == len(config.scenes) else 1
     task = build_task(embodiment, scenes, protocol="compass", per_scene=per_scene, route=config.route, seed=config.seed)
     environment = make_environment(task, config=NavigationConfig(settle_s=1.0), num_envs=1, seed=config.seed)
@@ -173,8 +176,11 @@ def _prepare(config: Config) -> "tuple[NavigationEnvironment, Agent, Filming]":
     return environment, agent, Filming(environment, task.scenes, label=label, chase=config.chase)
 
 
-def _scene(name: str, *, split: str, index: int) -> Scene:
-    return scene_kinds.load(name, split=split, index=index)
+def _scene(config: Config, name: str, *, index: int) -> Scene:
+    scene = scene_kinds.load(name, split=config.split, index=index, options=file_options(config))
+    for remark in scene.remarks:
+        print(remark, flush=True)
+    return scene
 
 
 def _frames(
@@ -203,7 +209,7 @@ def _open_spot(config: Config, *, width_m: float) -> tuple[Scene, np.ndarray, fl
     name = config.scenes[0]
     count = 1 if scene_kinds.is_map(name) else PICTURE_SCENES
     for index in range(config.seed, config.seed + count):
-        scene = _scene(name, split=config.split, index=index)
+        scene = _scene(config, name, index=index)
         found = _best_spot(scene, width_m=width_m)
         if found is not None:
             return scene, *found

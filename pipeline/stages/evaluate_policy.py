@@ -21,7 +21,7 @@ from pipeline.agents import registry as agents
 from pipeline.evaluation.episodes import reuse, shards
 from pipeline.evaluation.episodes.plan import Job, without_room
 from pipeline.evaluation.episodes.remarks import broken_lines, room_lines
-from pipeline.evaluation.episodes.runner import evaluate, file_options
+from pipeline.evaluation.episodes.runner import evaluate
 from pipeline.evaluation.episodes.summary import (
     EPISODE_COLUMNS,
     EPISODES,
@@ -41,7 +41,7 @@ from pipeline.runs.provenance import commit_of, describe
 from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation.config import Protocol
 from scenes import registry as scenes
-from scenes.registry import FileOptions
+from scenes.registry import FileOptions, file_options
 from world_model.checkpoint import write_atomically
 
 NEEDS = ("export_policy",)
@@ -258,6 +258,8 @@ def _check(jobs: Sequence[Job], config: Config, run: StageRun) -> list[Job]:
     roomless: dict[str, str] = {}
     for name in jobs[0].scenes:
         scene = scenes.load(name, split=jobs[0].split, options=jobs[0].files)
+        for remark in scene.remarks:
+            run.note(remark)
         if scenes.is_map(name):
             roomless = without_room(name, scene, jobs) | roomless
     refused = [why for robot, why in roomless.items() if not _comes_along(robot, config)]

@@ -5,7 +5,6 @@ the job's seed and the shard alone, so that a part comes out the same whatever r
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from pipeline.simulation.navigation.episodes import NoFreeSpaceError
 from pipeline.simulation.navigation.task import make_environment
 from pipeline.simulation.navigation.tracker import SETTLE_S
 from pipeline.simulation.physics.randomisation import nominal
-from scenes.registry import FileOptions, random_key
+from scenes.registry import random_key
 
 OUTCOME_COLUMNS = (
     "success",
@@ -46,11 +45,6 @@ OUTCOME_COLUMNS = (
     "energy_j",
 )
 _EPISODE_FACTS = ("time_limit_s", "fastest_time_s", "initial_geodesic_m")
-
-
-def file_options(config: FileOptions) -> FileOptions:
-    """Return of a configuration what it says of files alone."""
-    return FileOptions(**{field.name: getattr(config, field.name) for field in fields(FileOptions)})
 
 
 def evaluate(job: Job, *, worker: int = 0, workers: int = 1) -> None:

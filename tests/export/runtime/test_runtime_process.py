@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from export.runtime.__main__ import main
 from export.runtime.driver import process
@@ -225,6 +226,26 @@ def test_a_goal_on_a_map_is_reached_along_a_planned_route(tmp_path: Path) -> Non
     assert np.hypot(*(np.asarray(pose[:2]) - goal[:2])) < 0.55
     inside_the_chest = on_map(np.asarray([2.9, 1.2, 0.0]))
     assert main([*arguments[:-3], *inside_the_chest]) == 2
+
+
+def test_a_maps_unknown_is_no_place_to_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What Nav2's map_saver writes: grey 205 for unknown, and a free_thresh of 0.25 that calls it free."""
+    grey = np.full((100, 200), 205, dtype=np.uint8)
+    grey[20:80, 20:80] = grey[20:80, 120:180] = 254
+    Image.fromarray(grey).save(tmp_path / "two_rooms.pgm")
+    lines = ["image: two_rooms.pgm", "resolution: 0.05", "origin: [0, 0, 0]", "negate: 0", "occupied_thresh: 0.65"]
+    (tmp_path / "two_rooms.yaml").write_text("\n".join([*lines, "free_thresh: 0.25"]))
+    arguments = ["--policy", str(POLICY), "--robot", "fake", "--log", str(tmp_path / "log.jsonl"), "--dry-run"]
+    arguments += ["--map", str(tmp_path / "two_rooms.yaml"), "--start", "2", "2.5", "0"]
+    assert main([*arguments, "--goal", "7.5", "2.5", "0"]) == 2
+    said = capsys.readouterr()
+    assert "64.0% of its cells have grey 205" in said.out and said.err.startswith("error: no way leads")
+    assert main([*arguments, "--goal", "3", "2.5", "0"]) == 0
+    (tmp_path / "two_rooms.yaml").write_text("a: &a [x, x]\nmode: *a\n")
+    capsys.readouterr()
+    assert main([*arguments, "--goal", "3", "2.5", "0"]) == 2
+    refused = capsys.readouterr().err
+    assert "anchors or aliases" in refused and refused.count("\n") == 1
 
 
 def test_a_robot_that_cannot_be_reached_is_one_line() -> None:
