@@ -17,7 +17,6 @@ from embodiments import registry as robots
 from embodiments.embodiment import Embodiment
 from pipeline.runs import atomic_files
 from pipeline.simulation.navigation.episodes import (
-    ROUTE_SAMPLES,
     EpisodeSet,
     NoFreeSpaceError,
     Protocol,
@@ -25,6 +24,7 @@ from pipeline.simulation.navigation.episodes import (
     build_episodes,
     scene_fields,
 )
+from pipeline.simulation.navigation.goal_fields import ROUTE_SAMPLES
 from pipeline.simulation.navigation.task import Task
 from scenes import registry
 from scenes.registry import FileOptions

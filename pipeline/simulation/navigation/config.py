@@ -16,36 +16,36 @@ class RewardConfig:
     progress_per_m: float = 1.0
     """Unit of the reward: one metre nearer to the goal along the clearance-weighted geodesic."""
     heading: float = 1.0
-    """For the whole turn to the goal heading, near the goal only: distance alone says nothing about heading."""
+    """For half a turn to the goal heading, near the goal only: the distance does not depend on the heading."""
     heading_radius_m: float = 1.5
     success: float = 8.0
-    """More than a typical path is worth, so that arriving beats circling near the goal."""
+    """More than the reward of a typical path, so that arriving pays more than circling near the goal."""
     collision: float = -6.0
-    """About what a path is worth: bumping on the way must never pay."""
+    """About the reward of a path, so that a collision never pays."""
     fall: float = -6.0
     action_change: float = -0.02
-    """Per squared change of the command over v_max: smooth commands spare motors and gaits. A turn weighs more
-    the slower the body is, since its rad/s are divided by m/s."""
+    """Per squared change of the command over v_max: smooth commands are easier on motors and gaits. Turning counts
+    more for a slow body, because rad/s are divided by m/s."""
     near_obstacle: float = -0.05
     near_obstacle_m: float = 0.15
     """Per step at zero clearance, fading to nothing at this clearance."""
     time_per_step: float = -0.02
-    """Times v_max in m/s, so that a slow body is not punished for its speed. Over a whole episode nearly a collision's
-    worth: half of that taught Stretch to stand still before obstacles."""
+    """Times v_max in m/s, so that a slow body is not punished for its speed. Over a whole episode it sums up to nearly
+    the collision penalty; with half of it, Stretch learned to stand still before obstacles."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingEnvironmentConfig:
-    """What episodes are practised and under which randomisation."""
+    """Episodes and randomisation of training."""
 
     goals_per_scene: int = 2
-    """Goals are what costs time to prepare (a tenth of a second each), so several starts share one"""
+    """A goal takes a tenth of a second to prepare, so several starts share one"""
     starts_per_goal: int = 6
     randomisation: Randomisation = field(default_factory=training)
-    """Moderate, so that gaits stay inside what they were trained for"""
+    """Moderate, so that gaits stay in the conditions that they were trained for"""
     reward: RewardConfig = field(default_factory=RewardConfig)
     episode_seed: int = 0
-    """Of the set of episodes; which of them run when follows the seed of the stage"""
+    """Seed of the set of episodes; the order in which they run follows the stage's seed"""
 
 
 @dataclass(frozen=True, kw_only=True)

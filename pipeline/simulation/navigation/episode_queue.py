@@ -1,4 +1,4 @@
-"""Which episode every environment runs: drawn by chance, or taken from a list."""
+"""Which episode every environment runs: sampled at random, or taken from a list."""
 
 import torch
 
@@ -6,29 +6,29 @@ from pipeline.simulation.navigation.episodes import EpisodeSet
 
 IDLE = -1
 
-_COLUMNS = ("scene_index", "goal_index", "start_w", "goal_w", "stop_xy_w_m", "route_w_m", "planned", "time_limit_s")
+_FIELDS = ("scene_index", "goal_index", "start_w", "goal_w", "stop_xy_w_m", "route_w_m", "planned", "time_limit_s")
 
 
 class Assignment:
-    """The episodes of one batch; ``now`` holds the rows of the running ones.
+    """The episodes of one batch; ``now`` holds the running ones.
 
     Attributes:
         episode: (B,) int64 number of the running episode, ``IDLE`` where none is left.
-        now: Column of the episode set -> its rows (B, ...) for the running episodes; also ``spacing_m`` (B,), the
+        now: Field of the episode set -> its values (B, ...) for the running episodes; also ``spacing_m`` (B,), the
             distance between points of the route.
     """
 
     def __init__(self, episodes: EpisodeSet, *, num_envs: int, generator: torch.Generator, device: str) -> None:
-        """Begin with nobody assigned; until ``assign`` is called, episodes are drawn at random."""
+        """Sample episodes at random until ``assign`` is called."""
         self._generator = generator
-        self._table = {name: torch.as_tensor(getattr(episodes, name), device=device) for name in _COLUMNS}
+        self._table = {name: torch.as_tensor(getattr(episodes, name), device=device) for name in _FIELDS}
         steps = self._table["route_w_m"].diff(dim=1).norm(dim=-1)  # (N, P - 1)
         self._table["spacing_m"] = steps.mean(dim=1)
         self._weights = torch.ones(len(episodes), device=device)
         self._queue: torch.Tensor | None = None
         self._next = torch.zeros(num_envs, dtype=torch.long, device=device)
         self.episode = torch.zeros(num_envs, dtype=torch.long, device=device)
-        self.now = self._rows()
+        self.now = self._running()
 
     @property
     def idle(self) -> torch.Tensor:
@@ -39,26 +39,26 @@ class Assignment:
         """Give every environment its own list of episodes instead of random ones.
 
         Args:
-            queue: (B, K) int64 indices into the episode set, padded with -1; an environment whose list is done idles.
-                Or (N,): one list for all, of which every environment takes the next as soon as it is free.
+            queue: (B, K) int64 indices into the episode set, padded with -1; an environment idles at the
+                end of its list. Or (N,): one list for all; an environment takes the next one when it is free.
         """
         self._queue = queue.to(self.episode.device)
         self._next = torch.zeros_like(self._next)
 
     def weigh(self, weights: torch.Tensor) -> None:
-        """Set the relative chance (N,) of every episode when they are drawn at random."""
+        """Set the weights (N,) with which episodes are sampled at random."""
         self._weights = weights.to(self.episode.device)
 
     def begin(self, mask: torch.Tensor) -> None:
-        """Let the masked environments (B,) take their next episode."""
-        self.episode = torch.where(mask, self._draw(mask), self.episode)
-        self.now = self._rows()
+        """Give the masked environments (B,) their next episode."""
+        self.episode = torch.where(mask, self._next_episode(mask), self.episode)
+        self.now = self._running()
 
-    def _rows(self) -> dict[str, torch.Tensor]:
-        row = self.episode.clamp(min=0)
-        return {name: column[row] for name, column in self._table.items()}
+    def _running(self) -> dict[str, torch.Tensor]:
+        index = self.episode.clamp(min=0)
+        return {name: values[index] for name, values in self._table.items()}
 
-    def _draw(self, mask: torch.Tensor) -> torch.Tensor:
+    def _next_episode(self, mask: torch.Tensor) -> torch.Tensor:
         if self._queue is None:
             return torch.multinomial(self._weights, len(mask), replacement=True, generator=self._generator)
         length = self._queue.shape[-1]

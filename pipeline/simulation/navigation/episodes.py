@@ -1,47 +1,44 @@
-"""Episodes, drawn beforehand: where each starts, where it ends, and the fields that belong to its goal."""
+"""Episodes, sampled beforehand: where each starts, where it ends, and the fields of its goal."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from embodiments.embodiment import Embodiment
 from embodiments.limits import fastest_time_s
 from embodiments.spaces import HEIGHT_LAYERS_M
 from pipeline.simulation.navigation.config import Protocol
-from scenes.fields import clearance, distance_field, geodesic_field
+from pipeline.simulation.navigation.goal_fields import (
+    RESOLUTION_M,
+    BodyMaps,
+    Goal,
+    body_maps,
+    known_route,
+    solve_goal,
+    straight_route,
+)
+from scenes.fields import distance_field
 from scenes.grid import Grid
 from scenes.occupancy import layer_occupancy
-from scenes.path import descend, resample
 from scenes.scene import Scene
 
 RouteKind = Literal["straight", "planned", "mixed"]
 
-RESOLUTION_M = 0.05
-FIELD_STRIDE = 2
-"""Goal fields are solved on cells this many times coarser: four times faster, and the look-up is bilinear."""
-ROUTE_SAMPLES = 128
-GOAL_CLEARANCE_M = 0.05
-"""Every goal is reachable for the circumscribed radius plus this much."""
 START_CLEARANCE_M = 0.15
-COMFORT_M = 0.30
-"""Clearance from which on the teacher's path costs no more than its length."""
 COMPASS_TIME_LIMIT_S = 25.6
 POINTNAV_TIME_MARGIN_S = 10.0
-STOP_RADIUS_M = 0.2
-"""How far from a goal the teacher may choose to come to rest, of the 0.5 m that are allowed."""
 SUCCESS_RADIUS_M = {"compass": 0.5, "pointnav": 0.25}
-_COMPASS_BOX_M, _COMPASS_MIN_OFFSET_M, _COMPASS_FAR_SHARE = 5.0, 2.0, 0.9
+_COMPASS_BOX_M, _COMPASS_MIN_OFFSET_M, _COMPASS_FAR_FRACTION = 5.0, 2.0, 0.9
 _COMPASS_DISTANCE_M = (2.0, 7.07)
 _POINTNAV_GEODESIC_M = (5.0, 20.0)
 FEASIBLE_FRACTION = 0.6
-"""An episode is only set if the fastest drive takes at most this share of the time limit: a 2-7 m goal behind a long
-row of racks can lie 25 m away, further than any driver gets in 25.6 s. COMPASS draws such goals too (ADR 0009)."""
-_TRIES = 400
-"""In a row that bring no episode, before a scene is said to have no more"""
+"""Goals whose fastest drive exceeds this fraction of the time limit are excluded: a goal 7 m away behind a row of racks
+can be 25 m away by path, too far for any driver in 25.6 s. COMPASS samples such goals too (ADR 0009)."""
+_MAX_TRIES = 400
+"""Goals in a row without an episode after which the search in a scene ends"""
 
 
 class NoFreeSpaceError(ValueError):
@@ -54,7 +51,7 @@ class EpisodeSet:
 
     protocol: Protocol
     scene_index: np.ndarray
-    """(N,) int64, into the list of scenes they were drawn from"""
+    """(N,) int64, into the list of scenes"""
     goal_index: np.ndarray
     """(N,) int64, into ``cost_to_go`` and ``geodesic``"""
     start_w: np.ndarray
@@ -62,9 +59,9 @@ class EpisodeSet:
     goal_w: np.ndarray
     """(N, 3)"""
     stop_xy_w_m: np.ndarray
-    """(N, 2) the roomiest place near the goal, well within its tolerance; privileged"""
+    """(N, 2) the point near the goal with most clearance, well within its tolerance; privileged"""
     planned: np.ndarray
-    """(N,) bool: whether the policy is given the planned route or the straight one"""
+    """(N,) bool: whether the policy gets the planned route or the straight one"""
     route_w_m: np.ndarray
     """(N, P, 2) shortest path on the known map, equally spaced; the straight line where ``planned`` is false"""
     initial_geodesic_m: np.ndarray
@@ -83,26 +80,25 @@ class EpisodeSet:
 
 @dataclass(frozen=True, kw_only=True)
 class SceneFields:
-    """What is the same for all goals in a scene."""
+    """Distance fields of a scene, the same for all goals and bodies."""
 
     distance: Grid
     """(K, H, W) to the nearest obstacle, per layer, true map"""
     known_distance: Grid
+    """(K, H, W) on the known map"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Ground:
-    """One scene as one body sees it, on the coarse cells."""
+class _Episode(NamedTuple):
+    """One sampled episode."""
 
-    scene: Scene
-    inscribed: Grid
-    circumscribed: Grid
-    known: Grid
-    reachable: np.ndarray
+    goal: int
+    start_w: np.ndarray
+    goal_w: np.ndarray
+    geodesic_m: float
 
 
 def scene_fields(scene: Scene) -> SceneFields:
-    """Return the distance fields of one scene, for any body."""
+    """Return the distance fields of one scene."""
     true = layer_occupancy(scene, layers_m=HEIGHT_LAYERS_M, resolution_m=RESOLUTION_M, known_only=False)
     known = layer_occupancy(scene, layers_m=HEIGHT_LAYERS_M, resolution_m=RESOLUTION_M, known_only=True)
     return SceneFields(distance=distance_field(true), known_distance=distance_field(known))
@@ -122,186 +118,165 @@ def build_episodes(
     split: str = "",
     feasible_fraction: float = FEASIBLE_FRACTION,
 ) -> EpisodeSet:
-    """Draw ``per_scene`` episodes in every scene; the key is the scene's name, so episodes do not depend on the others.
+    """Sample ``per_scene`` episodes in every scene; the seed is the scene's name, so scenes do not affect each other.
 
     Args:
-        series: Each draws other episodes in the same scenes.
-        split: Of scenes whose name does not say it: maps and meshes. Each split draws other episodes.
-        feasible_fraction: Under ``compass`` the fastest drive takes at most this share of the time limit.
+        series: Each series has other episodes in the same scenes.
+        split: For scenes whose name does not contain it: maps and meshes. Each split has other episodes.
+        feasible_fraction: Under ``compass`` the fastest drive takes at most this fraction of the time limit.
 
     Raises:
         NoFreeSpaceError: If a scene has no start and goal that this body can reach.
     """
-    drawn = [
-        _draw_scene(
-            embodiment,
-            scene,
-            field,
-            protocol=protocol,
-            count=per_scene,
-            starts=starts_per_goal,
-            feasible_fraction=feasible_fraction,
+    goals: list[Goal] = []
+    episodes: list[_Episode] = []
+    scene_index: list[int] = []
+    for index, (scene, field) in enumerate(zip(scenes, fields, strict=True)):
+        sampler = _Sampler(embodiment, scene, field, protocol=protocol, feasible_fraction=feasible_fraction)
+        found = sampler.sample(
+            per_scene,
+            starts_per_goal=starts_per_goal,
             key=f"{scene.name}/{embodiment.name}/{protocol}/{seed}"
             + (f"/{series}" if series else "")
             + (f"/{split}" if split else ""),
         )
-        for scene, field in zip(scenes, fields, strict=True)
-    ]
-    rows = [(index, *row) for index, (grounds, rows) in enumerate(drawn) for row in rows]
-    goals = [goal for _, row in enumerate(drawn) for goal in row[0]]
-    offsets = np.cumsum([0] + [len(row[0]) for row in drawn])
-    scene_index = np.asarray([row[0] for row in rows], dtype=np.int64)
-    local_goal = np.asarray([row[1] for row in rows], dtype=np.int64)
-    start, goal = (np.asarray([row[k] for row in rows], dtype=np.float32) for k in (2, 3))
-    initial = np.asarray([row[4] for row in rows], dtype=np.float32)
-    planned = _planned_mask(len(rows), route=route)
-    routes = [
-        _known_route(goals[offsets[s] + g], begin, end) if plan else _line(begin, end)
-        for s, g, begin, end, plan in zip(scene_index, local_goal, start, goal, planned, strict=True)
-    ]
-    fastest = _fastest_s(embodiment, initial, protocol=protocol).astype(np.float32)
-    compass_limit = _compass_limit_s(embodiment)
-    time_limit = np.full_like(fastest, compass_limit) if protocol == "compass" else 3 * fastest + POINTNAV_TIME_MARGIN_S
-    return EpisodeSet(
-        protocol=protocol,
-        scene_index=scene_index,
-        goal_index=offsets[scene_index] + local_goal,
-        start_w=start,
-        goal_w=goal,
-        stop_xy_w_m=np.asarray([goals[offsets[s] + g].stop_xy for s, g in zip(scene_index, local_goal, strict=True)]),
-        planned=planned,
-        route_w_m=np.asarray(routes, dtype=np.float32),
-        initial_geodesic_m=initial,
-        fastest_time_s=fastest,
-        time_limit_s=time_limit,
-        cost_to_go=tuple(g.cost_to_go for g in goals),
-        geodesic=tuple(g.geodesic for g in goals),
-    )
+        episodes += [episode._replace(goal=len(goals) + episode.goal) for episode in found]
+        scene_index += [index] * len(found)
+        goals += sampler.goals
+    return _episode_set(embodiment, goals, episodes, scene_index, protocol=protocol, route=route)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Goal:
-    """One goal and the fields that lead to it."""
-
-    ground: _Ground
-    cost_to_go: Grid
-    geodesic: Grid
-    stop_xy: np.ndarray
-
-
-def _draw_scene(
+def _episode_set(
     embodiment: Embodiment,
-    scene: Scene,
-    fields: SceneFields,
+    goals: Sequence[Goal],
+    episodes: Sequence[_Episode],
+    scene_index: Sequence[int],
     *,
     protocol: Protocol,
-    count: int,
-    starts: int,
-    feasible_fraction: float,
-    key: str,
-) -> tuple[list[_Goal], list[tuple[int, np.ndarray, np.ndarray, float]]]:
-    """Return the goals of one scene and its episodes (goal, start, goal pose, initial geodesic)."""
-    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little"))
-    ground = _ground(embodiment, scene, fields)
-    goals: list[_Goal] = []
-    rows: list[tuple[int, np.ndarray, np.ndarray, float]] = []
-    fruitless = 0
-    while len(rows) < count and fruitless < _TRIES:
-        fruitless += 1
-        cell = rng.choice(np.argwhere(ground.reachable))
-        goal_xy = ground.circumscribed.centre(cell)
-        candidates = _start_candidates(ground, goal_xy, rng, protocol=protocol)
-        if not len(candidates):
-            continue
-        goal = _solve(ground, goal_xy)
-        found = [
-            xy
-            for xy in candidates
-            if _fits(goal, xy, embodiment=embodiment, protocol=protocol, feasible_fraction=feasible_fraction)
-        ][:starts]
-        if found:
-            for xy in found:
-                yaw = rng.uniform(-np.pi, np.pi, size=2)
-                length = float(goal.geodesic.at(xy))
-                rows.append((len(goals), np.asarray([*xy, yaw[0]]), np.asarray([*goal_xy, yaw[1]]), length))
-            goals.append(goal)
-            fruitless = 0
-    if len(rows) < count:
-        radius_m = max(embodiment.circumscribed_radius_m(layer) for layer in range(len(HEIGHT_LAYERS_M)))
-        told = f"found only {len(rows)} of {count} pairs of" if rows else "found no"
-        raise NoFreeSpaceError(
-            f"scene '{scene.name}': {told} start and goal that '{embodiment.name}' (radius {radius_m:.2f} m) can "
-            f"connect under protocol '{protocol}', after {_TRIES} tries in a row; use a larger or emptier map"
-        )
-    return goals, rows[:count]
-
-
-def _ground(embodiment: Embodiment, scene: Scene, fields: SceneFields) -> _Ground:
-    circumscribed = [embodiment.circumscribed_radius_m(k) for k in range(len(HEIGHT_LAYERS_M))]
-    inscribed = [_inscribed_m(embodiment, k) for k in range(len(HEIGHT_LAYERS_M))]
-    wide = _coarsen(clearance(fields.distance, circumscribed))
-    free = wide.values > GOAL_CLEARANCE_M
-    regions, found = ndimage.label(free)
-    if not found:
-        raise NoFreeSpaceError(
-            f"scene '{scene.name}' has no free space for '{embodiment.name}'; use a larger or emptier map"
-        )
-    largest = 1 + int(np.argmax(ndimage.sum_labels(free, regions, np.arange(1, found + 1))))
-    return _Ground(
-        scene=scene,
-        inscribed=_coarsen(clearance(fields.distance, inscribed)),
-        circumscribed=wide,
-        known=_coarsen(clearance(fields.known_distance, circumscribed)),
-        reachable=regions == largest,
+    route: RouteKind,
+) -> EpisodeSet:
+    start_w = np.asarray([episode.start_w for episode in episodes], dtype=np.float32)
+    goal_w = np.asarray([episode.goal_w for episode in episodes], dtype=np.float32)
+    geodesic_m = np.asarray([episode.geodesic_m for episode in episodes], dtype=np.float32)
+    planned = _planned_mask(len(episodes), route=route)
+    routes = []
+    for number, episode in enumerate(episodes):
+        ends = start_w[number], goal_w[number]
+        routes.append(known_route(goals[episode.goal].maps, *ends) if planned[number] else straight_route(*ends))
+    fastest_s = _fastest_s(embodiment, geodesic_m, protocol=protocol).astype(np.float32)
+    limit_s = 3 * fastest_s + POINTNAV_TIME_MARGIN_S
+    if protocol == "compass":
+        limit_s = np.full_like(fastest_s, _compass_limit_s(embodiment))
+    return EpisodeSet(
+        protocol=protocol,
+        scene_index=np.asarray(scene_index, dtype=np.int64),
+        goal_index=np.asarray([episode.goal for episode in episodes], dtype=np.int64),
+        start_w=start_w,
+        goal_w=goal_w,
+        stop_xy_w_m=np.asarray([goals[episode.goal].stop_xy_w_m for episode in episodes]),
+        planned=planned,
+        route_w_m=np.asarray(routes, dtype=np.float32),
+        initial_geodesic_m=geodesic_m,
+        fastest_time_s=fastest_s,
+        time_limit_s=limit_s,
+        cost_to_go=tuple(goal.cost_to_go for goal in goals),
+        geodesic=tuple(goal.geodesic for goal in goals),
     )
 
 
-def _inscribed_m(embodiment: Embodiment, layer: int) -> float:
-    """Return the inscribed radius; a body that lies wholly beside its origin in this layer still blocks a little."""
-    return max(embodiment.inscribed_radius_m(layer), RESOLUTION_M / 2.0) if embodiment.footprint[layer] else 0.0
+class _Sampler:
+    """Samples goals and starts of one body in one scene; ``goals`` are those found so far."""
 
+    def __init__(
+        self,
+        embodiment: Embodiment,
+        scene: Scene,
+        fields: SceneFields,
+        *,
+        protocol: Protocol,
+        feasible_fraction: float,
+    ) -> None:
+        self._embodiment, self._scene, self._protocol = embodiment, scene, protocol
+        self._feasible_fraction = feasible_fraction
+        self._maps = body_maps(embodiment, distance=fields.distance, known_distance=fields.known_distance)
+        self.goals: list[Goal] = []
 
-def _coarsen(grid: Grid) -> Grid:
-    """Keep the smallest value of each block of cells, which errs on the side of the obstacle."""
-    height, width = (size // FIELD_STRIDE * FIELD_STRIDE for size in grid.values.shape)
-    blocks = grid.values[:height, :width].reshape(height // FIELD_STRIDE, FIELD_STRIDE, width // FIELD_STRIDE, -1)
-    return Grid(
-        values=blocks.min(axis=(1, 3)),
-        origin_xy_w_m=grid.origin_xy_w_m,
-        resolution_m=grid.resolution_m * FIELD_STRIDE,
-    )
+    def sample(self, count: int, *, starts_per_goal: int, key: str) -> list[_Episode]:
+        """Return ``count`` episodes; the same ``key`` gives the same ones."""
+        if not self._maps.reachable.any():
+            raise NoFreeSpaceError(
+                f"scene '{self._scene.name}' has no free space for '{self._embodiment.name}'; "
+                "use a larger or emptier map"
+            )
+        rng = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little"))
+        episodes: list[_Episode] = []
+        tries = 0
+        while len(episodes) < count and tries < _MAX_TRIES:
+            tries += 1
+            goal_xy = self._maps.circumscribed.centre(rng.choice(np.argwhere(self._maps.reachable)))
+            candidates = _start_candidates(self._maps, self._scene, goal_xy, rng, protocol=self._protocol)
+            if not len(candidates):
+                continue
+            goal = solve_goal(self._maps, goal_xy)
+            starts = [xy for xy in candidates if self._is_feasible(float(goal.geodesic.at(xy)))][:starts_per_goal]
+            if not starts:
+                continue
+            for xy in starts:
+                start_yaw, goal_yaw = rng.uniform(-np.pi, np.pi, size=2)
+                episode = _Episode(
+                    goal=len(self.goals),
+                    start_w=np.asarray([*xy, start_yaw]),
+                    goal_w=np.asarray([*goal_xy, goal_yaw]),
+                    geodesic_m=float(goal.geodesic.at(xy)),
+                )
+                episodes.append(episode)
+            self.goals.append(goal)
+            tries = 0
+        if len(episodes) < count:
+            raise NoFreeSpaceError(self._too_few(len(episodes), count))
+        return episodes[:count]
+
+    def _is_feasible(self, geodesic_m: float) -> bool:
+        """Return whether the length of the path fits the protocol."""
+        if self._protocol == "pointnav":
+            return _POINTNAV_GEODESIC_M[0] <= geodesic_m <= _POINTNAV_GEODESIC_M[1]
+        fastest_s = _fastest_s(self._embodiment, np.asarray(geodesic_m), protocol=self._protocol)
+        return bool(fastest_s <= self._feasible_fraction * _compass_limit_s(self._embodiment))
+
+    def _too_few(self, found: int, count: int) -> str:
+        body = self._embodiment
+        radius_m = max(body.circumscribed_radius_m(layer) for layer in range(len(HEIGHT_LAYERS_M)))
+        number = f"found only {found} of {count} pairs of" if found else "found no"
+        return (
+            f"scene '{self._scene.name}': {number} start and goal that '{body.name}' (radius {radius_m:.2f} m) can "
+            f"connect under protocol '{self._protocol}', after {_MAX_TRIES} tries in a row; use a larger or emptier map"
+        )
 
 
 def _start_candidates(
-    ground: _Ground, goal_xy: np.ndarray, rng: np.random.Generator, *, protocol: Protocol
+    maps: BodyMaps, scene: Scene, goal_xy: np.ndarray, rng: np.random.Generator, *, protocol: Protocol
 ) -> np.ndarray:
-    """Return (n, 2) start positions with room around them, related to the goal as the protocol wants."""
+    """Return (n, 2) start positions with clearance, at the protocol's distance from the goal."""
     if protocol == "pointnav":
-        cells = np.argwhere(ground.reachable)
-        points = ground.circumscribed.centre(rng.choice(cells, size=32))
+        points = maps.circumscribed.centre(rng.choice(np.argwhere(maps.reachable), size=32))
     else:
-        offset = rng.uniform(-_COMPASS_BOX_M, _COMPASS_BOX_M, size=(64, 2))
-        far = rng.random((64, 2)) < _COMPASS_FAR_SHARE
-        pushed = np.sign(offset) * rng.uniform(_COMPASS_MIN_OFFSET_M, _COMPASS_BOX_M, size=(64, 2))
-        offset = np.where(far, pushed, offset)
-        distance = np.linalg.norm(offset, axis=1)
-        offset = offset[(distance >= _COMPASS_DISTANCE_M[0]) & (distance <= _COMPASS_DISTANCE_M[1])]
-        points = goal_xy + offset
-    x_min, y_min, x_max, y_max = ground.scene.extent_w_m
+        points = goal_xy + _compass_offsets(rng)
+    x_min, y_min, x_max, y_max = scene.extent_w_m
     inside = (points[:, 0] > x_min) & (points[:, 0] < x_max) & (points[:, 1] > y_min) & (points[:, 1] < y_max)
     points = points[inside]
-    cell = ground.circumscribed.cell(points)
-    roomy = ground.circumscribed.values[cell[:, 0], cell[:, 1]] > START_CLEARANCE_M
-    return points[roomy & ground.reachable[cell[:, 0], cell[:, 1]]]
+    cell = maps.circumscribed.cell(points)
+    clear = maps.circumscribed.values[cell[:, 0], cell[:, 1]] > START_CLEARANCE_M
+    return points[clear & maps.reachable[cell[:, 0], cell[:, 1]]]
 
 
-def _fits(
-    goal: _Goal, start_xy: np.ndarray, *, embodiment: Embodiment, protocol: Protocol, feasible_fraction: float
-) -> bool:
-    length = np.asarray(float(goal.geodesic.at(start_xy)))
-    if protocol == "pointnav":
-        return bool(_POINTNAV_GEODESIC_M[0] <= length <= _POINTNAV_GEODESIC_M[1])
-    return bool(_fastest_s(embodiment, length, protocol=protocol) <= feasible_fraction * _compass_limit_s(embodiment))
+def _compass_offsets(rng: np.random.Generator) -> np.ndarray:
+    """Return (n, 2) offsets of starts from a goal, sampled as COMPASS does."""
+    offset = rng.uniform(-_COMPASS_BOX_M, _COMPASS_BOX_M, size=(64, 2))
+    far = rng.random((64, 2)) < _COMPASS_FAR_FRACTION
+    pushed = np.sign(offset) * rng.uniform(_COMPASS_MIN_OFFSET_M, _COMPASS_BOX_M, size=(64, 2))
+    offset = np.where(far, pushed, offset)
+    distance = np.linalg.norm(offset, axis=1)
+    return offset[(distance >= _COMPASS_DISTANCE_M[0]) & (distance <= _COMPASS_DISTANCE_M[1])]
 
 
 def _fastest_s(embodiment: Embodiment, geodesic_m: np.ndarray, *, protocol: Protocol) -> np.ndarray:
@@ -318,62 +293,8 @@ def _compass_limit_s(embodiment: Embodiment) -> float:
     return COMPASS_TIME_LIMIT_S * max(1.0, 1.0 / embodiment.limits.forward_mps)
 
 
-def _solve(ground: _Ground, goal_xy: np.ndarray) -> _Goal:
-    cost = _cost_field(ground.circumscribed, ground.inscribed.values > 0.0, goal_xy)
-    inside = Grid(
-        values=ground.inscribed.values > 0.0,
-        origin_xy_w_m=ground.inscribed.origin_xy_w_m,
-        resolution_m=ground.inscribed.resolution_m,
-    )
-    return _Goal(
-        ground=ground,
-        cost_to_go=cost,
-        geodesic=_filled(geodesic_field(inside, goal_xy.tolist())),
-        stop_xy=_roomiest(ground.circumscribed, goal_xy, radius_m=STOP_RADIUS_M),
-    )
-
-
-def _roomiest(room: Grid, around_xy: np.ndarray, *, radius_m: float) -> np.ndarray:
-    """Return the (2,) float32 place within ``radius_m`` with most room, up to comfort; the nearest of equal ones."""
-    reach = int(radius_m / room.resolution_m) + 1
-    cells = room.cell(around_xy) + np.indices((2 * reach + 1, 2 * reach + 1)).reshape(2, -1).T - reach
-    cells = cells.clip(0, np.asarray(room.values.shape) - 1)
-    way_m = np.linalg.norm(room.centre(cells) - around_xy, axis=1)
-    worth = np.minimum(room.values[cells[:, 0], cells[:, 1]], COMFORT_M) - 1e-3 * way_m
-    return np.asarray(room.centre(cells[np.argmax(np.where(way_m <= radius_m, worth, -np.inf))]), dtype=np.float32)
-
-
-def _cost_field(room: Grid, passable: np.ndarray, goal_xy: np.ndarray) -> Grid:
-    """Return the distance to the goal where a metre costs more the nearer it is to an obstacle."""
-    speed = np.clip(room.values / COMFORT_M, 0.1, 1.0) ** 2
-    free = Grid(values=passable, origin_xy_w_m=room.origin_xy_w_m, resolution_m=room.resolution_m)
-    return _filled(geodesic_field(free, goal_xy.tolist(), speed=np.maximum(speed, 0.05)))
-
-
-def _filled(field: Grid) -> Grid:
-    """Replace unreachable cells by their nearest reachable value plus the way out: every look-up is finite."""
-    blocked = ~np.isfinite(field.values)
-    if not blocked.any():
-        return field
-    way_m, (row, column) = ndimage.distance_transform_edt(blocked, sampling=field.resolution_m, return_indices=True)
-    values = field.values[row, column] + 2.0 * way_m
-    return Grid(values=values.astype(np.float32), origin_xy_w_m=field.origin_xy_w_m, resolution_m=field.resolution_m)
-
-
-def _known_route(goal: _Goal, start_w: np.ndarray, goal_w: np.ndarray) -> np.ndarray:
-    """Return (P, 2): the shortest path for this body on the known map, as a robot with a map would plan it."""
-    ground = goal.ground
-    field = _cost_field(ground.known, ground.known.values > 0.0, goal_w[:2])
-    path = descend(field, start_w[:2].tolist(), step_m=0.1, max_points=512)
-    return resample(path, ROUTE_SAMPLES)
-
-
-def _line(start_w: np.ndarray, goal_w: np.ndarray) -> np.ndarray:
-    return resample(np.asarray([start_w[:2], goal_w[:2]]), ROUTE_SAMPLES)
-
-
 def _planned_mask(count: int, *, route: RouteKind) -> np.ndarray:
-    """Return which episodes are given the planned route; mixed: every other one."""
+    """Return which episodes get the planned route; mixed: every other one."""
     if route == "mixed":
         return np.arange(count) % 2 == 0
     return np.full(count, route == "planned")

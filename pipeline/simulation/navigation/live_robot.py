@@ -1,6 +1,6 @@
-"""One robot in full physics that is driven like a real one: commands come when they come, sensors have their own rates.
+"""One robot in full physics behind a real robot's interface: commands arrive any time, sensors have their own rates.
 
-It answers requests in bytes, over a socket or in one process; the robot's side is ``export/runtime/robots/sim.py``.
+It answers requests in bytes, over a socket or in one process. The client is ``export/runtime/robots/sim.py``.
 """
 
 import json
@@ -38,24 +38,24 @@ LIDAR_HZ, LIDAR_RAYS = 8.0, 360
 
 @dataclass(kw_only=True)
 class _Motion:
-    """What the base was told and what it makes of it."""
+    """The last command of the base and the motion that it executes."""
 
     target: np.ndarray
     acceleration: np.ndarray
     executed: np.ndarray
-    told_s: float
+    commanded_s: float
 
 
 class LiveRobot:
-    """Physics, sensors and the base's own motion profile; one per process."""
+    """Physics, sensors and the motion profile of the base; one per process."""
 
     def __init__(
         self, embodiment: Embodiment, *, scenes: Sequence[Scene], fields: Sequence[SceneFields], seed: int = 0
     ) -> None:
-        """Stand at the origin of the first scene.
+        """Place the robot at the origin of the first scene.
 
         Args:
-            fields: Of the scenes, for ``truth``.
+            fields: Distance fields of the scenes, for the request ``truth``.
         """
         self.embodiment = embodiment
         self._physics = RobotPhysics(embodiment, num_envs=1, seed=seed)
@@ -72,7 +72,7 @@ class LiveRobot:
         self.place(0, np.zeros(3))
 
     def place(self, scene: int, pose_w: np.ndarray) -> None:
-        """Put the robot at rest somewhere; the odometry begins anew there.
+        """Place the robot at rest; the odometry starts at zero there.
 
         Args:
             scene: Index of the scene.
@@ -83,13 +83,15 @@ class LiveRobot:
         everyone = torch.ones(1, dtype=torch.bool)
         self._physics.reset(everyone, self._start_w[:, :2], self._start_w[:, 2])
         self._drive.reset(everyone)
-        self._motion = _Motion(target=np.zeros(3), acceleration=self._limits, executed=np.zeros(3), told_s=self.time_s)
+        self._motion = _Motion(
+            target=np.zeros(3), acceleration=self._limits, executed=np.zeros(3), commanded_s=self.time_s
+        )
         self._velocities = deque([np.zeros(3)], maxlen=round(CONTROL_DT_S / TICK_S))
         self._least_clearance_m = np.inf
         self._frames: dict[str, tuple[int, bytes]] = {}
 
     def advance(self, ticks: int) -> None:
-        """Let time pass, 20 ms per tick."""
+        """Simulate some ticks of 20 ms."""
         for _ in range(ticks):
             command = torch.as_tensor(self._execute(), dtype=torch.float32)[None]
             self._drive.step(command)
@@ -99,36 +101,36 @@ class LiveRobot:
             self._least_clearance_m = min(self._least_clearance_m, float(clearance))
 
     def surroundings_b_m(self) -> np.ndarray:
-        """Return (N, 2) what stands around at the lidar's height, body frame, even where the lidar is blind."""
+        """Return the obstacles around (N, 2) at the lidar's height, body frame, also where the lidar is blind."""
         angle, range_m = self._rays()
         hit = range_m < LIDAR_RANGE_M[1]
         return ray_ends_b_m(angle[hit], range_m[hit])
 
     def answer(self, request: bytes) -> bytes:
-        """Return the answer to a request: a line of JSON, and raw arrays behind it.
+        """Return the answer to a request: a line of JSON, followed by raw arrays.
 
         Raises:
-            ValueError: If it is not a request.
+            ValueError: If the request is unknown.
         """
-        asked = json.loads(request)
-        answers = {"read": self._read, "drive": self._take, "truth": self._truth}
-        if asked.get("op") not in answers:
-            raise ValueError(f"no request '{asked.get('op')}'; known: {', '.join(answers)}")
-        header, payload = answers[asked["op"]](asked)
+        content = json.loads(request)
+        answers = {"read": self._read, "drive": self._receive, "truth": self._truth}
+        if content.get("op") not in answers:
+            raise ValueError(f"no request '{content.get('op')}'; known: {', '.join(answers)}")
+        header, payload = answers[content["op"]](content)
         return json.dumps(header).encode() + b"\n" + payload
 
-    def _take(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    def _receive(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         motion = self._motion
-        motion.target, motion.told_s = np.asarray(asked["command"], dtype=np.float64), self.time_s
-        motion.acceleration = np.asarray(asked["acceleration"], dtype=np.float64)
+        motion.target, motion.commanded_s = np.asarray(request["command"], dtype=np.float64), self.time_s
+        motion.acceleration = np.asarray(request["acceleration"], dtype=np.float64)
         return {}, b""
 
-    def _truth(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    def _truth(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         fell = bool(self._physics.fallen()[0])
         return {"least_clearance_m": self._least_clearance_m, "fell": fell, "pose_w": self._pose_w()[0].tolist()}, b""
 
-    def _read(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """Return odometry, and image and scan where the asker does not have them yet."""
+    def _read(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """Return odometry, and the image and scan that the client does not have yet."""
         pose_w = self._pose_w()
         x, y = to_body(pose_w[:, :2], self._start_w)[0].tolist()
         yaw = float(wrap_angle(pose_w[:, 2] - self._start_w[:, 2]))
@@ -141,11 +143,11 @@ class LiveRobot:
             },
         }
         payload = b""
-        for name, rate_hz, take in (("depth", CAMERA_HZ, self._image), ("scan", LIDAR_HZ, self._turn)):
+        for name, rate_hz, measure in (("depth", CAMERA_HZ, self._image), ("scan", LIDAR_HZ, self._scan)):
             sequence = int(self.time_s * rate_hz + 1e-6)
             if self._frames.get(name, (-1, b""))[0] != sequence:
-                self._frames[name] = (sequence, take())
-            data = b"" if asked.get("known", {}).get(name) == sequence else self._frames[name][1]
+                self._frames[name] = (sequence, measure())
+            data = b"" if request.get("known", {}).get(name) == sequence else self._frames[name][1]
             header[name] = {"sequence": sequence, "bytes": len(data)}
             payload += data
         return header, payload
@@ -154,24 +156,24 @@ class LiveRobot:
         depth_m, _ = self._camera.render(self._body.camera, self._scene)
         return depth_m[0, 0].numpy().astype("<f4").tobytes()
 
-    def _turn(self) -> bytes:
-        """Return the points (N, 2) of one turn of the lidar in the body frame."""
+    def _scan(self) -> bytes:
+        """Return the points (N, 2) of one lidar scan in the body frame."""
         return seen_points_b_m(*self._rays(), self.embodiment).astype("<f4").tobytes()
 
     def _rays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return bearing [rad] and length [m], both (360,), of rays from where the lidar is to what they meet."""
+        """Return bearing [rad] and length [m], both (360,), of the lidar's rays."""
         pose_w = self._pose_w()[0].numpy()
         angle = np.linspace(-np.pi, np.pi, LIDAR_RAYS, endpoint=False)
-        world = angle + pose_w[2]
-        directions = np.stack([np.cos(world), np.sin(world), np.zeros_like(world)], axis=-1)[None]
+        angle_w = angle + pose_w[2]
+        directions = np.stack([np.cos(angle_w), np.sin(angle_w), np.zeros_like(angle_w)], axis=-1)[None]
         ahead = LIDAR_X_M * np.asarray([np.cos(pose_w[2]), np.sin(pose_w[2])])
         origin = np.asarray([[*(pose_w[:2] + ahead), LIDAR_HEIGHT_M]])
         return angle, self._raycaster.cast(self._scene.numpy(), origin, directions)[0][0]
 
     def _execute(self) -> np.ndarray:
-        """Return what the base does in the next tick: its own motion profile toward the target, or coasting."""
+        """Return the velocity of the next tick: along the motion profile to the target, or coasting after a timeout."""
         motion = self._motion
-        if self.time_s - motion.told_s > FIRMWARE_TIMEOUT_S:
+        if self.time_s - motion.commanded_s > FIRMWARE_TIMEOUT_S:
             motion.target = motion.executed = motion.executed * (1.0 - COASTING_PER_S * TICK_S)
             return motion.executed
         step = motion.acceleration[[0, 0, 1]] * TICK_S

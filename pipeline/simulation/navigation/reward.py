@@ -10,7 +10,7 @@ from pipeline.simulation.navigation.tracker import StepInfo
 
 @dataclass(frozen=True, kw_only=True)
 class RewardTerms:
-    """What the rewards are computed from; all (B,) or as said. Privileged: training only."""
+    """Inputs of the reward, (B,) unless stated. Privileged: training only."""
 
     cost_to_go_m: torch.Tensor
     last_cost_to_go_m: torch.Tensor
@@ -62,16 +62,16 @@ def _compass(terms: RewardTerms) -> torch.Tensor:
 
 
 class StepReward:
-    """The reward of one control step after the other; remembers what the last one left."""
+    """The reward of consecutive control steps; stores the previous distances."""
 
     def __init__(self, num_envs: int, config: RewardConfig, *, device: str) -> None:
-        """Start with nothing to compare with: the first step of an episode has no reward that means anything."""
+        """Start without a previous step: the reward of the first step of an episode is meaningless."""
         self._config = config
         self._cost_to_go_m, self._distance_m, self._heading_error_rad = torch.zeros(3, num_envs, device=device)
 
     def after(
         self,
-        facts: StepInfo,
+        step: StepInfo,
         *,
         cost_to_go_m: torch.Tensor,
         success: torch.Tensor,
@@ -81,26 +81,26 @@ class StepReward:
         """Return the reward (B,) of a control step.
 
         Args:
-            facts: What happened in it.
-            cost_to_go_m: (B,) clearance-weighted way to the goal after it.
+            step: What happened in it.
+            cost_to_go_m: (B,) clearance-weighted distance to the goal after it.
             success: (B,) bool.
-            command_change: (B, 3) how the command (m/s, m/s, rad/s) changed, divided by ``forward_mps``.
-            forward_mps: (B,) the bodies' speed limit.
+            command_change: (B, 3) change of the command (m/s, m/s, rad/s), divided by ``forward_mps``.
+            forward_mps: (B,) speed limit of the body.
         """
         terms = RewardTerms(
             cost_to_go_m=cost_to_go_m,
             last_cost_to_go_m=self._cost_to_go_m,
-            distance_m=facts.distance_m,
+            distance_m=step.distance_m,
             last_distance_m=self._distance_m,
-            heading_error_rad=facts.heading_error_rad,
+            heading_error_rad=step.heading_error_rad,
             last_heading_error_rad=self._heading_error_rad,
-            clearance_m=facts.clearance_m,
+            clearance_m=step.clearance_m,
             command_change=command_change,
             success=success,
-            collision=facts.collision,
-            fall=facts.fall,
+            collision=step.collision,
+            fall=step.fall,
             forward_mps=forward_mps,
         )
-        self._cost_to_go_m, self._distance_m = cost_to_go_m, facts.distance_m
-        self._heading_error_rad = facts.heading_error_rad
+        self._cost_to_go_m, self._distance_m = cost_to_go_m, step.distance_m
+        self._heading_error_rad = step.heading_error_rad
         return reward(terms, self._config)

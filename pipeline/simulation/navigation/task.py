@@ -1,4 +1,4 @@
-"""A task for one body: scenes, their fields and the episodes drawn in them, ready for a navigation environment."""
+"""A task for one body: scenes, their fields and their episodes, ready for a navigation environment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from scenes.scene import Scene
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a navigation environment of one body runs through."""
+    """Scenes and episodes of one body."""
 
     embodiment: Embodiment
     scenes: tuple[Scene, ...]
@@ -37,7 +37,7 @@ def build_task(
     seed: int,
     starts_per_goal: int = 1,
 ) -> Task:
-    """Draw ``per_scene`` episodes in every scene; about a tenth of a second per scene and per goal.
+    """Sample ``per_scene`` episodes in every scene; takes about a tenth of a second per scene and per goal.
 
     Raises:
         ValueError: If a scene has no start and goal that this body can reach.
@@ -65,7 +65,7 @@ def make_environment(
     device: str = "cpu",
     film_set: FilmSet | None = None,
 ) -> NavigationEnvironment:
-    """Build the environment of a task, with what a camera is to see if there is one; one per process."""
+    """Build the environment of a task; one per process. ``film_set`` adds what a film camera sees."""
     return NavigationEnvironment(
         task.embodiment,
         scenes=task.scenes,

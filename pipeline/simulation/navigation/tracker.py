@@ -1,4 +1,4 @@
-"""When an episode ends and what is written down about it."""
+"""When an episode ends, and the record of how it ended."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ SUCCESS_SPEED_MPS = 0.1
 SUCCESS_YAW_RATE_RADPS = 0.1
 SUCCESS_HEADING_RAD = 0.1
 SETTLE_S = 2.5
-"""How long an episode goes on after a success to see whether it settles: a mean over 1 s, held for 1 s, and some."""
+"""Longest time that an episode continues after a success to see whether it settles: a 1 s mean, held for 1 s."""
 _SECOND = round(CONTROL_HZ)
 
 
@@ -26,13 +26,13 @@ class Outcome:
     fall: torch.Tensor
     timeout: torch.Tensor
     broken: torch.Tensor
-    """Physics failed in this environment or the policy's answer was no number; the episode counts as failed."""
+    """The physics failed or the policy's command was not finite; the episode counts as failed."""
     time_s: torch.Tensor
     path_m: torch.Tensor
-    """From positions 1 s apart: a walking body sways"""
+    """From positions 1 s apart, because a walking body sways"""
     distance_to_goal_m: torch.Tensor
     geodesic_m: torch.Tensor
-    """Geodesic distance left at the end"""
+    """Remaining geodesic distance at the end"""
     min_clearance_m: torch.Tensor
     jerk_mps3: torch.Tensor
     stopped_s: torch.Tensor
@@ -64,10 +64,10 @@ class StepInfo:
 
 
 class EpisodeTracker:
-    """Counts time, notices success, and keeps what the outcome needs."""
+    """Counts time, detects success, and accumulates what the outcome needs."""
 
     def __init__(self, num_envs: int, *, radius_m: float, needs_heading: bool, settle_s: float, device: str) -> None:
-        """Prepare for ``num_envs`` episodes; after a success they go on for up to ``settle_s``, see ``settle_for``."""
+        """Prepare for ``num_envs`` episodes; ``settle_s`` as for ``settle_for``."""
         self._radius_m = radius_m
         self._needs_heading = needs_heading
         self._device = device
@@ -84,11 +84,11 @@ class EpisodeTracker:
         self._anchor_w = torch.zeros(num_envs, 2, device=device)
         self._whole_path_m = zeros.clone()
         self._past_velocity_w = torch.zeros(num_envs, 2, 2, device=device)
-        # last second of: vx, vy, yaw rate, distance, sine and cosine of the heading error
+        # The last second of: vx, vy, yaw rate, distance, sine and cosine of the heading error
         self._window = torch.full((num_envs, _SECOND, 6), torch.inf, device=device)
 
     def settle_for(self, seconds: float) -> None:
-        """Let episodes go on after a success for up to so long, to see whether it settles."""
+        """Set how long an episode continues at most after a success, to see whether it settles."""
         self._settle_steps = round(seconds * CONTROL_HZ)
 
     @property
@@ -97,7 +97,7 @@ class EpisodeTracker:
         return self._steps
 
     def begin(self, mask: torch.Tensor, position_w: torch.Tensor) -> None:
-        """Forget the last episode of the masked environments; they start at ``position_w`` (B, 2)."""
+        """Clear the masked environments; their new episodes start at ``position_w`` (B, 2)."""
         for counter in (self._steps, self._since_success, self._held):
             counter[mask] = 0
         self._success &= ~mask
@@ -111,33 +111,33 @@ class EpisodeTracker:
         self._past_velocity_w[mask] = 0.0
         self._window[mask] = torch.inf
 
-    def update(self, facts: StepInfo, active: torch.Tensor, time_limit_s: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Take in one control step; return (B,) booleans: succeeded (just now), ended, timeout."""
+    def update(self, step: StepInfo, active: torch.Tensor, time_limit_s: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Process one control step; return (B,) bool each: ``succeeded`` (in this step), ``ended``, ``timeout``."""
         self._steps += active.long()
-        self._record(facts, active & ~self._success)
+        self._record(step, active & ~self._success)
         arrived = self._within(
-            facts.distance_m, facts.velocity_b[:, :2].norm(dim=1), facts.velocity_b[:, 2], facts.heading_error_rad
+            step.distance_m, step.velocity_b[:, :2].norm(dim=1), step.velocity_b[:, 2], step.heading_error_rad
         )
-        failed = facts.collision | facts.fall | facts.broken
+        failed = step.collision | step.fall | step.broken
         succeeded = active & arrived & ~failed & ~self._success
-        self._settle(facts, active)
+        self._settle(step, active)
         self._since_success += (self._success & active).long()
         self._success |= succeeded
         timeout = active & (self._steps * CONTROL_DT_S >= time_limit_s - 1e-4) & ~self._success & ~failed
         over = self._success & (self._settled | (self._since_success >= self._settle_steps))
         return {"succeeded": succeeded, "timeout": timeout, "ended": active & (failed | over | timeout)}
 
-    def outcome(self, facts: StepInfo, episode: torch.Tensor, timeout: torch.Tensor) -> Outcome:
-        """Return the record of every environment; it is of use where an episode has ended."""
-        failed_first = ~self._success
+    def outcome(self, step: StepInfo, episode: torch.Tensor, timeout: torch.Tensor) -> Outcome:
+        """Return the record of every environment; only valid where an episode has just ended."""
+        unsuccessful = ~self._success
         return Outcome(
             episode=episode.clone(),
             success=self._success.clone(),
             success_settled=self._settled & self._success,
-            collision=facts.collision & failed_first,
-            fall=facts.fall & failed_first,
+            collision=step.collision & unsuccessful,
+            fall=step.fall & unsuccessful,
             timeout=timeout.clone(),
-            broken=facts.broken & failed_first,
+            broken=step.broken & unsuccessful,
             time_s=self._values["time_s"].clone(),
             path_m=self._values["path_m"].clone(),
             distance_to_goal_m=self._values["distance"].clone(),
@@ -151,15 +151,15 @@ class EpisodeTracker:
     def _within(
         self, distance_m: torch.Tensor, speed_mps: torch.Tensor, yaw_rate: torch.Tensor, heading: torch.Tensor
     ) -> torch.Tensor:
-        still = (speed_mps < SUCCESS_SPEED_MPS) & (yaw_rate.abs() < SUCCESS_YAW_RATE_RADPS)
-        turned = heading.abs() < SUCCESS_HEADING_RAD if self._needs_heading else torch.ones_like(still)
-        return (distance_m < self._radius_m) & still & turned
+        stands = (speed_mps < SUCCESS_SPEED_MPS) & (yaw_rate.abs() < SUCCESS_YAW_RATE_RADPS)
+        turned = heading.abs() < SUCCESS_HEADING_RAD if self._needs_heading else torch.ones_like(stands)
+        return (distance_m < self._radius_m) & stands & turned
 
-    def _settle(self, facts: StepInfo, active: torch.Tensor) -> None:
-        """Ask the same of the 1 s mean, held for 1 s."""
-        error_rad = facts.heading_error_rad
-        facing = torch.stack([facts.distance_m, error_rad.sin(), error_rad.cos()], dim=1)
-        now = torch.cat([facts.velocity_b, facing], dim=1)
+    def _settle(self, step: StepInfo, active: torch.Tensor) -> None:
+        """Check the success conditions on the 1 s mean, held for 1 s."""
+        error_rad = step.heading_error_rad
+        facing = torch.stack([step.distance_m, error_rad.sin(), error_rad.cos()], dim=1)
+        now = torch.cat([step.velocity_b, facing], dim=1)
         self._window = torch.cat([self._window[:, 1:], now[:, None]], dim=1)
         mean = self._window.mean(dim=1)  # (B, 6), inf or nan until a second has passed
         heading = torch.atan2(mean[:, 4], mean[:, 5])
@@ -167,28 +167,28 @@ class EpisodeTracker:
         self._held = torch.where(holds & active, self._held + 1, 0)
         self._settled |= self._held >= _SECOND
 
-    def _record(self, facts: StepInfo, running: torch.Tensor) -> None:
+    def _record(self, step: StepInfo, running: torch.Tensor) -> None:
         values = self._values
-        since_anchor = (facts.position_w - self._anchor_w).norm(dim=1)
+        since_anchor = (step.position_w - self._anchor_w).norm(dim=1)
         second = running & (self._steps % _SECOND == 0)
         path = self._whole_path_m + since_anchor
         self._whole_path_m = torch.where(second, path, self._whole_path_m)
-        self._anchor_w = torch.where(second[:, None], facts.position_w, self._anchor_w)
-        jerk = (facts.velocity_w - 2 * self._past_velocity_w[:, 1] + self._past_velocity_w[:, 0]).norm(dim=1)
+        self._anchor_w = torch.where(second[:, None], step.position_w, self._anchor_w)
+        jerk = (step.velocity_w - 2 * self._past_velocity_w[:, 1] + self._past_velocity_w[:, 0]).norm(dim=1)
         counted = running & (self._steps >= 3)
         self._jerk_sum += torch.where(counted, jerk / CONTROL_DT_S**2, 0.0)
-        self._past_velocity_w = torch.stack([self._past_velocity_w[:, 1], facts.velocity_w], dim=1)
-        velocity_b = facts.velocity_b
+        self._past_velocity_w = torch.stack([self._past_velocity_w[:, 1], step.velocity_w], dim=1)
+        velocity_b = step.velocity_b
         stands = (velocity_b[:, :2].norm(dim=1) < STAND_SPEED_MPS) & (velocity_b[:, 2].abs() < STAND_YAW_RATE_RADPS)
         fresh = {
             "time_s": self._steps * CONTROL_DT_S,
             "path_m": path,
-            "distance": facts.distance_m,
-            "geodesic": facts.geodesic_m,
-            "clearance": torch.minimum(values["clearance"], facts.clearance_m),
+            "distance": step.distance_m,
+            "geodesic": step.geodesic_m,
+            "clearance": torch.minimum(values["clearance"], step.clearance_m),
             "jerk": torch.where(self._steps >= 3, self._jerk_sum / (self._steps - 2).clamp(min=1), torch.nan),
             "stopped_s": values["stopped_s"] + stands * CONTROL_DT_S,
-            "energy_j": values["energy_j"] + facts.work_j,
+            "energy_j": values["energy_j"] + step.work_j,
         }
         for name, value in fresh.items():
             values[name] = torch.where(running, value, values[name])

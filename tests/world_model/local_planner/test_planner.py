@@ -11,7 +11,7 @@ from PIL import Image
 from embodiments import registry as robots
 from embodiments.spaces import HEIGHT_LAYERS_M
 from pipeline.evaluation.episodes.plan import Job, draw, shards
-from pipeline.simulation.navigation.episodes import GOAL_CLEARANCE_M
+from pipeline.simulation.navigation.goal_fields import GOAL_CLEARANCE_M
 from scenes import registry
 from scenes.raycasting import SceneRaycaster
 from scenes.registry import FileOptions

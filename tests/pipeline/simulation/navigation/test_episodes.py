@@ -1,4 +1,4 @@
-"""Episodes: what a goal promises, how far it is, and where the teacher may rest near it."""
+"""Episodes: clearance at goals, their distance, and the teacher's stop pose near them."""
 
 from functools import partial
 from typing import Any
@@ -10,37 +10,36 @@ from embodiments import registry as robots
 from embodiments.spaces import HEIGHT_LAYERS_M
 from pipeline.simulation.navigation import episodes as module
 from pipeline.simulation.navigation.episodes import (
-    GOAL_CLEARANCE_M,
-    STOP_RADIUS_M,
     SUCCESS_RADIUS_M,
     NoFreeSpaceError,
     Protocol,
     build_episodes,
     scene_fields,
 )
+from pipeline.simulation.navigation.goal_fields import GOAL_CLEARANCE_M, STOP_RADIUS_M
 from scenes import registry
 from scenes.fields import clearance
 
 
 @pytest.mark.parametrize("robot", ["stretch3", "g1"])
-def test_goals_and_places_to_rest_have_room_for_the_body(robot: str) -> None:
+def test_goals_and_stop_poses_have_clearance_for_the_body(robot: str) -> None:
     body = robots.get(robot)
     scenes = [registry.generate(kind, split="val", index=0) for kind in ("office", "warehouse_multi")]
     fields = [scene_fields(scene) for scene in scenes]
     episodes = build_episodes(body, scenes, fields, protocol="compass", per_scene=8, route="straight", seed=0)
     radii = [body.circumscribed_radius_m(layer) for layer in range(len(HEIGHT_LAYERS_M))]
-    room = [clearance(field.distance, radii) for field in fields]
+    clearances = [clearance(field.distance, radii) for field in fields]
     goal_xy, stop_xy = episodes.goal_w[:, :2], episodes.stop_xy_w_m
-    way_m = np.linalg.norm(stop_xy - goal_xy, axis=1)
-    assert way_m.max() <= STOP_RADIUS_M + 1e-5 < SUCCESS_RADIUS_M["compass"]
-    at_goal, at_rest = (
-        np.asarray([room[scene].at(xy) for scene, xy in zip(episodes.scene_index, places, strict=True)])
+    path_m = np.linalg.norm(stop_xy - goal_xy, axis=1)
+    assert path_m.max() <= STOP_RADIUS_M + 1e-5 < SUCCESS_RADIUS_M["compass"]
+    at_goal, at_stop = (
+        np.asarray([clearances[scene].at(xy) for scene, xy in zip(episodes.scene_index, places, strict=True)])
         for places in (goal_xy, stop_xy)
     )
     assert at_goal.min() > GOAL_CLEARANCE_M
     tight = at_goal < 0.12
-    assert tight.any() and (at_rest[tight] > at_goal[tight]).mean() > 0.9
-    assert (at_rest >= at_goal - 0.03).all() or at_rest[at_rest < at_goal].min() > 0.2
+    assert tight.any() and (at_stop[tight] > at_goal[tight]).mean() > 0.9
+    assert (at_stop >= at_goal - 0.03).all() or at_stop[at_stop < at_goal].min() > 0.2
 
 
 @pytest.mark.parametrize("protocol", ["compass", "pointnav"])
@@ -51,18 +50,18 @@ def test_goals_are_as_far_and_the_time_as_long_as_the_protocol_says(protocol: Pr
         body, [scene], [scene_fields(scene)], protocol=protocol, per_scene=24, route="straight", seed=0
     )
     assert len(episodes) == 24
-    limits, way_m = body.limits, episodes.initial_geodesic_m
+    limits, path_m = body.limits, episodes.initial_geodesic_m
     straight_m = np.linalg.norm(episodes.goal_w[:, :2] - episodes.start_w[:, :2], axis=1)
-    assert (way_m >= straight_m - 0.15).all()  # cells of 0.1 m
+    assert (path_m >= straight_m - 0.15).all()  # cells of 0.1 m
     # At least the distance to the tolerance at full speed, at most that and one whole start from standing.
-    least_s = (way_m - SUCCESS_RADIUS_M[protocol]) / limits.forward_mps
+    least_s = (path_m - SUCCESS_RADIUS_M[protocol]) / limits.forward_mps
     assert (episodes.fastest_time_s >= least_s - 1e-4).all()
     assert (episodes.fastest_time_s <= least_s + 2.0 * limits.forward_mps / limits.acceleration_mps2).all()
     if protocol == "compass":
         assert straight_m.min() >= 2.0 - 1e-4 and straight_m.max() <= 7.07 + 1e-4
         np.testing.assert_allclose(episodes.time_limit_s, 25.6 / limits.forward_mps, rtol=1e-5)
     else:
-        assert way_m.min() >= 5.0 and way_m.max() <= 20.0 and way_m.max() > 8.0
+        assert path_m.min() >= 5.0 and path_m.max() <= 20.0 and path_m.max() > 8.0
         np.testing.assert_allclose(episodes.time_limit_s, 3.0 * episodes.fastest_time_s + 10.0, rtol=1e-5)
 
 
@@ -77,8 +76,8 @@ def test_as_long_as_something_is_found_the_search_goes_on(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(module, "_start_candidates", seldom)
     draw = partial(build_episodes, body, [scene], [fields], protocol="compass", route="straight", seed=0)
-    monkeypatch.setattr(module, "_TRIES", 20)
+    monkeypatch.setattr(module, "_MAX_TRIES", 20)
     assert len(draw(per_scene=12)) == 12  # after some sixty tries
-    monkeypatch.setattr(module, "_TRIES", 4)
+    monkeypatch.setattr(module, "_MAX_TRIES", 4)
     with pytest.raises(NoFreeSpaceError, match=r"found no start and goal .* after 4 tries in a row"):
         draw(per_scene=12)

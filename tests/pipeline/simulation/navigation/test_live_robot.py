@@ -1,4 +1,4 @@
-"""The simulated robot behind requests: it moves as it is told, its sensors agree, and silence ends in coasting."""
+"""The simulated robot behind requests: it follows commands, its sensors agree, and without commands it coasts."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +18,7 @@ START_W = (-1.0, 0.5, 0.3)
 
 @dataclass(frozen=True)
 class Drive:
-    """What came of a drive."""
+    """Result of a drive."""
 
     before: tuple[Depth, Odometry, Scan]
     after: Odometry
@@ -106,9 +106,9 @@ def test_camera_and_lidar_see_the_same_wall() -> None:
 
 
 def test_without_a_command_it_drives_on_for_a_second_and_then_coasts() -> None:
-    told, soon, late = driven().coasting_mps
-    assert soon == pytest.approx(told, abs=0.01)
-    assert 0.3 * told < late < 0.8 * told
+    commanded, soon, late = driven().coasting_mps
+    assert soon == pytest.approx(commanded, abs=0.01)
+    assert 0.3 * commanded < late < 0.8 * commanded
 
 
 def test_truth_knows_the_world_and_lateral_commands_are_refused() -> None:
