@@ -1,26 +1,20 @@
 """Scenes from mesh files with a floor, such as scanned or modelled buildings: GLB, OBJ, PLY. trimesh reads them.
 
-Z up and metres afterwards, the floor moved to z = 0. A GLB is y-up, as its standard says; OBJ and PLY say nothing and
-are taken as z-up unless told otherwise.
+Z up and metres afterwards, the floor moved to z = 0.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from scenes import mesh_up
+from scenes.map_yaml import FARTHEST_M
 from scenes.mesh_occupancy import samples
+from scenes.mesh_up import FLOOR_SLOPE, FLOOR_STEP_M
 from scenes.scene import FLOOR, OTHER, WALL, Mesh, Scene
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
-_Y_UP = (".glb", ".gltf")
-FLOOR_SLOPE = 0.9
-"""Least vertical part of a floor's normal: 26 degrees."""
-FLOOR_STEP_M = 0.05
-"""What lies within this height of the floor is the floor: the lowest layer of a body begins there."""
-FLOOR_SHARE = 0.3
-"""The floor is the lowest level with at least this share of the largest level's area: a roof may be larger."""
-LEAST_FLOOR_M2 = 4.0
 WALL_SLOPE = 0.3
 """Greatest vertical part of a wall's normal."""
 WALL_FOOT_M, WALL_TOP_M = 0.5, 1.8
@@ -30,29 +24,39 @@ PLAUSIBLE_M = (2.0, 200.0)
 """Longer side of a scene on the ground, in metres."""
 _HEIGHT_M = (1.5, 30.0)
 _UNITS = {0.001: "millimetres", 0.01: "centimetres", 0.0254: "inches", 0.3048: "feet", 1000.0: "kilometres"}
+_LARGEST_BYTES = 500_000_000
+_MOST_TRIANGLES = 5_000_000
 
 
 def load_scene(path: Path, *, up: Literal["auto", "y", "z"] = "auto", scale: float = 1.0) -> Scene:
     """Return the scene of a mesh file: all of it is on the known map.
 
     Args:
-        up: Which axis points up; auto: y for GLB and glTF, z for OBJ and PLY.
+        up: Which axis points up; auto: the one with clearly more free floor.
         scale: Metres per unit of the file.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, holds no triangles, is not in metres or has no floor.
+        ValueError: If it cannot be read, holds no triangles, is not in metres, has no floor, or does not show which
+            axis points up.
     """
-    vertices, triangles = _read(Path(path))
     if not 0.0 < scale < np.inf:
         raise ValueError(f"a mesh's scale is {scale:g}; metres per unit, above 0, are expected.")
+    vertices, triangles = _read(Path(path))
     vertices = vertices * scale
-    if up == "y" or (up == "auto" and Path(path).suffix.lower() in _Y_UP):
-        vertices = vertices[:, [0, 2, 1]] * (1.0, -1.0, 1.0)  # y to z, -z to y: still right-handed
-    normals, areas = _normals(vertices, triangles)
-    triangles, normals, areas = (values[areas > 0.0] for values in (triangles, normals, areas))
-    _check_unit(path, vertices[triangles].reshape(-1, 3), scale=scale)
-    vertices[:, 2] -= _floor_height_m(path, vertices[triangles][..., 2].mean(axis=1), normals, areas, up=up)
+    try:
+        _check_unit(np.ptp(vertices[triangles].reshape(-1, 3), axis=0), up=up, scale=scale)
+        _, areas = mesh_up.normals_and_areas(vertices, triangles)
+        triangles = triangles[areas > 0.0]
+        if not len(triangles):
+            raise ValueError("holds no triangle that has an area.")
+        floor, remark = mesh_up.choose(vertices, triangles, up=up)
+        vertices = mesh_up.turned(vertices, floor.up) - (0.0, 0.0, floor.height_m)
+        if np.abs(vertices[triangles][..., :2]).max() > FARTHEST_M:
+            raise ValueError(f"lies farther than {FARTHEST_M:g} m from zero, where positions lose accuracy; move it.")
+    except ValueError as error:
+        raise ValueError(f"mesh '{path}' {error}") from error
+    normals, _ = mesh_up.normals_and_areas(vertices, triangles)
     semantic = _classes(vertices, triangles, normals)
     ground = vertices[triangles[semantic == FLOOR]].reshape(-1, 3)
     (x_min, y_min), (x_max, y_max) = ground[:, :2].min(axis=0).tolist(), ground[:, :2].max(axis=0).tolist()
@@ -62,17 +66,23 @@ def load_scene(path: Path, *, up: Literal["auto", "y", "z"] = "auto", scale: flo
         semantic=semantic,
         known=np.ones(len(triangles), dtype=bool),
     )
-    return Scene(name=str(path), kind="mesh", solids=(), extent_w_m=(x_min, y_min, x_max, y_max), mesh=mesh)
+    extent = (x_min, y_min, x_max, y_max)
+    remarks = (f"mesh '{path}': {remark}",)
+    return Scene(name=str(path), kind="mesh", solids=(), extent_w_m=extent, mesh=mesh, remarks=remarks)
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return (V, 3) vertices and (F, 3) triangles of everything in a file, as it stands there."""
     if not path.is_file():
         raise FileNotFoundError(f"no mesh at '{path}'; give the path of one of {', '.join(SUFFIXES)}.")
+    if path.stat().st_size > _LARGEST_BYTES:
+        raise ValueError(f"mesh '{path}' has more than {_LARGEST_BYTES // 1_000_000} MB; simplify it.")
     import trimesh
 
     try:
-        read = trimesh.load_scene(path, process=False).to_mesh()
+        parts = trimesh.load_scene(path, process=False)
+        _check_count(parts)
+        read = parts.to_mesh()
         vertices, triangles = np.array(read.vertices, dtype=float), np.array(read.faces, dtype=np.int64)
     except Exception as error:  # every format has errors of its own
         raise ValueError(f"mesh '{path}' cannot be read: {' '.join(str(error).split())}") from error
@@ -83,46 +93,37 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return vertices, triangles
 
 
-def _normals(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return unit normals (F, 3) and areas (F,)."""
-    first, second, third = (vertices[triangles[:, corner]] for corner in range(3))
-    crossed = np.cross(second - first, third - first)
-    length = np.linalg.norm(crossed, axis=1)
-    return crossed / np.maximum(length, 1e-12)[:, None], length / 2.0
+def _check_count(parts: Any) -> None:
+    """Refuse a scene of trimesh whose parts, placed many times, would fill the memory."""
+    count = 0
+    for node in parts.graph.nodes_geometry:
+        count += len(getattr(parts.geometry[parts.graph[node][1]], "faces", ()))
+    if count > _MOST_TRIANGLES:
+        raise ValueError(f"{count} triangles; at most {_MOST_TRIANGLES} are supported; simplify it.")
 
 
-def _check_unit(path: Path, points: np.ndarray, *, scale: float) -> None:
-    """Refuse what no building measures, and say which scale would make it one."""
-    size = np.ptp(points, axis=0)
-    if PLAUSIBLE_M[0] <= size[:2].max() <= PLAUSIBLE_M[1] and size[2] <= _HEIGHT_M[1]:
+def _check_unit(size: np.ndarray, *, up: Literal["auto", "y", "z"], scale: float) -> None:
+    """Refuse what no building measures with any axis up, and say which scale would make it one.
+
+    Args:
+        size: (3,) along the file's axes.
+    """
+    ways = [mesh_up.turned(size[None], axis)[0] for axis in mesh_up.AXES if up in ("auto", axis)]
+    sizes = [(np.abs(way[:2]).max(), way[2]) for way in ways]  # longer side on the ground, height
+    if any(PLAUSIBLE_M[0] <= side <= PLAUSIBLE_M[1] and height <= _HEIGHT_M[1] for side, height in sizes):
         return
     fitting = [
-        f"--mesh_scale {scale * factor:g} ({name})"
+        f"--mesh-scale {scale * factor:g} ({name})"
         for factor, name in _UNITS.items()
-        if PLAUSIBLE_M[0] <= size[:2].max() * factor <= PLAUSIBLE_M[1]
-        and _HEIGHT_M[0] <= size[2] * factor <= _HEIGHT_M[1]
+        if any(_is_building(side * factor, height * factor) for side, height in sizes)
     ]
-    advice = f"try {' or '.join(fitting)}" if fitting else "give --mesh_scale or --mesh_up"
-    raise ValueError(
-        f"mesh '{path}' is {size[0]:.4g} x {size[1]:.4g} m large and {size[2]:.4g} m high, which is no building in "
-        f"metres; {advice}."
-    )
+    advice = f"try {' or '.join(fitting)}" if fitting else "give --mesh-scale or --mesh-up"
+    measures = " x ".join(f"{edge:.4g}" for edge in size)
+    raise ValueError(f"measures {measures} m, which is no building in metres; {advice}.")
 
 
-def _floor_height_m(path: Path, z_m: np.ndarray, normals: np.ndarray, areas: np.ndarray, *, up: str) -> float:
-    """Return the height of the lowest large surface that faces up."""
-    flat = normals[:, 2] > FLOOR_SLOPE
-    level = np.round(z_m[flat] / FLOOR_STEP_M).astype(int)
-    names, member = np.unique(level, return_inverse=True)
-    area = np.bincount(member, weights=areas[flat], minlength=len(names))
-    large = area >= max(FLOOR_SHARE * area.max(initial=0.0), LEAST_FLOOR_M2)
-    if not large.any():
-        raise ValueError(
-            f"mesh '{path}' has no floor: no level with {LEAST_FLOOR_M2:g} m² that face up (largest: "
-            f"{area.max(initial=0.0):.2g} m²); check --mesh_up (now {up}), or that its faces point outwards."
-        )
-    chosen = np.abs(level - names[large].min()) <= 1  # a level may lie across two bins
-    return float(np.average(z_m[flat][chosen], weights=areas[flat][chosen]))
+def _is_building(side_m: float, height_m: float) -> bool:
+    return PLAUSIBLE_M[0] <= side_m <= PLAUSIBLE_M[1] and _HEIGHT_M[0] <= height_m <= _HEIGHT_M[1]
 
 
 def _classes(vertices: np.ndarray, triangles: np.ndarray, normals: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ _NOT_KINDS = {
     "mesh",
     "mesh_file",
     "mesh_occupancy",
+    "mesh_up",
     "nav2_map",
     "occupancy",
     "path",
@@ -82,7 +83,7 @@ class FileOptions:
     map_unknown: Literal["closed", "open"] = "closed"
     """Whether a map's unknown cells are walls, as a planner that keeps off them has it, or free"""
     mesh_up: Literal["auto", "y", "z"] = "auto"
-    """Which axis of a mesh points up; auto: y in .glb and .gltf, as their standard says, z in .obj and .ply"""
+    """Which axis of a mesh points up; auto: the one with clearly more free floor"""
     mesh_scale: float = 1.0
     """Metres per unit of a mesh"""
 

@@ -79,17 +79,69 @@ def check_room(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "turn", "up"),
+    ("suffix", "up", "roof"),
     [
-        ("room.glb", True, "auto"),
-        ("room.obj", False, "auto"),
-        ("room.ply", False, "auto"),
-        ("room.obj", True, "y"),
-        ("room.glb", False, "z"),
+        ("glb", "y", ROOM["roof"]),
+        ("glb", "z", None),
+        ("obj", "y", None),
+        ("obj", "z", ROOM["roof"]),
+        ("ply", "z", None),
     ],
 )
-def test_a_room_loads_upright_in_its_place(write: Callable[..., Path], name: str, turn: bool, up: str) -> None:
-    check_room(load_scene(write(y_up(room()) if turn else room(), name), up=up))  # type: ignore[arg-type]
+def test_a_room_loads_upright_in_its_place(
+    write: Callable[..., Path], suffix: str, up: str, roof: tuple[float, ...] | None
+) -> None:
+    """Its floor says which axis points up, not its file's format: z-up GLB and y-up OBJ are usual."""
+    mesh = room(roof=roof)
+    path = write(y_up(mesh) if up == "y" else mesh, f"room.{suffix}")
+    scene = load_scene(path)
+    check_room(scene)
+    check_room(load_scene(path, up=up))  # type: ignore[arg-type]
+    (remark,) = scene.remarks
+    assert f"{up} points up" in remark and "--mesh-up overrules" in remark and "\n" not in remark
+
+
+def box_room(x_m: float, y_m: float, z_m: float) -> trimesh.Trimesh:
+    """Return six walls of 0.1 m around a clear space, its floor at z = 0."""
+    outer, inner = np.asarray((x_m, y_m, z_m)) + 0.2, np.asarray((x_m, y_m, z_m))
+    walls = []
+    for axis in range(3):
+        for side in (-1.0, 1.0):
+            size, centre = outer.copy(), np.asarray((0.0, 0.0, z_m / 2.0))
+            size[axis] = 0.1
+            centre[axis] += side * (inner[axis] + 0.1) / 2.0
+            walls.append(trimesh.creation.box(size, transform=trimesh.transformations.translation_matrix(centre)))
+    return trimesh.util.concatenate(walls)
+
+
+@pytest.mark.parametrize("size_m", [(3.0, 3.0, 2.6), (20.0, 1.6, 3.0), (20.0, 2.0, 3.2)])
+def test_a_room_about_as_high_as_it_is_wide_asks_for_its_up_axis(
+    write: Callable[..., Path], size_m: tuple[float, float, float]
+) -> None:
+    """The wall of a narrow corridor is larger than its floor."""
+    path = write(y_up(box_room(*size_m)), "corridor.glb")
+    with pytest.raises(ValueError, match=r"does not show which axis points up .*--mesh-up y or z") as error:
+        load_scene(path)
+    assert "\n" not in str(error.value) and "corridor.glb" in str(error.value)
+    x_min, y_min, x_max, y_max = load_scene(path, up="y").extent_w_m
+    assert (x_max - x_min, y_max - y_min) == pytest.approx((size_m[0] + 0.2, size_m[1] + 0.2), abs=0.01)
+
+
+def test_an_axis_without_a_floor_is_a_contradiction(write: Callable[..., Path]) -> None:
+    slab = trimesh.creation.box((6.0, 5.0, 0.1))
+    with pytest.raises(ValueError, match=r"no floor with y up, as --mesh-up says.*3\d\.\d m² with z up"):
+        load_scene(write(slab, "slab.glb"), up="y")
+    low = write(box_room(6.0, 5.0, 1.5), "low.ply")
+    with pytest.raises(ValueError, match=r"free floor: 0\.0 m² with z up"):
+        load_scene(low)
+    assert load_scene(low, up="z").extent_w_m == pytest.approx((-3.1, -2.6, 3.1, 2.6), abs=0.01)
+
+
+def test_a_mesh_far_from_zero_is_refused(write: Callable[..., Path]) -> None:
+    mesh = room()
+    mesh.apply_translation((500_000.0, 4.0, 0.0))
+    with pytest.raises(ValueError, match="farther than 10000 m"):
+        load_scene(write(mesh, "utm.obj"))
 
 
 def test_the_parts_of_a_file_keep_their_places(tmp_path: Path) -> None:
@@ -176,15 +228,17 @@ def test_a_mesh_that_is_not_in_metres_is_refused(write: Callable[..., Path], fac
     path = write(mesh, "room.ply")
     with pytest.raises(ValueError, match="no building in metres") as error:
         load_scene(path)
-    assert f"--mesh_scale {advice}" in str(error.value) and "\n" not in str(error.value)
+    assert f"--mesh-scale {advice}" in str(error.value) and "\n" not in str(error.value)
     check_room(registry.load(path, options=FileOptions(mesh_scale=1.0 / factor)))
 
 
 def test_a_mesh_without_a_floor_is_refused(write: Callable[..., Path]) -> None:
     path = write(room(layer=None, roof=None), "walls.ply")
-    with pytest.raises(ValueError, match="has no floor") as error:
-        load_scene(path)
+    with pytest.raises(ValueError, match="has no floor with z up") as error:
+        load_scene(path, up="z")
     assert "\n" not in str(error.value) and "walls.ply" in str(error.value)
+    with pytest.raises(ValueError, match="does not show which axis points up"):  # lying on a wall is no way out
+        load_scene(path)
 
 
 def test_files_that_are_no_scenes_are_refused(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -192,6 +246,16 @@ def test_files_that_are_no_scenes_are_refused(write: Callable[..., Path], tmp_pa
         registry.load(tmp_path / "none.glb")
     with pytest.raises(ValueError, match="no triangles"):
         load_scene(write(trimesh.PointCloud(np.random.default_rng(0).random((50, 3))), "points.ply"))
+    flat = trimesh.Trimesh([(0, 0, 0), (1, 0, 0), (3, 0, 0)], [(0, 1, 2)], process=False)
+    with pytest.raises(ValueError, match="no triangle that has an area"):
+        load_scene(write(flat, "flat.obj"))
+    crowd = trimesh.Scene(trimesh.creation.icosphere(subdivisions=5))  # 20,480 triangles
+    name = next(iter(crowd.geometry))
+    for index in range(250):
+        crowd.graph.update(frame_to=f"copy{index}", geometry=name)
+    crowd.export(tmp_path / "crowd.glb")
+    with pytest.raises(ValueError, match="at most 5000000 are supported"):
+        load_scene(tmp_path / "crowd.glb")
     (tmp_path / "broken.glb").write_bytes(b"glTF and nothing else")
     with pytest.raises(ValueError, match="cannot be read") as error:
         load_scene(tmp_path / "broken.glb")
