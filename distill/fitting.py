@@ -25,7 +25,7 @@ class Rows:
 
     features: Tensor
     """(N, F)"""
-    embodiment: Tensor
+    descriptor: Tensor
     """(N, E) descriptors, SI units"""
     mean: Tensor
     """(N, 3) of the specialist's full share"""
@@ -56,6 +56,7 @@ def load_rows(paths: Iterable[Path], *, drop_failures: bool = False) -> Rows:
             keep &= ~leads_to_failure(arrays["outcome"])
         for name, rows in parts.items():
             rows.append(arrays[name][keep])
+    parts["descriptor"] = parts.pop("embodiment")
     return Rows(**{name: torch.from_numpy(np.concatenate(rows)) for name, rows in parts.items()})
 
 
@@ -114,8 +115,8 @@ def distance(student: Generalist, rows: Rows) -> dict[str, float]:
     kl, error, dimensions = 0.0, 0.0, 0.0
     for start in range(0, len(rows), _EVALUATION_ROWS):
         part = Rows(**{name: value[start : start + _EVALUATION_ROWS].to(device) for name, value in vars(rows).items()})
-        active = active_dimensions(part.embodiment)
-        mean, log_std = student(part.features, part.embodiment)
+        active = active_dimensions(part.descriptor)
+        mean, log_std = student(part.features, part.descriptor)
         kl += len(part) * float(gaussian_kl(part.mean, part.log_std, mean, log_std, active=active))
         error += float(((part.mean.clamp(-1.0, 1.0) - mean.clamp(-1.0, 1.0)).abs() * active).sum())
         dimensions += float(active.sum())
@@ -123,8 +124,8 @@ def distance(student: Generalist, rows: Rows) -> dict[str, float]:
 
 
 def _loss(student: Generalist, batch: Rows, kind: str) -> Tensor:
-    mean, log_std = student(batch.features, batch.embodiment)
-    active = active_dimensions(batch.embodiment)
+    mean, log_std = student(batch.features, batch.descriptor)
+    active = active_dimensions(batch.descriptor)
     if kind == "mse":
         return mean_squared_error(batch.mean, mean, active=active)
     return gaussian_kl(batch.mean, batch.log_std, mean, log_std, active=active)

@@ -41,25 +41,25 @@ class Generalist(nn.Module):
         nn.init.zeros_(self.log_std_layer.weight)
         nn.init.constant_(self.log_std_layer.bias, config.initial_log_std)
 
-    def forward(self, features: Tensor, embodiment: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, descriptor: Tensor) -> tuple[Tensor, Tensor]:
         """Return the Gaussian over actions.
 
         Args:
             features: (B, F).
-            embodiment: (B, E) descriptor, SI units.
+            descriptor: (B, E), SI units.
 
         Returns:
             mean (B, 3) = base action + bounded correction, not clipped; log_std (B, 3), which follows the body alone.
         """
-        body = self._body(embodiment)
+        body = self._body(descriptor)
         correction = torch.tanh(self.layers(torch.cat([features, body], dim=-1))) * self.config.correction_scale
         log_std = gaussian_log_std_bounds(self.log_std_layer(body))
         return features[..., -COMMAND_SIZE:] + correction, log_std
 
-    def _body(self, embodiment: Tensor) -> Tensor:
-        normalised = normalise_descriptor(embodiment)
+    def _body(self, descriptor: Tensor) -> Tensor:
+        normalised = normalise_descriptor(descriptor)
         if not self.config.one_hot:
             return normalised
-        known = normalise_descriptor(embodiment.new_tensor(self.config.one_hot))  # (K, E)
+        known = normalise_descriptor(descriptor.new_tensor(self.config.one_hot))  # (K, E)
         nearest = (normalised[:, None] - known).square().sum(dim=-1).argmin(dim=1)
         return functional.one_hot(nearest, len(known)).to(normalised.dtype)

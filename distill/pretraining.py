@@ -57,11 +57,11 @@ def pretraining_loss(
     """
     device = windows.depth_m.device.type
     with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
-        sequence = world_model.observe_sequence(*windows.seen(), first=windows.first)
+        sequence = observe(world_model, windows)
         dynamic = sequence.dynamic.flatten(0, 1)  # (T * B, D)
         count = max(1, round(decoded_share * len(dynamic)))
         chosen = torch.randperm(len(dynamic), device=dynamic.device)[:count]
-        prediction = world_model.decode(dynamic[chosen], windows.embodiment.flatten(0, 1)[chosen])
+        prediction = world_model.decode(dynamic[chosen], windows.descriptor.flatten(0, 1)[chosen])
         expected_velocity_b = world_model.expected_velocity(dynamic[chosen])
     depth, invalid, semantic, velocity = reconstruction(
         prediction,
@@ -73,7 +73,7 @@ def pretraining_loss(
     )
     kl = balanced_kl(sequence.posterior, sequence.prior, balance=weights.kl_balance, free_nats=weights.free_nats)
     terms = WorldModelLosses(depth, invalid, semantic, velocity, kl)
-    features = base_features(sequence.latent, route_xy_b_m=windows.route_xy_b_m, goal_b=windows.goal_b)
+    features = base_features(sequence.latent, windows.observation)
     mixture = base_head.mixture(features)
     behaviour = behaviour_cloning(mixture, windows.teacher_action, labelled=windows.labelled)
     return PretrainingLoss(terms.total(weights) + weights.behaviour * behaviour, terms, behaviour)
@@ -114,9 +114,9 @@ class Judgement:
 def judge(world_model: WorldModel, base_head: BaseHead, windows: Windows) -> Judgement:
     """Judge reconstruction, imagination from several steps on, and commands; both networks in evaluation mode."""
     sequence = observe(world_model, windows)
-    features = base_features(sequence.latent, route_xy_b_m=windows.route_xy_b_m, goal_b=windows.goal_b)
+    features = base_features(sequence.latent, windows.observation)
     mixture, (mean, _) = base_head.mixture(features), base_head(features)
-    counted = windows.labelled.unsqueeze(-1) & active_dimensions(windows.embodiment)
+    counted = windows.labelled.unsqueeze(-1) & active_dimensions(windows.descriptor)
     error = (mean - windows.teacher_action).abs()
     tables = _judge_predictions(world_model, windows, sequence.dynamic)
     return Judgement(
@@ -129,8 +129,8 @@ def judge(world_model: WorldModel, base_head: BaseHead, windows: Windows) -> Jud
 
 
 def observe(world_model: WorldModel, windows: Windows) -> Sequence:
-    """Return what the world model makes of windows."""
-    return world_model.observe_sequence(*windows.seen(), first=windows.first)
+    """Return the latents of windows."""
+    return world_model.observe_sequence(windows.observation, windows.plan_features, first=windows.first)
 
 
 def _judge_predictions(world_model: WorldModel, windows: Windows, dynamic: Tensor) -> dict[str, dict[int, float]]:
@@ -157,7 +157,7 @@ def predict_open_loop_from(
     """Return the images that are predicted after step ``start`` under the commands that were executed."""
     commands = windows.previous_command[start + 1 : start + max(HORIZONS) + 1]
     return predict_open_loop(
-        world_model, dynamic[start], windows.depth_m[start, :, 0], commands, windows.embodiment[start]
+        world_model, dynamic[start], windows.depth_m[start, :, 0], commands, windows.descriptor[start]
     )
 
 
@@ -167,7 +167,7 @@ def _judge_future(
     """Judge predicted frames against truth, over pixels that are valid in truth and in the last frame seen."""
     predicted = predict_open_loop_from(world_model, windows, dynamic, start)
     seen, seen_class = windows.depth_m[start, :, 0], windows.semantic[start]
-    reconstructed = world_model.decode(dynamic[start], windows.embodiment[start])
+    reconstructed = world_model.decode(dynamic[start], windows.descriptor[start])
     own_class, figures = reconstructed.semantic_logits.argmax(dim=1), {}
     for horizon in (0, *HORIZONS):
         decoded = predicted[horizon - 1].decoded if horizon else reconstructed

@@ -14,7 +14,7 @@ _RIDGE = 1e-3
 
 def free_space_m(windows: Windows) -> Tensor:
     """Return (T, B, SECTORS) how far the ground is free in each part of the image, up to ``SIGHT_M``; by geometry."""
-    steps = zip(windows.depth_m, windows.embodiment, strict=True)
+    steps = zip(windows.depth_m, windows.descriptor, strict=True)
     x, y, weight = torch.stack([obstacle_points(depth_m, body)[..., :3] for depth_m, body in steps]).unbind(-1)
     distance = torch.where(weight > 0.5, torch.hypot(x, y), SIGHT_M).clip(max=SIGHT_M)
     return distance.unflatten(-1, (SECTORS, -1)).amin(dim=-1)

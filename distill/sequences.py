@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from distill.recordings import depth_from_mm, read_shard
+from embodiments.observation import Observation
 
 _FIELDS = (
     "depth_mm",
@@ -27,7 +28,7 @@ _FIELDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """Sequences of equal length, (T, B, ...); fields as ``recordings.FIELDS['teacher']``."""
+    """Sequences of equal length, (T, B, ...); ``recordings.FIELDS['teacher']`` says what each field is."""
 
     depth_m: Tensor
     """(T, B, 1, 40, 64)"""
@@ -37,14 +38,22 @@ class Windows:
     route_xy_b_m: Tensor
     goal_b: Tensor
     plan_features: Tensor
-    embodiment: Tensor
+    descriptor: Tensor
     first: Tensor
     teacher_action: Tensor
     labelled: Tensor
 
-    def seen(self) -> tuple[Tensor, ...]:
-        """Return what the world model takes in, in its order."""
-        return self.depth_m, self.velocity_b, self.previous_command, self.plan_features, self.embodiment
+    @property
+    def observation(self) -> Observation[Tensor]:
+        """The observations, (T, B, ...)."""
+        return Observation(
+            depth_m=self.depth_m,
+            velocity_b=self.velocity_b,
+            previous_command=self.previous_command,
+            route_xy_b_m=self.route_xy_b_m,
+            goal_b=self.goal_b,
+            descriptor=self.descriptor,
+        )
 
     def chosen(self, which: Tensor) -> "Windows":
         """Return some of the sequences: a mask (B,) or their numbers."""
@@ -118,5 +127,6 @@ def _cut(shard: dict[str, np.ndarray], column: int, rng: np.random.Generator, *,
 def _stack(windows: list[dict[str, np.ndarray]]) -> Windows:
     arrays = {name: np.stack([window[name] for window in windows], axis=1) for name in windows[0]}  # (T, B, ...)
     depth_m = depth_from_mm(arrays.pop("depth_mm"))[:, :, None]
+    arrays["descriptor"] = arrays.pop("embodiment")
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return Windows(depth_m=torch.from_numpy(depth_m), **tensors)

@@ -10,7 +10,7 @@ from embodiments.embodiment import Embodiment, GaitDrive
 
 GAITS_FOLDER = Path(__file__).parent / "gaits"
 """Where ``GaitDrive.weights`` lie."""
-_NOT_ROBOTS = {"embodiment", "limits", "registry", "spaces"}
+_NOT_ROBOTS = {"embodiment", "limits", "observation", "registry", "spaces"}
 
 
 def names() -> tuple[str, ...]:

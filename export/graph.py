@@ -5,8 +5,10 @@ from torch import Tensor, nn
 
 from distill.generalist import Generalist
 from embodiments import limits
+from embodiments.observation import Observation
 from embodiments.spaces import OBSERVATION_SHAPES
-from world_model.base_head import BaseHead, base_features, policy_features
+from world_model.base_head import BaseHead
+from world_model.base_policy import BasePolicy
 from world_model.residual_head import Critic, ResidualHead
 from world_model.rssm import WorldModel
 
@@ -18,9 +20,9 @@ INPUT_NAMES = (*OBSERVATION_SHAPES, STATE_INPUT)
 
 
 class PolicyGraph(nn.Module):
-    """World model, base head and, by agent, a residual head or the generalist; then scaling and projection.
+    """Base policy and, by agent, a residual head or the generalist; then scaling to the limits and projection.
 
-    What leaves it is inside the robot's admissible set, so that nobody downstream has to know the limits.
+    Its command is inside the robot's admissible set; nothing downstream has to know the limits.
     """
 
     def __init__(
@@ -53,7 +55,12 @@ class PolicyGraph(nn.Module):
     @property
     def state_size(self) -> int:
         """Size S of the recurrent state."""
-        return self.world_model.state_size
+        return self.base.state_size
+
+    @property
+    def base(self) -> BasePolicy:
+        """The base policy, of the two networks whose names stand in exported files."""
+        return BasePolicy(world_model=self.world_model, head=self.base_head)
 
     def forward(
         self,
@@ -70,47 +77,28 @@ class PolicyGraph(nn.Module):
         Args:
             state_input: (B, S), zeros after a reset; the others as ``spaces.OBSERVATION_SHAPES``.
         """
-        action, features, state = self.action(
-            depth_m, velocity_b, previous_command, route_xy_b_m, goal_b, embodiment, state_input
+        observation = Observation(
+            depth_m=depth_m,
+            velocity_b=velocity_b,
+            previous_command=previous_command,
+            route_xy_b_m=route_xy_b_m,
+            goal_b=goal_b,
+            descriptor=embodiment,
         )
+        action, features, state = self.action(observation, state_input)
         command = limits.project(limits.action_to_command(action, embodiment), previous_command, embodiment)
         if self.critic is None:
             return command, state
         return command, state, self.critic(features).unsqueeze(-1)
 
-    def action(
-        self,
-        depth_m: Tensor,
-        velocity_b: Tensor,
-        previous_command: Tensor,
-        route_xy_b_m: Tensor,
-        goal_b: Tensor,
-        embodiment: Tensor,
-        state_input: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def action(self, observation: Observation[Tensor], state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the action (B, 3) before clipping and projection, the features (B, F) and the next state (B, S)."""
-        state, latent = self.world_model.observe_step(
-            depth_m, velocity_b, previous_command, route_xy_b_m, goal_b, embodiment, state_input
-        )
-        base_action, _ = self.base_head(base_features(latent, route_xy_b_m=route_xy_b_m, goal_b=goal_b))
-        features = policy_features(
-            latent,
-            velocity_b=velocity_b,
-            previous_command=previous_command,
-            route_xy_b_m=route_xy_b_m,
-            goal_b=goal_b,
-            embodiment=embodiment,
-            base_action=base_action,
-        )
-        return self._corrected(features, base_action, embodiment), features, state
-
-    def _corrected(self, features: Tensor, base_action: Tensor, embodiment: Tensor) -> Tensor:
+        base_action, features, state = self.base.step(observation, state)
         if self.head is None:
-            return base_action
+            return base_action, features, state
         if isinstance(self.head, Generalist):
-            mean: Tensor = self.head(features, embodiment)[0]
-            return mean
-        return base_action + self.head(features)[0]
+            return self.head(features, observation.descriptor)[0], features, state
+        return base_action + self.head(features)[0], features, state
 
 
 def example_inputs(state_size: int, *, batch: int, seed: int = 0) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import onnxruntime
 import torch
 
 from embodiments.limits import action_to_command, scale
+from embodiments.observation import from_inputs
 from embodiments.spaces import STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
 from export.graph import COMMAND, STATE_INPUT, STATE_OUTPUT, PolicyGraph, example_inputs
 
@@ -91,7 +92,8 @@ def _compare_batch(graph: PolicyGraph, session: onnxruntime.InferenceSession, *,
 def _on_the_verge(graph: PolicyGraph, inputs: dict[str, torch.Tensor]) -> np.ndarray:
     """Return (B,) booleans: targets within rounding of the stand thresholds, where the command rightly jumps."""
     body = inputs["embodiment"]
-    target = scale(action_to_command(graph.action(**inputs)[0], body), body)
+    action, _, _ = graph.action(from_inputs(inputs), inputs[STATE_INPUT])
+    target = scale(action_to_command(action, body), body)
     speed = target[:, :2].norm(dim=1) - STAND_SPEED_MPS
     yaw_rate = target[:, 2].abs() - STAND_YAW_RATE_RADPS
     return ((speed.abs() < _VERGE) | (yaw_rate.abs() < _VERGE)).numpy()

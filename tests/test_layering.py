@@ -32,7 +32,7 @@ ROOMS = {
     "pipeline/evaluation": (("episodes",), ("video",), ("report",), ("robustness", "runtime")),
 }
 
-PENDING = {("agents", "pipeline"), ("video", "pipeline/evaluation")}
+PENDING = {("video", "pipeline/evaluation")}
 
 # Heavy or replaceable package -> where alone it may be imported (files, or folders ending in "/").
 DOORS = {

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from embodiments.limits import command_to_action
+from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE, ROUTE_POINTS
 from world_model.descriptor import gaussian_log_std_bounds
 from world_model.residual_head import zero_last_layer
@@ -19,7 +20,7 @@ _NEAR_M = 1.0
 _NEAR_HEADING = 5.0
 _GOAL_FEATURES = 10
 _APART = 0.1
-"""How far the modes begin on either side, in actions of the yaw rate"""
+"""Initial yaw action of the outer modes."""
 
 
 def base_feature_size(latent_size: int) -> int:
@@ -32,18 +33,13 @@ def policy_feature_size(latent_size: int) -> int:
     return base_feature_size(latent_size) + 3 * COMMAND_SIZE
 
 
-def base_features(latent: Tensor, *, route_xy_b_m: Tensor, goal_b: Tensor) -> Tensor:
-    """Return what the base head sees, (B, base_feature_size).
+def base_features(latent: Tensor, observation: Observation[Tensor]) -> Tensor:
+    """Return the base head's input (..., base_feature_size): latent (..., L), route and goal.
 
-    Neither the body nor the speed: a head that is shown its last command learns to repeat it instead of looking
+    Neither the body nor the speed is in it: a head that sees its last command learns to repeat it and ignores the rest
     (de Haan et al. 2019, "Causal Confusion in Imitation Learning").
-
-    Args:
-        latent: (B, L).
-        route_xy_b_m: (B, 10, 2).
-        goal_b: (B, 4).
     """
-    position, heading = goal_b[..., :2], goal_b[..., 2:]
+    position, heading = observation.goal_b[..., :2], observation.goal_b[..., 2:]
     distance = (position.square().sum(dim=-1, keepdim=True) + 1e-6).sqrt()
     goal = [
         position / _ROUTE_SCALE_M,
@@ -54,30 +50,31 @@ def base_features(latent: Tensor, *, route_xy_b_m: Tensor, goal_b: Tensor) -> Te
     ]
     # sin of the heading error, magnified: 0.1 rad decides on success
     fine_heading = (heading[..., 1:] * _NEAR_HEADING).clip(-1.0, 1.0) * (heading[..., :1] > 0.0)
-    return torch.cat([latent, route_xy_b_m.flatten(-2) / _ROUTE_SCALE_M, *goal, fine_heading], dim=-1)
+    route = observation.route_xy_b_m.flatten(-2) / _ROUTE_SCALE_M
+    return torch.cat([latent, route, *goal, fine_heading], dim=-1)
 
 
-def policy_features(
-    latent: Tensor,
-    *,
-    velocity_b: Tensor,
-    previous_command: Tensor,
-    route_xy_b_m: Tensor,
-    goal_b: Tensor,
-    embodiment: Tensor,
-    base_action: Tensor,
-) -> Tensor:
-    """Return what residual policies and the generalist see, (B, F).
+def policy_features(latent: Tensor, observation: Observation[Tensor], *, base_action: Tensor) -> Tensor:
+    """Return the input (B, F) of residual policies and the generalist.
 
-    The base head's features, velocity and last command in actions of the robot's limits, and the base head's answer.
+    The base head's features; velocity and last command as normalised actions; and, last, the base action.
 
     Args:
         latent: (B, L).
-        base_action: (B, 3) mean of the base head; the others as ``spaces.OBSERVATION_SHAPES``.
+        observation: The one that the latent comes from.
+        base_action: (B, 3) mean of the base head.
     """
-    features = base_features(latent, route_xy_b_m=route_xy_b_m, goal_b=goal_b)
-    speeds = [command_to_action(velocity_b, embodiment), command_to_action(previous_command, embodiment)]
-    return torch.cat([features, *speeds, base_action], dim=-1)
+    features = base_features(latent, observation)
+    velocity, last = (
+        command_to_action(command, observation.descriptor)
+        for command in (observation.velocity_b, observation.previous_command)
+    )
+    return torch.cat([features, velocity, last, base_action], dim=-1)
+
+
+def base_action_of(features: Tensor) -> Tensor:
+    """Return the base action (..., 3) in ``policy_features`` (..., F)."""
+    return features[..., -COMMAND_SIZE:]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +84,13 @@ class BaseHeadConfig:
     latent_size: int
     hidden: tuple[int, ...] = (256, 256)
     modes: int = 3
-    """Left of it, right of it, stop: a single Gaussian would answer with the average and hit the obstacle."""
+    """Pass on the left, on the right, or stop: a single Gaussian would answer with the mean and hit the obstacle."""
     sharpness: float = 6.0
-    """Inverse temperature of the mode choice at inference; finite, so that the answer stays continuous."""
+    """Inverse temperature of the mode choice at inference; finite, so that the action stays continuous."""
     correction: float = 1.0
-    """Share of what it has learned that it answers with: how much of it helps is decided in closed loop"""
+    """Scale of the learned correction; closed-loop validation chooses it."""
     silent: bool = False
-    """Answer 0 to everything: what is learned on top of it is learned from scratch"""
+    """The base action is always 0, for a residual that learns from scratch."""
 
 
 class Mixture(NamedTuple):
@@ -114,7 +111,7 @@ class Mixture(NamedTuple):
 
 
 class BaseHead(nn.Module):
-    """Features -> Gaussian over actions of the robot's limits; equal to the way's own action until it has learned."""
+    """Features -> mixture of Gaussians over normalised actions; its mean is the local plan's action at first."""
 
     Config = BaseHeadConfig
 
@@ -129,18 +126,18 @@ class BaseHead(nn.Module):
         last = nn.Linear(size, config.modes * (COMMAND_SIZE + 1))
         self.layers = nn.Sequential(*layers, last)
         zero_last_layer(self.layers)
-        with torch.no_grad():  # modes that begin alike would stay alike; their mean is the way's action all the same
+        with torch.no_grad():  # equal modes would stay equal; their mean is still the local plan's action
             turn = torch.linspace(-_APART, _APART, config.modes)
             last.bias[config.modes :].unflatten(0, (config.modes, COMMAND_SIZE))[:, 2] = torch.atanh(turn)
         self.log_std = nn.Parameter(torch.full((COMMAND_SIZE,), -1.0))
 
     def silenced(self) -> "BaseHead":
-        """Return a copy that answers 0."""
+        """Return a copy whose action is always 0."""
         return self._with(silent=True)
 
-    def corrected(self, action: float) -> "BaseHead":
-        """Return a copy that answers with the way and this action of what it has learned."""
-        return self._with(correction=action)
+    def corrected(self, scale: float) -> "BaseHead":
+        """Return a copy that adds its learned correction to the local plan's action by this factor."""
+        return self._with(correction=scale)
 
     def _with(self, **changes: float) -> "BaseHead":
         copied = copy.deepcopy(self)

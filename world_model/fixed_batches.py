@@ -1,19 +1,24 @@
-"""What is computed row by row of a batch, some rows at a time."""
+"""A step of a policy, computed for a few robots of the batch at a time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from embodiments.observation import Observation
+
 ROWS_AT_ONCE = 16
-"""On a CPU: their maps stay in its cache"""
+"""On a CPU: their costmaps fit into its cache."""
 
 
-def by_rows(function: Callable[..., tuple[Tensor, ...]], inputs: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-    """Return what ``function(**inputs)`` returns, all (B, ...), computed a part of the batch at a time on a CPU."""
-    first = next(iter(inputs.values()))
-    if first.device.type != "cpu":
-        return function(**inputs)
-    split = {name: value.split(ROWS_AT_ONCE) for name, value in inputs.items()}
-    parts = [function(**dict(zip(split, part, strict=True))) for part in zip(*split.values(), strict=True)]
+def by_rows(
+    step: Callable[[Observation[Tensor], Tensor], tuple[Tensor, ...]], observation: Observation[Tensor], state: Tensor
+) -> tuple[Tensor, ...]:
+    """Return what ``step(observation, state)`` returns, all (B, ...), computed in parts of the batch on a CPU."""
+    if state.device.type != "cpu":
+        return step(observation, state)
+    parts = []
+    for low in range(0, max(1, len(state)), ROWS_AT_ONCE):
+        rows = slice(low, low + ROWS_AT_ONCE)
+        parts.append(step(observation.rows(rows), state[rows]))
     return tuple(torch.cat(part) for part in zip(*parts, strict=True))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from world_model.local_planner.costmap import moved
+from world_model.local_planner.frames import moved
 from world_model.reprojection import seen_from
 from world_model.rssm import Prediction, WorldModel
 
@@ -22,7 +22,7 @@ class OpenLoopPrediction(NamedTuple):
 
 
 def predict_open_loop(
-    world_model: WorldModel, dynamic: Tensor, depth_m: Tensor, commands: Tensor, embodiment: Tensor
+    world_model: WorldModel, dynamic: Tensor, depth_m: Tensor, commands: Tensor, descriptor: Tensor
 ) -> list[OpenLoopPrediction]:
     """Predict the images after the last one under K commands; nothing of them has been seen.
 
@@ -33,14 +33,14 @@ def predict_open_loop(
         dynamic: (N, D) history and sample after the last image.
         depth_m: (N, 40, 64) the last image [m], 0 = invalid.
         commands: (K, N, 3) executed after it.
-        embodiment: (N, E) descriptor.
+        descriptor: (N, E).
     """
-    semantic = world_model.decode(dynamic, embodiment).semantic_logits.argmax(dim=1)
+    semantic = world_model.decode(dynamic, descriptor).semantic_logits.argmax(dim=1)
     motion, images = depth_m.new_zeros(len(depth_m), 3), []
-    for state in world_model.imagine(dynamic, commands, embodiment):
-        decoded = world_model.decode(state, embodiment)
+    for state in world_model.imagine(dynamic, commands, descriptor):
+        decoded = world_model.decode(state, descriptor)
         motion = moved(motion, decoded.velocity_b)
-        last = seen_from(depth_m, motion, embodiment)
+        last = seen_from(depth_m, motion, descriptor)
         depth = torch.where(last.depth_m > 0.0, last.depth_m, decoded.anywhere_m())
         classes = last.moved(semantic, decoded.semantic_logits.argmax(dim=1))
         images.append(OpenLoopPrediction(depth, classes, decoded))

@@ -34,16 +34,16 @@ class Reprojection(NamedTuple):
         return torch.where(self.source >= 0, there, otherwise)
 
 
-def seen_from(depth_m: Tensor, motion: Tensor, embodiment: Tensor) -> Reprojection:
+def seen_from(depth_m: Tensor, motion: Tensor, descriptor: Tensor) -> Reprojection:
     """Return images as they would look after a motion of the body through a world at rest.
 
     Args:
         depth_m: (N, 40, 64) planar [m], 0 = invalid, ``DEPTH_RANGE_M`` = nothing within range, which stays so.
         motion: (N, 3) x, y [m] and yaw [rad] of the body afterwards, in its frame before.
-        embodiment: (N, E) descriptor, SI units: how far ahead the camera sits, and its pitch; it does not sway.
+        descriptor: (N, E), SI units: how far ahead the camera sits, and its pitch; it does not sway.
     """
     targets, depths = zip(
-        *(_moved(depth_m, motion, embodiment, down, right) for down in _PARTS_PX for right in _PARTS_PX), strict=True
+        *(_moved(depth_m, motion, descriptor, down, right) for down in _PARTS_PX for right in _PARTS_PX), strict=True
     )
     target, depth = torch.cat(targets, dim=1), torch.cat(depths, dim=1)  # (N, 4 * H * W); target H * W = nowhere
     pixel = torch.arange(_PIXELS, device=depth.device).repeat(len(targets))
@@ -58,10 +58,10 @@ def seen_from(depth_m: Tensor, motion: Tensor, embodiment: Tensor) -> Reprojecti
 
 
 def _moved(
-    depth_m: Tensor, motion: Tensor, embodiment: Tensor, down_px: float, right_px: float
+    depth_m: Tensor, motion: Tensor, descriptor: Tensor, down_px: float, right_px: float
 ) -> tuple[Tensor, Tensor]:
     """Return to which pixel (N, H * W) a part of every pixel goes, and its planar depth [m] there."""
-    mount_x, _, pitch = (embodiment[:, CAMERA_SLICE][:, i, None, None] for i in range(3))
+    mount_x, _, pitch = (descriptor[:, CAMERA_SLICE][:, i, None, None] for i in range(3))
     x_b, y_b, yaw = (motion[:, i, None, None] for i in range(3))
     left, up = ray_slopes(depth_m)
     left, up = left - right_px / DEPTH_FOCAL_PX, up - down_px / DEPTH_FOCAL_PX

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE
 from world_model.config import WorldModelConfig
 from world_model.descriptor import CAMERA_SIZE, normalise_camera
@@ -24,7 +25,7 @@ class Gaussians(NamedTuple):
 
 
 class Sequence(NamedTuple):
-    """What the world model made of a sequence."""
+    """Latents of a sequence, and the Gaussians they come from."""
 
     dynamic: Tensor
     """(T, B, D)"""
@@ -37,7 +38,7 @@ class Sequence(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What the decoders see in history and sample."""
+    """Images and velocities decoded from history and sample."""
 
     depth_log: Tensor
     """(N, 40, 64) log depth, scaled to [0, 1]."""
@@ -53,16 +54,17 @@ class Prediction(NamedTuple):
         return self.anywhere_m() * (self.invalid_logit < 0.0)
 
     def anywhere_m(self) -> Tensor:
-        """Return planar depth (N, 40, 64) [m], also where the real sensor is predicted to see nothing."""
+        """Return planar depth (N, 40, 64) [m], also for pixels that are predicted invalid."""
         return depth_from_log(self.depth_log.float())
 
 
 class WorldModel(nn.Module):
     """Recurrent state-space model.
 
-    What it learns is the history and a Gaussian sample, (B, D) together: decoders and imagination see nothing else. Its
-    recurrent state, one flat (B, S) tensor, zero after a reset, holds them and the local map. The latent (B, L), which
-    the heads see, is them and the map's features: what is small, or was seen long ago, is lost in what is learned.
+    What it learns is the history and a Gaussian sample, (B, D) together: decoders and imagination use nothing else. Its
+    recurrent state, one flat (B, S) tensor, zero after a reset, holds them and the costmap. The latent (B, L), which
+    the heads see, is them and the features of the local plan. Small obstacles, and those seen long ago, are lost in
+    what is learned; the costmap remembers them.
     """
 
     Config = WorldModelConfig
@@ -103,71 +105,47 @@ class WorldModel(nn.Module):
         """Return the state (B, S) after a reset: zeros."""
         return next(self.parameters()).new_zeros(batch, self.state_size)
 
-    def observe_step(
-        self,
-        depth_m: Tensor,
-        velocity_b: Tensor,
-        previous_command: Tensor,
-        route_xy_b_m: Tensor,
-        goal_b: Tensor,
-        embodiment: Tensor,
-        state: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    def map_pose(self, state: Tensor) -> Tensor:
+        """Return the pose (B, 3) that a state (B, S) reckons on its costmap."""
+        return state[:, self.dynamic_size : self.dynamic_size + 3]
+
+    def observe_step(self, observation: Observation[Tensor], state: Tensor) -> tuple[Tensor, Tensor]:
         """Take in one observation, deterministically (mean of the posterior).
 
         Args:
-            depth_m: (B, 1, 40, 64) [m], 0 = invalid.
-            velocity_b: (B, 3) measured vx, vy [m/s], yaw rate [rad/s].
-            previous_command: (B, 3) the command executed since the last observation.
-            route_xy_b_m, goal_b: (B, 10, 2) and (B, 4) in the body frame; only the way knows of them.
-            embodiment: (B, E) descriptor, SI units; of it the camera's parameters and, in the map, the body's size.
+            observation: Only the local planner uses its route and goal, which must lie on the costmap
+                (``map_edge.hold_goal``).
             state: (B, S); zeros after a reset.
 
         Returns:
             The next state (B, S) and the latent (B, L).
         """
-        camera = normalise_camera(embodiment)
-        dynamic, drawn = state.split([self.dynamic_size, planner.STATE_SIZE], dim=-1)
-        history = self._advance(dynamic, previous_command, camera)
-        embedding = torch.cat([self.image_encoder(depth_m), velocity_b, camera], dim=-1)
+        camera = normalise_camera(observation.descriptor)
+        dynamic, costmap = state.split([self.dynamic_size, planner.STATE_SIZE], dim=-1)
+        history = self._advance(dynamic, observation.previous_command, camera)
+        embedding = torch.cat([self.image_encoder(observation.depth_m), observation.velocity_b, camera], dim=-1)
         sample = self._gaussian(self.posterior_head(torch.cat([history, embedding], dim=-1))).mean
-        found, drawn = planner.step(
-            depth_m=depth_m,
-            velocity_b=velocity_b,
-            route_xy_b_m=route_xy_b_m,
-            goal_b=goal_b,
-            embodiment=embodiment,
-            state=drawn,
-        )
+        plan, costmap = planner.step(observation, costmap)
         dynamic = torch.cat([history, sample], dim=-1)
-        return torch.cat([dynamic, drawn], dim=-1), torch.cat([dynamic, found.features()], dim=-1)
+        return torch.cat([dynamic, costmap], dim=-1), torch.cat([dynamic, plan.features()], dim=-1)
 
-    def observe_sequence(
-        self,
-        depth_m: Tensor,
-        velocity_b: Tensor,
-        previous_command: Tensor,
-        plan_features: Tensor,
-        embodiment: Tensor,
-        *,
-        first: Tensor,
-    ) -> Sequence:
+    def observe_sequence(self, observation: Observation[Tensor], plan_features: Tensor, *, first: Tensor) -> Sequence:
         """Take in sequences for training, with gradients through time; latents are sampled in training mode.
 
         Args:
-            depth_m: (T, B, 1, 40, 64), others (T, B, ...) as in ``observe_step``.
-            plan_features: (T, B, FEATURE_SIZE) as recorded: a map drawn from the episode's beginning, not the window's.
+            observation: (T, B, ...); route and goal are not used, the recorded plan stands for them.
+            plan_features: (T, B, FEATURE_SIZE) as recorded: their costmap began with the episode, not with the window.
             first: (T, B) bool; True where an episode begins, which resets the state.
         """
         steps, batch = first.shape
-        camera = normalise_camera(embodiment)
-        image = self.image_encoder(depth_m.flatten(0, 1)).unflatten(0, (steps, batch))
-        with torch.autocast(depth_m.device.type, enabled=False):  # only images are worth a lower precision
-            embedding = torch.cat([image.float(), velocity_b, camera], dim=-1)  # (T, B, ...)
+        camera = normalise_camera(observation.descriptor)
+        image = self.image_encoder(observation.depth_m.flatten(0, 1)).unflatten(0, (steps, batch))
+        with torch.autocast(image.device.type, enabled=False):  # only images are worth a lower precision
+            embedding = torch.cat([image.float(), observation.velocity_b, camera], dim=-1)  # (T, B, ...)
             keep = (~first).to(embedding.dtype).unsqueeze(-1)  # (T, B, 1)
             dynamic, dynamics, posteriors = embedding.new_zeros(batch, self.dynamic_size), [], []
             for t in range(steps):
-                history = self._advance(dynamic * keep[t], previous_command[t], camera[t])
+                history = self._advance(dynamic * keep[t], observation.previous_command[t], camera[t])
                 posterior = self._gaussian(self.posterior_head(torch.cat([history, embedding[t]], dim=-1)))
                 dynamic = torch.cat([history, self._sample(posterior)], dim=-1)
                 dynamics.append(dynamic)
@@ -177,23 +155,23 @@ class WorldModel(nn.Module):
         stacked = Gaussians(torch.stack([p.mean for p in posteriors]), torch.stack([p.std for p in posteriors]))
         return Sequence(whole, torch.cat([whole, plan_features], dim=-1), stacked, prior)
 
-    def imagine(self, dynamic: Tensor, commands: Tensor, embodiment: Tensor) -> Tensor:
-        """Predict (K, B, D) what follows ``dynamic`` (B, D) under ``commands`` (K, B, 3), unseen."""
-        camera, dynamics = normalise_camera(embodiment), []
+    def imagine(self, dynamic: Tensor, commands: Tensor, descriptor: Tensor) -> Tensor:
+        """Predict (K, B, D) what follows ``dynamic`` (B, D) under ``commands`` (K, B, 3), without observations."""
+        camera, dynamics = normalise_camera(descriptor), []
         for command in commands:
             history = self._advance(dynamic, command, camera)
             dynamic = torch.cat([history, self._gaussian(self.prior_head(history)).mean], dim=-1)
             dynamics.append(dynamic)
         return torch.stack(dynamics)
 
-    def decode(self, dynamic: Tensor, embodiment: Tensor) -> Prediction:
+    def decode(self, dynamic: Tensor, descriptor: Tensor) -> Prediction:
         """Decode histories and samples (N, D), seen through the cameras of descriptors (N, E)."""
-        image = self.image_decoder(torch.cat([dynamic, normalise_camera(embodiment)], dim=-1))
+        image = self.image_decoder(torch.cat([dynamic, normalise_camera(descriptor)], dim=-1))
         depth_log, invalid_logit, semantic_logits = image
         return Prediction(depth_log, invalid_logit, semantic_logits, self.velocity_decoder(dynamic))
 
     def expected_velocity(self, dynamic: Tensor) -> Tensor:
-        """Return the velocity (N, 3) that the history in (N, D) and the last command let expect, unmeasured."""
+        """Return the velocity (N, 3) predicted from the history in (N, D) and the last command alone."""
         history = dynamic[..., : self.config.deterministic]
         mean = self._gaussian(self.prior_head(history)).mean
         velocity: Tensor = self.velocity_decoder(torch.cat([history, mean], dim=-1))

@@ -18,6 +18,7 @@ from pathlib import Path  # noqa: E402
 import numpy as np  # noqa: E402
 
 from embodiments import registry  # noqa: E402
+from embodiments.observation import from_inputs  # noqa: E402
 from embodiments.spaces import CONTROL_DT_S, OBSERVATION_SHAPES  # noqa: E402
 from export.runtime import policy as policies  # noqa: E402
 
@@ -69,7 +70,7 @@ def step_ms(policy: policies.Policy, descriptor: np.ndarray, *, steps: int) -> d
         seen = {name: random.uniform(0.0, 0.3, (1, *shape)).astype(np.float32) for name, shape in shapes.items()}
         seen["depth_m"] = seen["depth_m"] * 20.0
         began_s = time.perf_counter()
-        policy.step(seen | {"embodiment": descriptor[None]})
+        policy.step(from_inputs(seen | {"embodiment": descriptor[None]}))
         if step >= _WARM_STEPS:
             times.append(1e3 * (time.perf_counter() - began_s))
     values = np.asarray(times)

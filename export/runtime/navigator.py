@@ -1,12 +1,13 @@
 """The policy's side: from a report to an order, ten times a second, until the goal is reached or hope is lost."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from embodiments.embodiment import Embodiment
+from embodiments.observation import Observation
 from embodiments.spaces import CONTROL_DT_S
 from export.runtime.driver.messages import Order, Report, triple
 from export.runtime.retry import Retry
@@ -22,7 +23,7 @@ class StatefulPolicy(Protocol):
     def reset(self) -> None:
         """Forget the past."""
 
-    def step(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+    def step(self, observation: Observation[np.ndarray]) -> np.ndarray:
         """Return the command (1, 3) for an observation."""
 
 
@@ -108,17 +109,17 @@ class Navigator:
             return np.zeros(3)
         return command
 
-    def _observation(self, report: Report) -> dict[str, np.ndarray]:
+    def _observation(self, report: Report) -> Observation[np.ndarray]:
         pose = np.asarray(report.pose)
-        values = {
-            "depth_m": np.asarray(report.depth_m)[None],
-            "velocity_b": np.asarray(report.velocity_b),
-            "previous_command": np.asarray(report.command),
-            "route_xy_b_m": self._route.ahead_b(pose),
-            "goal_b": self._route.goal_b(pose),
-            "embodiment": self._descriptor,
-        }
-        return {name: value[None].astype(np.float32) for name, value in values.items()}
+        one = Observation(
+            depth_m=np.asarray(report.depth_m)[None],
+            velocity_b=np.asarray(report.velocity_b),
+            previous_command=np.asarray(report.command),
+            route_xy_b_m=self._route.ahead_b(pose),
+            goal_b=self._route.goal_b(pose),
+            descriptor=self._descriptor,
+        )
+        return one.map(lambda value: value[None].astype(np.float32))
 
     def _reached(self, report: Report) -> bool:
         """Return whether the robot has stood at the goal for a while."""

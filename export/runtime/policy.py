@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 
 from embodiments.embodiment import Embodiment
+from embodiments.observation import Observation
 from embodiments.spaces import (
     COMMAND_SIZE,
     CONTROL_DT_S,
@@ -58,17 +59,17 @@ class Policy:
             rows = np.asarray(mask, dtype=bool)
             self._state[rows], self._pose[rows] = 0.0, 0.0
 
-    def step(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+    def step(self, observation: Observation[np.ndarray]) -> np.ndarray:
         """Return the command for one control step.
 
         Args:
-            observation: Name -> (B, ...) as ``spaces.OBSERVATION_SHAPES``.
+            observation: Of every robot of the batch.
 
         Returns:
             (B, 3) vx [m/s], vy [m/s], yaw rate [rad/s], body frame, admissible.
 
         Raises:
-            ValueError: If an input is missing, misshapen, not finite or out of range, or the answer is not finite.
+            ValueError: If an input is misshapen, not finite or out of range, or the command is not finite.
         """
         command, ill = self.attempt(observation)
         if ill.any():
@@ -76,7 +77,7 @@ class Policy:
             raise ValueError("the policy answered NaN or Inf; its state has been reset, stop the robot")
         return command
 
-    def attempt(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def attempt(self, observation: Observation[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return the commands (B, 3), and which of them (B,) bool came with anything that is not finite.
 
         Those robots' states are zeroed; the others of the batch go on. Everything else is as in ``step``.
@@ -171,11 +172,9 @@ def load(path: Path, *, robot: Embodiment | None = None, allow_unseen: bool = Fa
     return Policy(session, contract=contract, sha256=hashlib.sha256(data).hexdigest(), nav_sha256=nav_sha256)
 
 
-def _checked(observation: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the inputs as contiguous float32 after checking them."""
-    if missing := [name for name in OBSERVATION_SHAPES if name not in observation]:
-        raise ValueError(f"observation lacks {', '.join(missing)}")
-    feed = {name: np.ascontiguousarray(observation[name], dtype=np.float32) for name in OBSERVATION_SHAPES}
+def _checked(observation: Observation[np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the file's inputs as contiguous float32 after checking them."""
+    feed = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in observation.inputs().items()}
     batch = feed["depth_m"].shape[0] if feed["depth_m"].ndim else 0
     for name, shape in OBSERVATION_SHAPES.items():
         array = feed[name]

@@ -1,6 +1,6 @@
 """The way that a policy is told: straight to the goal, or along a planned path; and the goal in the body frame.
 
-The same definitions as in simulation (``pipeline.simulation.sensors.observation``), in numpy and for one robot.
+The same definitions as in simulation (``pipeline.simulation.sensors.route``), in numpy and for one robot.
 """
 
 import heapq

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 import torch
 
-from pipeline.simulation.sensors.observation import Observation
+from embodiments.observation import Observation
 
 Privileged = Callable[[], dict[str, torch.Tensor]]
 """Gives what the simulation knows and no robot sees; for the teacher only."""
@@ -22,7 +22,7 @@ class Agent(Protocol):
     def reset(self, mask: torch.Tensor) -> None:
         """Forget what was remembered for the environments in ``mask`` (B,) bool: a new episode begins there."""
 
-    def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
+    def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return the (B, 3) action for one control step."""
 
 

@@ -1,5 +1,6 @@
-"""Agents that are exported ONNX files: base, specialist and generalist as a robot would run them, and ``blind``."""
+"""Agents that are exported ONNX files: base, specialist and generalist, run as on a robot, and ``blind``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -7,13 +8,13 @@ import numpy as np
 import torch
 
 from embodiments.embodiment import Embodiment
+from embodiments.observation import Observation
 from export.runtime import policy as runtime
 from pipeline.agents.agent import Privileged
-from pipeline.simulation.sensors.observation import Observation
 
 
 class ExportedAgent:
-    """A batch of the robot-side policies; carries their recurrent state."""
+    """One exported policy for a batch of robots; carries their recurrent state."""
 
     output: Literal["command"] = "command"
 
@@ -25,8 +26,8 @@ class ExportedAgent:
         Args:
             file: The ONNX file.
             embodiment: The robot that it will drive.
-            blind: Zero the depth image: what the policy does without its eyes.
-            allow_unseen: Accept a robot that it was not trained on, to see how far it carries.
+            blind: Zero the depth image, to measure what the policy does without it.
+            allow_unseen: Accept a robot that it was not trained on.
 
         Raises:
             FileNotFoundError: If the file does not exist.
@@ -40,10 +41,10 @@ class ExportedAgent:
         """Zero the recurrent state of the environments in ``mask`` (B,)."""
         self._policy.reset(mask.cpu().numpy())
 
-    def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
-        """Return commands (B, 3), already admissible; one inference for the whole batch. NaN where it answered NaN."""
-        inputs = {name: tensor.cpu().numpy() for name, tensor in observation.policy_inputs().items()}
+    def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
+        """Return admissible commands (B, 3), NaN where the policy's output was not finite; one inference per batch."""
+        arrays = observation.map(lambda tensor: tensor.cpu().numpy())
         if self._blind:
-            inputs["depth_m"] = 0.0 * inputs["depth_m"]
-        command, ill = self._policy.attempt(inputs)
+            arrays = replace(arrays, depth_m=0.0 * arrays.depth_m)
+        command, ill = self._policy.attempt(arrays)
         return torch.as_tensor(np.where(ill[:, None], np.float32(np.nan), command), device=self._device)

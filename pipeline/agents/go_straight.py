@@ -7,9 +7,9 @@ from typing import Literal
 
 import torch
 
+from embodiments.observation import Observation
 from pipeline.agents.agent import AgentInfo, Privileged
 from pipeline.agents.driving import DrivingLaw
-from pipeline.simulation.sensors.observation import Observation
 
 
 class GoStraightAgent:
@@ -24,11 +24,11 @@ class GoStraightAgent:
         """Forget what was remembered for the environments in ``mask`` (B,)."""
         self._law.reset(mask)
 
-    def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
+    def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return actions (B, 3) from the goal in the body frame alone."""
         goal_b = observation.goal_b
         return self._law.actions(
-            goal_b, goal_b[:, :2], observation.embodiment, speed_scale=torch.ones_like(goal_b[:, 0])
+            goal_b, goal_b[:, :2], observation.descriptor, speed_scale=torch.ones_like(goal_b[:, 0])
         )
 
 

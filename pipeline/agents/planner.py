@@ -1,17 +1,17 @@
-"""A classical planner that sees what the policies see: it draws a map from depth and drives along the cheapest way."""
+"""A classical planner with the policies' observation: the local planner of the policy, with nothing learned."""
 
 from typing import Literal
 
 import torch
 
+from embodiments.observation import Observation
 from pipeline.agents.agent import AgentInfo, Privileged
-from pipeline.simulation.sensors.observation import Observation
 from world_model.fixed_batches import by_rows
-from world_model.local_planner import costmap, planner
+from world_model.local_planner import planner
 
 
 class PlannerAgent:
-    """Aims the driving law along the local map's cost to go."""
+    """Follows the local plan on a costmap that it keeps for every environment."""
 
     output: Literal["action"] = "action"
 
@@ -19,21 +19,14 @@ class PlannerAgent:
         self._state = torch.zeros(num_envs, planner.STATE_SIZE, device=device)
 
     def reset(self, mask: torch.Tensor) -> None:
-        """Forget what was remembered for the environments in ``mask`` (B,)."""
+        """Empty the costmaps of the environments in ``mask`` (B,)."""
         self._state = self._state.masked_fill(mask[:, None], 0.0)
 
     @torch.no_grad()
-    def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
+    def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return actions (B, 3) from depth, odometry, route and goal."""
-        seen = {name: value for name, value in observation.policy_inputs().items() if name != "previous_command"}
-        state, goal_b = costmap.goal_on_the_map(self._state, seen["goal_b"])
-        action, self._state = by_rows(_step, {**seen, "goal_b": goal_b, "state": state})
+        action, self._state = by_rows(planner.drive_step, observation, self._state)
         return action
-
-
-def _step(**seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    found, state = planner.step(**seen)
-    return found.action, state
 
 
 def make(*, num_envs: int, device: str, seed: int) -> PlannerAgent:

@@ -4,9 +4,9 @@ from typing import Literal
 
 import torch
 
+from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE, CONTROL_HZ
 from pipeline.agents.agent import AgentInfo, Privileged
-from pipeline.simulation.sensors.observation import Observation
 
 HOLD_STEPS = int(CONTROL_HZ)
 """A draw is held for 1 s: one that changes at 10 Hz averages out and leaves the robot where it stands."""
@@ -27,7 +27,7 @@ class RandomAgent:
         """Redraw at the next step for the environments in ``mask`` (B,)."""
         self._age.masked_fill_(mask, 0)
 
-    def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
+    def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return actions (B, 3), uniform in [-1, 1]."""
         draw = torch.rand(self._share.shape, generator=self._generator) * 2.0 - 1.0
         redraw = (self._age % HOLD_STEPS == 0)[:, None]

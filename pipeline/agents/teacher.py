@@ -8,9 +8,10 @@ from typing import Literal
 import torch
 
 from embodiments.limits import command_to_action
+from embodiments.observation import Observation
 from pipeline.agents.agent import AgentInfo, Privileged
 from pipeline.agents.driving import DrivingLaw, is_walker
-from pipeline.simulation.sensors.observation import Observation, goal_in_body
+from world_model.local_planner.frames import goal_in_body
 
 DIRECT_M = 0.7
 """Nearer than this it aims at the goal itself: a descent would overshoot the field's minimum and turn back."""
@@ -33,7 +34,7 @@ class TeacherAgent:
         """Forget what was remembered for the environments in ``mask`` (B,)."""
         self._law.reset(mask)
 
-    def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
+    def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return actions (B, 3); uses the true pose and map, not the observation."""
         truth = privileged()
         walks = is_walker(truth["descriptor"])[:, None]

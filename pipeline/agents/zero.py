@@ -4,9 +4,9 @@ from typing import Literal
 
 import torch
 
+from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE
 from pipeline.agents.agent import AgentInfo, Privileged
-from pipeline.simulation.sensors.observation import Observation
 
 
 class ZeroAgent:
@@ -17,7 +17,7 @@ class ZeroAgent:
     def reset(self, mask: torch.Tensor) -> None:
         """Do nothing: there is nothing to forget."""
 
-    def act(self, observation: Observation, privileged: Privileged) -> torch.Tensor:
+    def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return zero actions (B, 3)."""
         return torch.zeros_like(observation.previous_command[:, :COMMAND_SIZE])
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from embodiments import registry
+from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE, CONTROL_HZ, PHYSICS_HZ
 from pipeline.residual_rl.config import PpoConfig
 from pipeline.runs import atomic_files
@@ -21,11 +22,12 @@ from pipeline.runs.processes import spawned
 from pipeline.runs.progress import progress
 from pipeline.runs.provenance import describe
 from pipeline.simulation.navigation import training_environment
-from pipeline.simulation.navigation.base_policy_environment import Base, LatentEnvironment
+from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
 from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
 from pipeline.simulation.navigation.environment import NavigationEnvironment
 from scenes import registry as scene_registry
 from world_model.base_head import BaseHead, BaseHeadConfig
+from world_model.base_policy import BasePolicy
 from world_model.config import WorldModelConfig
 from world_model.rssm import WorldModel
 
@@ -116,7 +118,7 @@ def _build(config: Config, robot: str, size: int) -> LatentEnvironment:
         TrainingEnvironmentConfig(goals_per_scene=2),
         registry.get(robot),
         scenes=scenes,
-        base=Base(world_model=world_model.to(config.device), head=head.to(config.device)),
+        base=BasePolicy(world_model=world_model.to(config.device), head=head.to(config.device)),
         num_envs=size,
         seed=0,
         privileged=True,
@@ -162,17 +164,8 @@ class _Casts:
 
 
 @torch.no_grad()
-def _encode(environment: LatentEnvironment, observation: Any) -> None:
-    state = environment.base.world_model.initial_state(environment.num_envs)
-    environment.base.world_model.observe_step(
-        observation.depth_m,
-        observation.velocity_b,
-        observation.previous_command,
-        observation.route_xy_b_m,
-        observation.goal_b,
-        observation.embodiment,
-        state,
-    )
+def _encode(environment: LatentEnvironment, observation: Observation[torch.Tensor]) -> None:
+    environment.base.world_model.observe_step(observation, environment.base.initial_state(environment.num_envs))
 
 
 def _seconds(calls: dict[str, Callable[[], object]], *, times: int) -> dict[str, float]:

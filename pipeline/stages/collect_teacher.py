@@ -14,6 +14,7 @@ import torch
 from distill.recordings import OUTCOMES, depth_to_mm, read_shard, shard_paths, write_shard
 from embodiments import registry
 from embodiments.limits import active_dimensions
+from embodiments.observation import Observation, from_inputs
 from embodiments.spaces import CAMERA_FIELDS, CAMERA_SLICE, COMMAND_SIZE, CONTROL_DT_S
 from pipeline.agents import teacher
 from pipeline.runs.progress import progress
@@ -27,6 +28,7 @@ from pipeline.simulation.physics.randomisation import training
 from scenes.storage import load_scenes
 from world_model.fixed_batches import by_rows
 from world_model.local_planner import planner
+from world_model.local_planner.map_edge import hold_goal
 
 NEEDS = ("make_scenes",)
 PER_ROBOT = False
@@ -143,7 +145,7 @@ class Recorder:
             share = self._agent.act(step.observation, environment.privileged)
             # Copied before the step, which may change them in place.
             row = {name: value.clone() for name, value in _row(environment, step, share, mounts).items()}
-            row["plan_features"] = self._draw(row)
+            row["plan_features"] = self._plan(row)
             self._noise = _disturb(self._noise, config, self._generator)
             executed = _mix(share, self._noise, config, step=self._steps)
             executed = executed * active_dimensions(environment.body.descriptor)
@@ -164,20 +166,18 @@ class Recorder:
             self.ends.append((env, EpisodeEnd(sorts[env], OUTCOMES[outcomes[env]], round(float(self._reward[env]), 4))))
             self._reward[env] = 0.0
 
-    def _draw(self, row: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Draw on every view's map what its camera sees; return the features (views, B, M)."""
+    def _plan(self, row: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Update every view's costmap with its camera's image; return the features (views, B, M)."""
         views, count = row["first"].shape
         flat = {name: value.flatten(0, 1) for name, value in row.items()}
-        seen = {name: flat[name] for name in ("velocity_b", "route_xy_b_m", "goal_b", "embodiment")}
-        kept = self._maps * (~flat["first"])[:, None]
-        inputs = {"depth_m": flat["depth_m"][:, None], **seen, "state": kept}
-        features, self._maps = by_rows(_way_features, inputs)
+        observation = from_inputs(flat | {"depth_m": flat["depth_m"][:, None]})
+        features, self._maps = by_rows(_plan_features, observation, self._maps * (~flat["first"])[:, None])
         return features.unflatten(0, (views, count))
 
 
-def _way_features(**seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    found, state = planner.step(**seen)
-    return found.features(), state
+def _plan_features(observation: Observation[torch.Tensor], state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    plan, state = planner.step(*hold_goal(observation, state, state[:, :3]))
+    return plan.features(), state
 
 
 def _queue(task: Task, config: Config, *, seed: int) -> torch.Tensor:
@@ -196,9 +196,9 @@ def _row(
     """Return one time step as every camera sees it, (views, B, ...)."""
     observation, views = step.observation, len(mounts) + 1
     pictures = [(observation.depth_m, environment.semantic), *(environment.render(mount) for mount in mounts)]
-    descriptors = [observation.embodiment]
+    descriptors = [observation.descriptor]
     for mount in mounts:
-        descriptor = observation.embodiment.clone()
+        descriptor = observation.descriptor.clone()
         descriptor[:, CAMERA_SLICE] = mount
         descriptors.append(descriptor)
     ended = step.terminated | step.truncated

@@ -185,7 +185,7 @@ def go_out(job: RolloutJob) -> None:
     noise = Noise(config.disturbance, num_envs=config.num_envs, seed=seed, device=config.device)
 
     def act(step: LatentStep) -> torch.Tensor:
-        mean, _ = student(step.features, step.observation.embodiment)
+        mean, _ = student(step.features, step.observation.descriptor)
         return mean.clamp(-1.0, 1.0) + noise.next()
 
     environment.reset()

@@ -23,11 +23,11 @@ from pipeline.evaluation.report import prediction_figure
 from pipeline.runs.progress import Progress, progress
 from pipeline.runs.run_folder import TENSORBOARD, StageRun
 from pipeline.simulation.navigation import training_environment
-from pipeline.simulation.navigation.base_policy_environment import Base
 from pipeline.simulation.navigation.closed_loop_validation import SHARES, best_share, figures, trial
 from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
 from scenes.storage import load_scenes
 from world_model.base_head import BaseHead, BaseHeadConfig
+from world_model.base_policy import BasePolicy
 from world_model.checkpoint import save_module, write_atomically
 from world_model.config import LossWeights, WorldModelConfig
 from world_model.rssm import WorldModel
@@ -244,7 +244,7 @@ def _log_judgement(training: Training, val: Windows, board: SummaryWriter) -> No
 def _keep_what_helps(config: Config, run: StageRun, training: Training, *, robot: str) -> None:
     """Let the base head answer with the share of its correction with which the robot arrives most often."""
     training.world_model.eval()
-    base = Base(world_model=training.world_model, head=training.base_head)
+    base = BasePolicy(world_model=training.world_model, head=training.base_head)
     environment = training_environment.build(
         TrainingEnvironmentConfig(),
         registry.get(robot),

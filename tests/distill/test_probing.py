@@ -12,7 +12,7 @@ from world_model.local_planner.depth_to_obstacles import SIGHT_M
 
 def test_free_space_ends_at_a_wall_and_at_the_limit_of_sight() -> None:
     body = torch.from_numpy(registry.get("tiago").descriptor()).expand(3, 2, -1)
-    seen = replace(windows(3, 2), embodiment=body)
+    seen = replace(windows(3, 2), descriptor=body)
     nothing = free_space_m(replace(seen, depth_m=torch.zeros(3, 2, 1, 40, 64)))
     assert nothing.shape == (3, 2, SECTORS) and (nothing == SIGHT_M).all()
     depth_m = torch.zeros(3, 2, 1, 40, 64)

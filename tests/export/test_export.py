@@ -13,9 +13,10 @@ import torch
 
 from distill.generalist import Generalist, GeneralistConfig
 from embodiments import limits, registry
+from embodiments.observation import from_inputs
 from embodiments.spaces import CONTROL_HZ, DESCRIPTOR_FIELDS, OBSERVATION_SHAPES
 from export import contract, parity
-from export.graph import INPUT_NAMES, PolicyGraph, example_inputs
+from export.graph import INPUT_NAMES, STATE_INPUT, PolicyGraph, example_inputs
 from export.runtime.contract import CONTRACT_KEY, HASH_KEY, verify_hash
 from export.to_onnx import MAX_BYTES, OPSET, to_onnx
 from pipeline.stages import export_policy
@@ -164,9 +165,9 @@ def test_the_graph_projects_as_the_simulation_does() -> None:
             seen = inputs | {"embodiment": body, "previous_command": previous}
             with torch.no_grad():
                 command, *_ = graph(**seen)
-                share, *_ = graph.action(**seen)
+                action, *_ = graph.action(from_inputs(seen), seen[STATE_INPUT])
             expected = limits.project(
-                limits.action_to_command(share.numpy(), body.numpy()), previous.numpy(), body.numpy()
+                limits.action_to_command(action.numpy(), body.numpy()), previous.numpy(), body.numpy()
             )
             np.testing.assert_allclose(command.numpy(), expected, atol=1e-6)
             previous = command

@@ -1,15 +1,19 @@
 """Base head, residual head, critic and generalist."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from distill.generalist import Generalist, GeneralistConfig
 from embodiments import registry
+from embodiments.observation import Observation
 from embodiments.spaces import DESCRIPTOR_SIZE
 from world_model.base_head import (
     BaseHead,
     BaseHeadConfig,
     Mixture,
+    base_action_of,
     base_feature_size,
     base_features,
     policy_feature_size,
@@ -22,32 +26,35 @@ LATENT = 16
 FEATURES = policy_feature_size(LATENT)
 
 
-def observation(batch: int = 5) -> dict[str, torch.Tensor]:
-    """Return the navigation part of an observation of TIAGo."""
+def observation(batch: int = 5) -> Observation[torch.Tensor]:
+    """Return an observation of TIAGo."""
     torch.manual_seed(3)
-    return {
-        "velocity_b": torch.randn(batch, 3),
-        "previous_command": torch.randn(batch, 3),
-        "route_xy_b_m": torch.randn(batch, 10, 2),
-        "goal_b": torch.randn(batch, 4),
-        "embodiment": torch.from_numpy(registry.get("tiago").descriptor()).expand(batch, -1),
-    }
+    return Observation(
+        depth_m=torch.zeros(batch, 1, 40, 64),
+        velocity_b=torch.randn(batch, 3),
+        previous_command=torch.randn(batch, 3),
+        route_xy_b_m=torch.randn(batch, 10, 2),
+        goal_b=torch.randn(batch, 4),
+        descriptor=torch.from_numpy(registry.get("tiago").descriptor()).expand(batch, -1),
+    )
 
 
-def test_feature_sizes_and_the_place_of_the_base_share() -> None:
-    seen, share = observation(), torch.rand(5, 3)
-    features = policy_features(torch.zeros(5, LATENT), **seen, base_action=share)
+def test_feature_sizes_and_the_place_of_the_base_action() -> None:
+    seen, action = observation(), torch.rand(5, 3)
+    features = policy_features(torch.zeros(5, LATENT), seen, base_action=action)
     assert features.shape == (5, FEATURES)
-    torch.testing.assert_close(features[:, -3:], share)
-    base = base_features(torch.zeros(5, LATENT), route_xy_b_m=seen["route_xy_b_m"], goal_b=seen["goal_b"])
+    torch.testing.assert_close(base_action_of(features), action)
+    base = base_features(torch.zeros(5, LATENT), seen)
     assert base.shape == (5, base_feature_size(LATENT))
     torch.testing.assert_close(features[:, : base.shape[1]], base)
 
 
 def test_features_are_finite_at_the_goal() -> None:
-    seen = observation() | {"goal_b": torch.tensor([[0.0, 0.0, 1.0, 0.0]]).expand(5, 4).clone().requires_grad_()}
-    features = policy_features(torch.zeros(5, LATENT), **seen, base_action=torch.zeros(5, 3))
-    (gradient,) = torch.autograd.grad(features.sum(), seen["goal_b"])
+    goal_b = torch.tensor([[0.0, 0.0, 1.0, 0.0]]).expand(5, 4).clone().requires_grad_()
+    features = policy_features(
+        torch.zeros(5, LATENT), replace(observation(), goal_b=goal_b), base_action=torch.zeros(5, 3)
+    )
+    (gradient,) = torch.autograd.grad(features.sum(), goal_b)
     assert features.isfinite().all() and gradient.isfinite().all()
 
 

@@ -8,7 +8,7 @@ import torch
 from embodiments import registry
 from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_HEIGHT_PX, DEPTH_RANGE_M, DEPTH_WIDTH_PX
 from tests.world_model.test_world_model import SMALL
-from world_model.local_planner.costmap import moved
+from world_model.local_planner.frames import moved
 from world_model.open_loop_prediction import predict_open_loop
 from world_model.reprojection import seen_from
 from world_model.rssm import WorldModel

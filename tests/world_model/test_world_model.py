@@ -52,26 +52,18 @@ def windows(steps: int = 12, batch: int = 4, *, seed: int = 0) -> Windows:
         route_xy_b_m=goal[..., None, :2].expand(steps, batch, 10, 2).clone(),
         goal_b=goal,
         plan_features=torch.zeros(steps, batch, planner.FEATURE_SIZE),
-        embodiment=torch.full((steps, batch, DESCRIPTOR_SIZE), 0.5),
+        descriptor=torch.full((steps, batch, DESCRIPTOR_SIZE), 0.5),
         first=first,
         teacher_action=velocity.clone(),
         labelled=torch.ones(steps, batch, dtype=torch.bool),
     )
 
 
-def step_inputs(seen: Windows, t: int) -> tuple[torch.Tensor, ...]:
-    """Return what ``observe_step`` takes at one step, but the state."""
-    names = ("depth_m", "velocity_b", "previous_command", "route_xy_b_m", "goal_b", "embodiment")
-    return tuple(getattr(seen, name)[t] for name in names)
-
-
-def draw(seen: Windows) -> None:
-    """Fill in what the map says about the way, as ``collect_teacher`` does."""
+def plan(seen: Windows) -> None:
+    """Fill in the features of the local plans, as ``collect_teacher`` does."""
     state = torch.zeros(seen.first.shape[1], planner.STATE_SIZE)
     for t, first in enumerate(seen.first):
-        names = ("depth_m", "velocity_b", "route_xy_b_m", "goal_b", "embodiment")
-        kept = state.masked_fill(first[:, None], 0.0)
-        found, state = planner.step(**{name: getattr(seen, name)[t] for name in names}, state=kept)
+        found, state = planner.step(seen.observation.rows(t), state.masked_fill(first[:, None], 0.0))
         seen.plan_features[t] = found.features()
 
 
@@ -128,12 +120,12 @@ def test_observing_step_by_step_equals_observing_the_sequence() -> None:
     world_model.eval()
     seen = windows()
     seen.first[5, 1] = True
-    draw(seen)
-    whole = world_model.observe_sequence(*seen.seen(), first=seen.first).latent
+    plan(seen)
+    whole = world_model.observe_sequence(seen.observation, seen.plan_features, first=seen.first).latent
     state = world_model.initial_state(4)
     for t in range(len(whole)):
         state = state.masked_fill(seen.first[t][:, None], 0.0)
-        state, latent = world_model.observe_step(*step_inputs(seen, t), state)
+        state, latent = world_model.observe_step(seen.observation.rows(t), state)
         torch.testing.assert_close(latent, whole[t])
 
 
@@ -141,11 +133,11 @@ def test_a_reset_forgets_and_leaves_the_others_alone() -> None:
     world_model, _ = networks()
     world_model.eval()
     seen, other = windows(seed=1), windows(seed=2)
-    inputs = step_inputs(seen, 0)
-    past, _ = world_model.observe_step(*step_inputs(other, 0), world_model.initial_state(4))
-    fresh, _ = world_model.observe_step(*inputs, world_model.initial_state(4))
-    remembered, _ = world_model.observe_step(*inputs, past)
-    masked, _ = world_model.observe_step(*inputs, past * torch.tensor([[0.0], [1.0], [1.0], [1.0]]))
+    now = seen.observation.rows(0)
+    past, _ = world_model.observe_step(other.observation.rows(0), world_model.initial_state(4))
+    fresh, _ = world_model.observe_step(now, world_model.initial_state(4))
+    remembered, _ = world_model.observe_step(now, past)
+    masked, _ = world_model.observe_step(now, past * torch.tensor([[0.0], [1.0], [1.0], [1.0]]))
     torch.testing.assert_close(masked[0], fresh[0])
     torch.testing.assert_close(masked[1:], remembered[1:])
     assert (remembered[0] - fresh[0]).abs().max() > 1e-4
@@ -161,7 +153,7 @@ def test_without_recurrence_the_history_is_forgotten_and_the_sample_is_not() -> 
         history[:, : SMALL.deterministic] = 1.0
         sample[:, SMALL.deterministic : world_model.dynamic_size] = 1.0
         first, second, third = (
-            world_model.observe_step(*step_inputs(seen, 0), state)[1][:, : world_model.dynamic_size]
+            world_model.observe_step(seen.observation.rows(0), state)[1][:, : world_model.dynamic_size]
             for state in (fresh, history, sample)
         )
         assert torch.equal(first, second) != recurrent
@@ -172,7 +164,7 @@ def test_gradients_reach_the_first_frame_through_time() -> None:
     world_model, _ = networks()
     seen = windows()
     seen.depth_m.requires_grad_(True)
-    latent = world_model.observe_sequence(*seen.seen(), first=seen.first).latent
+    latent = world_model.observe_sequence(seen.observation, seen.plan_features, first=seen.first).latent
     (gradient,) = torch.autograd.grad(latent[-1, 0].sum(), seen.depth_m)
     assert gradient[0, 0].abs().sum() > 0.0
     assert gradient[0, 1].abs().sum() == 0.0

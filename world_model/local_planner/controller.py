@@ -34,33 +34,33 @@ CREEP_MPS, CREEP_RADPS = 2.0 * STAND_SPEED_MPS, 0.15
 _EPSILON = 1e-6
 
 
-def drive(goal_b: Tensor, aim_b: Tensor, embodiment: Tensor, *, speed_scale: Tensor) -> Tensor:
+def drive(goal_b: Tensor, aim_b: Tensor, descriptor: Tensor, *, speed_scale: Tensor) -> Tensor:
     """Return actions (B, 3) of the limits.
 
     Args:
         goal_b: (B, 4) goal in the body frame.
         aim_b: (B, 2) where to drive now [m], body frame.
-        embodiment: (B, E) descriptor.
+        descriptor: (B, E).
         speed_scale: (B,) factor in (0, 1] on the driving speed.
     """
     distance = _norm(goal_b[:, :2])
-    walks = is_walker(embodiment)
+    walks = is_walker(descriptor)
     arrive, leave = torch.where(walks, WALKER_ARRIVE_M, ARRIVE_M), torch.where(walks, WALKER_LEAVE_M, LEAVE_M)
     there = ((leave - distance) / (leave - arrive)).clip(0.0, 1.0)
     near = ((DIRECT_M[1] - distance) / (DIRECT_M[1] - DIRECT_M[0])).clip(0.0, 1.0)[:, None]
     bearing = angle(near * goal_b[:, :2] + (1.0 - near) * aim_b)
     heading = angle(goal_b[:, 2:])
     turning = ((heading.abs() - HEADING_RAD) / HEADING_FADE_RAD).clip(0.0, 1.0)
-    aim = _aim_rad(embodiment)
+    aim = _aim_rad(descriptor)
     aside = ((bearing.abs() - aim) / 0.1).clip(0.0, 1.0)
-    forward = (1.0 - there) * speed_scale * _speed_mps(distance, bearing.abs() / aim, embodiment)
+    forward = (1.0 - there) * speed_scale * _speed_mps(distance, bearing.abs() / aim, descriptor)
     # Where the two turns could cancel each other the body still drives forward, and leaves again.
-    yaw_rate = (1.0 - 2.0 * there).clip(min=0.0) * _yaw_rate_radps(bearing, embodiment, creep=aside)
+    yaw_rate = (1.0 - 2.0 * there).clip(min=0.0) * _yaw_rate_radps(bearing, descriptor, creep=aside)
     at_goal = (2.0 * there).clip(max=1.0) * turning
-    yaw_rate = yaw_rate + at_goal * _yaw_rate_radps(heading, embodiment, creep=torch.ones_like(heading))
+    yaw_rate = yaw_rate + at_goal * _yaw_rate_radps(heading, descriptor, creep=torch.ones_like(heading))
     holds = (there * turning * walks.to(there.dtype))[:, None]
     hold = (HOLD_GAIN_HZ * goal_b[:, :2]).clip(-HOLD_MPS, HOLD_MPS) * holds
-    return command_to_action(torch.stack([forward + hold[:, 0], hold[:, 1], yaw_rate], dim=1), embodiment)
+    return command_to_action(torch.stack([forward + hold[:, 0], hold[:, 1], yaw_rate], dim=1), descriptor)
 
 
 def angle(xy: Tensor) -> Tensor:
@@ -71,27 +71,27 @@ def angle(xy: Tensor) -> Tensor:
     return 2.0 * torch.atan(y / (length + x).clip(min=_EPSILON))
 
 
-def is_walker(embodiment: Tensor) -> Tensor:
+def is_walker(descriptor: Tensor) -> Tensor:
     """Return (B,) bool: the bodies (B, E) that have no wheels."""
-    return _limit(embodiment, "half_track_m") == 0.0
+    return _limit(descriptor, "half_track_m") == 0.0
 
 
-def _aim_rad(embodiment: Tensor) -> Tensor:
-    hfov = embodiment[:, CAMERA_SLICE.start + CAMERA_FIELDS.index("camera_hfov_rad")]
-    return (hfov / 2.0 - torch.atan(half_width_m(embodiment) / SWATH_M)).clip(*AIM_RAD)
+def _aim_rad(descriptor: Tensor) -> Tensor:
+    hfov = descriptor[:, CAMERA_SLICE.start + CAMERA_FIELDS.index("camera_hfov_rad")]
+    return (hfov / 2.0 - torch.atan(half_width_m(descriptor) / SWATH_M)).clip(*AIM_RAD)
 
 
-def _speed_mps(distance: Tensor, aside: Tensor, embodiment: Tensor) -> Tensor:
+def _speed_mps(distance: Tensor, aside: Tensor, descriptor: Tensor) -> Tensor:
     """Return the speed (B,) for an aim that is aside by actions (B,) of what makes the body turn on the spot."""
-    limit, acceleration = _limit(embodiment, "forward_mps"), _limit(embodiment, "acceleration_mps2")
+    limit, acceleration = _limit(descriptor, "forward_mps"), _limit(descriptor, "acceleration_mps2")
     braking = (2.0 * BRAKING * acceleration * distance).sqrt()
     speed = torch.minimum(torch.minimum(braking, SPEED_GAIN_HZ * distance), limit).clip(min=CREEP_MPS)
     return speed * (1.0 - aside.clip(max=1.0).square())
 
 
-def _yaw_rate_radps(turn: Tensor, embodiment: Tensor, *, creep: Tensor) -> Tensor:
+def _yaw_rate_radps(turn: Tensor, descriptor: Tensor, *, creep: Tensor) -> Tensor:
     """Return the rate (B,) that turns by an angle (B,); ``creep`` in [0, 1] where the body turns on the spot."""
-    limit, acceleration = _limit(embodiment, "yaw_rate_radps"), _limit(embodiment, "yaw_acceleration_radps2")
+    limit, acceleration = _limit(descriptor, "yaw_rate_radps"), _limit(descriptor, "yaw_acceleration_radps2")
     size = turn.abs()
     braking = (2.0 * BRAKING * acceleration * size).sqrt()
     rate = torch.minimum(torch.minimum(braking, YAW_GAIN_HZ * size), limit)
@@ -103,5 +103,5 @@ def _norm(xy: Tensor) -> Tensor:
     return (xy.square().sum(dim=-1) + _EPSILON**2).sqrt()
 
 
-def _limit(embodiment: Tensor, name: str) -> Tensor:
-    return embodiment[:, LIMIT_FIELDS.index(name)]
+def _limit(descriptor: Tensor, name: str) -> Tensor:
+    return descriptor[:, LIMIT_FIELDS.index(name)]

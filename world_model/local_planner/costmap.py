@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from embodiments.spaces import CONTROL_DT_S, FOOTPRINT_SLICE, HEIGHT_LAYERS_M, MAP_EDGE_M, MAP_RESTART_M
+from embodiments.observation import Observation
+from embodiments.spaces import FOOTPRINT_SLICE, HEIGHT_LAYERS_M
 from world_model.local_planner.depth_to_obstacles import SIGHT_M
+from world_model.local_planner.frames import moved, to_anchor
 
 CELLS = 80
 CELL_M = 0.2
@@ -99,39 +101,23 @@ def empty(batch: int, *, like: Tensor) -> Costmap:
     return unpack(like.new_zeros(batch, STATE_SIZE))
 
 
-def goal_on_the_map(state: Tensor, goal_b: Tensor) -> tuple[Tensor, Tensor]:
-    """Return flat states (B, STATE_SIZE) and goals (B, 4) that the maps hold, as the robot's side has it.
+def update(state: Costmap, points: Tensor, observation: Observation[Tensor]) -> UpdatedCostmap:
+    """Return the costmap after one control step.
 
-    Not part of a graph: ``export.runtime.policy`` does it for exported files, see ``spaces.MAP_EDGE_M``.
-    """
-    far = (to_anchor(goal_b[:, None, :2], state[:, :3])[:, 0].abs() > MAP_EDGE_M).any(dim=1)
-    ends = (state[:, :2].abs() > MAP_RESTART_M).any(dim=1)
-    state = state.masked_fill((far & ends)[:, None], 0.0)
-    place = state[:, :2]
-    way = to_anchor(goal_b[:, None, :2], state[:, :3])[:, 0] - place
-    room = (MAP_EDGE_M - way.sign() * place) / way.abs().clip(min=1e-6)
-    share = torch.where(far[:, None], room.amin(dim=1, keepdim=True).clip(0.0, 1.0), 1.0)
-    return state, torch.cat([goal_b[:, :2] * share, goal_b[:, 2:]], dim=1)
-
-
-def update(
-    state: Costmap, points: Tensor, velocity_b: Tensor, route_xy_b_m: Tensor, goal_b: Tensor, embodiment: Tensor
-) -> UpdatedCostmap:
-    """Return the state after one control step: moved, looked, thought.
+    The pose moves by the measured velocity, obstacles and seen ground are entered, and some sweeps correct the cost to
+    go.
 
     Args:
-        points: (B, 64, 6) from ``obstacle_points``, of the image after it.
-        velocity_b: (B, 3) mean over the control step.
-        route_xy_b_m: (B, 10, 2) next points of the route, padded with the goal.
-        goal_b: (B, 4) goal in the body frame.
-        embodiment: (B, E) descriptor.
+        points: (B, 64, 6) from ``obstacle_points``, of the image after the step.
+        observation: After the step.
     """
-    pose = moved(state.pose, velocity_b)
+    pose = moved(state.pose, observation.velocity_b)
     evidence, seen = _entered(state, points, pose)
-    goal = to_anchor(goal_b[:, None, :2], pose)[:, 0]
+    goal = to_anchor(observation.goal_b[:, None, :2], pose)[:, 0]
     straight = _straight_m(goal)
     distance = _distance_m(evidence)
-    cost = _cell_cost(distance, half_width_m(embodiment)) + _route_cost(route_xy_b_m, pose, seen)
+    cost = _cell_cost(distance, half_width_m(observation.descriptor))
+    cost = cost + _route_cost(observation.route_xy_b_m, pose, seen)
     total = straight + state.cost_to_go
     # The goal's own cells are what the way ends in.
     source = straight + (100.0 * (straight - CELL_M)).clip(0.0, MOST_M)
@@ -158,7 +144,7 @@ class PlannerQuery(NamedTuple):
     """(B,) cost to go above the straight distance"""
 
 
-def query(state: Costmap, goal_b: Tensor, embodiment: Tensor) -> PlannerQuery:
+def query(state: Costmap, goal_b: Tensor, descriptor: Tensor) -> PlannerQuery:
     """Read off the map what matters around a body (B, E) on its way to a goal (B, 4)."""
     angle = torch.arange(DIRECTIONS, device=goal_b.device) * (2.0 * math.pi / DIRECTIONS)
     unit = torch.stack([angle.cos(), angle.sin()], dim=-1).expand(goal_b.shape[0], -1, -1)  # (B, DIRECTIONS, 2)
@@ -173,7 +159,7 @@ def query(state: Costmap, goal_b: Tensor, embodiment: Tensor) -> PlannerQuery:
     )  # (B, places, 2)
     places = to_anchor(goal_b[:, None, :2] + aside, state.pose)
     looks = [here, halfway[:, ::2], there[:, ::2], places]
-    room = look_up(distance_m(state), torch.cat(looks, dim=1)) - half_width_m(embodiment)[:, None]
+    room = look_up(distance_m(state), torch.cat(looks, dim=1)) - half_width_m(descriptor)[:, None]
     room, rest_room = room.split([1 + CLEARANCE_SIZE, places.shape[1]], dim=1)
     missing = (STOP_CLEARANCE_M - rest_room).clip(min=0.0) + STOP_OFFSET_WEIGHT * _norm(aside)
     chosen = torch.softmax(-(missing - missing.amin(dim=1, keepdim=True)) / _STOP_CHOICE_M, dim=1)
@@ -196,26 +182,9 @@ def distance_m(state: Costmap) -> Tensor:
     return state.distance_m if isinstance(state, UpdatedCostmap) else _distance_m(state.evidence)
 
 
-def half_width_m(embodiment: Tensor) -> Tensor:
+def half_width_m(descriptor: Tensor) -> Tensor:
     """Return the largest half width (B,) of a body over its layers."""
-    return embodiment[:, FOOTPRINT_SLICE].unflatten(-1, (len(HEIGHT_LAYERS_M), 3))[..., 2].amax(dim=-1)
-
-
-def moved(pose: Tensor, velocity_b: Tensor) -> Tensor:
-    """Return the pose (..., 3) after one control step at a mean velocity (..., 3)."""
-    step = velocity_b * CONTROL_DT_S
-    middle = pose[..., 2] + step[..., 2] / 2.0
-    cos, sin = middle.cos(), middle.sin()
-    x = pose[..., 0] + cos * step[..., 0] - sin * step[..., 1]
-    y = pose[..., 1] + sin * step[..., 0] + cos * step[..., 1]
-    return torch.stack([x, y, pose[..., 2] + step[..., 2]], dim=-1)
-
-
-def to_anchor(points_b: Tensor, pose: Tensor) -> Tensor:
-    """Express body points (B, P, 2) in the frame in which the episode began."""
-    cos, sin = pose[:, 2:].cos(), pose[:, 2:].sin()
-    x, y = points_b.unbind(-1)
-    return torch.stack([cos * x - sin * y + pose[:, :1], sin * x + cos * y + pose[:, 1:2]], dim=-1)
+    return descriptor[:, FOOTPRINT_SLICE].unflatten(-1, (len(HEIGHT_LAYERS_M), 3))[..., 2].amax(dim=-1)
 
 
 def _cell(points: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ _TILT = (0.03, 0.06, 0.06)
 _ROUNDS = 4
 
 
-def obstacle_points(depth_m: Tensor, embodiment: Tensor) -> Tensor:
+def obstacle_points(depth_m: Tensor, descriptor: Tensor) -> Tensor:
     """Return what every image column sees, (B, 64, 6): horizontal distances and places in the body frame [m].
 
     x, y and the weight in [0, 1] of its most pressing obstacle, 0 where there is none; the distance from which on it
@@ -44,9 +44,9 @@ def obstacle_points(depth_m: Tensor, embodiment: Tensor) -> Tensor:
 
     Args:
         depth_m: (B, 1, 40, 64) planar [m], 0 = invalid.
-        embodiment: (B, E) descriptor, SI units.
+        descriptor: (B, E), SI units.
     """
-    camera = embodiment[:, CAMERA_SLICE]
+    camera = descriptor[:, CAMERA_SLICE]
     mount_x, mount_z, pitch = (camera[:, i, None, None] for i in range(3))
     left, up = ray_slopes(depth_m)
     cos, sin = torch.cos(pitch), torch.sin(pitch)
@@ -58,7 +58,7 @@ def obstacle_points(depth_m: Tensor, embodiment: Tensor) -> Tensor:
     x, y, z = x + ahead * (z - mount_z), y + aside * (z - mount_z), z - offset - ahead * x - aside * y
     distance = (x.square() + y.square() + _EPSILON).sqrt()
     above = (z - _LOW_M - _LOW_PER_M * distance) / _RAMP_M
-    below = (_top_m(embodiment)[:, None, None] - z) / _RAMP_M
+    below = (_top_m(descriptor)[:, None, None] - z) / _RAMP_M
     valid = depth > 0.0
     weight = torch.minimum(above, below).clip(0.0, 1.0) * (valid & (depth < DEPTH_RANGE_M)).to(depth.dtype)
     row = _pressing(x, y, weight).argmax(dim=1, keepdim=True)  # (B, 1, W)
@@ -117,8 +117,8 @@ def ray_slopes(like: Tensor) -> tuple[Tensor, Tensor]:
     return left[None, :], up[:, None]
 
 
-def _top_m(embodiment: Tensor) -> Tensor:
+def _top_m(descriptor: Tensor) -> Tensor:
     """Return the height (B,) up to which things are in the body's way: the top of the highest layer it reaches into."""
-    extents = embodiment[:, FOOTPRINT_SLICE].unflatten(-1, (len(HEIGHT_LAYERS_M), 3))  # front, rear, half width
+    extents = descriptor[:, FOOTPRINT_SLICE].unflatten(-1, (len(HEIGHT_LAYERS_M), 3))  # front, rear, half width
     tops = extents.new_tensor([top for _, top in HEIGHT_LAYERS_M])
     return ((extents.amax(dim=-1) > _EPSILON).to(tops.dtype) * tops).amax(dim=-1)

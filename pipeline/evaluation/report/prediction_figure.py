@@ -34,7 +34,7 @@ def draw(path: Path, world_model: WorldModel, windows: Windows, *, start: int) -
             ahead, _, decoded = predicted[horizon - 1]
             ahead = ahead * (decoded.invalid_logit < 0.0)  # blank where the sensor is expected to see nothing
         else:
-            ahead, decoded = truth, world_model.decode(dynamic[start], windows.embodiment[start])
+            ahead, decoded = truth, world_model.decode(dynamic[start], windows.descriptor[start])
         for line, images in enumerate((truth, ahead, decoded.depth_m())):
             for sequence, image in enumerate(images):
                 axis = axes[count * sequence + line, column]

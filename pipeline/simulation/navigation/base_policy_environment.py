@@ -10,14 +10,15 @@ import numpy as np
 import torch
 
 from embodiments.limits import active_dimensions
+from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE
 from pipeline.agents.agent import Agent
 from pipeline.simulation.navigation.curriculum import EpisodeCurriculum
 from pipeline.simulation.navigation.environment import NavigationEnvironment, Step
 from pipeline.simulation.navigation.tracker import SETTLE_S, Outcome
 from pipeline.simulation.physics.body import PATCH_SIDE
-from pipeline.simulation.sensors.observation import Observation
-from world_model.base_head import BaseHead, base_features, policy_feature_size, policy_features
+from world_model.base_head import BaseHead, base_action_of
+from world_model.base_policy import BasePolicy
 from world_model.checkpoint import load_module
 from world_model.fixed_batches import by_rows
 from world_model.rssm import WorldModel
@@ -30,23 +31,10 @@ PRIVILEGED_SIZE = PATCH_SIDE**2 + 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Base:
-    """The frozen base policy: world model and base head."""
-
-    world_model: WorldModel
-    head: BaseHead
-
-    @property
-    def feature_size(self) -> int:
-        """Length F of the features."""
-        return policy_feature_size(self.world_model.latent_size)
-
-
-@dataclass(frozen=True, kw_only=True)
 class LatentStep:
     """What one control step of every environment gives; all (B, ...) on the environment's device."""
 
-    observation: Observation
+    observation: Observation[torch.Tensor]
     features: torch.Tensor
     """(B, F) ``base_head.policy_features``: what residuals, critics and the generalist see; base action last."""
     privileged: torch.Tensor
@@ -63,10 +51,10 @@ class LatentStep:
     @property
     def base_action(self) -> torch.Tensor:
         """(B, 3) the base policy's answer to this observation."""
-        return self.features[:, -COMMAND_SIZE:]
+        return base_action_of(self.features)
 
 
-def load_base(directory: Path, *, device: str = "cpu", silent: bool = False) -> Base:
+def load_base(directory: Path, *, device: str = "cpu", silent: bool = False) -> BasePolicy:
     """Load the folder that ``pretrain_world_model`` published, frozen and in evaluation mode.
 
     Args:
@@ -74,7 +62,7 @@ def load_base(directory: Path, *, device: str = "cpu", silent: bool = False) -> 
     """
     world_model = load_module(WorldModel, directory, "world_model").to(device).requires_grad_(False)
     head = load_module(BaseHead, directory, "base_head").to(device).requires_grad_(False)
-    return Base(world_model=world_model, head=head.silenced() if silent else head)
+    return BasePolicy(world_model=world_model, head=head.silenced() if silent else head)
 
 
 class LatentEnvironment:
@@ -83,7 +71,7 @@ class LatentEnvironment:
     def __init__(
         self,
         environment: NavigationEnvironment,
-        base: Base,
+        base: BasePolicy,
         *,
         privileged: bool = False,
         guide: Agent | None = None,
@@ -103,7 +91,7 @@ class LatentEnvironment:
         self._curriculum = EpisodeCurriculum(len(environment.episodes), device=self.device) if curriculum else None
         descriptor = torch.from_numpy(environment.embodiment.descriptor())
         self.active = tuple(int(index) for index in active_dimensions(descriptor).nonzero()[:, 0])
-        self._state = base.world_model.initial_state(self.num_envs)
+        self._state = base.initial_state(self.num_envs)
 
     def reset(self) -> LatentStep:
         """Begin a new episode everywhere."""
@@ -171,13 +159,10 @@ class LatentEnvironment:
             self.environment.weigh_episodes(self._curriculum.weights)
 
     @torch.no_grad()
-    def _features(self, seen: Observation, first: torch.Tensor) -> torch.Tensor:
+    def _features(self, observation: Observation[torch.Tensor], first: torch.Tensor) -> torch.Tensor:
         state = self._state.masked_fill(first[:, None], 0.0)
-        inputs = seen.policy_inputs()
-        self._state, latent = by_rows(self.base.world_model.observe_step, {**inputs, "state": state})
-        navigation = {name: value for name, value in inputs.items() if name != "depth_m"}
-        base_action, _ = self.base.head(base_features(latent, route_xy_b_m=seen.route_xy_b_m, goal_b=seen.goal_b))
-        return policy_features(latent, **navigation, base_action=base_action)
+        _, features, self._state = by_rows(self.base.step, observation, state)
+        return features
 
     def _guidance(self, step: Step, known: dict[str, torch.Tensor]) -> torch.Tensor:
         if self._guide is None:

@@ -13,6 +13,7 @@ import torch
 
 from embodiments.embodiment import Embodiment, GaitDrive
 from embodiments.limits import action_to_command, bound, project
+from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ
 from pipeline.simulation.conditions.disturbances import LONGEST_LATENCY_S, Disturbance
 from pipeline.simulation.navigation.config import RewardConfig
@@ -28,18 +29,11 @@ from pipeline.simulation.physics.film_scene import FilmSet
 from pipeline.simulation.physics.randomisation import Randomisation, nominal
 from pipeline.simulation.physics.robot_physics import RobotPhysics
 from pipeline.simulation.sensors.depth_camera import DepthCamera
-from pipeline.simulation.sensors.observation import (
-    Observation,
-    goal_in_body,
-    planned_route,
-    project_on_route,
-    straight_route,
-    to_body,
-    wrap_angle,
-)
 from pipeline.simulation.sensors.odometry import Odometry
+from pipeline.simulation.sensors.route import planned_route, project_on_route, straight_route
 from scenes.raycasting import SceneRaycaster
 from scenes.scene import Scene
+from world_model.local_planner.frames import goal_in_body, to_body, wrap_angle
 
 LOOK_AHEAD_M = 0.6
 """How far along the shortest path the teacher's target lies."""
@@ -66,7 +60,7 @@ class NavigationConfig:
 class Step:
     """Result of one control step."""
 
-    observation: Observation
+    observation: Observation[torch.Tensor]
     reward: torch.Tensor
     terminated: torch.Tensor
     truncated: torch.Tensor
@@ -242,7 +236,7 @@ class NavigationEnvironment:
             outcome=self._tracker.outcome(facts, self.episode, verdict["timeout"]),
         )
 
-    def observe(self) -> Observation:
+    def observe(self) -> Observation[torch.Tensor]:
         """Return what the policy sees now; everything privileged stays out."""
         seen_w = self._odometry.believed_w(self.pose_w)  # not the truth
         along = project_on_route(self._now["route_w_m"], self._now["spacing_m"], seen_w[:, :2], self._along_m)
@@ -256,7 +250,7 @@ class NavigationEnvironment:
             previous_command=self.previous_command,
             route_xy_b_m=to_body(route_w, seen_w),
             goal_b=goal_in_body(self._now["goal_w"], seen_w),
-            embodiment=self.body.descriptor,
+            descriptor=self.body.descriptor,
         )
 
     def render(self, camera: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:

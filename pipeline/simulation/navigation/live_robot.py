@@ -28,9 +28,9 @@ from pipeline.simulation.physics.fields import FieldBank
 from pipeline.simulation.physics.randomisation import nominal
 from pipeline.simulation.physics.robot_physics import RobotPhysics
 from pipeline.simulation.sensors.depth_camera import DepthCamera
-from pipeline.simulation.sensors.observation import to_body, wrap_angle
 from scenes.raycasting import SceneRaycaster
 from scenes.scene import Scene
+from world_model.local_planner.frames import to_body, wrap_angle
 
 TICK_S = 1.0 / DRIVE_HZ
 LIDAR_HZ, LIDAR_RAYS = 8.0, 360

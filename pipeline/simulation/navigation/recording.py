@@ -61,7 +61,7 @@ def record(environment: LatentEnvironment, specialist: ResidualHead, act: Act, *
             "previous_command": seen.previous_command,
             "route_xy_b_m": seen.route_xy_b_m,
             "goal_b": seen.goal_b,
-            "embodiment": seen.embodiment,
+            "embodiment": seen.descriptor,
             "first": step.first,
             "outcome": outcome_code(step),
             "mean": mean,

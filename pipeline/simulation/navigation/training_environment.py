@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from embodiments.embodiment import Embodiment
 from pipeline.agents import teacher
-from pipeline.simulation.navigation.base_policy_environment import Base, LatentEnvironment
+from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
 from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
 from pipeline.simulation.navigation.environment import NavigationConfig
 from pipeline.simulation.navigation.task import build_task, make_environment
 from scenes.scene import Scene
+from world_model.base_policy import BasePolicy
 
 
 def build(
@@ -16,7 +17,7 @@ def build(
     embodiment: Embodiment,
     *,
     scenes: Sequence[Scene],
-    base: Base,
+    base: BasePolicy,
     num_envs: int,
     seed: int,
     privileged: bool = False,

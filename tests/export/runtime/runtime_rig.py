@@ -1,11 +1,12 @@
 """The robot's side on a simulated clock: fake robot, driver and navigator in one thread, and faults between them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from embodiments.observation import Observation
 from export.runtime.driver.driver import TICK_S, Driver, DriverConfig
 from export.runtime.driver.messages import Order, Report, pack_order
 from export.runtime.navigator import Navigator
@@ -31,14 +32,14 @@ class Cruise:
 
     def __init__(self, command: tuple[float, float, float] = (0.2, 0.0, 0.0)) -> None:
         self.command, self.resets, self.seen = command, 0, 0
-        self.since_reset: list[Mapping[str, np.ndarray]] = []
+        self.since_reset: list[Observation[np.ndarray]] = []
         """Observations"""
 
     def reset(self) -> None:
         self.resets += 1
         self.since_reset = []
 
-    def step(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+    def step(self, observation: Observation[np.ndarray]) -> np.ndarray:
         self.seen += 1
         self.since_reset.append(observation)
         return np.asarray([self.command])

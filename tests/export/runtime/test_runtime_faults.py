@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from embodiments.observation import Observation
 from export.runtime.driver.cycle_log import CycleLog
 from export.runtime.driver.driver import TICK_S
 from export.runtime.driver.messages import Order
@@ -234,10 +235,10 @@ def test_clean_driving_is_hardly_ever_stopped() -> None:
 
 def test_the_policys_own_failure_is_a_stop() -> None:
     class Broken(Cruise):
-        def step(self, observation: object) -> np.ndarray:
+        def step(self, observation: Observation[np.ndarray]) -> np.ndarray:
             if self.seen > 5:
                 raise ValueError("the policy answered NaN or Inf; its state has been reset, stop the robot")
-            return super().step(observation)  # type: ignore[arg-type]
+            return super().step(observation)
 
     rig = Rig(Broken()).run(4.0)
     assert rig.navigator.outcome.startswith("stopped: the policy answered NaN")

@@ -14,11 +14,11 @@ from export.runtime.navigator import between
 from export.runtime.retry import Retry, RetryConfig
 from export.runtime.robots.lidar import LIDAR_BLIND
 from export.runtime.route import Route, plan, to_body
-from pipeline.simulation.sensors import observation
+from pipeline.simulation.sensors import route as simulated
 from scenes.grid import Grid
 from scenes.path import resample
 from tests.export.runtime.runtime_rig import Cruise, Rig
-from world_model.local_planner import costmap
+from world_model.local_planner import frames
 
 STRETCH = registry.get("stretch3")
 BODY_FRONT_M = max(disc.x_m + disc.radius_m for layer in STRETCH.footprint for disc in layer)
@@ -141,11 +141,11 @@ def test_what_a_map_makes_of_the_reports_is_the_motion_even_where_some_are_lost(
     ended = next(r for r in reversed(rig.reports) if r.sequence % every == 0)
     pose = torch.tensor([began.pose])
     for seen in rig.policy.since_reset:
-        pose = costmap.moved(pose, torch.from_numpy(seen["velocity_b"]))
+        pose = frames.moved(pose, torch.from_numpy(seen.velocity_b))
     x, y, yaw = (pose[0] - torch.tensor(ended.pose)).tolist()
     assert np.hypot(x, y) < 0.01 and np.abs(np.angle(np.exp(1j * yaw))) < 0.01
     assert rig.policy.resets == resets
-    blank = [not seen["depth_m"].any() for seen in rig.policy.since_reset]
+    blank = [not seen.depth_m.any() for seen in rig.policy.since_reset]
     assert blank == ([True] * (every - 1) + [False]) * ((ended.sequence - began.sequence) // every)
 
 
@@ -218,11 +218,11 @@ def test_routes_and_goals_are_those_of_the_simulation(planned: bool) -> None:
         pose_w = torch.tensor(pose[None], dtype=torch.float32)
         goal_w = torch.tensor(goal[None], dtype=torch.float32)
         route_w = torch.tensor(path[None], dtype=torch.float32)
-        along = observation.project_on_route(route_w, spacing, pose_w[:, :2], along)
-        points = observation.planned_route(route_w, spacing, along)
-        expected = points if planned else observation.straight_route(goal_w, pose_w)
-        assert np.abs(route.ahead_b(pose) - observation.to_body(expected, pose_w)[0].numpy()).max() < 0.12
-        assert np.allclose(route.goal_b(pose), observation.goal_in_body(goal_w, pose_w)[0].numpy(), atol=1e-5)
+        along = simulated.project_on_route(route_w, spacing, pose_w[:, :2], along)
+        points = simulated.planned_route(route_w, spacing, along)
+        expected = points if planned else simulated.straight_route(goal_w, pose_w)
+        assert np.abs(route.ahead_b(pose) - frames.to_body(expected, pose_w)[0].numpy()).max() < 0.12
+        assert np.allclose(route.goal_b(pose), frames.goal_in_body(goal_w, pose_w)[0].numpy(), atol=1e-5)
 
 
 def map_with_a_door() -> Grid:

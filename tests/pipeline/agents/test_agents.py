@@ -9,11 +9,11 @@ import torch
 
 from embodiments import registry
 from embodiments.limits import action_to_command, project
+from embodiments.observation import Observation, from_inputs
 from embodiments.spaces import CONTROL_DT_S, DESCRIPTOR_SIZE, LIMIT_FIELDS, OBSERVATION_SHAPES
 from pipeline.agents import go_straight, mppi, planner, random, teacher, zero
 from pipeline.agents import registry as agents
 from pipeline.agents.agent import Agent
-from pipeline.simulation.sensors.observation import Observation
 
 LIMITS = {
     # forward, lateral, yaw rate, reverse, acceleration, yaw acceleration, wheel speed, half track; lag of the drive [s]
@@ -36,7 +36,7 @@ class Body:
         self.velocity_b = torch.zeros(len(self.pose_w), 3)
         self.command = torch.zeros(len(self.pose_w), 3)
 
-    def observe(self) -> Observation:
+    def observe(self) -> Observation[torch.Tensor]:
         offset = self.goal_w[:, :2] - self.pose_w[:, :2]
         cos, sin = self.pose_w[:, 2].cos(), self.pose_w[:, 2].sin()
         relative = self.goal_w[:, 2] - self.pose_w[:, 2]
@@ -57,7 +57,7 @@ class Body:
             "velocity_b": self.velocity_b,
             "previous_command": self.command,
         }
-        return Observation(**fields)
+        return from_inputs(fields)
 
     def step(self, share: torch.Tensor) -> None:
         self.command = project(action_to_command(share, self.descriptor), self.command, self.descriptor)

@@ -108,7 +108,7 @@ def rows(robot: str, *, count: int = 600, seed: int = 0) -> Rows:
     features = torch.randn(count, 10, generator=generator)
     mean = features[:, -3:] + 0.5 * torch.tanh(features[:, :3])
     descriptor = torch.from_numpy(registry.get(robot).descriptor()).repeat(count, 1)
-    return Rows(features=features, embodiment=descriptor, mean=mean, log_std=torch.full((count, 3), -1.5))
+    return Rows(features=features, descriptor=descriptor, mean=mean, log_std=torch.full((count, 3), -1.5))
 
 
 def test_episodes_that_lead_to_a_failure_are_found() -> None:

@@ -7,13 +7,15 @@ import torch
 
 from embodiments import registry
 from embodiments.limits import action_to_command, project
+from embodiments.observation import Observation
 from embodiments.spaces import CONTROL_DT_S, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX, ROUTE_POINTS
 from pipeline.agents.agent import Agent
-from pipeline.simulation.navigation.base_policy_environment import Base, LatentEnvironment
+from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
 from pipeline.simulation.physics.body import PATCH_SIDE
-from pipeline.simulation.sensors.observation import Observation, goal_in_body
 from world_model.base_head import BaseHead, BaseHeadConfig
+from world_model.base_policy import BasePolicy
 from world_model.config import WorldModelConfig
+from world_model.local_planner.frames import goal_in_body
 from world_model.rssm import WorldModel
 
 
@@ -81,7 +83,7 @@ class PlaneNavigation:
             ),
         )
 
-    def observe(self) -> Observation:
+    def observe(self) -> Observation[torch.Tensor]:
         """Return depth that depends on the pose, so that the latent has something to see."""
         depth = (3.0 + self._pose_w[:, :1, None, None]).expand(-1, 1, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX)
         goal_b = goal_in_body(self._goal_w, self._pose_w)
@@ -91,7 +93,7 @@ class PlaneNavigation:
             previous_command=self.previous_command,
             route_xy_b_m=goal_b[:, None, :2].expand(-1, ROUTE_POINTS, -1),
             goal_b=goal_b,
-            embodiment=self._descriptor,
+            descriptor=self._descriptor,
         )
 
     def privileged(self) -> dict[str, torch.Tensor]:
@@ -112,7 +114,7 @@ class PlaneNavigation:
             state[mask] = 0.0
 
 
-def small_base(seed: int = 0) -> Base:
+def small_base(seed: int = 0) -> BasePolicy:
     """Return an untrained base policy, small."""
     torch.manual_seed(seed)
     sizes = WorldModelConfig(
@@ -120,7 +122,7 @@ def small_base(seed: int = 0) -> Base:
     )
     world_model = WorldModel(sizes).eval().requires_grad_(False)
     head = BaseHead(BaseHeadConfig(latent_size=world_model.latent_size, hidden=(16,))).eval().requires_grad_(False)
-    return Base(world_model=world_model, head=head)
+    return BasePolicy(world_model=world_model, head=head)
 
 
 def plane(

@@ -28,16 +28,12 @@ def test_features_are_those_that_the_heads_define() -> None:
     environment = plane()
     step = environment.reset()
     base, seen = environment.base, step.observation
-    state = base.world_model.initial_state(environment.num_envs)
-    _, latent = base.world_model.observe_step(
-        seen.depth_m, seen.velocity_b, seen.previous_command, seen.route_xy_b_m, seen.goal_b, seen.embodiment, state
-    )
-    rest = {name: value for name, value in seen.policy_inputs().items() if name != "depth_m"}
-    share, _ = base.head(base_features(latent, route_xy_b_m=seen.route_xy_b_m, goal_b=seen.goal_b))
-    expected = policy_features(latent, **rest, base_action=share)
+    _, latent = base.world_model.observe_step(seen, base.initial_state(environment.num_envs))
+    action, _ = base.head(base_features(latent, seen))
+    expected = policy_features(latent, seen, base_action=action)
     assert expected.shape == (environment.num_envs, environment.feature_size)
     torch.testing.assert_close(step.features, expected)
-    torch.testing.assert_close(step.base_action, share)
+    torch.testing.assert_close(step.base_action, action)
 
 
 def test_a_zero_residual_is_the_base_policy_and_sums_are_clipped() -> None:
@@ -60,10 +56,7 @@ def test_the_recurrent_state_starts_from_zero_with_every_episode() -> None:
         if not step.first.any():
             continue
         base, seen = environment.base, step.observation
-        zeros = base.world_model.initial_state(environment.num_envs)
-        _, replay = base.world_model.observe_step(
-            seen.depth_m, seen.velocity_b, seen.previous_command, seen.route_xy_b_m, seen.goal_b, seen.embodiment, zeros
-        )
+        _, replay = base.world_model.observe_step(seen, base.initial_state(environment.num_envs))
         size = base.world_model.latent_size
         torch.testing.assert_close(step.features[step.first][:, :size], replay[step.first])
     assert replay is not None

@@ -40,7 +40,7 @@ def run_tiago() -> dict[str, Any]:
         log.setdefault("first", step.first.numpy().copy())
         log.setdefault("first_depth", step.observation.depth_m.numpy().copy())
         log.setdefault("first_pose", environment.pose_w.numpy().copy())
-        log.setdefault("shapes", {name: tuple(v.shape) for name, v in step.observation.policy_inputs().items()})
+        log.setdefault("shapes", {name: tuple(v.shape) for name, v in step.observation.inputs().items()})
         poses = []
         for number in range(40):
             if poison and number == 10:
@@ -53,7 +53,7 @@ def run_tiago() -> dict[str, Any]:
             if bool(step.outcome.broken[0] & step.terminated[0]):
                 log["speechless_at" if speechless else "broken_at"] = number
             log["finite"] = log.get("finite", True) and all(
-                bool(torch.isfinite(v).all()) for v in step.observation.policy_inputs().values()
+                bool(torch.isfinite(v).all()) for v in step.observation.inputs().values()
             )
         return poses
 

@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embodiments.spaces import ROUTE_POINTS
-from pipeline.simulation.sensors.observation import (
-    goal_in_body,
-    planned_route,
-    project_on_route,
-    straight_route,
-    to_body,
-    wrap_angle,
-)
+from pipeline.simulation.sensors.route import planned_route, project_on_route, straight_route
+from world_model.local_planner.frames import goal_in_body, to_body, wrap_angle
 
 
 def test_a_goal_north_of_a_robot_that_faces_north_lies_ahead() -> None:
