@@ -31,6 +31,7 @@ from pipeline.evaluation.episodes.summary import (
     Cell,
     Provenance,
     summarise,
+    with_empty,
 )
 from pipeline.evaluation.episodes.traces import FAILURES_PER_AGENT
 from pipeline.evaluation.report.formatting import percent
@@ -81,7 +82,8 @@ class Config(FileOptions):
 def run(config: Config, run: StageRun) -> None:
     """Write ``summary.json``, ``episodes.parquet``, ``traces.npz`` and, of agents that look, ``failures.npz``."""
     folder = _policy_folder(config, run)
-    jobs = _check(_jobs(config, folder, run), config, run)
+    asked = _jobs(config, folder, run)
+    jobs, empty = _check(asked, run)
     _forget_stale_parts(jobs, run)
     finished = reuse.read(config.reuse, run.body["config"], run.body["inputs"]) if config.reuse else None
     there = {job.embodiment: finished.agents(job) if finished else () for job in jobs}
@@ -92,11 +94,14 @@ def run(config: Config, run: StageRun) -> None:
         for job in driven:
             reuse.check_draw(finished.rows, job)
     roomless = _evaluate(driven, config, run.work)
-    _tell_left_out(roomless, run)
+    for robot, why in roomless.items():
+        run.note(f"{why}; all cells of {robot} stay empty")
+        empty += [(robot, scene) for scene in asked[0].scenes if (robot, scene) not in empty]
     jobs, driven = ([job for job in some if job.embodiment not in roomless] for some in (jobs, driven))
     there = {job.embodiment: there[job.embodiment] for job in jobs}
     episodes = _episodes(jobs, driven, finished, there)
-    summary = summarise(episodes, _provenance(config, jobs, folder))
+    provenance = _provenance(config, asked, folder)
+    summary = with_empty(summarise(episodes, provenance), _empty_cells(asked, empty), provenance)
     (run.directory / SUMMARY).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     episodes[list(EPISODE_COLUMNS)].to_parquet(run.directory / EPISODES, index=False)
     arrays = {
@@ -248,36 +253,48 @@ def _comes_along(robot: str, config: Config) -> bool:
     return config.embodiments == EVALUATED_ROBOTS and robot not in DEFAULT_ROBOTS
 
 
-def _check(jobs: Sequence[Job], config: Config, run: StageRun) -> list[Job]:
-    """Refuse before the long work what cannot be evaluated; return the jobs of all robots that have room.
+def _check(jobs: Sequence[Job], run: StageRun) -> tuple[list[Job], list[tuple[str, str]]]:
+    """Refuse before the long work what cannot be evaluated.
+
+    Returns:
+        The jobs, each with the scenes that have room for its robot, and (robot, scene) without room.
 
     Raises:
-        ValueError: If a policy does not fit a robot, a scene cannot be read, or a map has no room for a robot.
+        ValueError: If a policy does not fit a robot, a scene cannot be read, or no robot has room anywhere.
         FileNotFoundError: If a scene's file does not exist.
     """
-    roomless: dict[str, str] = {}
+    tight: dict[tuple[str, str], str] = {}
     for name in jobs[0].scenes:
         scene = scenes.load(name, split=jobs[0].split, options=jobs[0].files)
         for remark in scene.remarks:
             run.note(remark)
         if scenes.is_map(name):
-            roomless = without_room(name, scene, jobs) | roomless
-    refused = [why for robot, why in roomless.items() if not _comes_along(robot, config)]
-    if refused:
-        raise ValueError(f"{refused[0]}, or name the robots that have room: --embodiments")
-    _tell_left_out(roomless, run)
-    jobs = [job for job in jobs if job.embodiment not in roomless]
+            tight |= {(robot, name): why for robot, why in without_room(name, scene, jobs).items()}
+    left = []
     for job in jobs:
+        roomy = tuple(name for name in job.scenes if (job.embodiment, name) not in tight)
+        left += [replace(job, scenes=roomy)] if roomy else []
         for agent, path in job.policies.items():
             agents.make(
                 agent, robots.get(job.embodiment), num_envs=1, device=job.device, seed=job.seed, policy=Path(path)
             )
-    return jobs
+    if not left:
+        raise ValueError(next(iter(tight.values())))
+    for (robot, _), why in tight.items():
+        run.note(f"{why}; the cells of {robot} there stay empty")
+    return left, list(tight)
 
 
-def _tell_left_out(roomless: Mapping[str, str], run: StageRun) -> None:
-    for robot, why in roomless.items():
-        run.note(f"{robot}, which only comes along, is left out: {why}")
+def _empty_cells(jobs: Sequence[Job], empty: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, str]]:
+    """Return (robot, scene, agent, route) of everything that was asked for and could not be driven."""
+    return [
+        (job.embodiment, scene, agent, route)
+        for job in jobs
+        for scene in job.scenes
+        if (job.embodiment, scene) in empty
+        for agent in job.agents
+        for route in job.routes
+    ]
 
 
 def _evaluate(jobs: Sequence[Job], config: Config, work: Path) -> dict[str, str]:
@@ -286,10 +303,10 @@ def _evaluate(jobs: Sequence[Job], config: Config, work: Path) -> dict[str, str]
     Every robot has a first process; further ones join those robots that are not finished when a core becomes free.
 
     Returns:
-        Robot that only comes along -> why it could not: a scene has no room for it.
+        Robot -> why a scene has no room for it, found on the way.
 
     Raises:
-        ValueError: If another robot's evaluation failed; it has said why.
+        ValueError: If an evaluation failed otherwise, or no robot has room; the processes have said why.
     """
     workers = config.workers or processes.cores()
     for job in jobs:
@@ -308,10 +325,11 @@ def _evaluate(jobs: Sequence[Job], config: Config, work: Path) -> dict[str, str]
                 commands[label] = ["evaluate_robot", *arguments]
     processes.run_side_by_side(commands, workers=workers)
     failed = [job for job in jobs if not all(part.rows.exists() for part in shards.parts(job))]
-    without = {job.embodiment: shards.no_room(job) for job in failed if _comes_along(job.embodiment, config)}
-    roomless = {robot: file.read_text(encoding="utf-8") for robot, file in without.items() if file.is_file()}
-    if names := [job.embodiment for job in failed if job.embodiment not in roomless]:
-        raise ValueError(f"evaluation failed for {', '.join(names)}; see the lines marked so above")
+    files = {job.embodiment: shards.no_room(job) for job in failed}
+    roomless = {robot: file.read_text(encoding="utf-8") for robot, file in files.items() if file.is_file()}
+    names = [job.embodiment for job in failed if job.embodiment not in roomless]
+    if names or len(roomless) == len(jobs):
+        raise ValueError(f"evaluation failed for {', '.join(names or roomless)}; see the lines marked so above")
     return roomless
 
 
@@ -342,7 +360,7 @@ def _unseen(jobs: Sequence[Job]) -> frozenset[str]:
 
 def _headline(summary: Mapping[str, list[Cell]]) -> dict[str, float]:
     """Return ROBOT/AGENT/ROUTE -> success rate, for the manifest."""
-    return {f"{c['embodiment']}/{c['agent']}/{c['route']}": c["success"] for c in summary["pooled"]}
+    return {f"{c['embodiment']}/{c['agent']}/{c['route']}": c["success"] for c in summary["pooled"] if c["episodes"]}
 
 
 def _print_table(summary: Mapping[str, list[Cell]]) -> None:

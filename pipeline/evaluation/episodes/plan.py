@@ -24,7 +24,7 @@ from pipeline.simulation.navigation.episodes import (
     build_episodes,
     scene_fields,
 )
-from pipeline.simulation.navigation.goal_fields import ROUTE_SAMPLES
+from pipeline.simulation.navigation.goal_fields import GOAL_CLEARANCE_M, ROUTE_SAMPLES
 from pipeline.simulation.navigation.task import Task
 from scenes import registry
 from scenes.registry import FileOptions
@@ -164,14 +164,28 @@ def draw(job: Job, embodiment: Embodiment, *, shard: int | None = None) -> Plan:
 
 
 def without_room(name: str, scene: Scene, jobs: Sequence[Job]) -> dict[str, str]:
-    """Return robot -> why it cannot drive at all on a map or mesh that has been read; the others are not there."""
+    """Return robot -> why it cannot drive in a map or mesh, of the robots that have no room there."""
     fields, found = scene_fields(scene), {}
     for job in jobs:
+        embodiment = robots.get(job.embodiment)
         try:
-            _draw_in(name, scene, fields, job, robots.get(job.embodiment), count=1)
+            _draw_in(name, scene, fields, job, embodiment, count=min(job.episodes, SERIES_EPISODES))
         except NoFreeSpaceError as error:
-            found[job.embodiment] = str(error)
+            found[job.embodiment] = f"{error} ({_room(embodiment, fields)})"
     return found
+
+
+def _room(embodiment: Embodiment, fields: SceneFields) -> str:
+    """Return how much room the body needs and how much there is, in the height layer that lacks most."""
+    radii_m = [embodiment.circumscribed_radius_m(layer) for layer in range(len(fields.distance.values))]
+    room_m = [
+        (radius + GOAL_CLEARANCE_M, float(layer.max()))
+        for radius, layer in zip(radii_m, fields.distance.values, strict=True)
+        if radius > 0.0
+    ]
+    needed_m, widest_m = max(room_m, key=lambda pair: pair[0] - pair[1])
+    needed, widest = f"{needed_m:.2f} m", f"{widest_m:.2f} m"
+    return f"the body needs {needed} from its centre to the nearest obstacle, the widest place has {widest}"
 
 
 def gave_way(scene: np.ndarray, scene_seed: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from embodiments import registry
 from pipeline.evaluation.episodes import plan
 from pipeline.evaluation.episodes.comparison import START_FACTS
 from pipeline.evaluation.episodes.plan import Job
-from pipeline.evaluation.episodes.summary import EPISODES, FAILURES, SUMMARY, TRACES
+from pipeline.evaluation.episodes.summary import EPISODES, FAILURES, SUMMARY, TRACES, read_episodes
 from pipeline.runs import manifest, provenance
 
 _MAY_DIFFER = ("policy", "embodiments", "agents", "workers", "reuse")
@@ -107,7 +107,7 @@ def read(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str, str]) -
     arrays = [name for name in (TRACES, FAILURES) if (folder / name).is_file()]
     return Finished(
         folder=folder,
-        rows=pd.read_parquet(folder / EPISODES),
+        rows=read_episodes(folder / EPISODES),
         arrays={name: dict(np.load(folder / name)) for name in arrays},
         policy_sha256={(cell["embodiment"], cell["agent"]): cell["policy_sha256"] for cell in cells},
         robots={name.removeprefix("robot:"): value for name, value in there.items() if name.startswith("robot:")},

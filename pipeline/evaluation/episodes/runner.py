@@ -37,7 +37,7 @@ OUTCOME_COLUMNS = (
     "broken",
     "time_s",
     "path_m",
-    "geodesic_m",
+    "end_geodesic_m",
     "distance_to_goal_m",
     "min_clearance_m",
     "jerk_mps3",
@@ -181,7 +181,9 @@ def _title(part: Part, job: Job) -> str:
 
 
 def _ended_rows(step: Step, ended: torch.Tensor) -> dict[str, np.ndarray]:
-    return {name: getattr(step.outcome, name)[ended].cpu().numpy() for name in ("episode", *OUTCOME_COLUMNS)}
+    outcome = {field.name: getattr(step.outcome, field.name) for field in fields(step.outcome)}
+    outcome["end_geodesic_m"] = outcome.pop("geodesic_m")
+    return {name: outcome[name][ended].cpu().numpy() for name in ("episode", *OUTCOME_COLUMNS)}
 
 
 def _table(columns: Mapping[str, np.ndarray], part: Part, *, job: Job, plan: Plan) -> pd.DataFrame:

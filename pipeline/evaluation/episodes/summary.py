@@ -1,7 +1,8 @@
 """From one row per episode to the table: cells, pooled rows and paired differences between agents."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ EPISODE_COLUMNS = (
     "time_limit_s",
     "fastest_time_s",
     "path_m",
-    "geodesic_m",
+    "end_geodesic_m",
     "initial_geodesic_m",
     "distance_to_goal_m",
     "min_clearance_m",
@@ -37,9 +38,11 @@ EPISODE_COLUMNS = (
     "energy_j",
     "broken",
 )
-"""Columns of ``episodes.parquet``. ``geodesic_m`` is measured where the episode ended, ``initial_geodesic_m`` at its
-start; ``scene_seed`` is the scene's index within its kind and split; rows of one embodiment, scene, route and episode
-number are the same episode for every agent; ``broken``: physics failed or the policy answered NaN."""
+"""Columns of ``episodes.parquet``.
+
+``initial_geodesic_m`` is measured at the start, ``end_geodesic_m`` where the episode ended. ``scene_seed`` is the index
+of the scene within its kind and split. Rows of one embodiment, scene, route and episode number are the same episode for
+every agent. ``broken``: physics failed or the policy answered NaN."""
 
 Pairs = tuple[tuple[str, str], ...]
 Cell = dict[str, Any]
@@ -79,6 +82,11 @@ class Provenance:
         return found.pop() if len(found) == 1 else None
 
 
+def read_episodes(file: Path) -> pd.DataFrame:
+    """Return the rows of ``episodes.parquet``; older files call ``end_geodesic_m`` just ``geodesic_m``."""
+    return pd.read_parquet(file).rename(columns={"geodesic_m": "end_geodesic_m"})
+
+
 def summarise(episodes: pd.DataFrame, provenance: Provenance) -> dict[str, list[Cell]]:
     """Return everything that ``summary.json`` holds.
 
@@ -95,6 +103,32 @@ def summarise(episodes: pd.DataFrame, provenance: Provenance) -> dict[str, list[
     for _, group in known.groupby(by_robot[1:], sort=False):
         pooled.append(_cell(group, provenance, scene=ALL, embodiment=ALL))
     return {"cells": cells, "pooled": pooled, "comparisons": _comparisons(episodes, provenance.unseen)}
+
+
+def with_empty(
+    summary: dict[str, list[Cell]], where: Sequence[tuple[str, str, str, str]], provenance: Provenance
+) -> dict[str, list[Cell]]:
+    """Return the summary with an empty cell for everything that could not be driven.
+
+    Args:
+        summary: What was driven, at least one cell.
+        where: (embodiment, scene, agent, route) of every empty cell.
+        provenance: As for the others.
+
+    Returns:
+        The summary; the figures of an empty cell are None. A robot that drove nowhere has empty pooled cells too.
+    """
+    known = ("split", "protocol", "seed", "training_seed")
+    template = dict.fromkeys(summary["cells"][0]) | {name: summary["cells"][0][name] for name in known}
+    driven = {cell["embodiment"] for cell in summary["cells"]}
+    cells, pooled = [], {}
+    for robot, scene, agent, route in where:
+        place = {"embodiment": robot, "scene": scene, "agent": agent, "route": route, "episodes": 0}
+        place |= {"policy_sha256": provenance.sha256_of(agent, robot), "unseen": robot in provenance.unseen}
+        cells.append(template | place)
+        if robot not in driven:
+            pooled[robot, agent, route] = template | place | {"scene": ALL}
+    return summary | {"cells": summary["cells"] + cells, "pooled": summary["pooled"] + list(pooled.values())}
 
 
 def compare(episodes: pd.DataFrame) -> list[Cell]:
@@ -138,7 +172,7 @@ def _prepared(episodes: pd.DataFrame) -> pd.DataFrame:
     success = episodes["success"].to_numpy(dtype=bool)
     path_m, initial_m = episodes["path_m"].to_numpy(), episodes["initial_geodesic_m"].to_numpy()
     fastest_s, time_s = episodes["fastest_time_s"].to_numpy(), episodes["time_s"].to_numpy()
-    end_m = episodes["geodesic_m"].to_numpy()
+    end_m = episodes["end_geodesic_m"].to_numpy()
     return episodes.assign(
         spl=metrics.spl(success, geodesic_m=initial_m, path_m=path_m),
         soft_spl=metrics.soft_spl(end_geodesic_m=end_m, initial_geodesic_m=initial_m, path_m=path_m),

@@ -82,7 +82,7 @@ def of_route(
 def success_table(summary: Summary, *, route: str) -> Table:
     """Return success per robot and agent with 95 % intervals."""
     first = summary["cells"][0]
-    episodes = "/".join(str(n) for n in sorted({cell["episodes"] for cell in summary["cells"]}))
+    episodes = "/".join(str(n) for n in sorted({cell["episodes"] for cell in summary["cells"]} - {0}))
     scenes = ", ".join(dict.fromkeys(cell["scene"] for cell in summary["cells"]))
     note = (
         f"Protocol {first['protocol']}, {episodes} episodes in each of {scenes} ({first['split']} split), the same for "

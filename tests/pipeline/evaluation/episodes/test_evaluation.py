@@ -19,8 +19,16 @@ from pipeline.evaluation.episodes import plan, reuse, shards
 from pipeline.evaluation.episodes.plan import MIN_SCENES, ROUNDS_PER_SHARD, Draw, Job, draws
 from pipeline.evaluation.episodes.plan import shards as cut_shards
 from pipeline.evaluation.episodes.remarks import broken_lines, room_lines
-from pipeline.evaluation.episodes.summary import ALL, EPISODE_COLUMNS, Provenance, compare, summarise
-from pipeline.evaluation.report import tables
+from pipeline.evaluation.episodes.summary import (
+    ALL,
+    EPISODE_COLUMNS,
+    Provenance,
+    compare,
+    read_episodes,
+    summarise,
+    with_empty,
+)
+from pipeline.evaluation.report import answers, tables
 from pipeline.runs import manifest, provenance
 from pipeline.runs.presets import DEFAULT_ROBOTS
 from pipeline.runs.provenance import ROOT
@@ -57,7 +65,7 @@ def rows(agent: str, success: list[bool], *, embodiment: str = "go2", scene: str
         "time_limit_s": 25.6,
         "fastest_time_s": 4.0,
         "path_m": 5.0,
-        "geodesic_m": [0.0 if s else 3.0 for s in success],
+        "end_geodesic_m": [0.0 if s else 3.0 for s in success],
         "initial_geodesic_m": 4.0,
         "distance_to_goal_m": 0.3,
         "min_clearance_m": 0.2,
@@ -366,33 +374,60 @@ def test_a_map_without_room_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def _no_room_for(monkeypatch: pytest.MonkeyPatch, *robots: str) -> None:
-    """Let every map have room for all robots but these."""
+    """Let every map have room for all robots but these; the widest place has 0.30 m."""
 
     def build(embodiment: Any, *_: Any, **__: Any) -> None:
         if embodiment.name in robots:
             raise NoFreeSpaceError(f"scene 'lab' has no free space for '{embodiment.name}'")
 
+    fields = SimpleNamespace(distance=SimpleNamespace(values=np.full((4, 2, 2), 0.3)))
     monkeypatch.setattr(plan, "build_episodes", build)
-    monkeypatch.setattr(plan, "scene_fields", lambda _: None)
+    monkeypatch.setattr(plan, "scene_fields", lambda _: fields)
     monkeypatch.setattr(evaluate_policy.scenes, "load", lambda *_, **__: None)
 
 
-def test_a_map_has_to_have_room_only_for_robots_that_were_asked_for(
+def test_a_tight_map_leaves_cells_empty_and_says_how_much_room_there_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     notes: list[str] = []
     run: Any = SimpleNamespace(note=notes.append)
-    config = Config(scenes=("lab.yaml",))
-    jobs = [_job(str(tmp_path), embodiment=robot, scenes=config.scenes) for robot in config.embodiments]
-    _no_room_for(monkeypatch, "anymal_c")
-    kept = evaluate_policy._check(jobs, config, run)
-    assert [job.embodiment for job in kept] == list(DEFAULT_ROBOTS)
-    assert notes == ["anymal_c, which only comes along, is left out: scene 'lab' has no free space for 'anymal_c'"]
-    _no_room_for(monkeypatch, "anymal_c", "g1")
-    with pytest.raises(ValueError, match="no free space for 'g1', or name the robots that have room: --embodiments"):
-        evaluate_policy._check(jobs, config, run)
-    with pytest.raises(ValueError, match="no free space for 'anymal_c'"):
-        evaluate_policy._check(jobs[-1:], replace(config, embodiments=("anymal_c",)), run)
+    asked = [_job(str(tmp_path), embodiment=robot, scenes=("office", "lab.yaml")) for robot in ("tiago", "g1")]
+    _no_room_for(monkeypatch, "g1")
+    jobs, empty = evaluate_policy._check(asked, run)
+    assert [(job.embodiment, job.scenes) for job in jobs] == [("tiago", ("office", "lab.yaml")), ("g1", ("office",))]
+    assert empty == [("g1", "lab.yaml")]
+    needed_m = max(get("g1").circumscribed_radius_m(layer) for layer in range(4)) + 0.05
+    assert notes == [
+        f"scene 'lab' has no free space for 'g1' (the body needs {needed_m:.2f} m from its centre to the nearest "
+        "obstacle, the widest place has 0.30 m); the cells of g1 there stay empty"
+    ]
+    assert len(evaluate_policy._empty_cells(asked, empty)) == 4  # two agents on two routes
+    with pytest.raises(ValueError, match="no free space for 'g1'"):
+        evaluate_policy._check([replace(asked[1], scenes=("lab.yaml",))], run)
+
+
+def test_an_empty_cell_has_no_figures_and_every_table_and_picture_takes_it() -> None:
+    found = summarise(rows("generalist", [True, False]), PROVENANCE)
+    where = [("go2", "lab.yaml", "generalist", "straight"), ("g1", "lab.yaml", "generalist", "straight")]
+    summary = with_empty(found, where, PROVENANCE)
+    *_, cell = summary["cells"]
+    assert set(cell) == set(CELL_KEYS) and cell["success"] is None and cell["episodes"] == 0
+    assert (cell["embodiment"], cell["scene"], cell["route"]) == ("g1", "lab.yaml", "straight")
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert [(c["embodiment"], c["success"]) for c in summary["pooled"]] == [("go2", 0.5), (ALL, 0.5), ("g1", None)]
+    shown = tables.of_route(summary, route="straight", agents=("generalist",), scene_by_scene=True)
+    assert shown[0].rows[-1] == ("g1", "–") and "2 episodes in each" in shown[0].note
+    (scenes,) = [table for table in shown if table.title.startswith("Scene by scene")]
+    assert scenes.rows[0][2] == "–" and scenes.rows[1] == ("g1, generalist", "–", "–")
+    assert answers.does_it_drive(summary).axes[0].get_yticks().tolist() == [0, 1]
+
+
+def test_older_files_call_the_end_s_distance_otherwise(tmp_path: Path) -> None:
+    written = rows("generalist", [True, False])
+    written.rename(columns={"end_geodesic_m": "geodesic_m"}).to_parquet(tmp_path / "old.parquet")
+    written.to_parquet(tmp_path / "new.parquet")
+    for name in ("old", "new"):
+        pd.testing.assert_frame_equal(read_episodes(tmp_path / f"{name}.parquet"), written)
 
 
 def test_a_robot_that_finds_no_room_on_its_way_does_not_cost_the_others_their_table(
@@ -415,7 +450,7 @@ def test_a_robot_that_finds_no_room_on_its_way_does_not_cost_the_others_their_ta
     (tmp_path / "parts").mkdir()
     assert evaluate_policy._evaluate(jobs, config, tmp_path) == {"anymal_c": "no room in office 3"}
     with pytest.raises(ValueError, match="evaluation failed for anymal_c"):
-        evaluate_policy._evaluate(jobs, replace(config, embodiments=("tiago", "anymal_c")), tmp_path)
+        evaluate_policy._evaluate(jobs[1:], config, tmp_path)
     failing.clear()
     assert evaluate_policy._evaluate(jobs, config, tmp_path) == {}
 

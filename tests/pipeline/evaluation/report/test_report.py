@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from pipeline import __main__ as cli
 from pipeline.evaluation.episodes.summary import ALL, EPISODE_COLUMNS, Provenance, summarise
 from pipeline.evaluation.report import (
     answers,
@@ -61,8 +62,14 @@ def summary() -> tables.Summary:
                     "fall": False,
                     "timeout": False,
                 }
-                figures = {"time_s": 8.0, "time_limit_s": 25.6, "fastest_time_s": 4.0, "path_m": 5.0, "geodesic_m": 1.0}
-                rest = {"initial_geodesic_m": 4.0, "distance_to_goal_m": 0.3, "min_clearance_m": 0.2, "jerk_mps3": 1.0}
+                figures = {"time_s": 8.0, "time_limit_s": 25.6, "fastest_time_s": 4.0, "path_m": 5.0}
+                rest = {
+                    "end_geodesic_m": 1.0,
+                    "initial_geodesic_m": 4.0,
+                    "distance_to_goal_m": 0.3,
+                    "min_clearance_m": 0.2,
+                    "jerk_mps3": 1.0,
+                }
                 rest |= {"stopped_s": 0.0, "energy_j": 100.0, "broken": False}
                 tables.append(pd.DataFrame(columns | figures | rest)[list(EPISODE_COLUMNS)])
     provenance = Provenance(split="test", seed=0, training_seed=0, policy_sha256={})
@@ -259,13 +266,26 @@ def test_sweeps_of_another_policy_are_not_shown(tmp_path: Path, whole_run: dict[
     assert "is of another policy" in notes[0]
 
 
-def test_parts_that_are_missing_are_named(tmp_path: Path) -> None:
-    page = write(tmp_path, {})
+def test_parts_that_are_missing_are_named(tmp_path: Path, whole_run: dict[str, Path]) -> None:
+    (tmp_path / "evaluate_robustness" / "robustness.json").unlink()
+    page = write(tmp_path, {"collect_teacher": whole_run["collect_teacher"]})
     check_self_contained(page)
     for stage in ("evaluate_policy", "train_specialist", "pretrain_world_model", "evaluate_robustness"):
         assert f"python -m pipeline {stage}" in page
     assert "Films need an exported generalist" in page
     assert (tmp_path / ".report.new" / "tables.md").read_text() == "No evaluation yet.\n"
+
+
+def test_a_mistyped_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = tmp_path / "laptop" / "make_scenes"
+    done.mkdir(parents=True)
+    manifest.write(done, {"stage": "make_scenes", "key": ""})
+    assert cli.main(["report", "--run", str(tmp_path / "lptop")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"did you mean {tmp_path / 'laptop'}?" in error
+    assert not (tmp_path / "lptop" / "report").exists()
+    assert cli.main(["report", "--run", str(tmp_path / "x")]) == 2
+    assert "has no finished stage to report. Runs there: laptop." in capsys.readouterr().err
 
 
 def test_an_evaluation_by_itself_has_a_page(tmp_path: Path, evaluated: Path) -> None:
