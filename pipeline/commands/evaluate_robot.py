@@ -1,4 +1,4 @@
-"""Run the part of an evaluation that belongs to one robot; ``evaluate_policy`` starts it, once or several times."""
+"""Run one robot's job of an evaluation; ``evaluate_policy`` and ``evaluate_robustness`` start it in a process each."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +11,22 @@ class Config:
     """Which job."""
 
     job: Path
-    """File that ``evaluate_policy`` wrote"""
+    """File that the starting process wrote"""
     worker: int = 0
-    """Which of the processes that share the job"""
+    """Number of this process among those that work on the job"""
     workers: int = 1
 
 
 def main(config: Config) -> None:
     """Run the parts of the job that are not finished yet."""
-    from pipeline.evaluation.episodes.runner import (
-        evaluate,  # the simulator, which the command line's help does not need
-    )
+    # The simulator, which the command line's help does not need.
+    from pipeline.evaluation.episodes import runner
+    from pipeline.evaluation.robustness import runner as robustness
 
     if not config.job.is_file():
         raise FileNotFoundError(f"no job {config.job}; start an evaluation with: python -m pipeline evaluate_policy")
-    evaluate(Job.load(config.job), worker=config.worker, workers=config.workers)
+    job = Job.load(config.job)
+    if job.disturbances:
+        robustness.evaluate(job)
+    else:
+        runner.evaluate(job, worker=config.worker, workers=config.workers)

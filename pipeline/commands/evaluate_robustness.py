@@ -1,21 +1,23 @@
-"""Measure how much of a policy's success is left when something is wrong: one factor at a time, and the worst case.
+"""Measure how much of a policy's success disturbances leave: one factor at a time, and the worst case.
 
 Writes ``robustness.json``, ``robustness.parquet`` (one row per episode) and ``tensorboard/``. One process per robot;
-finished parts are kept, so that the same command at the same commit goes on where it was interrupted.
+after an interruption the same command at the same commit continues with the parts that are missing.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import shutil
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from embodiments import registry as robots
 from export.runtime import policy as runtime
 from pipeline.agents import registry as agents
+from pipeline.evaluation.episodes.job_processes import drive_jobs
+from pipeline.evaluation.episodes.plan import Disturbances, Job
 from pipeline.evaluation.robustness import summary as robustness_summary
-from pipeline.evaluation.robustness.runner import RobustnessJob, evaluate, read
-from pipeline.runs import atomic_files, lock, manifest, processes, stage_inputs
+from pipeline.evaluation.robustness.runner import evaluate, read
+from pipeline.runs import atomic_files, lock, manifest, stage_inputs
 from pipeline.runs.discovery import unknown
 from pipeline.runs.presets import DEFAULT_ROBOTS
 from pipeline.runs.provenance import commit_of, describe
@@ -73,7 +75,7 @@ class Config(FileOptions):
     search: bool = True
     """Whether the worst case is looked for"""
     search_reach: float = 0.5
-    """Share of every factor's range in which the search looks: all of them at their ends together nobody survives"""
+    """Fraction of every factor's range in which the search looks; with all factors at their ends every policy fails"""
     split: Literal["val", "test"] = "test"
     num_envs: int = 64
     """What one core steps efficiently"""
@@ -92,30 +94,27 @@ def main(config: Config) -> None:
         FileNotFoundError: If the policy does not exist.
     """
     agent, provenance = _agent(config), describe()
-    commit = commit_of(provenance)
-    jobs = [_job(config, agent, robot, commit=commit) for robot in dict.fromkeys(config.embodiments)]
+    sha256 = manifest.hash_file(config.policy) if config.policy else None
+    names = [robots.get(name).name for name in dict.fromkeys(config.embodiments)]
+    jobs = [_job(config, agent, robot, made_of=[sha256, commit_of(provenance)]) for robot in names]
     with lock.held(config.out / "parts" / "lock"):
-        _evaluate(jobs, config.out / "parts", workers=config.workers or processes.cores())
+        for job in jobs:
+            _drop_stale(Path(job.parts), job.embodiment)
+        failed = drive_jobs(jobs, config.out / "parts", workers=config.workers, here=evaluate)
+        if failed:
+            names = [job.embodiment for job in failed]
+            raise ValueError(f"evaluation failed for {', '.join(names)}; see the lines marked so above")
         rows = read(jobs)
         figures = robustness_summary.summarise(rows)
         with atomic_files.replacing(config.out / ROWS) as temporary:
             rows.to_parquet(temporary, index=False)
-        head = {
-            "policy": str(config.policy) if config.policy else None,
-            "policy_sha256": jobs[0].policy_sha256,
-            "agent": agent,
-            "embodiments": list(config.embodiments),
-            "scenes": list(config.scenes),
-            "route": config.route,
-            "protocol": config.protocol,
-            "split": config.split,
-            "seed": config.seed,
-            "search_reach": config.search_reach,
-        }
+        head: dict[str, Any] = {"policy": str(config.policy) if config.policy else None, "policy_sha256": sha256}
+        head |= {"agent": agent, "embodiments": list(config.embodiments), "scenes": list(config.scenes)}
+        head |= {name: getattr(config, name) for name in ("route", "protocol", "split", "seed", "search_reach")}
         body = head | figures | {"factors": [asdict(factor) for factor in FACTORS], "provenance": provenance}
         atomic_files.write_text(config.out / SUMMARY, json.dumps(body, indent=1, allow_nan=False) + "\n")
         _write_events(figures, config.out / "tensorboard")
-    print(robustness_summary.table(figures["sweeps"]))
+    robustness_summary.table(figures["sweeps"]).print()
     for entry in figures["worst_case"]:
         again = entry["confirmed"]["success"]
         print(
@@ -150,61 +149,42 @@ def _agent(config: Config) -> str:
     return config.agent
 
 
-def _job(config: Config, agent: str, robot: str, *, commit: str) -> RobustnessJob:
+def _job(config: Config, agent: str, robot: str, *, made_of: list[Any]) -> Job:
+    """Return one robot's job; its parts lie in a folder that is named by everything that they depend on."""
     sizes = SIZES[config.preset]
-    return RobustnessJob(
-        embodiment=robots.get(robot).name,
-        agent=agent,
-        policy=None if config.policy is None else str(config.policy.resolve()),
-        policy_sha256=None if config.policy is None else manifest.hash_file(config.policy),
-        robot_sha256=robots.digest(robot),
-        scenes_sha256=tuple(manifest.hash_file(path) for path in stage_inputs.scene_files(config.scenes)),
-        commit=commit,
+    job = Job(
+        embodiment=robot,
+        agents=(agent,),
+        policies={agent: str(config.policy.resolve())} if config.policy else {},
         scenes=tuple(dict.fromkeys(config.scenes)),
         split=config.split,
         episodes=config.episodes or sizes.episodes,
-        route=config.route,
+        routes=(config.route,),
         protocol=config.protocol,
         seed=config.seed,
         num_envs=config.num_envs,
         device=config.device,
-        factors=tuple(name for name in NAMES if name in config.factors),
-        population=(config.population or sizes.population) if config.search else 0,
-        iterations=(config.iterations or sizes.iterations) if config.search else 0,
-        search_episodes=config.search_episodes or sizes.search_episodes,
-        search_reach=config.search_reach,
-        parts=str((config.out / "parts").resolve()),
+        parts="",
         files=file_options(config),
+        disturbances=Disturbances(
+            factors=tuple(name for name in NAMES if name in config.factors),
+            population=(config.population or sizes.population) if config.search else 0,
+            iterations=(config.iterations or sizes.iterations) if config.search else 0,
+            search_episodes=config.search_episodes or sizes.search_episodes,
+            search_reach=config.search_reach,
+        ),
     )
+    files = [manifest.hash_file(path) for path in stage_inputs.scene_files(config.scenes)]
+    key = manifest.hash_of({"job": asdict(job), "made_of": [*made_of, robots.digest(robot), *files]})
+    return replace(job, parts=str((config.out / "parts" / f"{robot}.{key[:12]}").resolve()))
 
 
-def _evaluate(jobs: Sequence[RobustnessJob], folder: Path, *, workers: int) -> None:
-    """Run the jobs; a process holds one simulation, so several robots need as many processes.
-
-    Raises:
-        ValueError: If a robot's evaluation failed; it has said why.
-    """
-    commands = {}
-    for job in jobs:
-        path = folder / f"{job.embodiment}.json"
-        now = json.loads(json.dumps(asdict(job)))
-        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else now
-        if before != now:
-            if now | before | {"commit": job.commit} == now:
-                what = f"parts of commit {before.get('commit', 'unknown')} are driven anew at {job.commit}"
-            else:
-                what = "asked for something else than the interrupted run; starting afresh"
-            print(f"{job.embodiment}: {what}", flush=True)
-            for part in folder.glob(f"{job.embodiment}.*.parquet"):
-                part.unlink()
-        job.save(path)
-        commands[job.embodiment] = ["evaluate_robustness_robot", "--job", str(path)]
-    if len(jobs) == 1:
-        evaluate(jobs[0])
-        return
-    failed = [robot for robot, status in processes.run_side_by_side(commands, workers=workers).items() if status]
-    if failed:
-        raise ValueError(f"evaluation failed for {', '.join(failed)}; see the lines marked so above")
+def _drop_stale(parts: Path, robot: str) -> None:
+    """Remove parts of other settings, files or code."""
+    for other in parts.parent.glob(f"{robot}.*/"):
+        if other.name != parts.name:
+            print(f"{robot}: settings, files or code changed since the interrupted run; starting afresh", flush=True)
+            shutil.rmtree(other)
 
 
 def _write_events(figures: dict[str, Any], folder: Path) -> None:

@@ -19,6 +19,7 @@ from embodiments import registry as robots
 from export.runtime import policy as runtime
 from pipeline.agents import registry as agents
 from pipeline.evaluation.episodes import reuse, shards
+from pipeline.evaluation.episodes.job_processes import drive_jobs
 from pipeline.evaluation.episodes.plan import Job, without_room
 from pipeline.evaluation.episodes.remarks import broken_lines, room_lines
 from pipeline.evaluation.episodes.runner import evaluate
@@ -36,7 +37,7 @@ from pipeline.evaluation.episodes.summary import (
 from pipeline.evaluation.episodes.traces import FAILURES_PER_AGENT
 from pipeline.evaluation.report.formatting import percent
 from pipeline.evaluation.report.table import Table, pivot
-from pipeline.runs import manifest, processes
+from pipeline.runs import manifest
 from pipeline.runs.presets import DEFAULT_ROBOTS, EVALUATED_ROBOTS
 from pipeline.runs.provenance import commit_of, describe
 from pipeline.runs.run_folder import StageRun
@@ -298,9 +299,7 @@ def _empty_cells(jobs: Sequence[Job], empty: Sequence[tuple[str, str]]) -> list[
 
 
 def _evaluate(jobs: Sequence[Job], config: Config, work: Path) -> dict[str, str]:
-    """Run the jobs; a process holds one simulation, so several robots need as many processes.
-
-    Every robot has a first process; further ones join those robots that are not finished when a core becomes free.
+    """Run the jobs.
 
     Returns:
         Robot -> why a scene has no room for it, found on the way.
@@ -308,27 +307,11 @@ def _evaluate(jobs: Sequence[Job], config: Config, work: Path) -> dict[str, str]
     Raises:
         ValueError: If an evaluation failed otherwise, or no robot has room; the processes have said why.
     """
-    workers = config.workers or processes.cores()
-    for job in jobs:
-        shards.forget_claims(job)
-    if len(jobs) == 1 and workers == 1:
-        evaluate(jobs[0])
-        return {}
-    commands = {}
-    for worker in range(workers):
-        for job in jobs if worker == 0 else jobs[::-1]:
-            path = work / f"{job.embodiment}.json"
-            job.save(path)
-            if worker < len(list(shards.parts(job))):
-                label = job.embodiment if worker == 0 else f"{job.embodiment}+{worker}"
-                arguments = ["--job", str(path), "--worker", str(worker), "--workers", str(workers)]
-                commands[label] = ["evaluate_robot", *arguments]
-    processes.run_side_by_side(commands, workers=workers)
-    failed = [job for job in jobs if not all(part.rows.exists() for part in shards.parts(job))]
+    failed = drive_jobs(jobs, work, workers=config.workers, here=evaluate)
     files = {job.embodiment: shards.no_room(job) for job in failed}
     roomless = {robot: file.read_text(encoding="utf-8") for robot, file in files.items() if file.is_file()}
     names = [job.embodiment for job in failed if job.embodiment not in roomless]
-    if names or len(roomless) == len(jobs):
+    if names or (roomless and len(roomless) == len(jobs)):
         raise ValueError(f"evaluation failed for {', '.join(names or roomless)}; see the lines marked so above")
     return roomless
 

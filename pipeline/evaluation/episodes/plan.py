@@ -40,7 +40,30 @@ SERIES_EPISODES = 64
 _TRIES = 32
 """Generated scenes that are tried for a body before one is found that has room for it"""
 
+CLEAN, SEARCH, CONFIRM = "clean", "search", "confirm"
+"""Parts of a robustness evaluation beside the factors: undisturbed, ``search_0`` and so on, the worst point again"""
+
 _Loaded = tuple[Scene, SceneFields]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disturbances:
+    """What a robustness evaluation disturbs, and how it searches for the worst case."""
+
+    factors: tuple[str, ...]
+    """Swept one at a time"""
+    population: int
+    """Points per iteration of the search; 0: no search"""
+    iterations: int
+    search_episodes: int
+    """Per point of the search, at most as many as there are"""
+    search_reach: float
+    """Fraction of every factor's range in which the search looks"""
+
+    def parts(self) -> list[str]:
+        """Return the names of all parts in the order in which they run."""
+        searched = [f"{SEARCH}_{index}" for index in range(self.iterations)] if self.population else []
+        return [CLEAN, *self.factors, *searched, *([CONFIRM] if searched else [])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +88,8 @@ class Job:
     """Folder for the finished parts"""
     files: FileOptions = dataclasses.field(default_factory=FileOptions)
     """How maps and meshes are read"""
+    disturbances: Disturbances | None = None
+    """Of a robustness evaluation"""
 
     def save(self, path: Path) -> None:
         """Write the job as JSON."""
@@ -73,9 +98,15 @@ class Job:
     @staticmethod
     def load(path: Path) -> "Job":
         """Read a job that ``save`` wrote."""
-        found = json.loads(path.read_text(encoding="utf-8"))
-        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
-        return Job(**values | {"files": FileOptions(**found["files"])})
+        found = _with_tuples(json.loads(path.read_text(encoding="utf-8")))
+        found["files"] = FileOptions(**found["files"])
+        if found["disturbances"]:
+            found["disturbances"] = Disturbances(**_with_tuples(found["disturbances"]))
+        return Job(**found)
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

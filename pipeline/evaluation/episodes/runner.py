@@ -4,7 +4,7 @@ A process builds the simulation once and goes from part to part. Before each par
 the job's seed and the shard alone, so that a part comes out the same whatever ran before it, and in which process.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -132,33 +132,62 @@ def _run_part(environment: NavigationEnvironment, agent: Agent, part: Part, *, j
     environment.reseed(seed)
     environment.assign(torch.as_tensor(offset + longest_first(plan)))
     environment.sees = agents.get(part.agent).uses_depth
-    outcomes: list[dict[str, np.ndarray]] = []
     trace, frames = Trace(), LastFrames()
-    keeps_frames = part.agent not in agents.without_weights() and environment.sees
-    with progress(len(plan), _title(part, job)) as bar:
-        done = 0
+    records_frames = part.agent not in agents.without_weights() and environment.sees
+
+    def record(step: Step, ended: torch.Tensor) -> None:
+        trace.add(environment, step)
+        if records_frames:
+            frames.add(environment, step, failed=ended & ~step.outcome.success)
+
+    columns = drive(environment, agent, offset + np.arange(len(plan)), title=_title(part, job), record=record)
+    table = _table(columns, part, job=job, plan=plan)
+    arrays = {"traces": trace.chosen(plan, table, offset=offset)}
+    if records_frames:
+        arrays["failures"] = frames.chosen(plan, table, offset=offset)
+    part.write(table, **arrays)
+
+
+def drive(
+    environment: NavigationEnvironment,
+    agent: Agent,
+    episodes: np.ndarray,
+    *,
+    title: str,
+    record: Callable[[Step, torch.Tensor], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """Drive the assigned episodes to their end.
+
+    Args:
+        episodes: (N,) ascending; all that were assigned to the environments.
+        title: Of the progress bar.
+        record: Called after every control step with the step and (B,) which episodes have ended.
+
+    Returns:
+        ``OUTCOME_COLUMNS`` -> (N,) in the order of ``episodes``.
+    """
+    outcomes: list[dict[str, np.ndarray]] = []
+    with progress(len(episodes), title) as bar:
+        done, successes = 0, 0
         step = environment.reset()
-        while done < len(plan):
-            trace.add(environment, step)
+        while done < len(episodes):
             ended = step.terminated | step.truncated
-            if keeps_frames:
-                frames.add(environment, step, failed=ended & ~step.outcome.success)
+            if record is not None:
+                record(step, ended)
             if bool(ended.any()):
                 outcomes.append(_ended_rows(step, ended))
-                done += len(outcomes[-1]["episode"])
-                success = np.concatenate([rows["success"] for rows in outcomes]).mean()
-                bar.advance(len(outcomes[-1]["episode"]), success=float(success))
+                count = len(outcomes[-1]["episode"])
+                done, successes = done + count, successes + int(outcomes[-1]["success"].sum())
+                bar.advance(count, success=successes / done)
             agent.reset(step.first)
             action = agent.act(step.observation, environment.privileged)
             step = environment.step(action) if agent.output == "action" else environment.step_command(action)
     columns = {name: np.concatenate([rows[name] for rows in outcomes]) for name in outcomes[0]}
-    columns["episode"] -= offset
-    order = np.argsort(columns["episode"])
-    table = _table({name: values[order] for name, values in columns.items()}, part, job=job, plan=plan)
-    arrays = {"traces": trace.chosen(plan, table, offset=offset)}
-    if keeps_frames:
-        arrays["failures"] = frames.chosen(plan, table, offset=offset)
-    part.write(table, **arrays)
+    ended_episodes = columns.pop("episode")
+    order = np.argsort(ended_episodes)
+    if not np.array_equal(ended_episodes[order], episodes):
+        raise RuntimeError(f"{title}: not every assigned episode ended exactly once")
+    return {name: values[order] for name, values in columns.items()}
 
 
 def longest_first(plan: Plan) -> np.ndarray:
@@ -181,20 +210,17 @@ def _title(part: Part, job: Job) -> str:
 
 
 def _ended_rows(step: Step, ended: torch.Tensor) -> dict[str, np.ndarray]:
-    outcome = {field.name: getattr(step.outcome, field.name) for field in fields(step.outcome)}
-    outcome["end_geodesic_m"] = outcome.pop("geodesic_m")
-    return {name: outcome[name][ended].cpu().numpy() for name in ("episode", *OUTCOME_COLUMNS)}
+    names = {"episode": "episode"} | {name: name for name in OUTCOME_COLUMNS} | {"end_geodesic_m": "geodesic_m"}
+    return {name: getattr(step.outcome, field)[ended].cpu().numpy() for name, field in names.items()}
 
 
 def _table(columns: Mapping[str, np.ndarray], part: Part, *, job: Job, plan: Plan) -> pd.DataFrame:
     """Return one row per episode, in the order of the plan."""
-    if not np.array_equal(columns["episode"], np.arange(len(plan))):
-        raise RuntimeError(f"{part.rows.name}: not every assigned episode ended exactly once")
     episodes = plan.task.episodes
     same = {name: getattr(episodes, name)[: len(plan)] for name in _EPISODE_FACTS}
     table = pd.DataFrame(
         {
-            **{name: columns[name] for name in OUTCOME_COLUMNS},
+            **columns,
             **same,
             "embodiment": part.embodiment,
             "scene": plan.scene,

@@ -72,8 +72,11 @@ class Part:
 
 
 def parts(job: Job) -> Iterator[Part]:
-    """Yield the parts that are run, shard by shard: agents that do not look at the route drive only once."""
-    for shard in range(len(shards(job))):
+    """Yield the parts, shard by shard; an agent that ignores the route drives on the first one only.
+
+    A robustness evaluation has one part for everything that it disturbs, over all episodes.
+    """
+    for shard in range(len(job.disturbances.parts() if job.disturbances else shards(job))):
         for agent in job.agents:
             for route in job.routes if agents.get(agent).uses_route else job.routes[:1]:
                 yield Part(embodiment=job.embodiment, agent=agent, route=route, shard=shard, folder=Path(job.parts))

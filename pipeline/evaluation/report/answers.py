@@ -23,15 +23,17 @@ _WIDTH_IN, _ROW_IN = 4.4, 0.42
 
 
 def sentences(summary: Summary) -> list[str]:
-    """Return both answers in words, from the cells pooled over all robots."""
+    """Return both answers in words, of all robots together or of the only one."""
     pooled = [cell for cell in summary["pooled"] if cell["agent"] == "generalist" and cell["success"] is not None]
-    pooled = [cell for cell in pooled if cell["embodiment"] == ALL] or pooled[:1]
+    robots = {cell["embodiment"] for cell in pooled}
+    whom = ALL if ALL in robots or len(robots) != 1 else robots.pop()
+    pooled = [cell for cell in pooled if cell["embodiment"] == whom]
     said = []
     if pooled:
         rates = [f"{percent(cell['success'])} % {_brackets(cell)} on the {cell['route']} route" for cell in pooled]
         said.append(f"The generalist reaches {' and '.join(rates)} ({robot_name(pooled[0]['embodiment'])}).")
     for first, second in LEARNING:
-        rows = [row for row in _pairs(summary, (first, second)) if row["embodiment"] == ALL]
+        rows = [row for row in _pairs(summary, (first, second)) if row["embodiment"] == whom]
         if rows:
             told = " and ".join(f"{points(row)} on the {row['route']} route" for row in rows)
             is_clear = any(row["ci95"] is not None and row["ci95"][0] > 0.0 for row in rows)

@@ -57,7 +57,15 @@ def render(context: Mapping[str, Any], *, template: str = TEMPLATE) -> str:
 def evaluation(summary: tables.Summary | None) -> dict[str, Any]:
     """Return answers, tables and criteria of an evaluation; empty ones without it."""
     if summary is None:
-        return {"overview": None, "answers": [], "said": [], "tables": [], "acceptance_criteria": [], "agents": {}}
+        return {
+            "overview": None,
+            "answers": [],
+            "routes": (),
+            "said": [],
+            "tables": [],
+            "acceptance_criteria": [],
+            "agents": {},
+        }
     driven = dict.fromkeys(cell["agent"] for cell in summary["cells"])
     learned = [agent for agent in driven if agent in agents.names("learned")] or list(driven)
     names = tables.routes(summary)
@@ -65,6 +73,7 @@ def evaluation(summary: tables.Summary | None) -> dict[str, Any]:
     return {
         "overview": tables.overview([tables.success_table(summary, route=route) for route in names]),
         "answers": _answers(summary),
+        "routes": names,
         "said": answers.sentences(summary),
         "tables": [table for of_route in shown for table in of_route],
         "acceptance_criteria": acceptance_criteria(summary),

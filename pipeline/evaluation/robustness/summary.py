@@ -1,4 +1,4 @@
-"""From one row per disturbed episode to ``robustness.json``: rates, what is kept of the undisturbed one, worst."""
+"""From one row per disturbed episode to ``robustness.json``: rates, ratios to the undisturbed ones, the worst case."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.episodes import statistics
-from pipeline.evaluation.robustness.runner import CLEAN, CONFIRM, SEARCH
+from pipeline.evaluation.episodes.plan import CLEAN, CONFIRM, SEARCH
+from pipeline.evaluation.report.table import NOTHING, Table, of_rows
 from pipeline.simulation.conditions.disturbances import FACTORS, NAMES, Factor
 
 Entry = dict[str, Any]
@@ -19,7 +20,7 @@ def summarise(rows: pd.DataFrame) -> dict[str, Any]:
     """Return what ``robustness.json`` says about outcomes.
 
     Args:
-        rows: As ``robustness_runner.read`` returns them.
+        rows: As ``runner.read`` returns them.
 
     Returns:
         ``clean`` (embodiment -> rate), ``sweeps`` (one entry per embodiment, factor and level, the neutral one too) and
@@ -64,7 +65,7 @@ def _rate(group: pd.DataFrame) -> Entry:
 
 
 def _kept(group: pd.DataFrame, clean: pd.DataFrame) -> Entry:
-    """Return the share of the undisturbed success that the same episodes keep, with a scene-clustered interval."""
+    """Return the ratio of success to that of the same episodes undisturbed, with a scene-clustered interval."""
     pairs = group.merge(clean[[*KEYS, "success"]], on=KEYS, suffixes=("", "_clean"), validate="one_to_one")
     clusters = pairs.groupby(["scene", "scene_seed"], sort=False).ngroup().to_numpy()
     ratio = statistics.paired_ratio(
@@ -104,16 +105,15 @@ def _short(value: float) -> float:
     return float(f"{float(value):.6g}")
 
 
-def table(entries: Sequence[Entry]) -> str:
-    """Return the sweeps as text, one line per level."""
-    lines = [f"{'robot':<10}{'factor':<16}{'level':>8} {'unit':<14}{'success':>8}  {'95 %':<14}{'kept':>6}  95 %"]
+def table(entries: Sequence[Entry]) -> Table:
+    """Return the sweeps, one row per level."""
+    rows = []
     for entry in entries:
         low, high = entry["success_ci95"]
-        kept, around = entry["kept"], entry["kept_ci95"]
-        share = "–" if kept is None else f"{kept:.2f}"
-        within = "" if around is None else f"[{around[0]:.2f}, {around[1]:.2f}]"
-        lines.append(
-            f"{entry['embodiment']:<10}{entry['factor']:<16}{entry['level']:>8g} {entry['unit']:<14}"
-            f"{entry['success']:>8.1%}  {f'[{low:.0%}, {high:.0%}]':<14}{share:>6}  {within}"
-        )
-    return "\n".join(lines)
+        ends = entry["kept_ci95"]
+        ratio = NOTHING if entry["kept"] is None else f"{entry['kept']:.2f}"
+        around = "" if ends is None else f" [{ends[0]:.2f}, {ends[1]:.2f}]"
+        level, success = f"{entry['level']:g} {entry['unit']}", f"{entry['success']:.1%} [{low:.0%}, {high:.0%}]"
+        rows.append((entry["embodiment"], entry["factor"], level, success, f"{ratio}{around}"))
+    head = ("robot", "factor", "level", "success [95 %]", "relative to undisturbed [95 %]")
+    return of_rows("Success under one disturbance", head, rows)

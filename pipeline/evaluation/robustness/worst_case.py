@@ -16,8 +16,8 @@ class SearchConfig:
     population: int = 16
     """Points per iteration"""
     iterations: int = 5
-    elite_share: float = 0.25
-    """Share of a population that the next one is drawn around"""
+    elite_fraction: float = 0.25
+    """Fraction of a population that the next one is drawn around"""
     spread: float = 0.5
     """Standard deviation of the first population around the neutral point"""
     least_spread: float = 0.1
@@ -42,7 +42,7 @@ class Found:
 
 
 def search(score: Score, *, low: np.ndarray, high: np.ndarray, config: SearchConfig, seed: int) -> Found:
-    """PlannerQuery for the point of the box with the lowest score.
+    """Search for the point of the box with the lowest score.
 
     Source: Rubinstein and Kroese 2004, "The Cross-Entropy Method", ch. 5 (Gaussian family, smoothed updates).
 
@@ -58,7 +58,7 @@ def search(score: Score, *, low: np.ndarray, high: np.ndarray, config: SearchCon
         raise ValueError(f"a search needs 2 points and 1 iteration, found {config.population} and {config.iterations}.")
     generator = np.random.default_rng(seed)
     mean, deviation = np.clip(np.zeros(len(low)), low, high), np.full(len(low), config.spread)
-    elite = max(1, round(config.elite_share * config.population))
+    elite = max(1, round(config.elite_fraction * config.population))
     points, scores = [], []
     for iteration in range(config.iterations):
         drawn = mean + deviation * generator.standard_normal((config.population, len(low)))

@@ -383,7 +383,7 @@ def _no_room_for(monkeypatch: pytest.MonkeyPatch, *robots: str) -> None:
     fields = SimpleNamespace(distance=SimpleNamespace(values=np.full((4, 2, 2), 0.3)))
     monkeypatch.setattr(plan, "build_episodes", build)
     monkeypatch.setattr(plan, "scene_fields", lambda _: fields)
-    monkeypatch.setattr(evaluate_policy.scenes, "load", lambda *_, **__: None)
+    monkeypatch.setattr(evaluate_policy.scenes, "load", lambda *_, **__: SimpleNamespace(remarks=()))
 
 
 def test_a_tight_map_leaves_cells_empty_and_says_how_much_room_there_is(
@@ -446,7 +446,7 @@ def test_a_robot_that_finds_no_room_on_its_way_does_not_cost_the_others_their_ta
                 part.take()
                 part.write(rows(part.agent, [True]), traces={})
 
-    monkeypatch.setattr(evaluate_policy.processes, "run_side_by_side", run_side_by_side)
+    monkeypatch.setattr("pipeline.runs.processes.run_side_by_side", run_side_by_side)
     (tmp_path / "parts").mkdir()
     assert evaluate_policy._evaluate(jobs, config, tmp_path) == {"anymal_c": "no room in office 3"}
     with pytest.raises(ValueError, match="evaluation failed for anymal_c"):

@@ -12,9 +12,10 @@ import torch
 
 from embodiments import registry
 from pipeline.commands import evaluate_robustness
+from pipeline.evaluation.episodes import shards
+from pipeline.evaluation.episodes.plan import CLEAN, CONFIRM, Disturbances, Job
 from pipeline.evaluation.robustness import runner as robustness_runner
 from pipeline.evaluation.robustness import summary as robustness_summary
-from pipeline.evaluation.robustness.runner import CLEAN, CONFIRM, RobustnessJob
 from pipeline.simulation.conditions.disturbances import NAMES, NEUTRAL, one_factor
 from scenes.registry import FileOptions
 from tests.pipeline.simulation.sensors.test_depth_camera import ROWS
@@ -103,43 +104,40 @@ def test_mistakes_are_named() -> None:
             evaluate_robustness.main(wrong)
 
 
-def job_in(folder: Path) -> RobustnessJob:
-    return RobustnessJob(
+def job_in(folder: Path) -> Job:
+    return Job(
         embodiment="tiago",
-        agent="go_straight",
-        policy=None,
-        policy_sha256=None,
-        robot_sha256="",
-        scenes_sha256=(),
-        commit="",
+        agents=("go_straight",),
+        policies={},
         scenes=("clutter",),
         split="val",
         episodes=ENVS,
-        route="planned",
+        routes=("planned",),
         protocol="compass",
         seed=0,
         num_envs=ENVS,
         device="cpu",
-        factors=("speed_scale",),
-        population=2,
-        iterations=1,
-        search_episodes=2,
-        search_reach=0.5,
         parts=str(folder),
+        disturbances=Disturbances(
+            factors=("speed_scale",), population=2, iterations=1, search_episodes=2, search_reach=0.5
+        ),
     )
 
 
 def test_a_job_survives_its_file(tmp_path: Path) -> None:
     job = replace(job_in(tmp_path), files=FileOptions(map_unknown="open"))
-    job.save(tmp_path / "job.json")
-    assert RobustnessJob.load(tmp_path / "job.json") == job
-    assert job_in(tmp_path).part_names() == [CLEAN, "speed_scale", "search_0", CONFIRM]
+    for one in (job, replace(job, disturbances=None)):
+        one.save(tmp_path / "job.json")
+        assert Job.load(tmp_path / "job.json") == one
+    assert job.disturbances is not None
+    assert job.disturbances.parts() == [CLEAN, "speed_scale", "search_0", CONFIRM]
+    assert len(list(shards.parts(job))) == 4
 
 
 def test_maps_are_read_as_asked_for(tmp_path: Path) -> None:
     config = evaluate_robustness.Config(agent="planner", out=tmp_path, map_unknown="open", mesh_scale=0.01)
-    job = evaluate_robustness._job(config, "planner", "go2", commit="a")
-    assert robustness_runner._plan_job(job).files == FileOptions(map_unknown="open", mesh_scale=0.01)
+    job = evaluate_robustness._job(config, "planner", "go2", made_of=[])
+    assert job.files == FileOptions(map_unknown="open", mesh_scale=0.01)
 
 
 def test_parts_of_another_commit_are_driven_anew(
@@ -148,9 +146,11 @@ def test_parts_of_another_commit_are_driven_anew(
     git = {"commit": "a" * 40, "dirty": False}
     parts_found: list[bool] = []
 
-    def drive(job: RobustnessJob) -> None:
-        parts_found.append(job.part(CLEAN).exists())
-        job.part(CLEAN).touch()
+    def drive(job: Job) -> None:
+        clean = next(shards.parts(job))
+        parts_found.append(clean.rows.exists())
+        clean.folder.mkdir(parents=True, exist_ok=True)
+        clean.rows.touch()
 
     monkeypatch.setattr(evaluate_robustness, "describe", lambda: {"git": git})
     monkeypatch.setattr(evaluate_robustness, "evaluate", drive)
@@ -166,10 +166,11 @@ def test_parts_of_another_commit_are_driven_anew(
         git |= changes
         printed = run()
         assert parts_found.pop() == is_there
-    assert f"go2: parts of commit {'b' * 12} are driven anew at {'b' * 12} + changes" in printed
-    assert "asked for something else" in run(search_reach=0.25)
+        assert ("go2: settings, files or code changed since the interrupted run" in printed) == bool(changes)
+    assert "starting afresh" in run(search_reach=0.25) and len(list((tmp_path / "parts").glob("go2.*/"))) == 1
     body = json.loads((tmp_path / "robustness.json").read_text())
     assert body["search_reach"] == 0.25 and body["scenes"][0] == "office" and body["provenance"] == {"git": git}
+    assert (body["route"], body["split"], body["policy_sha256"]) == ("planned", "test", None)
 
 
 LEVELS = {
@@ -190,8 +191,8 @@ def run_disturbed(folder: str) -> dict[str, Any]:
     """Run a small robustness evaluation, then single factors, in one simulation. Runs in a process of its own."""
     torch.set_num_threads(1)
     job = job_in(Path(folder))
-    course = robustness_runner._Course(job)
-    environment = course._environment
+    disturbed = robustness_runner.Disturbed(job)
+    environment = disturbed.environment
     environment.sees = True  # the agent does not look, but the tests do
     disturbance, environment.disturbance = environment.disturbance, None
     log: dict[str, Any] = {"without": look(environment)}
@@ -202,10 +203,10 @@ def run_disturbed(folder: str) -> dict[str, Any]:
     environment.disturb(np.tile(NEUTRAL, (ENVS, 1)), np.arange(ENVS))
     log["neutral"] = look(environment)
     environment.sees = False
-    robustness_runner._Course = lambda _: course  # type: ignore[assignment, misc]
+    robustness_runner.Disturbed = lambda _: disturbed  # type: ignore[assignment, misc]
     robustness_runner.evaluate(job)
     log["rows"] = robustness_runner.read([job]).to_dict("list")
-    robustness_runner._Course = None  # type: ignore[assignment, misc]
+    robustness_runner.Disturbed = None  # type: ignore[assignment, misc]
     robustness_runner.evaluate(job)  # everything is there: nothing is built
     return log
 

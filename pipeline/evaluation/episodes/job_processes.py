@@ -1,0 +1,38 @@
+"""Evaluations of several robots side by side: a process holds one simulation, so every robot has its own processes."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline.evaluation.episodes import shards
+from pipeline.evaluation.episodes.plan import Job
+from pipeline.runs import processes
+
+
+def drive_jobs(jobs: Sequence[Job], folder: Path, *, workers: int, here: Callable[[Job], None]) -> list[Job]:
+    """Run the jobs and return those that did not finish; their processes have said why.
+
+    Every robot has a first process. Further ones join the robots that are not finished when a core becomes free; a
+    robustness evaluation runs its parts one after the other.
+
+    Args:
+        folder: Where the jobs are handed over as files.
+        workers: Processes at once; 0: one per core.
+        here: Runs a single job in this process, where no other is needed.
+    """
+    workers = workers or processes.cores()
+    for job in jobs:
+        shards.forget_claims(job)
+    if len(jobs) == 1 and (workers == 1 or jobs[0].disturbances):
+        here(jobs[0])
+        return []
+    commands = {}
+    for worker in range(workers):
+        for job in jobs if worker == 0 else jobs[::-1]:
+            path = folder / f"{job.embodiment}.json"
+            job.save(path)
+            if worker < (1 if job.disturbances else len(list(shards.parts(job)))):
+                label = job.embodiment if worker == 0 else f"{job.embodiment}+{worker}"
+                arguments = ["--job", str(path), "--worker", str(worker), "--workers", str(workers)]
+                commands[label] = ["evaluate_robot", *arguments]
+    processes.run_side_by_side(commands, workers=workers)
+    return [job for job in jobs if not all(part.rows.exists() for part in shards.parts(job))]
