@@ -6,7 +6,8 @@ import numpy as np
 
 from scenes.grid import Grid
 
-_MOST_CELLS = 72_000_000
+_MOST_CELLS = 20_000_000
+"""So that turning takes seconds"""
 _SUBCELLS = (-1.0 / 3.0, 0.0, 1.0 / 3.0)
 _BAND_ROWS = 128
 """Rows at a time, for the sake of memory"""

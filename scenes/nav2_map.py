@@ -97,7 +97,7 @@ def around_free_space(grid: Grid) -> Grid:
     Raises:
         ValueError: If no cell is free.
     """
-    free_rows, free_columns = np.nonzero(~grid.values)
+    free_rows, free_columns = (np.flatnonzero(~grid.values.all(axis=axis)) for axis in (1, 0))
     if not len(free_rows):
         raise ValueError("no free cell; check negate and the thresholds.")
     height, width = grid.values.shape
