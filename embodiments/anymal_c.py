@@ -1,4 +1,4 @@
-"""ANYbotics ANYmal C: a quadruped of 52 kg, knees inwards. Navigation never trains on it: it is the unseen body."""
+"""ANYbotics ANYmal C: a quadruped of 52 kg, knees inwards. No policy is trained on it: it is the unseen body."""
 
 import math
 
@@ -8,7 +8,7 @@ _LEGS = ("LF", "RF", "LH", "RH")
 _FEET = tuple(f"{leg}_FOOT" for leg in _LEGS)
 _JOINTS = tuple(f"{leg}_{part}" for leg in _LEGS for part in ("HAA", "HFE", "KFE"))
 _DEFAULT_RAD = (-0.1, 0.4, -0.8, 0.1, 0.4, -0.8, -0.1, -0.4, 0.8, 0.1, -0.4, 0.8)
-# The URDF names no limits. The real thighs and knees turn all round; a gait that may turn a knee over does so, and
+# The URDF names no limits. The real thighs and knees turn without end; a gait that may turn a knee over does so, and
 # then walks badly forwards and falls. These keep the knees inwards.
 _RANGES_RAD = {
     "LF": {"HAA": (-0.72, 0.49), "HFE": (-0.5, 1.3), "KFE": (-1.8, -0.2)},

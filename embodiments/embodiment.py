@@ -1,4 +1,4 @@
-"""One robot type as data: model, drive, limits, body footprint, camera."""
+"""One robot type as data: model, drive, limits, footprint, camera."""
 
 import math
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class RobotModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Velocity and acceleration limits in the body frame; where they come from stands in ``source``."""
+    """Velocity and acceleration limits in the body frame; ``source`` says where they come from."""
 
     forward_mps: float
     reverse_mps: float
@@ -72,7 +72,7 @@ class DifferentialDrive:
     wheel_force_nm: float = 40.0
     armature_kgm2: float = 0.01
     wheel_friction: float = 1.0
-    """Of the two wheels; everything else that touches the ground (casters) slides with 0.01."""
+    """Of the two wheels; other parts that touch the ground (casters) have 0.01."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,23 +105,23 @@ class GaitDrive:
     cycle_s: float
     """Duration of one gait cycle."""
     stop_cycles: float = 0.0
-    """How long it steps on the spot after a command to stand, before both feet rest; 0 = the feet stop at once."""
+    """Gait cycles that it steps on the spot after a command to stand, before both feet rest; 0 = none."""
     steady_rad: float = math.inf
-    """A robot that stands leaning further than this, or about to, steps on the spot until it does not; where it tends
-    to is its lean plus the rate of leaning over that of an inverted pendulum. Only with ``stop_cycles``."""
+    """A standing robot steps on the spot while its predicted lean exceeds this: lean plus its rate, divided by the rate
+    of an inverted pendulum. Only with ``stop_cycles``."""
     swing_rad: tuple[float, ...] = ()
-    """What is added to the joint targets of a leg in the middle of its swing; empty = the policy lifts the feet alone.
+    """Added to the joint targets of a leg in the middle of its swing; empty = the policy lifts the feet alone.
 
-    A humanoid discovers stepping late without it. Joints belong to the feet in equal, consecutive shares.
+    Without it a humanoid learns late to step. Joints are in equal, consecutive groups, one per foot.
     """
     support_rad: tuple[float, ...] = ()
-    """What is added to the joint targets of a leg while its mirror image is in mid-swing: it carries twice the load."""
+    """Added to the joint targets of a leg while its mirror image is in mid-swing, when it carries twice the load."""
     stride_rad_per_mps: tuple[float, ...] = ()
-    """Joint offsets at touch-down per forward speed: half the way of a stance over the length of the leg."""
+    """Joint offsets at touch-down per forward speed: half the distance of a stance, divided by the leg's length."""
     sidestep_rad_per_mps: tuple[float, ...] = ()
     """The same per speed to the left."""
     reverse_mps: float = 0.5
-    """Fastest way backwards that the gait is trained for and measured at; navigation stays below its own limit."""
+    """Fastest reverse speed that the gait is trained for and measured at; navigation has a lower limit."""
     weights: str
     """File in ``embodiments/gaits/``."""
     source: str

@@ -1,7 +1,7 @@
-"""Admissible commands: from actions of a robot's limits to a command it may execute.
+"""Admissible commands: from a normalised action to a command that the robot may execute.
 
 Written once for numpy arrays and torch tensors (only operators and methods that both have), so that the exported graph,
-the simulation, the recorder and the robot's runtime apply the very same projection.
+the simulation, the recorder and the robot's runtime apply the same projection.
 """
 
 from typing import Any, TypeVar
@@ -22,10 +22,10 @@ def _limit(descriptor, name: str):  # type: ignore[no-untyped-def]
 
 
 def action_to_command(action: Array, descriptor: Array) -> Array:
-    """Scale actions of the limits to a command, not yet admissible.
+    """Scale a normalised action by the robot's limits to a command, not yet admissible.
 
     Args:
-        action: (..., 3) in [-1, 1] (clipped here): action of the forward or reverse, lateral and yaw limit.
+        action: (..., 3) in [-1, 1] (clipped here): fractions of the forward or reverse, lateral and yaw rate limits.
         descriptor: (..., E), SI units.
 
     Returns:
@@ -36,7 +36,7 @@ def action_to_command(action: Array, descriptor: Array) -> Array:
 
 
 def command_to_action(command: Array, descriptor: Array) -> Array:
-    """Invert ``action_to_command``; a dimension that the robot does not have gives 0.
+    """Invert ``action_to_command``; a dimension in which the robot cannot move gives 0.
 
     Args:
         command: (..., 3) vx [m/s], vy [m/s], yaw rate [rad/s], body frame.
@@ -49,12 +49,12 @@ def command_to_action(command: Array, descriptor: Array) -> Array:
 
 
 def active_dimensions(descriptor: Array) -> Array:
-    """Return (..., 3) booleans: which of vx, vy, yaw rate the robot can command at all."""
+    """Return (..., 3) booleans: which of vx, vy and yaw rate the robot can command."""
     return descriptor[..., _POSITIVE] > 0.0  # type: ignore[index]
 
 
 def scale(command: Array, descriptor: Array) -> Array:
-    """Clip a command (..., 3) to the box limits and scale it into what the wheels can do, keeping its curvature."""
+    """Clip a command (..., 3) to the box limits, then scale it down to the wheels' speed, keeping its curvature."""
     upper, lower = descriptor[..., _POSITIVE], -descriptor[..., _NEGATIVE]  # type: ignore[index]
     boxed = command.clip(min=lower, max=upper)  # type: ignore[attr-defined]
     wheel_speed = _limit(descriptor, "wheel_speed_mps")
@@ -63,7 +63,7 @@ def scale(command: Array, descriptor: Array) -> Array:
 
 
 def project(command: Array, previous_command: Array, descriptor: Array) -> Array:
-    """Project what a policy wants into the robot's admissible set, keeping the curvature of the path.
+    """Project a policy's command into the robot's admissible set, keeping the curvature of the path.
 
     Box limits first; then linear and angular speed are scaled *together* until |vx| + half_track |yaw rate| fits the
     wheels; then a target below the stand thresholds becomes zero; then the step from the command executed last is
@@ -87,8 +87,8 @@ def project(command: Array, previous_command: Array, descriptor: Array) -> Array
 def bound(command: Array, previous_command: Array, descriptor: Array) -> Array:
     """Bound a command by the limits and accelerations alone, as the driver on the robot does.
 
-    ``project`` is for what is wanted and must not be applied twice: where a body accelerates slowly, the first command
-    of a start from rest lies below the stand thresholds. What ``project`` returned is left as it is.
+    ``project`` is for a policy's output and must not be applied twice: where a body accelerates slowly, its first
+    command from rest lies below the stand thresholds. ``bound`` leaves a command that ``project`` returned unchanged.
 
     Args and returns: As ``project``.
     """
@@ -96,7 +96,7 @@ def bound(command: Array, previous_command: Array, descriptor: Array) -> Array:
 
 
 def _toward(target: Any, previous_command: Array, descriptor: Array) -> Array:
-    """Step from one admissible command to another, no further than the accelerations allow."""
+    """Step from one admissible command towards another, no further than the accelerations allow."""
     delta = target - previous_command
     change = (delta[..., 0:1] ** 2 + delta[..., 1:2] ** 2) ** 0.5
     steps = (change / (_limit(descriptor, "acceleration_mps2") * CONTROL_DT_S)).clip(min=1.0)
@@ -119,7 +119,7 @@ def fastest_time_s(
         (...) seconds; 0 for a geodesic within the tolerance.
     """
     distance = (np.asarray(geodesic_m, dtype=float) - tolerance_m).clip(min=0.0)
-    # Speeding up and braking take speed² / acceleration together; a shorter way never reaches the top speed.
+    # Speeding up and braking take speed² / acceleration together; a shorter path never reaches the top speed.
     triangle = 2.0 * np.sqrt(distance / acceleration_mps2)
     trapezoid = distance / speed_mps + speed_mps / acceleration_mps2
     return np.where(distance < speed_mps**2 / acceleration_mps2, triangle, trapezoid)

@@ -1,4 +1,4 @@
-"""What every robot sees and commands: shapes, units, frames and ranges. The only place that defines them.
+"""Observations and commands of every robot: shapes, units, frames and ranges. The only place that defines them.
 
 Frames: ``_w`` world (z up), ``_b`` body (x forward, y left, z up, yaw only: the body frame does not roll or pitch),
 ``_c`` camera. Arrays are float32 with the environment as first axis, ``B``.
@@ -14,13 +14,13 @@ DRIVE_HZ = 50.0
 """Rate at which a drive turns the command into joint targets, and at which collision is checked [Hz]."""
 PHYSICS_HZ = 200.0
 COMMAND_SIZE = 3
-"""Command (vx [m/s], vy [m/s], yaw rate [rad/s]) in the body frame; also an action's size (shares of the limits)."""
+"""Command (vx [m/s], vy [m/s], yaw rate [rad/s]) in the body frame; also an action's size (fractions of the limits)."""
 STAND_SPEED_MPS = 0.05
 STAND_YAW_RATE_RADPS = 0.05
 """A target below both thresholds means: stand still."""
 REVERSE_LIMIT_MPS = 0.2
 LATERAL_LIMIT_MPS = 0.3
-"""Nobody can see behind or beside a forward camera: no robot commands more than this backwards or sideways [m/s]."""
+"""A forward camera sees nothing behind or beside the robot: no robot commands more than this there [m/s]."""
 
 # Depth image: one upright pinhole for every body, fx = fy, pixel centres at half-integers
 DEPTH_HEIGHT_PX = 40
@@ -63,12 +63,12 @@ CAMERA_FIELDS = (
     "camera_min_range_m",
     "camera_max_range_m",
 )
-# A policy's map is 16 m wide around where its state was zeroed, and must hold the goal: where it does not, obstacles
-# stop counting within a second.
+# A policy's costmap is 16 m wide, centred where its state was zeroed. The goal must lie on it: otherwise the policy
+# ignores obstacles after a second.
 MAP_EDGE_M = 7.6
-"""A goal further out than this along an axis of the map is told as the point before it, on the straight line [m]."""
+"""A goal farther out than this along an axis of the costmap is replaced by a point on the straight line to it [m]."""
 MAP_RESTART_M = 6.0
-"""A body further out than this, whose goal is beyond the edge, begins a new map [m]."""
+"""A body farther out than this, whose goal is beyond the edge, begins a new costmap [m]."""
 DESCRIPTOR_FIELDS = LIMIT_FIELDS + FOOTPRINT_FIELDS + CAMERA_FIELDS
 DESCRIPTOR_SIZE = len(DESCRIPTOR_FIELDS)
 LIMIT_SLICE = slice(0, len(LIMIT_FIELDS))
@@ -83,4 +83,4 @@ OBSERVATION_SHAPES: dict[str, tuple[int, ...]] = {
     "goal_b": (GOAL_SIZE,),
     "embodiment": (DESCRIPTOR_SIZE,),
 }
-"""Everything that a policy may see, name -> shape without the batch axis. Nothing privileged is in it."""
+"""Everything that a policy may see, name -> shape without the batch axis; nothing privileged."""

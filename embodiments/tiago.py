@@ -18,7 +18,7 @@ EMBODIMENT = Embodiment(
         licence="example-robot-data lists Apache-2.0 (PAL tiago_robot); the URDF's own header says CC BY-NC-ND 3.0",
         contact_shapes=(
             *(ContactShape(link=link, kind="cylinder", size_m=(_WHEEL_RADIUS_M, 0.04)) for link in _WHEELS),
-            # Half a millimetre less than the URDF's 25 mm: the real wheels are sprung and always carry their share.
+            # Half a millimetre less than the URDF's 25 mm: the real wheels are sprung and always carry load.
             *(ContactShape(link=link, kind="sphere", size_m=(0.0245,)) for link in _CASTERS),
             # The URDF's collision geometry leaves out the cover, which is what touches a wall first.
             ContactShape(link="base_cover_link", kind="cylinder", size_m=(0.266, 0.085), xyz_m=(0.0, 0.0, -0.056)),

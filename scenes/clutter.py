@@ -1,4 +1,4 @@
-"""An open hall full of things of all shapes at odd angles, few of them on the map."""
+"""An open hall full of items of all shapes at any angle, few of them on the known map."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ _THINGS: tuple[tuple[Make, float], ...] = (
     (furniture.plant, 0.04),
     (furniture.chair, 0.06),
 )
-"""What stands in the hall and how often."""
+"""Items of the hall and their weights."""
 
 
 def generate(rng: np.random.Generator, *, name: str) -> Scene:

@@ -1,4 +1,4 @@
-"""Distance to obstacles, clearance of a body, and the way to a goal, as grids."""
+"""Distance to obstacles, clearance of a body, and length of the shortest path to a goal, as grids."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,7 @@ def distance_field(occupied: Grid) -> Grid:
 
 
 def clearance(distance: Grid, radii_m: Sequence[float]) -> Grid:
-    """Return how far a body of one radius per layer is from touching anything, negative where it does.
+    """Return the gap between a body of one radius per layer and the nearest obstacle, negative where they overlap.
 
     Args:
         distance: (S, H, W) metres, from ``distance_field``.
@@ -61,7 +61,7 @@ def clearance(distance: Grid, radii_m: Sequence[float]) -> Grid:
 
 
 def geodesic_field(free: Grid, goal_xy_w_m: Sequence[float], *, speed: np.ndarray | None = None) -> Grid:
-    """Return the length of the shortest way through free cells to the goal.
+    """Return the length of the shortest path through free cells to the goal.
 
     Solves the Eikonal equation |grad T| = 1 / speed by fast marching (second order), started on a small circle around
     the exact goal.
@@ -69,10 +69,10 @@ def geodesic_field(free: Grid, goal_xy_w_m: Sequence[float], *, speed: np.ndarra
     Args:
         free: (H, W) bool.
         goal_xy_w_m: x, y.
-        speed: (H, W) positive; the result is then the least integral of 1 / speed along a way.
+        speed: (H, W) positive; the result is then the least integral of 1 / speed along a path.
 
     Returns:
-        (H, W) float32 metres (or seconds, or cost, by ``speed``); inf where there is no way and where not free.
+        (H, W) float32 metres (or seconds, or cost, by ``speed``); inf where there is no path and where not free.
         All inf if the goal's own cell is not free.
     """
     result = np.full(free.values.shape, np.inf, dtype=np.float32)

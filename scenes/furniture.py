@@ -122,7 +122,7 @@ def screen(rng: np.random.Generator) -> Item:
 
 
 def nook(rng: np.random.Generator) -> Item:
-    """Return partitions in the shape of an L or a U, open to +x: a trap for whoever drives straight at the goal."""
+    """Return partitions in the shape of an L or a U, open to +x: a dead end on the straight line to a goal."""
     width, depth, height = rng.uniform(1.4, 2.4), rng.uniform(0.8, 1.4), rng.uniform(1.2, 1.9)
     sides = (-1, 1) if rng.random() < 0.5 else (1,)
     back: Part = (-depth / 2.0 + 0.06, 0.0, 0.12, width, 0.0, height)
@@ -137,7 +137,7 @@ def plant(rng: np.random.Generator) -> Item:
 
 
 def chair(rng: np.random.Generator) -> Item:
-    """Return a stray chair."""
+    """Return a chair without a table."""
     return item(_chair(0.0, 0.0, rng.uniform(-np.pi, np.pi)))
 
 

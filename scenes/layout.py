@@ -12,8 +12,8 @@ from scenes.occupancy import layer_occupancy
 from scenes.scene import WALL, Scene, Solid, box, moved
 
 BODY_RADIUS_M = 0.55
-"""Every scene is connected for a disc of this radius: 0.46 m reaches the longest body, 0.05 m is the reserve of a goal,
-the rest is lost to the cells of a planner."""
+"""Every scene is connected for a disc of this radius: 0.46 m is the longest body's circumscribed radius, 0.05 m the
+margin of a goal; the rest covers the cells of a planner."""
 PASSAGE_M = 1.20
 """Least width left beside a free-standing item."""
 DOOR_WIDTH_M = (1.20, 1.40)
@@ -21,8 +21,8 @@ DOOR_HEIGHT_M = 2.10
 WALL_HEIGHT_M = 2.6
 OUTER_WALL_M = 0.20
 BODY_HEIGHT_M = (0.05, 1.80)
-MIN_CONNECTED_SHARE = 0.93
-"""Share of a wide body's free space that must be in one piece; the rest are niches behind furniture."""
+MIN_CONNECTED_FRACTION = 0.93
+"""Fraction of a wide body's free space that must be in one piece; the rest is niches behind furniture."""
 _CELL_M = 0.10
 _DRAWS = 60
 
@@ -62,7 +62,7 @@ class Room:
 
 
 class Layout:
-    """Collects solids in a rectangle [0, width] x [0, depth] and remembers which floor is taken or must stay clear."""
+    """Collects solids in a rectangle [0, width] x [0, depth]; marks floor that is occupied or must stay clear."""
 
     def __init__(self, rng: np.random.Generator, *, width_m: float, depth_m: float) -> None:
         """Start with the outer walls."""
@@ -131,7 +131,7 @@ class Layout:
         self._mark(self._reserved, centre, (room.width_m / 2.0, room.depth_m / 2.0), 0.0, 0.0)
 
     def stand(self, item: Item, xy: tuple[float, float], yaw_rad: float, *, gap_m: float = PASSAGE_M) -> bool:
-        """Place an item free-standing if it fits with ``gap_m`` all around; tell whether it did."""
+        """Place an item away from walls if it fits with ``gap_m`` all around; return whether it did."""
         half = (item.half_x_m, item.half_y_m)
         taken = self._touches(self._walls, xy, half, yaw_rad, gap_m) or self._touches(
             self._items, xy, half, yaw_rad, gap_m
@@ -144,7 +144,7 @@ class Layout:
     def lean(
         self, item: Item, room: Room, *, side: int, along: float, off_m: float = 0.02, turn_rad: float = 0.0
     ) -> bool:
-        """Place an item with its back to a room's wall if it fits and its front stays passable; tell whether it did.
+        """Place an item with its back to a wall if it fits and its front stays passable; return whether it did.
 
         Args:
             side: 0 to 3, the wall at x_min, y_min, x_max, y_max; the item's front (+x) looks away from it.
@@ -228,20 +228,20 @@ class Layout:
 
 
 def draw_connected(draw: Callable[[], Scene]) -> Scene:
-    """Draw scenes until one is connected for a wide body.
+    """Draw scenes until a wide body can reach nearly all free space of one.
 
     Raises:
         RuntimeError: If none of many draws is, which would be a fault of the generator.
     """
     for _ in range(_DRAWS):
         scene = draw()
-        if connected_share(scene) >= MIN_CONNECTED_SHARE:
+        if connected_fraction(scene) >= MIN_CONNECTED_FRACTION:
             return scene
     raise RuntimeError(f"none of {_DRAWS} drawn scenes of kind '{scene.kind}' is connected.")
 
 
-def connected_share(scene: Scene, *, radius_m: float = BODY_RADIUS_M) -> float:
-    """Return the largest share of a disc's free space that is in one piece; 0 where that space is under 12 % of all."""
+def connected_fraction(scene: Scene, *, radius_m: float = BODY_RADIUS_M) -> float:
+    """Return the largest fraction of a disc's free space in one piece; 0 if less than 12 % of the floor is free."""
     distance = distance_field(layer_occupancy(scene, layers_m=(BODY_HEIGHT_M,)))
     free = distance.values[0] > radius_m
     pieces, count = scipy.ndimage.label(free)

@@ -5,13 +5,13 @@ import numpy as np
 from scenes.scene import FLOOR, Mesh, Scene, Solid
 
 GROUND_MARGIN_M = 12.0
-"""The ground reaches this far beyond the extent: farther than the depth range, for maps that no wall closes."""
+"""The ground reaches this far beyond the extent: farther than the depth range, for maps without a closed wall."""
 
 
 def to_mesh(scene: Scene) -> Mesh:
     """Return the triangles of a scene, a solid's outward facing, and of the ground plane z = 0 (class floor, known).
 
-    A mesh brings its own floor: a plane would hide where it has none.
+    A mesh file has its own floor: a plane would hide its holes.
     """
     vertices, triangles, semantic, known = [], [], [], []
     offset = 0

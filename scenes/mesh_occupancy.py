@@ -10,15 +10,15 @@ from scenes.scene import FLOOR, Mesh
 _PATCH_M = 1.0
 """Triangles are halved until no edge is longer, so that a long thin one needs no more points than its area."""
 _FLOOR_GAP_CELLS = 3
-"""Gaps in the floor up to twice as wide, at seams and thresholds, are no holes."""
+"""Gaps in the floor up to twice as wide, at seams and thresholds, are closed."""
 
 
 def fill(
     values: np.ndarray, mesh: Mesh, *, layers_m: Sequence[tuple[float, float]], x_w: np.ndarray, y_w: np.ndarray
 ) -> None:
-    """Mark the cells that a mesh touches, and those where it has no floor: nobody can stand there.
+    """Mark the cells that a mesh touches, and those where it has no floor to stand on.
 
-    Only surfaces are marked: what is inside a closed body is empty, but shut.
+    Only surfaces are marked: cells inside a closed body stay free, but cannot be reached.
 
     Args:
         values: (S, H, W) bool, changed in place.
@@ -39,7 +39,7 @@ def fill(
     row, column, inside = _cells(points, x_w, y_w, cell_m)
     floor = np.zeros(shape, dtype=bool)
     floor[row[inside], column[inside]] = True
-    pad = 2 * _FLOOR_GAP_CELLS  # closing would eat from outside of the array
+    pad = 2 * _FLOOR_GAP_CELLS  # closing erodes from beyond the array's edge
     floor = scipy.ndimage.binary_closing(
         np.pad(floor, pad), structure=np.ones((3, 3), dtype=bool), iterations=_FLOOR_GAP_CELLS
     )[pad:-pad, pad:-pad]
@@ -47,7 +47,7 @@ def fill(
 
 
 def samples(vertices: np.ndarray, triangles: np.ndarray, *, step_m: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return points (N, 3) that cover triangles no more than about ``step_m`` apart, corners included, and whose (N,).
+    """Return points (N, 3) on triangles, about ``step_m`` apart, corners included, and their triangles (N,).
 
     Args:
         vertices: (V, 3)

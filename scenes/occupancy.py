@@ -24,7 +24,7 @@ def layer_occupancy(
 
     Returns:
         (S, H, W) bool; cells outside the scene's extent are occupied. A solid thinner than a cell also fills the
-        cells that its ground plan passes, so nothing vanishes. Of a mesh, all of which is known, every cell that a
+        cells that its outline crosses. Of a mesh, all of which is known, every cell that a
         surface touches is occupied, and every cell without a floor.
     """
     if not layers_m:
@@ -59,9 +59,9 @@ def _fill(values: np.ndarray, layers: list[int], solid: Solid, x_w: np.ndarray, 
     after = np.roll(polygon, -1, axis=0)
     area_m2 = abs((polygon[:, 0] * after[:, 1] - after[:, 0] * polygon[:, 1]).sum()) / 2.0
     longest_m = np.linalg.norm(after - polygon, axis=1).max()
-    if area_m2 < longest_m * cell_m * (1.0 - 1e-6):  # may slip between centres anywhere along its length
-        share = np.linspace(0.0, 1.0, int(np.ceil(2.0 * longest_m / cell_m)) + 1)[None, :, None]
-        rim = (polygon[:, None] + share * (after - polygon)[:, None]).reshape(-1, 2)
+    if area_m2 < longest_m * cell_m * (1.0 - 1e-6):  # thinner than a cell: may lie between centres
+        fraction = np.linspace(0.0, 1.0, int(np.ceil(2.0 * longest_m / cell_m)) + 1)[None, :, None]
+        rim = (polygon[:, None] + fraction * (after - polygon)[:, None]).reshape(-1, 2)
         column = np.round((rim[:, 0] - x_w[0]) / cell_m).astype(int).clip(0, len(x_w) - 1)
         row = np.round((rim[:, 1] - y_w[0]) / cell_m).astype(int).clip(0, len(y_w) - 1)
         for layer in layers:

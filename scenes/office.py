@@ -1,4 +1,4 @@
-"""An office floor: a corridor with rooms on both sides, furnished, with boxes, chairs and people in the way."""
+"""An office floor: a corridor with rooms on both sides, furnished, with boxes, chairs and people as obstacles."""
 
 from dataclasses import replace
 
@@ -43,7 +43,7 @@ def build_floor(layout: Layout, area: Room) -> tuple[Room, list[Room]]:
 
 
 def furnish_floor(layout: Layout, corridor: Room, rooms: list[Room]) -> None:
-    """Furnish the rooms, then leave boxes, chairs, plants, pallets and people in the way."""
+    """Furnish the rooms, then place boxes, chairs, plants, pallets and people as obstacles."""
     rng = layout.rng
     for room in rooms:
         furnish(layout, room)
@@ -55,7 +55,7 @@ def furnish_floor(layout: Layout, corridor: Room, rooms: list[Room]) -> None:
 
 
 def _strip(layout: Layout, area: Room, *, door_side_max: bool) -> list[Room]:
-    """Cut one side of the corridor into rooms; every room at the corridor mostly has a door to it."""
+    """Cut one side of the corridor into rooms; most rooms at the corridor have a door to it."""
     rng = layout.rng
     rooms = split_into_rooms(layout, area, max_area_m2=rng.uniform(18.0, 30.0))
     edge = area.y_max_m if door_side_max else area.y_min_m

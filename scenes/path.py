@@ -1,4 +1,4 @@
-"""Ways down a geodesic field; numpy only, because the robot's runtime uses it too."""
+"""Shortest paths, followed down a geodesic field. Numpy only, because the robot's runtime uses it too."""
 
 from collections.abc import Sequence
 
@@ -19,9 +19,9 @@ def descend(
 
     Args:
         field: (H, W) from ``fields.geodesic_field``; inf where not free.
-        start_xy_w_m: x, y; where it is not free the way begins with a straight leg to the nearest free cell.
+        start_xy_w_m: x, y; where it is not free the path begins with a straight leg to the nearest free cell.
         step_m: distance between the points returned.
-        max_points: the way is cut after this many.
+        max_points: the path is cut after this many.
         goal_xy_w_m: the last point; by default the centre of the cell with the lowest value.
 
     Returns:
@@ -31,7 +31,7 @@ def descend(
         ValueError: If no cell of the field is finite.
     """
     if not np.isfinite(field.values).any():
-        raise ValueError("no way to descend: the goal is not in free space, so the field is infinite everywhere.")
+        raise ValueError("no path to the goal: it is not in free space, so the field is infinite everywhere.")
     start = np.asarray(start_xy_w_m, dtype=float)
     row, column = np.unravel_index(int(np.argmin(field.values)), field.values.shape)
     goal_cell = (int(row), int(column))
@@ -53,8 +53,8 @@ def _walk(field: Grid, start: np.ndarray, goal_cell: tuple[int, int]) -> list[np
     if cell != _cell(field, start):
         point = field.centre(np.asarray(cell))
         points.append(point)
-    # Every change of cell lowers the value, and a cell is kept at most twice, so this ends. Not the value but the place
-    # tells when: beside an obstacle a weighted field is as steep as it likes.
+    # Every change of cell lowers the value, and a point stays in a cell for at most two more steps, so this ends. The
+    # cell, not the value, says when: beside an obstacle a weighted field has no bound on its slope.
     while max(abs(cell[0] - goal_cell[0]), abs(cell[1] - goal_cell[1])) > 1:
         proposed = point - field.resolution_m * _uphill(values, field, point, cell)
         next_cell = _cell(field, proposed)
@@ -116,10 +116,10 @@ def _uphill(values: np.ndarray, field: Grid, point: np.ndarray, cell: tuple[int,
     height, width = values.shape
     offset = (point - np.asarray(field.origin_xy_w_m)) / field.resolution_m - 0.5
     column, row = int(np.floor(offset[0])), int(np.floor(offset[1]))
-    share_x, share_y = offset[0] - column, offset[1] - row
+    fraction_x, fraction_y = offset[0] - column, offset[1] - row
     gradient = np.zeros(2)
-    for r, weight_y in ((row, 1.0 - share_y), (row + 1, share_y)):
-        for c, weight_x in ((column, 1.0 - share_x), (column + 1, share_x)):
+    for r, weight_y in ((row, 1.0 - fraction_y), (row + 1, fraction_y)):
+        for c, weight_x in ((column, 1.0 - fraction_x), (column + 1, fraction_x)):
             if 0 <= r < height and 0 <= c < width and np.isfinite(values[r, c]):
                 gradient += weight_x * weight_y * _upwind(values, r, c)
     if not gradient.any():
@@ -128,7 +128,7 @@ def _uphill(values: np.ndarray, field: Grid, point: np.ndarray, cell: tuple[int,
 
 
 def _may_move(values: np.ndarray, cell: tuple[int, int], next_cell: tuple[int, int]) -> bool:
-    """Tell whether a step keeps to free cells, cuts no corner and goes down (or stays in its cell)."""
+    """Tell whether a step stays in free cells, cuts no corner and goes down (or stays in its cell)."""
     if next_cell == cell:
         return True
     corners_free = np.isfinite(values[cell[0], next_cell[1]]) and np.isfinite(values[next_cell[0], cell[1]])

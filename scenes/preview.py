@@ -8,14 +8,15 @@ import numpy as np
 from scenes.scene import SEMANTIC_CLASSES, Scene
 
 HEAD_HEIGHT_M = 1.8
-"""What is wholly above is not drawn: lintels, the upper decks of racks."""
+"""Solids that begin above this height are not drawn: lintels, upper decks of racks."""
 _COLOURS = ("white", "black", "tab:brown", "tab:orange", "tab:green", "tab:red", "tab:purple")
 
 
 def save(path: Path, scenes: Sequence[Scene], *, columns: int) -> None:
     """Draw scenes from above into one picture.
 
-    Colours are the semantic classes; what the known map does not show has a red edge; what leaves room below is pale.
+    Colours are the semantic classes. Solids that the known map does not show have a red edge; those with space below
+    them are pale.
     """
     from matplotlib.figure import Figure  # no pyplot: no window, no global state
     from matplotlib.patches import Patch, Polygon

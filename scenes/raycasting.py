@@ -9,7 +9,7 @@ from scenes.mesh import GROUND_MARGIN_M, to_mesh
 from scenes.scene import OTHER, Scene
 
 TILE_GAP_M = 40.0
-"""Free space between the grounds of two tiles: more than any sensor's range."""
+"""Gap between the grounds of two tiles: more than any sensor's range."""
 
 
 class SceneRaycaster:
@@ -32,7 +32,7 @@ class SceneRaycaster:
             [mesh.vertices_w_m + np.append(offset, 0.0) for mesh, offset in zip(meshes, self._offset_xy_m, strict=True)]
         )
         triangles = np.concatenate([mesh.triangles + first for mesh, first in zip(meshes, first_vertex, strict=False)])
-        # One entry more: what a ray hits that hits nothing.
+        # One entry more, for rays that hit nothing.
         self._semantic = np.append(np.concatenate([mesh.semantic for mesh in meshes]), np.uint8(OTHER)).astype(np.uint8)
         self._scene = open3d.t.geometry.RaycastingScene()
         self._scene.add_triangles(
@@ -67,7 +67,7 @@ class SceneRaycaster:
 def cast_mesh(
     vertices_m: np.ndarray, triangles: np.ndarray, origin_m: np.ndarray, directions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cast rays from one point against one mesh that is no scene, such as the robot's own body.
+    """Cast rays from one point against a single mesh, such as the robot's own body.
 
     Args:
         vertices_m: (V, 3)

@@ -24,11 +24,11 @@ class _Wall:
 
 
 def split_into_rooms(layout: Layout, area: Room, *, max_area_m2: float, second_door: float = 0.35) -> list[Room]:
-    """Cut an area into rooms by walls with doors, so that every room is reached from every other.
+    """Cut an area into rooms by walls with doors, so that every room can be reached from every other.
 
     Args:
         area: between inner wall faces.
-        max_area_m2: rooms above it are always cut while they are long enough.
+        max_area_m2: larger rooms are cut as long as their sides allow it.
         second_door: probability of a second door in an inner wall.
     """
     rooms: list[Room] = []
@@ -85,7 +85,7 @@ def door_positions(
 
 
 def furnish(layout: Layout, room: Room) -> None:
-    """Furnish a room as one of the uses that fit its size."""
+    """Furnish a room for one of the uses that fit its size."""
     rng = layout.rng
     if room.area_m2 > 24.0:
         use = rng.choice(["open_plan", "open_plan", "meeting", "lounge"])

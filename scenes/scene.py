@@ -19,7 +19,7 @@ class Solid:
     z_max_m: float
     semantic: int
     known: bool
-    """Whether it is on the known map: walls, racks and fixed furniture are; boxes, clutter and people are not."""
+    """Whether the known map shows it: walls, racks and fixed furniture, but no boxes, clutter or people."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,7 +55,7 @@ class Scene:
 def content_key(scene: Scene) -> str:
     """Return 32 hexadecimal digits that two scenes have in common if they hold the same, whatever their names.
 
-    How high a map's walls are does not count, nor what the user was told.
+    A map's wall height and the remarks do not count.
     """
     digest = hashlib.blake2b(np.asarray(scene.extent_w_m).tobytes(), digest_size=16)
     for solid in scene.solids:

@@ -16,7 +16,7 @@ MakeRow = Callable[[np.random.Generator, float], Item]
 def pallet_rack(rng: np.random.Generator, length_m: float) -> Item:
     """Return a row of pallet racks, as many bays as fit: posts, decks, goods; some bays are open below 0.95 m.
 
-    A low body passes under an open bay, between the posts, if no goods stand there; a tall one does not.
+    A low body passes under an open bay, between the posts, where no goods stand; a tall one does not.
     """
     depth, height = rng.uniform(1.0, 1.2), rng.uniform(2.8, 4.5)
     bays = max(1, int(length_m / 2.5))

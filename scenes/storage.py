@@ -40,9 +40,9 @@ def load_scenes(path: Path) -> list[Scene]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ARRAYS}
-    except Exception as error:  # zipfile, zlib, numpy and KeyError: all of them mean that the file is no good
+    except Exception as error:  # zipfile, zlib, numpy and KeyError: the file is damaged
         raise ValueError(
-            f"'{path}' is damaged or no file of scenes ({error}); delete it and run make_scenes."
+            f"'{path}' is damaged, or not a scene file ({error}); delete it and run make_scenes."
         ) from error
     solids = _solids(arrays)
     last = np.cumsum(arrays["solids"])

@@ -28,7 +28,7 @@ def _draw(rng: np.random.Generator, name: str) -> Scene:
 
 
 def strew_hall(layout: Layout, aisles: list[Room], loading: Room) -> None:
-    """Leave pallets, boxes and people beside the racks, and pallets, a forklift and boxes where goods are loaded."""
+    """Place pallets, boxes and people beside the racks; pallets, a forklift and boxes in the loading strip."""
     rng = layout.rng
     beside: tuple[Make, ...] = (furniture.pallet, furniture.box_pile, furniture.person)
     for aisle in aisles:
