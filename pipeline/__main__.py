@@ -19,8 +19,8 @@ options of every stage
   --run runs/NAME       run folder (default: runs/PRESET)
   --preset PRESET       sizes (default: laptop)
   --out DIR             write into DIR instead of the run folder
-  --embodiments a,b     robots, for stages with one folder per robot
-  --workers N           how many of them at once (default: one per core)
+  --embodiments a,b     robots
+  --workers N           robots at once (default: one per core)
   --traceback           show where an error comes from"""
 
 
@@ -50,14 +50,11 @@ def _dispatch(arguments: list[str]) -> int:
         print(USAGE)
         return 0
     name, rest = arguments[0], [argument for argument in arguments[1:] if argument != "--traceback"]
-    if name in discovery.stages():
+    if name in discovery.stage_names():
         return command_line.run_stage(discovery.stage(name), rest)
-    if name in discovery.commands():
-        module = discovery.commands()[name].load()
-        module.main(command_line.parse(module.Config, rest, prog=f"python -m pipeline {name}"))
-        return 0
-    known = (*discovery.stages(), *discovery.commands())
-    raise ValueError(discovery.unknown("stage or command", name, known))
+    if name in discovery.command_names():
+        return command_line.run_command(discovery.command(name), rest)
+    raise ValueError(discovery.unknown("stage or command", name, discovery.listed()))
 
 
 def _one_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.runs import manifest, provenance
 from pipeline.runs.provenance import ROOT
 from pipeline.runs.run_folder import ADOPTED
+from pipeline.runs.stage import Command
 
 if TYPE_CHECKING:
     from torch import nn
@@ -111,3 +112,6 @@ def _publish(
     manifest.write(new, {**body, ADOPTED: adopted, "key": "", "config": {}, "metrics": {}, **provenance.describe()})
     new.rename(target)
     print(f"{target} holds the networks of {source}")
+
+
+COMMAND = Command(config=Config, main=main)

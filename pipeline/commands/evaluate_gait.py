@@ -17,6 +17,7 @@ from embodiments.embodiment import GaitDrive
 from embodiments.spaces import PHYSICS_HZ
 from pipeline.runs import atomic_files, manifest, processes
 from pipeline.runs.progress import progress
+from pipeline.runs.stage import Command
 
 if TYPE_CHECKING:
     from pipeline.simulation.gait.trials import GaitTrials
@@ -239,3 +240,6 @@ def _print(name: str, figures: Mapping[str, Any]) -> None:
     for change, other in figures["robust"].items():
         lost = ", ".join(f"{key} {value:+.0%}" for key, value in other["lost_share"].items())
         print(f"  {change}: lost {lost}; {other['falls']} falls in {other['minutes']:.0f} min")
+
+
+COMMAND = Command(config=Config, main=main)

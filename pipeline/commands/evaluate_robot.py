@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.evaluation.episodes.plan import Job
+from pipeline.runs.stage import Command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +19,8 @@ class Config:
 
 def main(config: Config) -> None:
     """Run the parts of the job that are not finished yet."""
-    # The simulator, which the command line's help does not need.
     from pipeline.evaluation.episodes import runner
+    from pipeline.evaluation.episodes.plan import Job
     from pipeline.evaluation.robustness import runner as robustness
 
     if not config.job.is_file():
@@ -30,3 +30,6 @@ def main(config: Config) -> None:
         robustness.evaluate(job)
     else:
         runner.evaluate(job, worker=config.worker, workers=config.workers)
+
+
+COMMAND = Command(config=Config, main=main, is_internal=True)

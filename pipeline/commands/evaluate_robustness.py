@@ -1,50 +1,19 @@
-"""Measure how much of a policy's success disturbances leave: one factor at a time, and the worst case.
+"""Measure how much of a policy's success is left when something is wrong: one factor at a time, and the worst case.
 
 Writes ``robustness.json``, ``robustness.parquet`` (one row per episode) and ``tensorboard/``. One process per robot;
-after an interruption the same command at the same commit continues with the parts that are missing.
+finished parts are kept, so that the same command at the same commit goes on where it was interrupted.
 """
 
-import json
-import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from embodiments import registry as robots
-from export.runtime import policy as runtime
-from pipeline.agents import registry as agents
-from pipeline.evaluation.episodes.job_processes import drive_jobs
-from pipeline.evaluation.episodes.plan import Disturbances, Job
-from pipeline.evaluation.robustness import summary as robustness_summary
-from pipeline.evaluation.robustness.runner import evaluate, read
-from pipeline.runs import atomic_files, lock, manifest, stage_inputs
-from pipeline.runs.discovery import unknown
+from tyro.conf import arg
+
 from pipeline.runs.presets import DEFAULT_ROBOTS
-from pipeline.runs.provenance import commit_of, describe
-from pipeline.simulation.conditions.disturbances import FACTORS, NAMES
+from pipeline.runs.stage import Command
 from pipeline.simulation.navigation.config import Protocol
-from scenes import registry as scenes
-from scenes.registry import FileOptions, file_options
-
-SUMMARY, ROWS = "robustness.json", "robustness.parquet"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """How much is driven."""
-
-    episodes: int
-    population: int
-    iterations: int
-    search_episodes: int
-
-
-SIZES = {
-    "smoke": Sizes(episodes=2, population=2, iterations=2, search_episodes=2),
-    # 64 episodes are ± 12 points at 50 %; a search of 80 points over 16 episodes each costs as much as eight factors.
-    "laptop": Sizes(episodes=16, population=16, iterations=5, search_episodes=16),
-    "workstation": Sizes(episodes=64, population=64, iterations=10, search_episodes=64),
-}
+from scenes.registry import FileOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +22,7 @@ class Config(FileOptions):
 
     policy: Path | None = None
     """Exported file"""
-    agent: str = ""
+    agent: Annotated[str, arg(name="agents")] = ""
     """Instead of a policy an agent without weights, such as planner"""
     embodiments: tuple[str, ...] = DEFAULT_ROBOTS
     scenes: tuple[str, ...] = ("office", "warehouse_single", "warehouse_multi", "combined")
@@ -61,8 +30,8 @@ class Config(FileOptions):
     route: Literal["straight", "planned"] = "planned"
     """Planned is what a deployed robot is given"""
     protocol: Protocol = "compass"
-    factors: tuple[str, ...] = NAMES
-    """Swept one at a time"""
+    factors: tuple[str, ...] = ()
+    """Swept one at a time; none: all"""
     preset: Literal["smoke", "laptop", "workstation"] = "laptop"
     """Sizes where the fields below are 0"""
     episodes: int = 0
@@ -93,110 +62,9 @@ def main(config: Config) -> None:
         ValueError: If something asked for does not exist or does not fit.
         FileNotFoundError: If the policy does not exist.
     """
-    agent, provenance = _agent(config), describe()
-    sha256 = manifest.hash_file(config.policy) if config.policy else None
-    names = [robots.get(name).name for name in dict.fromkeys(config.embodiments)]
-    jobs = [_job(config, agent, robot, made_of=[sha256, commit_of(provenance)]) for robot in names]
-    with lock.held(config.out / "parts" / "lock"):
-        for job in jobs:
-            _drop_stale(Path(job.parts), job.embodiment)
-        failed = drive_jobs(jobs, config.out / "parts", workers=config.workers, here=evaluate)
-        if failed:
-            names = [job.embodiment for job in failed]
-            raise ValueError(f"evaluation failed for {', '.join(names)}; see the lines marked so above")
-        rows = read(jobs)
-        figures = robustness_summary.summarise(rows)
-        with atomic_files.replacing(config.out / ROWS) as temporary:
-            rows.to_parquet(temporary, index=False)
-        head: dict[str, Any] = {"policy": str(config.policy) if config.policy else None, "policy_sha256": sha256}
-        head |= {"agent": agent, "embodiments": list(config.embodiments), "scenes": list(config.scenes)}
-        head |= {name: getattr(config, name) for name in ("route", "protocol", "split", "seed", "search_reach")}
-        body = head | figures | {"factors": [asdict(factor) for factor in FACTORS], "provenance": provenance}
-        atomic_files.write_text(config.out / SUMMARY, json.dumps(body, indent=1, allow_nan=False) + "\n")
-        _write_events(figures, config.out / "tensorboard")
-    robustness_summary.table(figures["sweeps"]).print()
-    for entry in figures["worst_case"]:
-        again = entry["confirmed"]["success"]
-        print(
-            f"{entry['embodiment']}: over {entry['population'] * entry['iterations']} points mean {entry['mean']:.1%}, "
-            f"10th percentile {entry['p10']:.1%}, worst {entry['worst']:.1%}, run again {again:.1%}"
-        )
+    from pipeline.commands.implementation import evaluate_robustness
+
+    evaluate_robustness.main(config)
 
 
-def _agent(config: Config) -> str:
-    """Return the agent's id, having checked what the user asked for."""
-    if (config.policy is None) == (config.agent == ""):
-        raise ValueError("evaluate_robustness needs either --policy FILE.onnx or --agent NAME.")
-    if not (config.embodiments and config.scenes):
-        raise ValueError("evaluate_robustness needs a robot and a scene.")
-    for name in config.factors:
-        if name not in NAMES:
-            raise ValueError(unknown("factor", name, NAMES))
-    for option in ("episodes", "population", "iterations", "search_episodes"):
-        if getattr(config, option) < 0:
-            raise ValueError(f"option --{option.replace('_', '-')} must not be negative.")
-    if config.num_envs < 1 or config.population == 1:
-        raise ValueError("options --num-envs must be at least 1 and --population at least 2 (or 0, the preset's).")
-    for name in config.scenes:  # what cannot be read is refused before the long work
-        for remark in scenes.load(name, split=config.split, options=file_options(config)).remarks:
-            print(remark, flush=True)
-    if not 0.0 < config.search_reach <= 1.0:
-        raise ValueError(f"option --search-reach is {config.search_reach:g}, it must lie in (0, 1].")
-    if config.policy is not None:
-        return runtime.load(config.policy).agent
-    if agents.get(config.agent).file is not None:
-        raise ValueError(f"agent '{config.agent}' has weights: give its file with --policy.")
-    return config.agent
-
-
-def _job(config: Config, agent: str, robot: str, *, made_of: list[Any]) -> Job:
-    """Return one robot's job; its parts lie in a folder that is named by everything that they depend on."""
-    sizes = SIZES[config.preset]
-    job = Job(
-        embodiment=robot,
-        agents=(agent,),
-        policies={agent: str(config.policy.resolve())} if config.policy else {},
-        scenes=tuple(dict.fromkeys(config.scenes)),
-        split=config.split,
-        episodes=config.episodes or sizes.episodes,
-        routes=(config.route,),
-        protocol=config.protocol,
-        seed=config.seed,
-        num_envs=config.num_envs,
-        device=config.device,
-        parts="",
-        files=file_options(config),
-        disturbances=Disturbances(
-            factors=tuple(name for name in NAMES if name in config.factors),
-            population=(config.population or sizes.population) if config.search else 0,
-            iterations=(config.iterations or sizes.iterations) if config.search else 0,
-            search_episodes=config.search_episodes or sizes.search_episodes,
-            search_reach=config.search_reach,
-        ),
-    )
-    files = [manifest.hash_file(path) for path in stage_inputs.scene_files(config.scenes)]
-    key = manifest.hash_of({"job": asdict(job), "made_of": [*made_of, robots.digest(robot), *files]})
-    return replace(job, parts=str((config.out / "parts" / f"{robot}.{key[:12]}").resolve()))
-
-
-def _drop_stale(parts: Path, robot: str) -> None:
-    """Remove parts of other settings, files or code."""
-    for other in parts.parent.glob(f"{robot}.*/"):
-        if other.name != parts.name:
-            print(f"{robot}: settings, files or code changed since the interrupted run; starting afresh", flush=True)
-            shutil.rmtree(other)
-
-
-def _write_events(figures: dict[str, Any], folder: Path) -> None:
-    """Write the curves for TensorBoard; the step is the level's place in its sweep."""
-    from torch.utils.tensorboard import SummaryWriter  # slow to import, and needed at the end alone
-
-    steps: dict[str, int] = {}
-    with SummaryWriter(str(folder)) as board:
-        for entry in figures["sweeps"]:
-            tag = f"{entry['embodiment']}/{entry['factor']}"
-            steps[tag] = steps.get(tag, -1) + 1
-            board.add_scalar(f"{tag}/success", entry["success"], steps[tag])
-        for entry in figures["worst_case"]:
-            for name in ("mean", "p10", "worst"):
-                board.add_scalar(f"{entry['embodiment']}/worst_case/{name}", entry[name], 0)
+COMMAND = Command(config=Config, main=main)

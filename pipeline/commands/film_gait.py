@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
 
 from embodiments import registry
 from embodiments.embodiment import GaitDrive
+from pipeline.runs.stage import Command
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """What is filmed."""
 
-    embodiment: str
+    embodiment: Annotated[str, arg(name="embodiments")]
     out: Path
     """The film, FILE.mp4"""
     weights: Path | None = None
@@ -34,3 +38,6 @@ def main(config: Config) -> None:
     config.out.parent.mkdir(parents=True, exist_ok=True)
     film(embodiment, config.weights, config.out, seed=config.seed)
     print(f"wrote {config.out}")
+
+
+COMMAND = Command(config=Config, main=main)

@@ -4,10 +4,13 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 from embodiments import registry as robots
 from pipeline.runs import atomic_files
+from pipeline.runs.stage import Command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +19,7 @@ class Config:
 
     policy: Path
     """Exported policy that drives"""
-    embodiment: str
+    embodiment: Annotated[str, arg(name="embodiments")]
     out: Path
     """The film, FILE.mp4; beside it FILE.jpg, one frame of it, and FILE.json, what it shows"""
     scene: str = "office"
@@ -61,3 +64,6 @@ def main(config: Config) -> None:
     facts |= {"key": config.key, "wall_s": round(time.monotonic() - started_s, 1)}
     atomic_files.write_text(config.out.with_suffix(".json"), json.dumps(facts))
     print(f"wrote {config.out}: {facts['ending']} after {facts['time_s']} s, filmed in {facts['wall_s']} s")
+
+
+COMMAND = Command(config=Config, main=main, is_internal=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import embodiments.registry
 from pipeline.runs import discovery, presets
+from pipeline.runs.stage import Command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,14 +15,13 @@ class Config:
 def main(config: Config) -> None:
     """Print what exists, without importing a simulator or torch."""
     _section("Stages (python -m pipeline STAGE --run runs/NAME --preset PRESET)")
-    for entry in discovery.stages().values():
-        _row(f"{entry.name}{' *' if entry.per_robot else ''}", entry.summary)
+    for stage in discovery.stages().values():
+        _row(f"{stage.name}{' *' if stage.per_robot else ''}", stage.summary)
     _row("", "(*) one folder per robot")
     _section("Commands (python -m pipeline COMMAND)")
-    _row("list", "This list.")
-    for entry in discovery.commands().values():
-        if entry.name != "list_everything":
-            _row(entry.name, entry.summary)
+    for command in map(discovery.command, discovery.command_names()):
+        if not command.is_internal:
+            _row(command.name, command.summary)
     _section("Robots (--embodiments a,b)")
     for name in embodiments.registry.names():
         _row(name, _robot(name) + _part(name))
@@ -29,7 +29,7 @@ def main(config: Config) -> None:
     for name in _scenes():
         _row(name, "")
     _section("Presets (--preset)")
-    for name, text in presets.SUMMARIES.items():
+    for name, text in presets.PRESETS.items():
         _row(name, text)
 
 
@@ -60,3 +60,6 @@ def _section(title: str) -> None:
 
 def _row(name: str, text: str) -> None:
     print(f"  {name:<24}{text}".rstrip())
+
+
+COMMAND = Command(config=Config, main=main)

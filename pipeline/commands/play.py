@@ -8,15 +8,17 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+from tyro.conf import arg
 
 from embodiments import registry as robots
 from embodiments.spaces import CONTROL_HZ
 from pipeline.runs import processes
 from pipeline.runs.presets import DEFAULT_ROBOTS
 from pipeline.runs.progress import progress
+from pipeline.runs.stage import Command
 from scenes import registry as scene_kinds
 from scenes.registry import FileOptions, file_options
 from scenes.scene import Scene
@@ -40,7 +42,7 @@ class Config(FileOptions):
 
     policy: Path | None = None
     """Exported policy that drives"""
-    agent: str = ""
+    agent: Annotated[str, arg(name="agents")] = ""
     """Who drives instead; ``blind`` is the policy with its depth image zeroed"""
     embodiments: tuple[str, ...] = ("tiago",)
     scenes: tuple[str, ...] = ("office",)
@@ -72,7 +74,7 @@ def main(config: Config) -> None:
     if not (config.embodiments and config.scenes and config.episodes > 0):
         raise ValueError("play needs a robot, a scene and at least one episode.")
     if config.policy is None and config.agent in ("", "blind"):
-        raise ValueError("play needs --policy FILE.onnx, or --agent NAME of one without weights, such as teacher.")
+        raise ValueError("play needs --policy FILE.onnx, or --agents NAME of one without weights, such as teacher.")
     if config.episodes > 1 and len({scene_kinds.is_map(name) for name in config.scenes}) > 1:
         raise ValueError("play several episodes in kinds of scenes or in files, not in both at once.")
     if config.policy is not None and not config.policy.is_file():
@@ -140,7 +142,7 @@ def _each_robot(config: Config) -> None:
         for option, value in asdict(file_options(config)).items():
             words += [f"--{option.replace('_', '-')}", str(value)]
         words += ["--policy", str(config.policy)] if config.policy else []
-        words += ["--agent", config.agent] if config.agent else []
+        words += ["--agents", config.agent] if config.agent else []
         commands[name] = ["play", "--embodiments", name, "--out", str(out), *words]
     failed = [name for name, s in processes.run_side_by_side(commands, workers=processes.cores()).items() if s]
     if failed:
@@ -241,3 +243,6 @@ def _eye(spot: np.ndarray, yaw: float) -> np.ndarray:
     """Return where the camera stands for a picture of a row of robots that face ``yaw``: a little aside."""
     ahead: np.ndarray = spot + 4.0 * np.asarray([math.cos(yaw + 0.2), math.sin(yaw + 0.2)])
     return ahead
+
+
+COMMAND = Command(config=Config, main=main)

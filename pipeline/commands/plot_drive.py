@@ -11,6 +11,7 @@ import numpy as np
 import tyro
 
 from export.runtime.driver import cycle_log
+from pipeline.runs.stage import Command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,3 +82,6 @@ def _draw_way(plot: Any, header: dict[str, Any], cycles: list[dict[str, Any]]) -
         plot.annotate("", (x + 0.4 * np.cos(yaw), y + 0.4 * np.sin(yaw)), (x, y), arrowprops={"arrowstyle": "->"})
     plot.set(aspect="equal", xlabel="x [m]", ylabel="y [m]", title=str(header.get("robot", "")))
     plot.legend(fontsize=8)
+
+
+COMMAND = Command(config=Config, main=main)

@@ -14,6 +14,7 @@ from embodiments import registry
 from embodiments.embodiment import Embodiment, GaitDrive
 from embodiments.spaces import DRIVE_HZ
 from pipeline.runs import lock, manifest, processes
+from pipeline.runs.stage import Command
 
 if TYPE_CHECKING:
     from rsl_rl.runners import OnPolicyRunner
@@ -223,5 +224,8 @@ def _export(
 def _film(name: str, directory: Path) -> None:
     """Film the new gait, in a process of its own: this one's scene has no camera. Without OpenGL there is no film."""
     weights, out = (str((directory / f"{name}{end}").absolute()) for end in (".safetensors", ".mp4"))
-    command = ["film_gait", "--embodiment", name, "--weights", weights, "--out", out]
+    command = ["film_gait", "--embodiments", name, "--weights", weights, "--out", out]
     processes.run_side_by_side({name: command}, workers=1)
+
+
+COMMAND = Command(config=Config, main=main)

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.runs import atomic_files, lock, manifest, provenance, stage_inputs
-from pipeline.runs.discovery import Entry, stage
+from pipeline.runs import atomic_files, discovery, lock, manifest, provenance, stage_inputs
 from pipeline.runs.manifest import ManifestError
+from pipeline.runs.stage import Stage
 
 TENSORBOARD = "tensorboard"
 ADOPTED = "adopted"
@@ -73,7 +73,7 @@ class StageRun:
         Raises:
             ValueError: If the stage has no finished folder in this run.
         """
-        where = f"{name}/{robot or self.robot}" if stage(name).per_robot else name
+        where = f"{name}/{robot or self.robot}" if discovery.stage(name).per_robot else name
         if where not in self._inputs:
             raise ValueError(
                 f"stage '{self.name}' has no input '{where}'. It has: {', '.join(self._inputs) or 'none'}."
@@ -196,61 +196,60 @@ def execute_many(
     Returns:
         The robots for which it ran (None for a stage without robots).
     """
-    entry = stage(name)
+    stage = discovery.stage(name)
     root = Path(run_root) if run_root is not None else None
-    targets = [out or _target(root, name, _robot(entry, config)) for config in configs]
+    targets = [out or _target(root, name, _robot(stage, config)) for config in configs]
     with ExitStack() as stack:
         for target, config in zip(targets, configs, strict=True):
-            _refuse_foreign(target, entry.name, out=out)
-            stack.enter_context(lock.held(_lock_file(target, _robot(entry, config))))
+            _refuse_foreign(target, stage.name, out=out)
+            stack.enter_context(lock.held(_lock_file(target, _robot(stage, config))))
         runs = []
         for target, config in zip(targets, configs, strict=True):
-            run = _prepare(entry, config, root, target, preset=preset)
+            run = _prepare(stage, config, root, target, preset=preset)
             if run is not None:
                 stack.callback(run.close)
                 runs.append((config, run))
         if runs:
-            _run(entry, runs, workers=workers)
+            _run(stage, runs, workers=workers)
     return [run.robot for _, run in runs]
 
 
-def _run(entry: Entry, runs: Sequence[tuple[Any, StageRun]], *, workers: int) -> None:
-    module = entry.load()
-    if entry.takes_many and len(runs) > 1:
+def _run(stage: Stage[Any], runs: Sequence[tuple[Any, StageRun]], *, workers: int) -> None:
+    if stage.run_many is not None and len(runs) > 1:
         for _, run in runs:
             run.open()
-        module.run_many([config for config, _ in runs], [run for _, run in runs], workers=workers)
+        stage.run_many([config for config, _ in runs], [run for _, run in runs], workers=workers)
         for _, run in runs:
             run.publish()
         return
     for config, run in runs:
         run.open()
         run.begin()
-        module.run(config, run)
+        stage.run(config, run)
         run.publish()
 
 
-def _prepare(entry: Entry, config: Any, root: Path | None, target: Path, *, preset: str | None) -> StageRun | None:
+def _prepare(stage: Stage[Any], config: Any, root: Path | None, target: Path, *, preset: str | None) -> StageRun | None:
     """Hash what the stage will read and return its run; None if what it would make is there already."""
-    robot = _robot(entry, config)
+    robot = _robot(stage, config)
     _recover(target)
-    folders = stage_inputs.published_folders(entry, root, config) if root is not None else {}
-    inputs = stage_inputs.digests(entry, folders, config, root=root)
+    folders = stage_inputs.published_folders(stage, root, config) if root is not None else {}
+    inputs = stage_inputs.digests(stage, folders, config, root=root)
     settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
-    about = {"stage": entry.name, "inputs": inputs}
+    about = {"stage": stage.name, "inputs": inputs}
     counted = settings
-    for where in entry.not_in_key:
+    for where in stage.not_in_key:
         counted, _ = _without(counted, where)
     key = manifest.hash_of({**about, "config": counted})
-    if _up_to_date(target, entry.name, robot, key):
+    if _up_to_date(target, stage.name, robot, key):
         return None
-    _check_disk(target, entry.disk_gb)
+    _check_disk(target, stage.needs_disk_gb)
     stage_inputs.verify(folders)
-    rest, budget = _without(counted, entry.budget) if entry.budget else (counted, 0.0)
+    rest, budget = _without(counted, stage.budget) if stage.budget else (counted, 0.0)
     work_key = manifest.hash_of({**about, "config": rest})
-    run = StageRun(name=entry.name, robot=robot, target=target, inputs=folders, work_key=work_key, budget=budget)
+    run = StageRun(name=stage.name, robot=robot, target=target, inputs=folders, work_key=work_key, budget=budget)
     run.body = {
-        "stage": entry.name,
+        "stage": stage.name,
         "robot": robot,
         "preset": preset,
         "key": key,
@@ -338,8 +337,8 @@ def _sibling(target: Path, suffix: str) -> Path:
     return target.parent / f".{target.name}.{suffix}"
 
 
-def _robot(entry: Entry, config: Any) -> str | None:
-    return str(config.embodiment) if entry.per_robot else None
+def _robot(stage: Stage[Any], config: Any) -> str | None:
+    return str(config.embodiment) if stage.per_robot else None
 
 
 def _target(root: Path | None, name: str, robot: str | None) -> Path:

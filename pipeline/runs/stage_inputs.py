@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from embodiments import registry
-from pipeline.runs import manifest
-from pipeline.runs.discovery import Entry, stage
+from pipeline.runs import discovery, manifest
 from pipeline.runs.manifest import ManifestError
+from pipeline.runs.stage import Stage
 from scenes import nav2_map
 
 
-def published_folders(entry: Entry, root: Path, config: Any) -> dict[str, Path]:
+def published_folders(reader: Stage[Any], root: Path, config: Any) -> dict[str, Path]:
     """Return where a stage's inputs lie, "STAGE" or "STAGE/ROBOT" -> folder with a readable manifest.
 
     A stage with one folder per robot reads its own robot's folder of other such stages. Any other stage reads those of
@@ -23,28 +23,28 @@ def published_folders(entry: Entry, root: Path, config: Any) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     does_without = getattr(config, "does_without", ())
-    for name in entry.needs:
+    for name in reader.needs:
         if name in does_without:
             continue
-        if not stage(name).per_robot:
+        if not discovery.stage(name).per_robot:
             found[name] = _published(root / name, name, root, None)
             continue
-        for robot in _robots_to_read(entry, root / name, config):
+        for robot in _robots_to_read(reader, root / name, config):
             found[f"{name}/{robot}"] = _published(root / name / robot, name, root, robot)
-    for name in entry.reads_if_there:
-        robots = _finished_robots(root / name) if stage(name).per_robot else [""]
+    for name in reader.reads_if_there:
+        robots = _finished_robots(root / name) if discovery.stage(name).per_robot else [""]
         found |= {
             f"{name}/{robot}".rstrip("/"): root / name / robot for robot in robots if _is_there(root, name, robot)
         }
     return found
 
 
-def digests(entry: Entry, folders: Mapping[str, Path], config: Any, *, root: Path | None) -> dict[str, str]:
+def digests(reader: Stage[Any], folders: Mapping[str, Path], config: Any, *, root: Path | None) -> dict[str, str]:
     """Return the hash of everything that a stage reads, by name: with one of them changed it is made again."""
     found = {where: manifest.read(folder, stage=where.partition("/")[0]).digest() for where, folder in folders.items()}
     found |= {f"file:{path}": manifest.hash_file(path) for path in _files_in(config)}
     if root is not None:
-        paths = {name: root / name for name in entry.reads_files_if_there}
+        paths = {name: root / name for name in reader.reads_files_if_there}
         found |= {f"file:{name}": manifest.hash_file(path) for name, path in paths.items() if path.is_file()}
     return found | {f"robot:{name}": registry.digest(name) for name in _robots_in(config)}
 
@@ -72,8 +72,8 @@ def _is_there(root: Path, name: str, robot: str) -> bool:
     return True
 
 
-def _robots_to_read(entry: Entry, folder: Path, config: Any) -> Sequence[str]:
-    if entry.per_robot:
+def _robots_to_read(reader: Stage[Any], folder: Path, config: Any) -> Sequence[str]:
+    if reader.per_robot:
         return [str(config.embodiment)]
     if getattr(config, "embodiments", ()):
         return tuple(config.embodiments)

@@ -4,34 +4,13 @@ In a DAgger round every robot runs the generalist of the round before, with jitt
 by that robot's specialist on the same latent, which the executed commands drive.
 """
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-import torch
+from dataclasses import dataclass, field, replace
 
 from distill.config import FitConfig
-from distill.fitting import Rows, distance, fit, load_rows
-from distill.generalist import Generalist, GeneralistConfig
-from distill.recordings import read_shard, shard_paths, write_shard
-from embodiments import registry
-from pipeline.runs.processes import cores, spawned, threads
-from pipeline.runs.progress import progress
+from pipeline.runs.presets import SMOKE_ENVS
 from pipeline.runs.run_folder import StageRun
-from pipeline.simulation.navigation import training_environment
-from pipeline.simulation.navigation.base_policy_environment import LatentStep, load_base
+from pipeline.runs.stage import Stage
 from pipeline.simulation.navigation.config import Disturbance, TrainingEnvironmentConfig
-from pipeline.simulation.navigation.recording import Noise, outcome_rates, record
-from scenes.storage import load_scenes
-from world_model.checkpoint import load_module, save_module, write_atomically
-from world_model.residual_head import ResidualHead
-
-NEEDS = ("make_scenes", "pretrain_world_model", "train_specialist", "record_specialist")
-PER_ROBOT = False
-TRAINS = "generalist"
-NOT_IN_KEY = ("workers",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,131 +43,35 @@ class Config:
     seed: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class RolloutJob:
-    """One robot's part of a DAgger round; picklable."""
-
-    robot: str
-    round: int
-    config: Config
-    scenes: Path
-    base: Path
-    specialist: Path
-    student: Path
-    output: Path
-    threads: int
-
-
 def run(config: Config, run: StageRun) -> None:
     """Write ``generalist`` (safetensors and JSON) and ``rounds.json``."""
-    robots = config.embodiments or run.robots("record_specialist")
-    history: list[dict[str, Any]] = []
-    updates = config.offline_updates + config.rounds * config.round_updates
-    with progress(updates, "distil") as bar:
-        for number in range(config.rounds + 1):
-            folder = run.work / f"round_{number}"
-            planned = config.round_updates if number else config.offline_updates
-            if (folder / "figures.json").is_file():
-                bar.advance(planned)
-            else:
-                if number:
-                    _collect(config, run, robots, number)
-                _fit_round(config, run, robots, number, report=lambda loss: bar.advance(1, loss=loss))
-            history.append(json.loads((folder / "figures.json").read_text(encoding="utf-8")))
-    student = load_module(Generalist, run.work / f"round_{config.rounds}", "generalist")
-    notes = {"robots": list(robots), **history[-1]}
-    save_module(student, run.directory, "generalist", notes=notes)
-    write_atomically(run.directory / "rounds.json", json.dumps(history, indent=2).encode())
-    run.metrics.update(notes)
+    from pipeline.stages.implementation import distill_generalist
+
+    distill_generalist.run(config, run)
 
 
-def _fit_round(config: Config, run: StageRun, robots: Sequence[str], number: int, *, report: Any) -> None:
-    """Train on all that is recorded so far, from the last round's weights; the figures, written last, end the round."""
-    folder = run.work / f"round_{number}"
-    train, val = ({robot: _rows(config, run, robot, part, number) for robot in robots} for part in ("train", "val"))
-    student = _student(config, run, number, feature_size=train[robots[0]].features.shape[1]).to(config.device)
-    updates = config.round_updates if number else config.offline_updates
-    fit(student, train, config.fit, updates=updates, seed=config.seed + number, report=lambda _, loss: report(loss))
-    figures = {
-        "round": number,
-        "rows": {robot: len(rows) for robot, rows in train.items()},
-        "val": {robot: distance(student, rows) for robot, rows in val.items()},
-        "student": {robot: outcome_rates(_outcome(run, robot, number)) for robot in robots if number},
-    }
-    save_module(student, folder, "generalist", notes=figures)
-    write_atomically(folder / "figures.json", json.dumps(figures).encode())
-
-
-def _student(config: Config, run: StageRun, number: int, *, feature_size: int) -> Generalist:
-    if number:
-        return load_module(Generalist, run.work / f"round_{number - 1}", "generalist")
-    torch.manual_seed(config.seed)
-    robots = config.embodiments or run.robots("record_specialist")
-    bodies = tuple(tuple(registry.get(robot).descriptor().tolist()) for robot in robots) if config.one_hot else ()
-    return Generalist(GeneralistConfig(feature_size=feature_size, hidden=config.hidden, one_hot=bodies))
-
-
-def _rows(config: Config, run: StageRun, robot: str, part: str, number: int) -> Rows:
-    recorded = [p for p in shard_paths(run.input("record_specialist", robot)) if p.name.startswith(f"{part}_")]
-    jobs = [_job_file(run, robot, done) for done in range(1, number + 1)] if part == "train" else []
-    return load_rows([*recorded, *jobs], drop_failures=config.drop_failures)
-
-
-def _job_file(run: StageRun, robot: str, number: int) -> Path:
-    return run.work / f"round_{number}" / f"{robot}.h5"
-
-
-def _outcome(run: StageRun, robot: str, number: int) -> Any:
-    return read_shard(_job_file(run, robot, number), kind="specialist", fields=("outcome",)).arrays["outcome"]
-
-
-def _collect(config: Config, run: StageRun, robots: Sequence[str], number: int) -> None:
-    """Let every robot run the last round's student, one process per robot, as many at once as there are cores."""
-    workers = min(config.workers or cores(), len(robots))
-    jobs = [
-        RolloutJob(
-            robot=robot,
-            round=number,
-            config=config,
-            scenes=run.input("make_scenes").absolute(),
-            base=run.input("pretrain_world_model").absolute(),
-            specialist=run.input("train_specialist", robot).absolute(),
-            student=(run.work / f"round_{number - 1}").absolute(),
-            output=_job_file(run, robot, number).absolute(),
-            threads=threads(among=workers),
-        )
-        for robot in robots
-        if not _job_file(run, robot, number).exists()
-    ]
-    if not jobs:
-        return
-    with spawned(workers) as pool:
-        list(pool.map(go_out, jobs))
-
-
-def go_out(job: RolloutJob) -> None:
-    """Run the student on one robot and write its rows, labelled by the specialist."""
-    torch.set_num_threads(job.threads)
-    config = job.config
-    seed = config.seed + 100 * job.round
-    environment = training_environment.build(
-        config.environment,
-        registry.get(job.robot),
-        scenes=load_scenes(job.scenes / "scenes_train.npz"),
-        base=load_base(job.base, device=config.device),
-        num_envs=config.num_envs,
-        seed=seed,
-        device=config.device,
+def _smoke(config: Config) -> Config:
+    return replace(
+        config,
+        offline_updates=20,
+        rounds=1,
+        round_updates=10,
+        round_steps=32,
+        num_envs=SMOKE_ENVS,
+        fit=replace(config.fit, batch=128, warmup_updates=5),
+        environment=replace(config.environment, goals_per_scene=1, starts_per_goal=1),
     )
-    specialist = load_module(ResidualHead, job.specialist, "residual_head").to(config.device)
-    student = load_module(Generalist, job.student, "generalist").to(config.device)
-    noise = Noise(config.disturbance, num_envs=config.num_envs, seed=seed, device=config.device)
 
-    def act(step: LatentStep) -> torch.Tensor:
-        mean, _ = student(step.features, step.observation.descriptor)
-        return mean.clamp(-1.0, 1.0) + noise.next()
 
-    environment.reset()
-    rows = record(environment, specialist, act, steps=config.round_steps)
-    attributes = {"embodiment": job.robot, "round": job.round, "seed": seed}
-    write_shard(job.output, rows, kind="specialist", attributes=attributes)
+def _workstation(config: Config) -> Config:
+    return replace(config, offline_updates=20_000, rounds=5, round_updates=5000, num_envs=512, workers=1, device="cuda")
+
+
+STAGE = Stage(
+    config=Config,
+    run=run,
+    needs=("make_scenes", "pretrain_world_model", "train_specialist", "record_specialist"),
+    trains="generalist",
+    not_in_key=("workers",),
+    presets={"smoke": _smoke, "workstation": _workstation},
+)

@@ -1,32 +1,20 @@
 """Stage: record what a specialist does, with jittered descriptors and disturbed commands, for distillation."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-import torch
+from tyro.conf import Suppress
 
-from distill.recordings import read_shard, shard_paths, write_shard
-from embodiments import registry
-from pipeline.runs.progress import progress
+from pipeline.runs.presets import SMOKE_ENVS
 from pipeline.runs.run_folder import StageRun
-from pipeline.simulation.navigation import training_environment
-from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment, LatentStep, load_base
+from pipeline.runs.stage import Stage
 from pipeline.simulation.navigation.config import Disturbance, TrainingEnvironmentConfig
-from pipeline.simulation.navigation.recording import Act, Noise, outcome_rates, record, specialist_action
-from scenes.storage import load_scenes
-from world_model.checkpoint import load_module
-from world_model.residual_head import ResidualHead
-
-NEEDS = ("make_scenes", "pretrain_world_model", "train_specialist")
-PER_ROBOT = True
-NEEDS_DISK_GB = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """How much is recorded and how."""
 
-    embodiment: str = "tiago"
+    embodiment: Suppress[str] = "tiago"
     num_envs: int = 64
     shards: int = 4
     shard_steps: int = 256
@@ -41,71 +29,24 @@ class Config:
 
 def run(config: Config, run: StageRun) -> None:
     """Write shards ``train_NNN.h5`` and ``val_NNN.h5``; failed episodes stay in, they hold the corner cases."""
-    specialist = load_module(ResidualHead, run.input("train_specialist"), "residual_head").to(config.device)
-    if specialist.config.from_scratch:
-        raise ValueError("a specialist trained from scratch is an ablation: it shares no base policy to distil it with")
-    driven: tuple[LatentEnvironment, Act] | None = None
-    with progress(config.shards * config.shard_steps * config.num_envs, f"record {config.embodiment}") as bar:
-        for shard in range(config.shards):
-            paths = {part: run.work / f"{part}_{shard:03d}.h5" for part in ("train", "val")}
-            if not all(path.exists() for path in paths.values()):
-                # After a kill other episodes follow, by the first new shard's seed.
-                driven = driven or _begin(config, run, specialist, seed=config.seed + shard)
-                environment, act = driven
-                rows = record(environment, specialist, act, steps=config.shard_steps)
-                for part, columns in _columns(config).items():
-                    attributes = {"embodiment": config.embodiment, "seed": config.seed, "shard": shard}
-                    chosen = {name: value[:, columns] for name, value in rows.items()}
-                    write_shard(paths[part], chosen, kind="specialist", attributes=attributes)
-            bar.advance(config.shard_steps * config.num_envs)
-    for path in sorted(run.work.glob("*.h5")):
-        run.hand_over(path)
-    shards = [read_shard(path, kind="specialist", fields=("outcome",)) for path in shard_paths(run.directory)]
-    outcome = np.concatenate([shard.arrays["outcome"].ravel() for shard in shards])
-    run.metrics.update({"rows": outcome.size, **outcome_rates(outcome)})
+    from pipeline.stages.implementation import record_specialist
+
+    record_specialist.run(config, run)
 
 
-def _columns(config: Config) -> dict[str, slice]:
-    """Return which environments are for training and which, the last ones, for validation."""
-    border = config.num_envs - max(1, round(config.val_share * config.num_envs))
-    return {"train": slice(0, border), "val": slice(border, config.num_envs)}
+def _smoke(config: Config) -> Config:
+    environment = replace(config.environment, goals_per_scene=1, starts_per_goal=1)
+    return replace(config, num_envs=SMOKE_ENVS, shards=1, shard_steps=32, environment=environment)
 
 
-def _begin(config: Config, run: StageRun, specialist: ResidualHead, *, seed: int) -> tuple[LatentEnvironment, Act]:
-    """Build the environments, the last ones in validation scenes, and begin their first episodes; return who drives."""
-    folder = run.input("make_scenes")
-    scenes = {part: load_scenes(folder / f"scenes_{part}.npz") for part in ("train", "val")}
-    environment = training_environment.build(
-        config.environment,
-        registry.get(config.embodiment),
-        scenes=[*scenes["train"], *scenes["val"]],
-        base=load_base(run.input("pretrain_world_model"), device=config.device),
-        num_envs=config.num_envs,
-        seed=seed,
-        device=config.device,
-    )
-    navigation = environment.environment
-    navigation.assign(_queue(navigation.episodes.scene_index >= len(scenes["train"]), config, seed=seed))
-    environment.reset()
-    noise = Noise(config.disturbance, num_envs=config.num_envs, seed=seed, device=config.device)
-
-    def act(step: LatentStep) -> torch.Tensor:
-        mean, _ = specialist_action(specialist, step)
-        return mean.clamp(-1.0, 1.0) + noise.next()
-
-    return environment, act
+def _workstation(config: Config) -> Config:
+    return replace(config, num_envs=512, shards=4, device="cuda")
 
 
-def _queue(is_val: np.ndarray, config: Config, *, seed: int) -> torch.Tensor:
-    """Return (B, K) episodes: validation scenes for the last environments, training scenes for the others.
-
-    Args:
-        is_val: (N,) bool per episode.
-    """
-    rng = np.random.default_rng([seed, 2])
-    length = config.shards * config.shard_steps + 1  # an episode takes at least one step
-    parts = []
-    for part, columns in _columns(config).items():
-        candidates = np.flatnonzero(is_val == (part == "val"))
-        parts.append(rng.choice(candidates, size=(columns.stop - columns.start, length)))
-    return torch.as_tensor(np.concatenate(parts))
+STAGE = Stage(
+    config=Config,
+    run=run,
+    needs=("make_scenes", "pretrain_world_model", "train_specialist"),
+    per_robot=True,
+    presets={"smoke": _smoke, "workstation": _workstation},
+)

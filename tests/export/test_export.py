@@ -19,7 +19,8 @@ from export import contract, parity
 from export.graph import INPUT_NAMES, STATE_INPUT, PolicyGraph, example_inputs
 from export.runtime.contract import CONTRACT_KEY, HASH_KEY, verify_hash
 from export.to_onnx import MAX_BYTES, OPSET, to_onnx
-from pipeline.stages import export_policy
+from pipeline.stages.export_policy import STAGE, Config
+from pipeline.stages.implementation import export_policy
 from world_model.base_head import BaseHead, BaseHeadConfig, policy_feature_size
 from world_model.config import WorldModelConfig
 from world_model.residual_head import Critic, CriticConfig, ResidualHead, ResidualHeadConfig
@@ -220,14 +221,14 @@ def test_only_the_agents_asked_for_are_exported_and_only_their_stages_read(
     monkeypatch.setattr(export_policy, "write", write)
     monkeypatch.setattr(export_policy, "spawned", ThreadPoolExecutor)
     one = run()
-    export_policy.run(export_policy.Config(agents=("generalist",)), one)
+    export_policy.run(Config(agents=("generalist",)), one)
     assert asked == ["generalist"] and list(one.metrics) == ["generalist"]
     assert read == {"pretrain_world_model", "distill_generalist"}
     every = run()
-    export_policy.run(export_policy.Config(), every)
+    export_policy.run(Config(), every)
     assert len(every.metrics) == 3
     with pytest.raises(ValueError, match="told to write nothing"):
-        export_policy.run(export_policy.Config(agents=()), run())
+        export_policy.run(Config(agents=()), run())
 
 
 @pytest.mark.parametrize(
@@ -235,11 +236,11 @@ def test_only_the_agents_asked_for_are_exported_and_only_their_stages_read(
     [
         (("base",), {"pretrain_world_model"}),
         (("specialist",), {"pretrain_world_model", "train_specialist"}),
-        (("base", "specialist", "generalist"), set(export_policy.NEEDS)),
+        (("base", "specialist", "generalist"), set(STAGE.needs)),
     ],
 )
 def test_export_waits_for_what_it_writes(agents: tuple, needed: set[str]) -> None:
-    assert set(export_policy.NEEDS) - set(export_policy.Config(agents=agents).does_without) == needed
+    assert set(STAGE.needs) - set(Config(agents=agents).does_without) == needed
 
 
 def test_an_unknown_agent_is_refused() -> None:

@@ -5,12 +5,12 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from pipeline import __main__ as cli
-from pipeline.runs import command_line, discovery, presets
+from pipeline.runs import command_line, config_checks, discovery, run_folder
 from pipeline.runs.command_line import parse
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +27,7 @@ class Config:
     route: Literal["straight", "planned"] = "planned"
     agents: tuple[str, ...] = ("zero",)
     sizes: tuple[int, ...] = (1, 2)
+    routes: tuple[Literal["straight", "planned"], ...] = ("straight",)
     exact: bool = True
     policy: Path | None = None
     optimiser: Optimiser = field(default_factory=Optimiser)
@@ -43,7 +44,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def first_stage(*, per_robot: bool) -> str:
-    return next(name for name, entry in discovery.stages().items() if entry.per_robot == per_robot)
+    return next(name for name, stage in discovery.stages().items() if stage.per_robot == per_robot)
 
 
 def test_unknown_stage_is_one_line_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +67,7 @@ def test_unknown_robot(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
 @pytest.mark.parametrize("option", ["--run", "--preset", "--preset --run x"])
 def test_option_without_a_value(capsys: pytest.CaptureFixture[str], option: str) -> None:
     name = first_stage(per_robot=False)
-    assert "needs a value" in refused(capsys, name, *option.split())
+    assert "Missing value for argument" in refused(capsys, name, *option.split())
 
 
 @pytest.mark.parametrize("device", ["gpu", "tpu", "meta"])
@@ -84,17 +85,16 @@ def test_a_stage_whose_output_nobody_reads_is_not_called_finished(monkeypatch: p
     assert cli.main(["make_scenes"]) == 141
 
 
-@pytest.mark.parametrize("workers", ["0", "-1", "two"])
-def test_workers_must_be_a_number(capsys: pytest.CaptureFixture[str], workers: str) -> None:
-    line = refused(capsys, first_stage(per_robot=True), f"--workers={workers}")
-    assert "it must be a whole number above 0" in line
+@pytest.mark.parametrize(("workers", "message"), [("-1", "it must be at least 0"), ("two", "Error parsing --workers")])
+def test_workers_must_be_a_number(capsys: pytest.CaptureFixture[str], workers: str, message: str) -> None:
+    assert message in refused(capsys, first_stage(per_robot=True), f"--workers={workers}")
 
 
 def test_unknown_scene_and_missing_map() -> None:
     with pytest.raises(ValueError, match=r"no scene 'ofice'; did you mean 'office'\?"):
-        command_line._check_scenes(("ofice",))
+        config_checks.check_scenes(("ofice",))
     with pytest.raises(ValueError, match=r"no map 'missing/map.yaml'"):
-        command_line._check_scenes(("missing/map.yaml",))
+        config_checks.check_scenes(("missing/map.yaml",))
 
 
 def test_missing_inputs_say_what_to_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -105,13 +105,17 @@ def test_missing_inputs_say_what_to_run(capsys: pytest.CaptureFixture[str], tmp_
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--sed 3", "no option '--sed'; did you mean '--seed'?"),
+        ("--sed 3", "Unrecognized options: --sed, 3 Perhaps you meant: --seed INT"),
         ("--seed abc", "Error parsing --seed: invalid literal for int() with base 10: 'abc'"),
         ("--seed", "Missing value for argument '--seed'"),
         ("--route curved", "invalid choice 'curved' for argument '--route'. Expected one of ('straight', 'planned')."),
         ("--sizes 1,x", "Error parsing --sizes"),
+        ("--routes straight,curved", "invalid choice 'curved'. Expected one of ('straight', 'planned')"),
         ("stray", "Unrecognized options: stray"),
-        ("--optimiser.rate 1", "no option '--optimiser.rate'; did you mean '--optimiser.learning-rate'?"),
+        (
+            "--optimiser.rate 1",
+            "options: --optimiser.rate, 1 Perhaps you meant: --optimiser.learning-rate",
+        ),
     ],
 )
 def test_bad_options_are_one_line(words: str, message: str) -> None:
@@ -121,12 +125,11 @@ def test_bad_options_are_one_line(words: str, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_good_options_over_defaults() -> None:
+def test_good_options() -> None:
     words = "--agents=zero,go_straight --sizes 3 4 --no-exact --optimiser.learning_rate 0.1 --policy x.onnx --seed -1"
-    config = parse(Config, words.split(), prog="test", default=Config(route="straight"))
+    config = parse(Config, words.split(), prog="test")
     assert config == Config(
         seed=-1,
-        route="straight",
         agents=("zero", "go_straight"),
         sizes=(3, 4),
         exact=False,
@@ -142,9 +145,33 @@ def test_errors_of_several_lines_become_one() -> None:
     assert cli._one_line(worker) == "the file"
 
 
-def test_presets_know_only_stages_and_fields_that_exist() -> None:
-    sizes = {**presets._SMOKE, **presets._WORKSTATION}
-    assert set(sizes) <= set(discovery.stages())
+def test_a_preset_gives_defaults_and_options_overrule_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given: dict[str, Any] = {}
+
+    def execute(name: str, configs: list[Any], root: Path, **options: Any) -> None:
+        given.update(name=name, configs=configs, root=root, **options)
+
+    monkeypatch.setattr(run_folder, "execute_many", execute)
+    words = ["train_specialist", "--embodiments", "go2,g1", "--preset=smoke", "--ppo.epochs", "3", "--workers", "1"]
+    assert cli.main(words) == 0
+    assert [config.embodiment for config in given["configs"]] == ["go2", "g1"]
+    assert all((config.ppo.num_envs, config.ppo.epochs) == (8, 3) for config in given["configs"])
+    assert (given["root"], given["preset"], given["workers"]) == (Path("runs/smoke"), "smoke", 1)
+    assert cli.main(["collect_teacher", "--embodiments", "go2", "--run", str(tmp_path)]) == 0
+    assert (given["configs"][0].embodiment, given["configs"][0].num_envs, given["root"]) == ("go2", 64, tmp_path)
+
+
+def test_robots_side_by_side_get_the_same_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def side_by_side(commands: dict[str, list[str]], *, workers: int) -> dict[str, int]:
+        given.update(commands)
+        return {"go2": 0, "g1": 2}
+
+    monkeypatch.setattr(command_line.processes, "run_side_by_side", side_by_side)
+    words = ["record_specialist", "--embodiments", "go2,g1", "--shards", "2"]
+    assert cli.main(words) == 2
+    assert given == {robot: [*words, "--embodiments", robot] for robot in ("go2", "g1")}
 
 
 def _children_s() -> float:
@@ -168,10 +195,32 @@ def test_listing_is_fast_and_imports_no_simulator() -> None:
         assert word in finished.stdout
 
 
-def test_help_of_the_command_line() -> None:
-    finished = subprocess.run([sys.executable, "-m", "pipeline"], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert finished.returncode == 0
-    assert "--preset" in finished.stdout
+def test_help_imports_nothing_heavy() -> None:
+    """The help of everything, in one process, without torch, simulator, Ray or pandas; each within a second."""
+    code = (
+        "import sys, time\nfrom pipeline import __main__ as cli\nfrom pipeline.runs import discovery\n"
+        "heavy = {'torch', 'genesis', 'ray', 'open3d', 'onnxruntime', 'h5py', 'pandas', 'rsl_rl'}\n"
+        "for name in ('', *discovery.stage_names(), *discovery.command_names()):\n"
+        "    started_s = time.process_time()\n"
+        "    try:\n        cli.main([name, '--help'] if name else [])\n    except SystemExit:\n        pass\n"
+        "    assert not heavy & set(sys.modules), (name, heavy & set(sys.modules))\n"
+        "    assert time.process_time() - started_s < 1.0, name\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 0, finished.stderr
+    stages = len(discovery.stage_names())
+    for option in ("--run ", "--preset ", "--out "):
+        assert finished.stdout.count(option) >= stages + 1
+    assert "--embodiment " not in finished.stdout and "--agent " not in finished.stdout
+
+
+@pytest.mark.parametrize("name", discovery.stage_names())
+def test_every_stage_shows_the_options_of_all(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([name, "--help"])
+    shown = capsys.readouterr().out
+    assert all(f"{option} " in shown for option in ("--run", "--preset", "--out"))
+    assert ("--workers" in shown and "--embodiments" in shown) >= discovery.stage(name).per_robot
 
 
 def test_output_into_a_closed_pipe_is_no_error() -> None:

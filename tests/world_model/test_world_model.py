@@ -13,7 +13,7 @@ from distill.recordings import write_shard
 from distill.sequences import Windows
 from embodiments.spaces import DEPTH_RANGE_M, DESCRIPTOR_SIZE
 from pipeline.runs.run_folder import StageRun
-from pipeline.stages import pretrain_world_model as pretrain
+from pipeline.stages.implementation import pretrain_world_model as pretrain
 from scenes.scene import SEMANTIC_CLASSES
 from tests.distill.test_recordings import teacher_arrays
 from world_model.base_head import BaseHead, BaseHeadConfig

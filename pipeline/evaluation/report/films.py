@@ -88,7 +88,7 @@ def _facts(folder: Path, robot: str) -> dict[str, Any]:
 
 
 def _command(order: Order, robot: str, folder: Path, *, camera: str, key: str) -> list[str]:
-    words = ["film_robot", "--policy", str(order.policy), "--embodiment", robot, "--out", str(folder / f"{robot}.mp4")]
+    words = ["film_robot", "--policy", str(order.policy), "--embodiments", robot, "--out", str(folder / f"{robot}.mp4")]
     words += ["--scene", order.scene, "--route", order.route, "--seed", str(order.seed)]
     return [*words, "--camera", camera, "--key", key]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.commands import ablate
 from pipeline.commands.ablate import VARIANTS, Config
+from pipeline.commands.implementation import ablate
 
 
 def test_every_variant_names_options_that_exist() -> None:
@@ -16,7 +16,7 @@ def test_every_variant_names_options_that_exist() -> None:
 
     default_steps = Config().control_steps
     for name, variant in VARIANTS.items():
-        default = stage(variant.stage).load().Config()
+        default = stage(variant.stage).config()
         changed = parse(type(default), variant.arguments(control_steps=default_steps), prog=name)
         assert (changed == default) == (variant.reference == name)
         assert VARIANTS[variant.reference].stage == variant.stage

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.commands import bench
+from pipeline.commands.implementation import bench
 from pipeline.residual_rl.config import PpoConfig
 from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
 from tests.pipeline.simulation.navigation.navigation_dummy import PlaneNavigation, plane, small_base

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands import fill_readme
-from pipeline.commands.fill_readme import BEGIN, END, fill
+from pipeline.commands.implementation import fill_readme
+from pipeline.commands.implementation.fill_readme import BEGIN, END, fill
 from pipeline.evaluation.report.table import of_rows, parse
 from pipeline.runs import manifest
 from pipeline.runs.provenance import ROOT

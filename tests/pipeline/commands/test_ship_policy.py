@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.commands import ship_benchmark, ship_policy
+from pipeline.commands.implementation import ship_benchmark, ship_policy
 from pipeline.evaluation.episodes.summary import EPISODE_COLUMNS, Provenance, summarise
 from pipeline.runs import manifest
 

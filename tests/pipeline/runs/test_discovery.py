@@ -1,13 +1,14 @@
-"""Every discovered stage keeps the contract that ``pipeline/discovery.py`` describes."""
+"""Every discovered stage and command keeps the contract of ``pipeline/runs/stage.py``."""
 
 import dataclasses
 import inspect
 import typing
-from types import ModuleType
 
 import pytest
 
 from pipeline.runs import discovery, presets
+from pipeline.runs.command_line import StageOptions
+from pipeline.runs.stage import Stage
 
 LINE = (
     "make_scenes",
@@ -20,64 +21,60 @@ LINE = (
     "evaluate_policy",
     "report",
 )
-STAGES = tuple(discovery.stages())
 
 
-@pytest.fixture(params=STAGES)
-def module(request: pytest.FixtureRequest) -> ModuleType:
-    return discovery.stage(request.param).load()
-
-
-def name_of(module: ModuleType) -> str:
-    return module.__name__.rpartition(".")[2]
-
-
-def make_config(module: ModuleType) -> typing.Any:
-    return module.Config(embodiment="go2") if discovery.stage(name_of(module)).per_robot else module.Config()
+@pytest.fixture(params=discovery.stage_names())
+def stage(request: pytest.FixtureRequest) -> Stage[typing.Any]:
+    return discovery.stage(request.param)
 
 
 def test_the_line_is_complete_and_in_order() -> None:
-    assert [name for name in STAGES if name in LINE] == list(LINE)
+    assert tuple(discovery.stages()) == LINE
 
 
-def test_needs_exist() -> None:
-    for entry in discovery.stages().values():
-        assert set(entry.needs) <= set(STAGES), entry.name
+def test_needs_exist(stage: Stage[typing.Any]) -> None:
+    assert set(stage.after) <= set(LINE)
 
 
-def test_what_was_read_is_what_is_imported(module: ModuleType) -> None:
-    entry = discovery.stage(name_of(module))
-    assert entry.needs == module.NEEDS
-    assert getattr(module, "PER_ROBOT", False) == entry.per_robot
-    assert entry.summary.endswith(".")
+@pytest.mark.parametrize("name", discovery.command_names())
+def test_commands_say_what_they_do(name: str) -> None:
+    command = discovery.command(name)
+    assert command.summary.endswith((".", ":")) or ". " in command.summary or ": " in command.summary
+    assert command.config.__dataclass_params__.frozen
+    assert list(inspect.signature(command.main).parameters) == ["config"]
 
 
-def test_config_is_frozen_keyword_only_and_explained(module: ModuleType) -> None:
-    parameters = module.Config.__dataclass_params__
-    assert parameters.frozen
-    assert all(field.kw_only for field in dataclasses.fields(module.Config))
-    types = typing.get_type_hints(module.Config)
-    assert types["seed"] is int or name_of(module) in ("export_policy", "report")
-    assert ("embodiment" in types) >= discovery.stage(name_of(module)).per_robot
+def test_workers_that_others_start_are_not_listed() -> None:
+    internal = {"evaluate_robot", "film_robot", "serve_robot"}
+    assert not internal & set(discovery.listed())
+    assert {"list", "play", "evaluate_policy"} <= set(discovery.listed())
 
 
-def test_run_takes_config_and_run(module: ModuleType) -> None:
-    assert list(inspect.signature(module.run).parameters) == ["config", "run"]
-    if hasattr(module, "run_many"):
-        assert list(inspect.signature(module.run_many).parameters) == ["configs", "runs", "workers"]
+def test_config_is_frozen_keyword_only_and_explained(stage: Stage[typing.Any]) -> None:
+    assert stage.summary.endswith(".")
+    assert stage.config.__dataclass_params__.frozen
+    assert all(field.kw_only for field in dataclasses.fields(stage.config))
+    types = typing.get_type_hints(stage.config)
+    assert types["seed"] is int or stage.name in ("export_policy", "report")
+    assert ("embodiment" in types) >= stage.per_robot
+    assert not {field.name for field in dataclasses.fields(StageOptions)} & set(types)
 
 
-@pytest.mark.parametrize("preset", tuple(presets.PRESETS))
-def test_presets_fit(module: ModuleType, preset: str) -> None:
-    config = make_config(module)
-    sized = presets.apply(preset, name_of(module), config)
-    assert type(sized) is type(config)
-    if preset == "laptop":
-        assert sized == config
+def test_run_takes_config_and_run(stage: Stage[typing.Any]) -> None:
+    assert list(inspect.signature(stage.run).parameters) == ["config", "run"]
+    if stage.run_many is not None:
+        assert list(inspect.signature(stage.run_many).parameters) == ["configs", "runs", "workers"]
 
 
-def test_config_survives_json(module: ModuleType) -> None:
+def test_presets_fit(stage: Stage[typing.Any]) -> None:
+    assert set(stage.presets) <= set(presets.PRESETS) - {"laptop"}
+    assert stage.sized("laptop") == stage.config()
+    for preset in stage.presets:
+        assert type(stage.sized(preset)) is stage.config
+        assert stage.sized(preset) != stage.config()
+
+
+def test_config_survives_json(stage: Stage[typing.Any]) -> None:
     """The manifest and the key are made from it."""
-    values = dataclasses.asdict(make_config(module))
-    for name, value in values.items():
+    for name, value in dataclasses.asdict(stage.config()).items():
         assert isinstance(value, bool | int | float | str | tuple | dict | None), name

@@ -21,8 +21,9 @@ import pytest
 from PIL import Image
 
 from embodiments import registry
-from pipeline.runs import discovery, lock, manifest, run_folder
+from pipeline.runs import discovery, manifest, run_folder
 from pipeline.runs.run_folder import StageRun
+from pipeline.runs.stage import Stage
 from scenes import nav2_map
 from scenes.grid import Grid
 
@@ -70,17 +71,20 @@ def use(config: Config, run: StageRun) -> None:
 @pytest.fixture
 def functions(monkeypatch: pytest.MonkeyPatch) -> dict[str, SimpleNamespace]:
     """Three stages that exist only here: make -> use, and one with a folder per robot."""
-    modules = {name: SimpleNamespace(run=function, Config=Config) for name, function in (("make", make), ("use", use))}
-    modules["each"] = SimpleNamespace(run=make, Config=Config)
-    modules["gather"] = SimpleNamespace(run=lambda config, run: None, Config=Config)
+    modules = {"make": make, "use": use, "each": make, "gather": lambda config, run: None}
+    modules = {name: SimpleNamespace(run=function) for name, function in modules.items()}
+
+    def stage(name: str, **settings: Any) -> Stage[Any]:
+        return Stage(name=name, config=Config, run=lambda config, run: modules[name].run(config, run), **settings)
+
     entries = {
-        "make": discovery.Entry(name="make", summary="", is_stage=True),
-        "use": discovery.Entry(name="use", summary="", is_stage=True, needs=("make",)),
-        "each": discovery.Entry(name="each", summary="", is_stage=True, needs=("make",), per_robot=True),
-        "gather": discovery.Entry(name="gather", summary="", is_stage=True, needs=("each",)),
+        "make": stage("make"),
+        "use": stage("use", needs=("make",)),
+        "each": stage("each", needs=("make",), per_robot=True),
+        "gather": stage("gather", needs=("each",)),
     }
     monkeypatch.setattr(discovery, "stages", lambda: entries)
-    monkeypatch.setattr(discovery.Entry, "load", lambda self: modules[self.name])
+    monkeypatch.setattr(discovery, "stage", lambda name: entries[name])
     return modules
 
 
@@ -383,8 +387,7 @@ def test_waiting_for_a_turn_takes_no_time_and_an_earlier_try_does(
             make(config, run)
             run.publish()
 
-    functions["each"].run_many = train
-    discovery.stages()["each"] = dataclasses.replace(discovery.stages()["each"], takes_many=True)
+    discovery.stages()["each"] = dataclasses.replace(discovery.stages()["each"], run_many=train)
     run_folder.execute("make", Config(), root)
     configs = [Config(embodiment="go2"), Config(embodiment="g1")]
     with pytest.raises(KeyboardInterrupt):
@@ -405,39 +408,6 @@ def test_a_stage_of_all_robots_reads_every_finished_robot(root: Path, functions:
     run_folder.execute("each", Config(embodiment="tiago"), root)
     run_folder.execute("gather", Config(), root)
     assert seen == [("g1", "go2"), ("g1", "go2", "tiago")]
-
-
-def test_second_start_is_refused_and_a_dead_owner_is_not(tmp_path: Path) -> None:
-    path = tmp_path / ".work" / "make.lock"
-    code = (
-        "import sys, time; from pathlib import Path; from pipeline.runs import lock\n"
-        "with lock.held(Path(sys.argv[1])): print('x', flush=True); time.sleep(60)"
-    )
-    command = [sys.executable, "-c", code, str(path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
-        assert owner.stdout is not None
-        assert owner.stdout.readline() == "x\n"
-        with pytest.raises(ValueError, match=f"in use by process {owner.pid}"), lock.held(path):
-            pass
-        owner.send_signal(signal.SIGKILL)
-    with lock.held(path):
-        assert json.loads(path.read_text())["pid"] == os.getpid()
-    assert path.read_text() == ""
-
-
-def test_a_lock_of_an_earlier_boot_is_taken_over(tmp_path: Path) -> None:
-    path = tmp_path / ".work" / "make.lock"
-    with lock.held(path):
-        record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "boot": "earlier"}))
-    with lock.held(path):
-        pass
-    path.write_text(json.dumps({**record, "boot": "other", "host": "elsewhere"}))
-    with pytest.raises(ValueError, match="on elsewhere"), lock.held(path):
-        pass
-    path.write_text(json.dumps({**record, "host": "container"}))  # of this boot
-    with pytest.raises(ValueError, match="on container"), lock.held(path):
-        pass
 
 
 def test_full_disk_is_said_before_the_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,11 +433,8 @@ KILLED_AT = """
 import os, sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from pipeline.runs import manifest
-from pipeline.runs import provenance
-from pipeline.runs import run_folder
-from pipeline.runs import discovery
+from pipeline.runs import discovery, provenance, run_folder
+from pipeline.runs.stage import Stage
 
 limit, count = int(sys.argv[2]), 0
 
@@ -492,9 +459,7 @@ def run(config, run):
     (run.directory / "data.txt").write_text(config.text)
 
 provenance.describe = dict
-entry = discovery.Entry(name="make", summary="", is_stage=True)
-discovery.stages = lambda: {"make": entry}
-discovery.Entry.load = lambda self: SimpleNamespace(run=run)
+discovery.stage = lambda name: Stage(name=name, config=Config, run=run)
 run_folder.execute("make", Config(text=sys.argv[3]), sys.argv[1])
 """
 

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import torch
 
 from embodiments.spaces import CAMERA_FIELDS, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX
-from pipeline.stages.collect_teacher import Config, Recorder, _mix, _random_mounts
+from pipeline.stages.collect_teacher import Config
+from pipeline.stages.implementation.collect_teacher import Recorder, _mix, _random_mounts
 from tests.pipeline.simulation.navigation.navigation_dummy import PlaneNavigation
 
 

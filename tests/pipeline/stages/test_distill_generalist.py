@@ -20,7 +20,7 @@ from embodiments.spaces import DESCRIPTOR_SIZE
 from pipeline.runs import processes
 from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation import training_environment
-from pipeline.stages import distill_generalist, record_specialist
+from pipeline.stages.implementation import distill_generalist, record_specialist
 from tests.pipeline.simulation.navigation.navigation_dummy import plane, small_base
 from tests.pipeline.simulation.navigation.test_base_policy_environment import specialist
 from world_model.checkpoint import load_module, save_module
@@ -138,7 +138,7 @@ def test_only_active_dimensions_count() -> None:
     there = dataclasses.replace(here, mean=here.mean + torch.tensor([0.0, 0.7, 0.0]))
     assert distance(student, here) == distance(student, there)
     with torch.no_grad():
-        same, _ = student(here.features, here.embodiment)
+        same, _ = student(here.features, here.descriptor)
     exact = dataclasses.replace(here, mean=same + torch.tensor([0.1, 9.0, 0.1]), log_std=torch.full((600, 3), -1.2))
     found = distance(student, exact)
     expected = 2 * 0.5 * 0.1**2 * np.exp(2.4)  # two active dimensions, equal deviations: shift² / (2 σ²)

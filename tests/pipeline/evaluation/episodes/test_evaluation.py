@@ -33,8 +33,9 @@ from pipeline.runs import manifest, provenance
 from pipeline.runs.presets import DEFAULT_ROBOTS
 from pipeline.runs.provenance import ROOT
 from pipeline.simulation.navigation.episodes import NoFreeSpaceError
-from pipeline.stages import evaluate_policy
-from pipeline.stages.evaluate_policy import Config, _forget_stale_parts, _policies, _unseen
+from pipeline.stages.evaluate_policy import Config
+from pipeline.stages.implementation import evaluate_policy
+from pipeline.stages.implementation.evaluate_policy import _forget_stale_parts, _policies, _unseen
 
 CELL_KEYS = [
     *("embodiment", "scene", "split", "agent", "protocol", "route", "seed", "training_seed", "policy_sha256"),

@@ -33,7 +33,7 @@ from pipeline.evaluation.report.criteria import acceptance_criteria
 from pipeline.evaluation.report.tensorboard_summary import write_tensorboard
 from pipeline.evaluation.robustness import curves as robustness_curves
 from pipeline.runs import manifest
-from pipeline.stages import report
+from pipeline.stages.implementation import report
 from scenes import nav2_map
 from scenes.grid import Grid
 

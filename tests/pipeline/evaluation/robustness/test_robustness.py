@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from embodiments import registry
-from pipeline.commands import evaluate_robustness
+from pipeline.commands.implementation import evaluate_robustness
 from pipeline.evaluation.episodes import shards
 from pipeline.evaluation.episodes.plan import CLEAN, CONFIRM, Disturbances, Job
 from pipeline.evaluation.robustness import runner as robustness_runner

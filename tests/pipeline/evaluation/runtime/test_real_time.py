@@ -14,8 +14,9 @@ import pytest
 from embodiments import registry
 from embodiments.spaces import HEIGHT_LAYERS_M
 from export.runtime.robots.sim import OPTIONS
-from pipeline.commands import evaluate_runtime
-from pipeline.commands.evaluate_runtime import Config, planned
+from pipeline.commands.evaluate_runtime import Config
+from pipeline.commands.implementation import evaluate_runtime
+from pipeline.commands.implementation.evaluate_runtime import planned
 from pipeline.evaluation.runtime import real_time
 from pipeline.evaluation.runtime.real_time import drive_in_real_time, false_stop_share, known_map
 from pipeline.runs import manifest

@@ -1,0 +1,179 @@
+"""Time physics, ray casts, encoder and learning of one robot in one process."""
+
+import json
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from embodiments import registry
+from embodiments.observation import Observation
+from embodiments.spaces import COMMAND_SIZE, CONTROL_HZ, PHYSICS_HZ
+from pipeline.commands.bench import Config
+from pipeline.residual_rl.config import PpoConfig
+from pipeline.runs import atomic_files
+from pipeline.runs.processes import spawned
+from pipeline.runs.progress import progress
+from pipeline.runs.provenance import describe
+from pipeline.simulation.navigation import training_environment
+from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
+from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
+from pipeline.simulation.navigation.environment import NavigationEnvironment
+from scenes import registry as scene_registry
+from world_model.base_head import BaseHead, BaseHeadConfig
+from world_model.base_policy import BasePolicy
+from world_model.config import WorldModelConfig
+from world_model.rssm import WorldModel
+
+PHYSICS_STEPS = round(PHYSICS_HZ / CONTROL_HZ)
+COLUMNS = {
+    "environment_hz": "env steps/s",
+    "physics_hz": "bare physics",
+    "casts_hz": "bare casts",
+    "encoder_hz": "encoder",
+    "efficiency": "efficiency",
+    "training_hz": "RL steps/s",
+    "memory_gb": "peak GB",
+}
+
+
+def main(config: Config) -> None:
+    """Measure every robot at every size, one after the other, and print a table."""
+    results: list[dict[str, Any]] = []
+    pairs = [(robot, size) for robot in config.embodiments for size in config.sizes]
+    for robot, _ in pairs:
+        registry.get(robot)  # a mistake shows before the first measurement
+    # Memory belongs to one measurement alone.
+    with spawned(1) as pool, progress(len(pairs), "bench") as bar:
+        for robot, size in pairs:
+            results.append(pool.submit(measure, config, robot, size).result())
+            bar.advance(1, robot=robot, envs=size)
+    _print_table(results)
+    if config.out is not None:
+        config.out.parent.mkdir(parents=True, exist_ok=True)
+        atomic_files.write_text(config.out, json.dumps({**describe(), "results": results}, indent=2, default=str))
+
+
+def measure(config: Config, robot: str, size: int) -> dict[str, Any]:
+    """Build one batch and measure it; rates are control steps per second of the whole batch."""
+    if config.cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: config.cores])
+    threads = config.cores or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    began_s = time.perf_counter()
+    environment = _build(config, robot, size)
+    built_s = time.perf_counter() - began_s
+    seconds = _simulation_seconds(environment, steps=config.control_steps)
+    figures = {f"{name}_hz": round(size / value, 1) for name, value in seconds.items()}
+    figures["efficiency"] = round((seconds["physics"] + seconds["casts"]) / seconds["environment"], 3)
+    if config.iterations:
+        figures["training_hz"] = round(_training_hz(environment, config), 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kB on Linux
+    return {
+        "embodiment": robot,
+        "num_envs": size,
+        "cores": threads,
+        **figures,
+        "memory_gb": round(peak, 2),
+        "build_s": round(built_s, 1),
+    }
+
+
+def _build(config: Config, robot: str, size: int) -> LatentEnvironment:
+    """Build the environment that specialists train in, behind an untrained base policy of the default size."""
+    torch.manual_seed(0)
+    world_model = WorldModel(WorldModelConfig()).eval().requires_grad_(False)
+    head = BaseHead(BaseHeadConfig(latent_size=world_model.latent_size)).eval().requires_grad_(False)
+    scenes = [
+        scene_registry.generate(kind, split="train", index=index)
+        for kind in scene_registry.names()
+        for index in range(config.scenes_per_kind)
+    ]
+    return training_environment.build(
+        TrainingEnvironmentConfig(goals_per_scene=2),
+        registry.get(robot),
+        scenes=scenes,
+        base=BasePolicy(world_model=world_model.to(config.device), head=head.to(config.device)),
+        num_envs=size,
+        seed=0,
+        privileged=True,
+        device=config.device,
+    )
+
+
+def _simulation_seconds(environment: LatentEnvironment, *, steps: int) -> dict[str, float]:
+    """Return seconds per control step of the batch: all of it, without the encoder, and its bare parts."""
+    navigation = environment.environment
+    casts = _Casts(navigation)
+    observation = environment.reset().observation
+    still = torch.zeros(environment.num_envs, COMMAND_SIZE, device=environment.device)
+    share = environment.last.base_action.clamp(-1.0, 1.0)
+    return _seconds(
+        {
+            "environment": lambda: environment.step(still),
+            "simulation": lambda: navigation.step(share),
+            "physics": lambda: navigation.physics.step(PHYSICS_STEPS),
+            "depth": lambda: navigation.render(),
+            "casts": casts.repeat,
+            "encoder": lambda: _encode(environment, observation),
+        },
+        times=steps,
+    )
+
+
+class _Casts:
+    """Listens to the ray caster's calls, to repeat the last one bare."""
+
+    def __init__(self, navigation: NavigationEnvironment) -> None:
+        caster = navigation.camera._raycaster
+        self._cast = caster.cast
+        caster.cast = self._listen  # type: ignore[method-assign,assignment]
+
+    def _listen(self, *arguments: Any) -> Any:
+        self._arguments = arguments
+        return self._cast(*arguments)
+
+    def repeat(self) -> None:
+        """Cast the last rays again."""
+        self._cast(*self._arguments)
+
+
+@torch.no_grad()
+def _encode(environment: LatentEnvironment, observation: Observation[torch.Tensor]) -> None:
+    environment.base.world_model.observe_step(observation, environment.base.initial_state(environment.num_envs))
+
+
+def _seconds(calls: dict[str, Callable[[], object]], *, times: int) -> dict[str, float]:
+    """Return the median seconds of each call; in turns, so that whatever else runs on the machine meets all of them."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(-3, times):  # the first turns do not count
+        for name, call in calls.items():
+            began_s = time.perf_counter()
+            call()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if turn >= 0:
+                seconds[name].append(time.perf_counter() - began_s)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def _training_hz(environment: LatentEnvironment, config: Config) -> float:
+    """Return control steps per second of PPO, sampling and learning together."""
+    from pipeline.residual_rl import throughput
+
+    ppo = replace(PpoConfig(), num_envs=environment.num_envs)
+    return throughput.training_hz(environment, ppo, iterations=config.iterations, device=config.device)
+
+
+def _print_table(results: list[dict[str, Any]]) -> None:
+    head = f"{'robot':<10} {'envs':>5} " + " ".join(f"{title:>12}" for title in COLUMNS.values())
+    print(head)
+    for row in results:
+        cells = " ".join(f"{row.get(name, '-'):>12}" for name in COLUMNS)
+        print(f"{row['embodiment']:<10} {row['num_envs']:>5} {cells}")
+    print("rates: control steps per second of the whole batch; efficiency: bare physics and casts / environment step")

@@ -1,0 +1,92 @@
+"""The page of a large evaluation, and a copy of its episodes."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.commands.implementation.ship_policy import (
+    BENCHMARK,
+    TRAINING,
+    evaluated_files,
+    how_trained,
+    read_training,
+)
+from pipeline.commands.ship_benchmark import Config
+from pipeline.evaluation.episodes.summary import SUMMARY
+from pipeline.evaluation.report import tables
+from pipeline.evaluation.report.criteria import acceptance_criteria
+from pipeline.runs import atomic_files, manifest
+
+_SHOWN = ("specialist", "generalist")
+
+
+def main(config: Config) -> None:
+    """Write the page and copy the episodes.
+
+    Raises:
+        ValueError: If the evaluation is not finished, or is of other files than the shipped or the run's ones.
+    """
+    files = config.run / "export_policy" if config.run else config.out
+    try:
+        manifest.verify(config.evaluation, stage="evaluate_policy")
+        exported = manifest.verify(files, stage="export_policy") if config.run else None
+    except manifest.ManifestError as error:
+        raise ValueError(f"{error}. Make it with: make benchmark.") from None
+    summary: tables.Summary = json.loads((config.evaluation / SUMMARY).read_text(encoding="utf-8"))
+    try:
+        driven = evaluated_files(sorted(files.glob("*.onnx")) if config.run else _shipped(config.out), summary)
+    except ValueError as error:
+        raise ValueError(f"{config.evaluation}: {error}; those of {files} are meant, --run names others.") from None
+    training = how_trained(config.run, exported) if config.run and exported else read_training(config.out)
+    if set(driven.values()) <= {manifest.hash_file(path) for path in _shipped(config.out)}:
+        told = "The files are those of this folder; the [card](README.md) says how they were trained."
+    else:
+        told = f"Not shipped. Trained by {training['trained']}"
+    page = config.out / BENCHMARK.format(training["seed"])
+    _keep(config.evaluation, page.with_suffix(""))
+    atomic_files.write_text(page, _page(summary, name=page.stem, seed=training["seed"], told=told, files=driven))
+    print(f"wrote {page}")
+
+
+def _shipped(folder: Path) -> list[Path]:
+    """Return the policies that a folder's ``training.json`` names; none if it has none."""
+    return [folder / name for name in read_training(folder)["files"]] if (folder / TRAINING).is_file() else []
+
+
+def _keep(evaluation: Path, target: Path) -> None:
+    """Copy a finished evaluation, or nothing of it; one that is there already stays."""
+    if evaluation.resolve() == target.resolve():
+        return
+    temporary = target.with_name(f".{target.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(evaluation, temporary)
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+
+
+def _page(summary: tables.Summary, *, name: str, seed: int, told: str, files: Mapping[str, str]) -> str:
+    shown = [
+        table.markdown()
+        for route in tables.routes(summary)
+        for table in tables.of_route(summary, route=route, agents=_SHOWN, scene_by_scene=True)
+    ]
+    judged = [
+        f"* {criterion.text}: **{criterion.verdict}**, {criterion.measured}."
+        for criterion in acceptance_criteria(summary)
+    ]
+    lines = [
+        f"# {max(cell['episodes'] for cell in summary['cells'])} goals per cell, training seed {seed}",
+        "",
+        "Written by `python -m pipeline ship_benchmark`.",
+        told,
+        f"The episodes are in [`{name}/`]({name}): `python -m pipeline compare` sets another evaluation beside them.",
+        "",
+        "| file | SHA-256 |",
+        "|---|---|",
+        *(f"| `{name}` | `{sha256}` |" for name, sha256 in files.items()),
+        "",
+        *judged,
+        *([""] if judged else []),
+    ]
+    return "\n".join(lines) + "\n" + "\n".join(shown)
