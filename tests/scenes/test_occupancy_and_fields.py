@@ -238,9 +238,9 @@ def test_descent_from_inside_an_obstacle_leaves_it_first() -> None:
     assert np.linalg.norm(np.diff(path, axis=0), axis=1).sum() < 2.8
 
 
-def test_descent_without_a_way_says_so() -> None:
+def test_descent_without_a_path_says_so() -> None:
     field = geodesic_field(free_space(room(block(1.0, 1.0, 1.0, 1.0))), (1.0, 1.0))
-    with pytest.raises(ValueError, match="goal is not in free space"):
+    with pytest.raises(ValueError, match="no path to the goal: it is not in free space"):
         descend(field, (0.0, 0.0), step_m=0.1, max_points=100)
 
 
