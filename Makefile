@@ -39,16 +39,17 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup all smoke test check gaits specialist scenes data pretrain specialists record distill export evaluate \
-	benchmark report readme bench play hardness list clean
+	benchmark report readme bench demo play hardness list clean
 
 help:
+	@echo 'make demo         the shipped policy drives three robots through one office each: a page of films, three minutes'
 	@echo 'make all          the whole line, sized for 2 h on two cores without a GPU; results in runs/laptop/report'
 	@echo 'make smoke        the whole line at its smallest size, minutes'
 	@echo 'make test         style, types, tests, and make smoke'
 	@echo 'make specialist ROBOT=g1    one robot, reusing what is there'
 	@echo 'Stages:           scenes data pretrain specialists record distill export evaluate report; gaits (weights are in the repository)'
 	@echo 'make evaluate POLICY=FILE.onnx    one exported policy on its own; make benchmark: 640 goals in every cell, hours'
-	@echo 'Also:             setup check robustness readme bench play hardness list clean'
+	@echo 'Also:             setup check robustness readme bench demo play hardness list clean'
 	@sed -n 's/^#   /  /p' Makefile
 
 setup: .venv/.setup-stamp
@@ -129,7 +130,7 @@ test: check
 readme: setup
 	@$(PYTHON_BIN) -m pipeline fill_readme
 
-bench play hardness list: setup
+bench demo play hardness list: setup
 	@$(PYTHON_BIN) -m pipeline $@ $(ARGS)
 
 clean:

@@ -64,31 +64,40 @@ class SceneRaycaster:
         return hits["t_hit"].numpy(), self._semantic[np.minimum(primitive, len(self._semantic) - 1)]
 
 
+class MeshRaycaster:
+    """Casts rays against one mesh that is no scene, such as the robot's own body."""
+
+    def __init__(self, vertices_m: np.ndarray, triangles: np.ndarray) -> None:
+        """Build the hierarchy of a mesh with vertices (V, 3) and triangles (F, 3)."""
+        self._scene = open3d.t.geometry.RaycastingScene()
+        self._scene.add_triangles(
+            open3d.core.Tensor(np.asarray(vertices_m, dtype=np.float32)),
+            open3d.core.Tensor(np.asarray(triangles, dtype=np.uint32)),
+        )
+
+    def cast(self, origin_m: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where rays hit first.
+
+        Args:
+            origin_m: (3,) or one per ray (..., 3).
+            directions: (..., 3), any length.
+
+        Returns:
+            distance (...) float32 in units of each direction's own length, inf on a miss; triangle (...) int64, -1 on
+            a miss.
+        """
+        origin = np.broadcast_to(np.asarray(origin_m), directions.shape)
+        rays = np.concatenate([origin, directions], axis=-1).astype(np.float32)
+        hits = self._scene.cast_rays(open3d.core.Tensor(rays))
+        distance = hits["t_hit"].numpy()
+        return distance, np.where(np.isfinite(distance), hits["primitive_ids"].numpy().astype(np.int64), -1)
+
+
 def cast_mesh(
     vertices_m: np.ndarray, triangles: np.ndarray, origin_m: np.ndarray, directions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cast rays from one point against a single mesh, such as the robot's own body.
-
-    Args:
-        vertices_m: (V, 3)
-        triangles: (F, 3)
-        origin_m: (3,)
-        directions: (..., 3), any length.
-
-    Returns:
-        distance (...) float32 in units of each direction's own length, inf on a miss; triangle (...) int64, -1 on a
-        miss.
-    """
-    scene = open3d.t.geometry.RaycastingScene()
-    scene.add_triangles(
-        open3d.core.Tensor(np.asarray(vertices_m, dtype=np.float32)),
-        open3d.core.Tensor(np.asarray(triangles, dtype=np.uint32)),
-    )
-    origin = np.broadcast_to(np.asarray(origin_m), directions.shape)
-    rays = np.concatenate([origin, directions], axis=-1).astype(np.float32)
-    hits = scene.cast_rays(open3d.core.Tensor(rays))
-    distance = hits["t_hit"].numpy()
-    return distance, np.where(np.isfinite(distance), hits["primitive_ids"].numpy().astype(np.int64), -1)
+    """Cast rays once against a mesh, see ``MeshRaycaster.cast``."""
+    return MeshRaycaster(vertices_m, triangles).cast(origin_m, directions)
 
 
 def _tile_offsets(scenes: Sequence[Scene]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Film a gait on empty ground: ahead, turns, sideways, back, stand. Needs the simulator's camera (OpenGL, EGL)."""
+"""Film a gait on empty ground: ahead, turns, sideways, back, stand. No display is needed."""
 
 from dataclasses import dataclass
 from pathlib import Path

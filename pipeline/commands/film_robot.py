@@ -1,4 +1,4 @@
-"""Film one robot through one episode, small enough for a page; ``report`` starts it once per robot."""
+"""Film one robot through one episode, small enough for a page; ``report`` and ``demo`` start it once per robot."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from embodiments import registry as robots
-from pipeline.runs import atomic_files
+from pipeline.runs import atomic_files, manifest
 from pipeline.runs.stage import Command
 
 
@@ -27,11 +27,12 @@ class Config:
     route: Literal["straight", "planned"] = "planned"
     split: Literal["train", "val", "test"] = "val"
     """The test split is for the table"""
-    camera: Literal["simulator", "rays"] = "simulator"
-    """The simulator's own camera needs OpenGL (EGL); rays need nothing and take a few times longer"""
     seed: int = 0
+    """Number of the scene in its split, and seed of the episodes"""
+    candidates: int = 1
+    """Episodes that are drawn; the one with the longest path is filmed, whatever its ending"""
     key: str = ""
-    """Kept beside the film: what it was made from"""
+    """Written beside the film: hash of what it was made from"""
 
 
 def main(config: Config) -> None:
@@ -39,14 +40,15 @@ def main(config: Config) -> None:
 
     Raises:
         FileNotFoundError: If the policy does not exist.
+        ValueError: If there is no episode to draw.
     """
-    from pipeline.evaluation.video.robot_film import (  # the simulator, which the command line's help does not need
-        Shot,
-        film,
-    )
+    # the simulator, which the command line's help does not need
+    from pipeline.evaluation.video.robot_film import Shot, film
 
     if not config.policy.is_file():
         raise FileNotFoundError(f"no exported policy {config.policy}; make it with: python -m pipeline export_policy")
+    if config.candidates < 1:
+        raise ValueError(f"--candidates must be at least 1, found {config.candidates}")
     config.out.parent.mkdir(parents=True, exist_ok=True)
     started_s = time.monotonic()
     shot = Shot(
@@ -56,14 +58,15 @@ def main(config: Config) -> None:
         route=config.route,
         split=config.split,
         seed=config.seed,
-        camera=config.camera,
+        candidates=config.candidates,
     )
-    facts = film(shot, config.out)
-    facts |= {"embodiment": config.embodiment, "scene": config.scene, "route": config.route, "split": config.split}
-    facts |= {"agent": config.policy.stem.partition("_")[0], "camera": config.camera}
-    facts |= {"key": config.key, "wall_s": round(time.monotonic() - started_s, 1)}
-    atomic_files.write_text(config.out.with_suffix(".json"), json.dumps(facts))
-    print(f"wrote {config.out}: {facts['ending']} after {facts['time_s']} s, filmed in {facts['wall_s']} s")
+    shown = film(shot, config.out)
+    shown |= {"embodiment": config.embodiment, "scene": config.scene, "route": config.route, "split": config.split}
+    shown |= {"agent": config.policy.stem.partition("_")[0], "policy_sha256": manifest.hash_file(config.policy)}
+    shown |= {"policy": config.policy.name, "candidates": config.candidates, "seed": config.seed}
+    shown |= {"key": config.key, "wall_s": round(time.monotonic() - started_s, 1)}
+    atomic_files.write_text(config.out.with_suffix(".json"), json.dumps(shown))
+    print(f"wrote {config.out}: {shown['ending']} after {shown['time_s']} s, filmed in {shown['wall_s']} s")
 
 
 COMMAND = Command(config=Config, main=main, is_internal=True)

@@ -5,7 +5,6 @@ weights drives. ``--picture FILE.png`` shows robots standing in a scene, without
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
 ROW_SPACING_M = 0.9
 """Between the robots of a picture"""
 PICTURE_SCENES = 20
-"""Scenes that are searched for a place with room and a free view"""
-END_FRAMES = round(CONTROL_HZ)
-"""How long the end of an episode is shown"""
+"""Scenes that are searched for a free place with a free view"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +54,7 @@ class Config(FileOptions):
     picture: Path | None = None
     """Only write this picture of the robots in a scene"""
     chase: bool = True
-    """Show the robot from behind; a quarter of a second per frame"""
+    """Show the robot from behind, which takes most of the time"""
     seed: int = 0
 
 
@@ -91,15 +88,19 @@ def film(config: Config) -> None:
     """Film one robot; a process holds one simulation."""
     import imageio.v2 as imageio
 
+    from pipeline.evaluation.video.filming import drive, ending_of, with_still_end
+
     environment, agent, filming = _prepare(config)
-    frames = _frames(environment, agent, filming)
     with (
         imageio.get_writer(config.out, fps=CONTROL_HZ, quality=7, macro_block_size=16) as writer,
         progress(len(environment.episodes), f"play {config.embodiments[0]}") as bar,
     ):
-        for frame, ended in frames:
-            writer.append_data(frame)  # type: ignore[attr-defined]
-            if ended:
+        for step in drive(environment, agent):
+            filming.observe(step)
+            ending = ending_of(step)
+            for frame in with_still_end(filming.frame(step), ending=ending):
+                writer.append_data(frame)  # type: ignore[attr-defined]
+            if ending is not None:
                 bar.advance(1)
 
 
@@ -129,7 +130,7 @@ def take_picture(config: Config) -> None:
         sun_w=(math.cos(yaw - 0.6), math.sin(yaw - 0.6), 1.1),
     )
     config.picture.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(render(surfaces, view, supersample=4, soft=True)).save(config.picture, optimize=True)
+    Image.fromarray(render(surfaces, view, soft=True)).save(config.picture, optimize=True)
     print(f"wrote {config.picture}: {', '.join(names)} in {scene.name}")
 
 
@@ -150,12 +151,12 @@ def _each_robot(config: Config) -> None:
 
 
 def _prepare(config: Config) -> "tuple[NavigationEnvironment, Agent, Filming]":
-    """Build one environment that runs through all episodes, the agent, and the camera team."""
+    """Build one environment that runs through all episodes, the agent, and what films it."""
     import torch
 
     from pipeline.agents import registry as agents
     from pipeline.agents.exported import ExportedAgent
-    from pipeline.evaluation.video.filming import Filming
+    from pipeline.evaluation.video.filming import LARGE, LARGE_WITHOUT_CHASE, Filming
     from pipeline.simulation.navigation.environment import NavigationConfig
     from pipeline.simulation.navigation.task import build_task, make_environment
 
@@ -175,7 +176,8 @@ def _prepare(config: Config) -> "tuple[NavigationEnvironment, Agent, Filming]":
     environment = make_environment(task, config=NavigationConfig(settle_s=1.0), num_envs=1, seed=config.seed)
     environment.assign(torch.arange(len(task.episodes))[None])
     label = config.agent or (config.policy.stem if config.policy else "")
-    return environment, agent, Filming(environment, task.scenes, label=label, chase=config.chase)
+    layout = LARGE if config.chase else LARGE_WITHOUT_CHASE
+    return environment, agent, Filming(environment, task.scenes, label=label, layout=layout)
 
 
 def _scene(config: Config, name: str, *, index: int) -> Scene:
@@ -185,25 +187,8 @@ def _scene(config: Config, name: str, *, index: int) -> Scene:
     return scene
 
 
-def _frames(
-    environment: "NavigationEnvironment", agent: "Agent", filming: "Filming"
-) -> Iterator[tuple[np.ndarray, bool]]:
-    """Yield (frame, whether an episode ended) until all episodes are through."""
-    step = environment.reset()
-    while not bool(environment.idle.all()):
-        ended = bool((step.terminated | step.truncated)[0])
-        frame = filming.frame(step)
-        for _ in range(END_FRAMES if ended else 1):
-            yield frame, False
-        if ended:
-            yield frame, True
-        agent.reset(step.first)
-        action = agent.act(step.observation, environment.privileged)
-        step = environment.step(action) if agent.output == "action" else environment.step_command(action)
-
-
 def _open_spot(config: Config, *, width_m: float) -> tuple[Scene, np.ndarray, float]:
-    """Return a scene, where in it a row of robots has room and can be seen from the front, and its heading.
+    """Return a scene, a free place in it where a row of robots is seen from the front, and the row's heading.
 
     Raises:
         ValueError: If there is no such place.
@@ -215,7 +200,9 @@ def _open_spot(config: Config, *, width_m: float) -> tuple[Scene, np.ndarray, fl
         found = _best_spot(scene, width_m=width_m)
         if found is not None:
             return scene, *found
-    raise ValueError(f"no room for {width_m:.1f} m of robots in '{name}'; try another --scenes or fewer --embodiments")
+    raise ValueError(
+        f"no free place for {width_m:.1f} m of robots in '{name}'; try another --scenes or fewer --embodiments"
+    )
 
 
 def _best_spot(scene: Scene, *, width_m: float) -> tuple[np.ndarray, float] | None:
@@ -225,24 +212,24 @@ def _best_spot(scene: Scene, *, width_m: float) -> tuple[np.ndarray, float] | No
     distance = distance_field(layer_occupancy(scene, layers_m=((0.05, 1.8),), resolution_m=0.1))
     rng = np.random.default_rng(0)
     x_min, y_min, x_max, y_max = scene.extent_w_m
-    best, best_room = None, 0.0
+    best, best_clearance_m = None, 0.0
     for _ in range(3000):
         spot = rng.uniform((x_min, y_min), (x_max, y_max))
         yaw = float(rng.uniform(-math.pi, math.pi))
         across = np.asarray([-math.sin(yaw), math.cos(yaw)])
         row = spot + width_m * np.linspace(-0.5, 0.5, 9)[:, None] * across
         eye = _eye(spot, yaw)
-        sight = np.concatenate([row + share * (eye - row) for share in np.linspace(0.0, 1.0, 33)])
-        room = min(float(distance.at(row)[0].min()) - 0.4, float(distance.at(sight)[0].min()) - 0.15)
-        if room > best_room:
-            best, best_room = (spot, yaw), room
+        sight = np.concatenate([row + fraction * (eye - row) for fraction in np.linspace(0.0, 1.0, 33)])
+        clearance_m = min(float(distance.at(row)[0].min()) - 0.4, float(distance.at(sight)[0].min()) - 0.15)
+        if clearance_m > best_clearance_m:
+            best, best_clearance_m = (spot, yaw), clearance_m
     return best
 
 
 def _eye(spot: np.ndarray, yaw: float) -> np.ndarray:
-    """Return where the camera stands for a picture of a row of robots that face ``yaw``: a little aside."""
-    ahead: np.ndarray = spot + 4.0 * np.asarray([math.cos(yaw + 0.2), math.sin(yaw + 0.2)])
-    return ahead
+    """Return the camera's position for a picture of a row of robots that face ``yaw``: a little to the side."""
+    position: np.ndarray = spot + 4.0 * np.asarray([math.cos(yaw + 0.2), math.sin(yaw + 0.2)])
+    return position
 
 
 COMMAND = Command(config=Config, main=main)

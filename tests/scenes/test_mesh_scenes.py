@@ -9,7 +9,7 @@ import trimesh
 
 from embodiments import registry as robots
 from embodiments.spaces import HEIGHT_LAYERS_M
-from pipeline.evaluation.report import figures
+from pipeline.evaluation.video.ground_plan import ground_plan
 from pipeline.simulation.navigation.episodes import build_episodes, scene_fields
 from scenes import registry
 from scenes.fields import distance_field
@@ -264,8 +264,8 @@ def test_files_that_are_no_scenes_are_refused(write: Callable[..., Path], tmp_pa
 
 def test_a_mesh_is_drawn_from_above_as_bodies_are_kept_from_it(write: Callable[..., Path]) -> None:
     scene = load_scene(write(room(), "room.ply"))
-    groups = {is_low: polygons for _, is_low, polygons in figures.ground_plan(scene)}
-    assert figures.ground_plan(scene) is figures.ground_plan(scene)  # films draw it in every frame
+    groups = {is_low: polygons for _, is_low, polygons in ground_plan(scene)}
+    assert ground_plan(scene) is ground_plan(scene)  # films draw it in every frame
 
     def covered(polygons: list[np.ndarray], x: float, y: float) -> bool:
         return any((p.min(axis=0) <= (x, y)).all() and (p.max(axis=0) >= (x, y)).all() for p in polygons)

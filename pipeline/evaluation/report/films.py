@@ -1,4 +1,4 @@
-"""The short films of the report: made once per policy and kept, one process per robot, and put into the page."""
+"""The short films of the report: made once per policy, one process per robot, and put into the page."""
 
 import base64
 import json
@@ -11,8 +11,6 @@ from typing import Any
 from embodiments import registry
 from pipeline.runs import manifest, processes
 
-CAMERAS = ("simulator", "rays")
-"""What is tried, in this order; the second one needs no OpenGL"""
 _SUFFIXES = (".mp4", ".jpg", ".json")
 
 
@@ -54,32 +52,30 @@ def make(order: Order, folder: Path, *, made_before: Sequence[Path]) -> list[str
     folder.mkdir(parents=True, exist_ok=True)
     keys = {robot: order.key(robot) for robot in order.robots}
     for robot, key in keys.items():
-        found = next((place for place in (folder, *made_before) if _facts(place, robot).get("key") == key), None)
+        found = next((place for place in (folder, *made_before) if _shown(place, robot).get("key") == key), None)
         if found not in (None, folder):
             for suffix in _SUFFIXES:
                 shutil.copyfile(found / f"{robot}{suffix}", folder / f"{robot}{suffix}")
-    missing = [robot for robot, key in keys.items() if _facts(folder, robot).get("key") != key]
-    for camera in CAMERAS:
-        commands = {robot: _command(order, robot, folder, camera=camera, key=keys[robot]) for robot in missing}
-        status = processes.run_side_by_side(commands, workers=processes.cores()) if commands else {}
-        missing = [robot for robot, code in status.items() if code]
-    return missing
+    missing = [robot for robot, key in keys.items() if _shown(folder, robot).get("key") != key]
+    commands = {robot: _command(order, robot, folder, key=keys[robot]) for robot in missing}
+    status = processes.run_side_by_side(commands, workers=processes.cores()) if commands else {}
+    return [robot for robot, code in status.items() if code]
 
 
 def read(folder: Path, robots: Sequence[str]) -> list[Film]:
     """Return the films that are there."""
     films = []
     for robot in robots:
-        facts = _facts(folder, robot)
-        if facts:
+        shown = _shown(folder, robot)
+        if shown:
             source = _uri(folder / f"{robot}.mp4", "video/mp4")
             films.append(
-                Film(source=source, poster=_uri(folder / f"{robot}.jpg", "image/jpeg"), caption=_caption(facts))
+                Film(source=source, poster=_uri(folder / f"{robot}.jpg", "image/jpeg"), caption=_caption(shown))
             )
     return films
 
 
-def _facts(folder: Path, robot: str) -> dict[str, Any]:
+def _shown(folder: Path, robot: str) -> dict[str, Any]:
     """Return what a film's own file says of it; nothing where the film is not complete."""
     if not all((folder / f"{robot}{suffix}").is_file() for suffix in _SUFFIXES):
         return {}
@@ -87,18 +83,16 @@ def _facts(folder: Path, robot: str) -> dict[str, Any]:
     return found
 
 
-def _command(order: Order, robot: str, folder: Path, *, camera: str, key: str) -> list[str]:
+def _command(order: Order, robot: str, folder: Path, *, key: str) -> list[str]:
     words = ["film_robot", "--policy", str(order.policy), "--embodiments", robot, "--out", str(folder / f"{robot}.mp4")]
-    words += ["--scene", order.scene, "--route", order.route, "--seed", str(order.seed)]
-    return [*words, "--camera", camera, "--key", key]
+    return [*words, "--scene", order.scene, "--route", order.route, "--seed", str(order.seed), "--key", key]
 
 
-def _caption(facts: Mapping[str, Any]) -> str:
-    where = f"{Path(facts['scene']).stem} ({facts['split']} split), {facts['route']} route"
-    speed = f", shown {facts['speed']} times as fast" if facts["speed"] > 1 else ""
-    camera = "" if facts["camera"] == "simulator" else "; drawn by ray casting, without the simulator's camera"
-    end = f"{facts['ending']} after {facts['time_s']} s"
-    return f"{facts['embodiment']}, {facts['agent']}, {where}: {end}{speed}{camera}"
+def _caption(shown: Mapping[str, Any]) -> str:
+    where = f"{Path(shown['scene']).stem} ({shown['split']} split), {shown['route']} route"
+    speed = f", shown {shown['speed']} times as fast" if shown["speed"] > 1 else ""
+    end = f"{shown['ending']} after {shown['time_s']} s"
+    return f"{shown['embodiment']}, {shown['agent']}, {where}: {end}{speed}"
 
 
 def _uri(path: Path, kind: str) -> str:

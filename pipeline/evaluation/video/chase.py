@@ -7,14 +7,16 @@ import numpy as np
 
 from pipeline.evaluation.video.rendering import Surface, View, render, scene_surface
 from pipeline.evaluation.video.robot_meshes import RobotParts, place
-from scenes.raycasting import cast_mesh
+from scenes.raycasting import MeshRaycaster
 from scenes.scene import Scene
 
 DISTANCE_M = 3.2
-ELEVATIONS_RAD = tuple(math.radians(angle) for angle in (24.0, 38.0, 52.0, 66.0, 80.0))
+ELEVATIONS_RAD = tuple(math.radians(angle) for angle in (30.0, 42.0, 54.0, 66.0, 80.0))
 """The camera takes the lowest one from which nothing hides the robot."""
+WALL_HEIGHT_M = 1.1
+"""Walls are drawn cut off at this height: the camera sees over them."""
 FOLLOW = 0.15
-"""Share of the way to its new place that the camera goes per frame."""
+"""Fraction of the distance to its new place that the camera goes per frame"""
 GOAL_RGB, ROUTE_RGB = (0.05, 0.55, 0.52), (0.17, 0.35, 0.76)
 _AIM_HEIGHT_M = 0.5
 
@@ -25,7 +27,8 @@ class ChaseCamera:
     def __init__(self, parts: RobotParts, scene: Scene, *, yaw_w_rad: float) -> None:
         """Stand behind the robot, which faces ``yaw_w_rad``."""
         self._parts = parts
-        self._scene = scene_surface(scene)
+        self._scene = scene_surface(scene, wall_height_m=WALL_HEIGHT_M)
+        self._sight = MeshRaycaster(self._scene.vertices_w_m, self._scene.triangles)
         self._yaw_rad = yaw_w_rad
         self._elevation_rad: float | None = None
 
@@ -34,27 +37,27 @@ class ChaseCamera:
         *,
         base_w: np.ndarray,
         angles_rad: dict[str, float],
-        goal_w: np.ndarray,
-        route_w_m: np.ndarray,
         size_px: tuple[int, int],
+        goal_w: np.ndarray | None = None,
+        route_w_m: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the picture (h, w, 3) uint8 of one moment, and move the camera on.
 
         Args:
             base_w: (4, 4) pose of the robot's root link.
             angles_rad: Joint name -> angle.
-            goal_w: (3,) x [m], y [m], yaw [rad].
-            route_w_m: (R, 2)
             size_px: Width and height.
+            goal_w: (3,) x [m], y [m], yaw [rad]; drawn on the floor.
+            route_w_m: (R, 2) drawn on the floor.
         """
         view = self.view(base_w=base_w, size_px=size_px)
         robot = place(self._parts, xy_w_m=(0.0, 0.0), yaw_w_rad=0.0, angles_rad=angles_rad, base_w=base_w)
-        marks = [disc(goal_w[:2], radius_m=0.25, rgb=GOAL_RGB)]
-        marks += [disc(point, radius_m=0.05, rgb=ROUTE_RGB) for point in route_w_m]
-        return render([self._scene, robot, *marks], view, supersample=1)
+        marks = [] if goal_w is None else goal_marks(goal_w)
+        marks += [] if route_w_m is None else [disc(point, radius_m=0.05, rgb=ROUTE_RGB) for point in route_w_m]
+        return render([self._scene, robot, *marks], view)
 
     def view(self, *, base_w: np.ndarray, size_px: tuple[int, int]) -> View:
-        """Move the camera on to the next moment and return where it is; ``picture`` says the rest."""
+        """Move the camera on to the next moment and return where it is."""
         position, heading = base_w[:2, 3], math.atan2(base_w[1, 0], base_w[0, 0])
         self._yaw_rad += FOLLOW * math.remainder(heading - self._yaw_rad, 2.0 * math.pi)
         target = np.asarray([*position, _AIM_HEIGHT_M])
@@ -81,9 +84,15 @@ class ChaseCamera:
     def _sees(self, target: np.ndarray, elevations_rad: Sequence[float]) -> np.ndarray:
         """Return (N,) bool: whether nothing hides the target from the camera at these elevations."""
         rays = np.stack([self._backwards(elevation) for elevation in elevations_rad]) * DISTANCE_M
-        distance, _ = cast_mesh(self._scene.vertices_w_m, self._scene.triangles, target, rays)
+        distance, _ = self._sight.cast(target, rays)
         clear: np.ndarray = distance > 1.0
         return clear
+
+
+def goal_marks(goal_w: np.ndarray) -> list[Surface]:
+    """Return a disc at the goal and a small one where the robot's front is to point."""
+    ahead = goal_w[:2] + 0.42 * np.asarray([math.cos(goal_w[2]), math.sin(goal_w[2])])
+    return [disc(goal_w[:2], radius_m=0.28, rgb=GOAL_RGB), disc(ahead, radius_m=0.09, rgb=GOAL_RGB)]
 
 
 def disc(xy_w_m: np.ndarray, *, radius_m: float, rgb: tuple[float, float, float]) -> Surface:

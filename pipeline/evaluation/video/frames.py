@@ -1,7 +1,8 @@
-"""Frames of a video: the map from above, the robot from behind, and what it sees."""
+"""Frames of a film: the map from above, the robot from behind, and its depth image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import matplotlib
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from embodiments.embodiment import Embodiment
 from embodiments.spaces import DEPTH_RANGE_M, HEIGHT_LAYERS_M
-from pipeline.evaluation.report.figures import ENDING_COLOURS, KNOWN_COLOUR, UNKNOWN_COLOUR, ground_plan
+from pipeline.evaluation.video.ground_plan import ENDING_COLOURS, KNOWN_COLOUR, UNKNOWN_COLOUR, ground_plan
 from pipeline.evaluation.video.rendering import SEMANTIC_COLOURS
 from scenes.scene import Scene
 
@@ -18,10 +19,14 @@ WIDTH_PX, HEIGHT_PX = 1280, 720
 MAP_PX = 600
 CHASE_PX = (660, 400)
 SENSOR_PX = (324, 202)
+PAGE_PX = (640, 352)
+"""A small frame, for a page: multiples of 16, which every player decodes"""
+PAGE_DEPTH_PX = (160, 100)
+PAGE_MAP_PX = 128
 _GAP_PX = 10
 _INK, _PAPER, _SOFT = "#1c2430", "#ffffff", "#5b6675"
 PALE = {KNOWN_COLOUR: "#d5dae0", UNKNOWN_COLOUR: "#f0dfc3"}
-"""Of what a low body may pass under"""
+"""Colour of what a low body may pass under"""
 _SMOOTH = 2
 """The map is drawn this many times larger and shrunk, for clean edges."""
 _MAP_MARGIN_M = 2.0
@@ -41,7 +46,7 @@ class Moment:
     trail_w_m: np.ndarray
     """(T, 2) where the robot was in this episode"""
     route_w_m: np.ndarray
-    """(R, 2) what the policy is told of the way"""
+    """(R, 2) route that the policy gets"""
     depth_m: np.ndarray
     """(H, W)"""
     semantic: np.ndarray
@@ -56,24 +61,25 @@ class Moment:
 class MapView:
     """A square window onto the ground that stays fixed for one episode."""
 
-    def __init__(self, points_w_m: np.ndarray) -> None:
+    def __init__(self, points_w_m: np.ndarray, *, size_px: int = MAP_PX) -> None:
         """Fit the window to points (N, 2) that must be seen."""
         low, high = points_w_m.min(axis=0) - _MAP_MARGIN_M, points_w_m.max(axis=0) + _MAP_MARGIN_M
         self._centre = (low + high) / 2.0
-        self.scale = MAP_PX * _SMOOTH / float((high - low).max())
+        self.size_px = size_px
+        self.scale = size_px * _SMOOTH / float((high - low).max())
         """Pixels per metre"""
 
     def pixels(self, points_w_m: np.ndarray) -> list[tuple[float, float]]:
         """Return image positions of world points (N, 2); y up in the world is up in the image."""
         offset = (np.asarray(points_w_m)[:, :2] - self._centre) * self.scale
-        half = MAP_PX * _SMOOTH / 2.0
+        half = self.size_px * _SMOOTH / 2.0
         return [(half + x, half - y) for x, y in offset]
 
 
 def compose(moment: Moment, view: MapView) -> np.ndarray:
-    """Return one frame (HEIGHT_PX, WIDTH_PX, 3) uint8."""
+    """Return one large frame (HEIGHT_PX, WIDTH_PX, 3) uint8."""
     frame = Image.new("RGB", (WIDTH_PX, HEIGHT_PX), _PAPER)
-    frame.paste(_map(moment, view), (_GAP_PX, _GAP_PX))
+    frame.paste(draw_map(moment, view), (_GAP_PX, _GAP_PX))
     left = 2 * _GAP_PX + MAP_PX
     if moment.chase is not None:
         frame.paste(Image.fromarray(moment.chase), (left, _GAP_PX))
@@ -92,6 +98,18 @@ def compose(moment: Moment, view: MapView) -> np.ndarray:
     return np.asarray(frame)
 
 
+def compose_for_page(moment: Moment, view: MapView) -> np.ndarray:
+    """Return one small frame: the robot from behind, with the map and the depth image in its lower corners."""
+    assert moment.chase is not None
+    frame = Image.fromarray(moment.chase)
+    depth = Image.fromarray(depth_picture(moment.depth_m)).resize(PAGE_DEPTH_PX, Image.Resampling.NEAREST)
+    for inset, left in ((draw_map(moment, view), _GAP_PX), (depth, frame.width - depth.width - _GAP_PX)):
+        top = frame.height - inset.height - _GAP_PX
+        frame.paste(_PAPER, (left - 2, top - 2, left + inset.width + 2, top + inset.height + 2))
+        frame.paste(inset, (left, top))
+    return np.asarray(frame)
+
+
 def depth_picture(depth_m: np.ndarray) -> np.ndarray:
     """Return depth (H, W) as colours (H, W, 3) uint8: near is bright, invalid is black."""
     near = 1.0 - np.sqrt(np.clip(depth_m / DEPTH_RANGE_M, 0.0, 1.0))
@@ -105,8 +123,10 @@ def class_picture(semantic: np.ndarray) -> np.ndarray:
     return (SEMANTIC_COLOURS[semantic] * 255.0).astype(np.uint8)
 
 
-def _map(moment: Moment, view: MapView) -> Image.Image:
-    image = Image.new("RGB", (MAP_PX * _SMOOTH, MAP_PX * _SMOOTH), "#fbfbf9")
+def draw_map(moment: Moment, view: MapView) -> Image.Image:
+    """Return the map from above: the scene, the route, the goal, where the robot was and is."""
+    side_px = view.size_px * _SMOOTH
+    image = Image.new("RGB", (side_px, side_px), "#fbfbf9")
     draw = ImageDraw.Draw(image)
     for colour, is_low, polygons in ground_plan(moment.scene):
         for polygon in polygons:
@@ -118,7 +138,7 @@ def _map(moment: Moment, view: MapView) -> Image.Image:
         colour = ENDING_COLOURS.get(moment.ending or "", "#0b7a75")
         draw.line(view.pixels(moment.trail_w_m), fill=colour, width=3 * _SMOOTH, joint="curve")
     _robot(draw, moment, view)
-    return image.resize((MAP_PX, MAP_PX), Image.Resampling.LANCZOS)
+    return image.resize((view.size_px, view.size_px), Image.Resampling.LANCZOS)
 
 
 def _goal(draw: ImageDraw.ImageDraw, moment: Moment, view: MapView) -> None:
@@ -158,5 +178,6 @@ def _dot(draw: ImageDraw.ImageDraw, centre: Sequence[float], radius_px: float, c
     draw.ellipse((x - radius_px, y - radius_px, x + radius_px, y + radius_px), fill=colour)
 
 
+@cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)

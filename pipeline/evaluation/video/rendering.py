@@ -1,13 +1,13 @@
-"""Pictures by casting rays: works on any machine, without a display, OpenGL or a graphics driver."""
+"""Pictures by ray casting: they need no display, no OpenGL and no graphics driver."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from scenes.mesh import to_mesh
-from scenes.raycasting import cast_mesh
-from scenes.scene import FLOOR, Scene
+from scenes.raycasting import MeshRaycaster
+from scenes.scene import FLOOR, WALL, Scene
 
 SEMANTIC_COLOURS = np.asarray(
     [
@@ -23,16 +23,20 @@ SEMANTIC_COLOURS = np.asarray(
 )
 """(classes, 3) RGB of ``scenes.scene.SEMANTIC_CLASSES``."""
 SKY = np.asarray((0.97, 0.98, 1.0), dtype=np.float32)
-AMBIENT, SKYLIGHT, SUNLIGHT = 0.50, 0.22, 0.45
-SUN_SPREAD = 0.04
+AMBIENT, SKYLIGHT, SUNLIGHT = 0.56, 0.22, 0.36
+SUN_RADIUS = 0.04
 """Radius of the sun's disc for soft shadows, as a tangent"""
 CROWDED_M = 0.7
 """Surfaces nearer than this keep the sky's light from each other."""
 SKY_RAYS = 4
 """Rays per sample that look for such surfaces"""
-_CHUNK = 2_000_000
-"""Rays at once, which bounds the memory"""
-_LIFT_M = 2e-3
+SOFT_SAMPLES = 4
+"""Samples per pixel along each side of a picture with soft shadows"""
+EDGE_CONTRAST = 0.03
+"""Pixels that differ more than this from a neighbour are sampled again"""
+_RAYS_AT_ONCE = 2_000_000
+"""Bounds the memory"""
+_SHADOW_OFFSET_M = 2e-3
 """Shadow rays start this far off the surface, so that it does not shade itself."""
 
 
@@ -63,9 +67,15 @@ class View:
     """Towards the sun, any length"""
 
 
-def scene_surface(scene: Scene) -> Surface:
-    """Return a scene's triangles in the colours of their classes."""
-    mesh = to_mesh(scene)
+def scene_surface(scene: Scene, *, wall_height_m: float | None = None) -> Surface:
+    """Return a scene's triangles in the colours of their classes.
+
+    Args:
+        scene: The scene.
+        wall_height_m: Cut walls off at this height, so that a camera sees over them; None keeps them whole. The walls
+            of a scene that is a mesh stay whole.
+    """
+    mesh = to_mesh(scene if wall_height_m is None else _with_low_walls(scene, wall_height_m))
     return Surface(
         vertices_w_m=mesh.vertices_w_m,
         triangles=mesh.triangles,
@@ -74,101 +84,134 @@ def scene_surface(scene: Scene) -> Surface:
     )
 
 
-def render(surfaces: Sequence[Surface], view: View, *, supersample: int = 2, soft: bool = False) -> np.ndarray:
-    """Return a picture (H, W, 3) uint8 with sun, sky light and shadows.
+def render(surfaces: Sequence[Surface], view: View, *, soft: bool = False) -> np.ndarray:
+    """Return a picture (H, W, 3) uint8 with sun, sky light and shadows, and smooth edges.
 
     Args:
         surfaces: What there is to see.
-        supersample: Rays per pixel along each side; more is smoother.
-        soft: Soft shadows and darker corners, from random rays; grainy below 3 rays per side.
+        view: The camera.
+        soft: Soft shadows and darker corners, from random rays; about a hundred times slower.
     """
-    world = _merge(surfaces)
-    directions = _directions(view, supersample=supersample)  # (h, w, 3)
-    rng = np.random.default_rng(0) if soft else None
-    rays = directions.reshape(-1, 3)
-    image = np.concatenate([_look(world, view, rays[i : i + _CHUNK], rng) for i in range(0, len(rays), _CHUNK)])
-    return _downsample(image.reshape(directions.shape), supersample)
+    world = _World(surfaces, view)
+    rows, columns = np.mgrid[: view.height_px, : view.width_px].astype(np.float32)
+    if soft:
+        image = _mean_of_samples(world, rows, columns, per_side=SOFT_SAMPLES, rng=np.random.default_rng(0))
+    else:
+        image = world.look(rows, columns)
+        edges = _edges(image)
+        image[edges] = _mean_of_samples(world, rows[edges], columns[edges], per_side=2)
+    return (image * 255.0 + 0.5).astype(np.uint8)
 
 
-def _look(world: Surface, view: View, rays: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
-    """Return the colours (N, 3) that rays (N, 3) from the eye meet."""
-    eye = np.asarray(view.eye_w_m, dtype=np.float32)
-    distance, triangle = cast_mesh(world.vertices_w_m, world.triangles, eye, rays)
-    hit = triangle >= 0
-    colours = np.broadcast_to(SKY, rays.shape).copy()
-    point_w_m = eye + distance[hit, None] * rays[hit]
-    colours[hit] = _shade(world, point_w_m, rays[hit], triangle[hit], _unit(np.asarray(view.sun_w)[None])[0], rng)
-    return colours
+class _World:
+    """Everything that is to be seen, and the camera."""
+
+    def __init__(self, surfaces: Sequence[Surface], view: View) -> None:
+        self._view = view
+        self._surface = _merge(surfaces)
+        self._caster = MeshRaycaster(self._surface.vertices_w_m, self._surface.triangles)
+        self._sun_w = _unit(np.asarray(view.sun_w, dtype=np.float32)[None])[0]
+
+    def look(self, rows: np.ndarray, columns: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """Return the colours (..., 3) at positions in the image [px]; with ``rng`` shadows are soft."""
+        directions = _directions(self._view, rows, columns)
+        rays = directions.reshape(-1, 3)
+        parts = [self._colours(rays[i : i + _RAYS_AT_ONCE], rng) for i in range(0, len(rays), _RAYS_AT_ONCE)]
+        return np.concatenate([np.zeros((0, 3), dtype=np.float32), *parts]).reshape(directions.shape)
+
+    def _colours(self, rays: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+        eye = np.asarray(self._view.eye_w_m, dtype=np.float32)
+        distance, triangle = self._caster.cast(eye, rays)
+        hit = triangle >= 0
+        colours = np.broadcast_to(SKY, rays.shape).copy()
+        colours[hit] = self._shade(eye + distance[hit, None] * rays[hit], rays[hit], triangle[hit], rng)
+        return colours
+
+    def _shade(
+        self, point_w_m: np.ndarray, rays: np.ndarray, triangle: np.ndarray, rng: np.random.Generator | None
+    ) -> np.ndarray:
+        surface = self._surface
+        corners = surface.vertices_w_m[surface.triangles[triangle]]  # (N, 3, 3)
+        normal = _unit(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
+        normal *= -np.sign((normal * rays).sum(axis=1, keepdims=True))  # face the eye, whatever the winding
+        origin = point_w_m + _SHADOW_OFFSET_M * normal
+        towards_sun, sky = np.broadcast_to(self._sun_w, rays.shape), np.ones(len(rays))
+        if rng is not None:
+            towards_sun = towards_sun + SUN_RADIUS * rng.normal(size=rays.shape)
+            sky = np.mean([self._openness(origin, normal, rng) for _ in range(SKY_RAYS)], axis=0)
+        _, blocker = self._caster.cast(origin, towards_sun)
+        lit = (normal @ self._sun_w).clip(min=0.0) * (blocker < 0)
+        light = (AMBIENT + SKYLIGHT * (0.5 + 0.5 * normal[:, 2])) * (0.45 + 0.55 * sky) + SUNLIGHT * lit
+        colour = surface.colours[triangle]
+        if surface.tiled is not None:
+            odd = (np.floor(point_w_m[:, 0]) + np.floor(point_w_m[:, 1])) % 2 == 1
+            colour = colour * np.where(surface.tiled[triangle] & odd, 0.94, 1.0)[:, None]
+        return (colour * light[:, None]).clip(0.0, 1.0)
+
+    def _openness(self, origin: np.ndarray, normal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return (N,) how far a random ray gets, 1 from ``CROWDED_M`` on; cosine-distributed about the normal."""
+        scattered = normal + _unit(rng.normal(size=normal.shape))
+        nearest, _ = self._caster.cast(origin, _unit(scattered))
+        return np.clip(nearest / CROWDED_M, 0.0, 1.0)
 
 
-def _shade(
-    world: Surface,
-    point_w_m: np.ndarray,
-    rays: np.ndarray,
-    triangle: np.ndarray,
-    sun_w: np.ndarray,
-    rng: np.random.Generator | None,
+def _mean_of_samples(
+    world: _World, rows: np.ndarray, columns: np.ndarray, *, per_side: int, rng: np.random.Generator | None = None
 ) -> np.ndarray:
-    corners = world.vertices_w_m[world.triangles[triangle]]  # (N, 3, 3)
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True).clip(min=1e-12)
-    normal *= -np.sign((normal * rays).sum(axis=1, keepdims=True))  # face the eye, whatever the winding
-    origin = point_w_m + _LIFT_M * normal
-    towards_sun, sky = np.broadcast_to(sun_w, rays.shape), np.ones(len(rays))
-    if rng is not None:
-        towards_sun = towards_sun + SUN_SPREAD * rng.normal(size=rays.shape)
-        sky = np.mean([_openness(world, origin, normal, rng) for _ in range(SKY_RAYS)], axis=0)
-    _, blocker = cast_mesh(world.vertices_w_m, world.triangles, origin, towards_sun)
-    lit = (normal @ sun_w).clip(min=0.0) * (blocker < 0)
-    light = (AMBIENT + SKYLIGHT * (0.5 + 0.5 * normal[:, 2])) * (0.45 + 0.55 * sky) + SUNLIGHT * lit
-    colour = world.colours[triangle].astype(np.float32)
-    if world.tiled is not None:
-        odd = (np.floor(point_w_m[:, 0]) + np.floor(point_w_m[:, 1])) % 2 == 1
-        colour = colour * np.where(world.tiled[triangle] & odd, 0.94, 1.0)[:, None]
-    return (colour * light[:, None]).clip(0.0, 1.0)
+    """Return the mean colours (..., 3) of a grid of samples inside each pixel."""
+    offsets = (np.arange(per_side, dtype=np.float32) + 0.5) / per_side - 0.5
+    samples = [world.look(rows + down, columns + right, rng) for down in offsets for right in offsets]
+    mean: np.ndarray = np.mean(samples, axis=0)
+    return mean
 
 
-def _openness(world: Surface, origin: np.ndarray, normal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return (N,) how far a random ray gets, 1 from ``CROWDED_M`` on; cosine-distributed about the normal."""
-    scattered = normal + _unit(rng.normal(size=normal.shape))
-    nearest, _ = cast_mesh(world.vertices_w_m, world.triangles, origin, _unit(scattered))
-    return np.clip(nearest / CROWDED_M, 0.0, 1.0)
+def _edges(image: np.ndarray) -> np.ndarray:
+    """Return (H, W) bool: pixels whose colour differs from the one below or to the right, and those."""
+    edges = np.zeros(image.shape[:2], dtype=bool)
+    down = np.abs(np.diff(image, axis=0)).max(axis=2) > EDGE_CONTRAST
+    right = np.abs(np.diff(image, axis=1)).max(axis=2) > EDGE_CONTRAST
+    edges[:-1] |= down
+    edges[1:] |= down
+    edges[:, :-1] |= right
+    edges[:, 1:] |= right
+    return edges
+
+
+def _with_low_walls(scene: Scene, height_m: float) -> Scene:
+    solids = [
+        solid if solid.semantic != WALL else replace(solid, z_max_m=min(solid.z_max_m, height_m))
+        for solid in scene.solids
+        if solid.semantic != WALL or solid.z_min_m < height_m
+    ]
+    return replace(scene, solids=tuple(solids))
 
 
 def _merge(surfaces: Sequence[Surface]) -> Surface:
     first = np.cumsum([0] + [len(s.vertices_w_m) for s in surfaces])
     tiled = [np.zeros(len(s.triangles), dtype=bool) if s.tiled is None else s.tiled for s in surfaces]
+    triangles = [s.triangles + n for s, n in zip(surfaces, first[:-1], strict=True)]
     return Surface(
         vertices_w_m=np.concatenate([s.vertices_w_m for s in surfaces]).astype(np.float32),
-        triangles=np.concatenate([s.triangles + n for s, n in zip(surfaces, first[:-1], strict=True)]).astype(
-            np.uint32
-        ),
+        triangles=np.concatenate(triangles).astype(np.uint32),
         colours=np.concatenate([s.colours for s in surfaces]).astype(np.float32),
         tiled=np.concatenate(tiled),
     )
 
 
-def _directions(view: View, *, supersample: int) -> np.ndarray:
-    """Return (h, w, 3) ray directions in the world frame, one per sample."""
+def _directions(view: View, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return (..., 3) ray directions in the world frame through positions in the image [px]."""
     forward = np.subtract(view.target_w_m, view.eye_w_m)
     forward /= np.linalg.norm(forward)
     right = np.cross(forward, (0.0, 0.0, 1.0))
     right /= np.linalg.norm(right)
     down = np.cross(forward, right)
-    width, height = view.width_px * supersample, view.height_px * supersample
-    focal = width / 2.0 / np.tan(view.hfov_rad / 2.0)
-    across = (np.arange(width) + 0.5 - width / 2.0) / focal
-    along = (np.arange(height) + 0.5 - height / 2.0) / focal
-    rays = forward + across[None, :, None] * right + along[:, None, None] * down
+    focal_px = view.width_px / 2.0 / np.tan(view.hfov_rad / 2.0)
+    across = (columns + 0.5 - view.width_px / 2.0) / focal_px
+    along = (rows + 0.5 - view.height_px / 2.0) / focal_px
+    rays = forward + across[..., None] * right + along[..., None] * down
     return rays.astype(np.float32)
 
 
-def _downsample(image: np.ndarray, factor: int) -> np.ndarray:
-    height, width, _ = image.shape
-    blocks = image.reshape(height // factor, factor, width // factor, factor, 3)
-    return (blocks.mean(axis=(1, 3)) * 255.0 + 0.5).astype(np.uint8)
-
-
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    lengths: np.ndarray = np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-9)
+    lengths: np.ndarray = np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
     return vectors / lengths

@@ -12,7 +12,7 @@ from embodiments.embodiment import Embodiment
 from pipeline.evaluation.video.rendering import Surface
 from pipeline.simulation.physics.robot_model import link_poses, mesh_path, model_path, neutral_angles_rad, origin_pose
 
-FILM_TRIANGLES = 2500
+FILM_TRIANGLES = 1000
 """Per visual mesh in a film, where a robot is small; beyond it a mesh is simplified."""
 PLAIN = (0.72, 0.74, 0.77)
 

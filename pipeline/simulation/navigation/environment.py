@@ -25,7 +25,6 @@ from pipeline.simulation.physics.body import BodyBatch
 from pipeline.simulation.physics.delay import DRIVE_STEPS, DelayLine
 from pipeline.simulation.physics.drives import make_drive
 from pipeline.simulation.physics.fields import FieldBank
-from pipeline.simulation.physics.film_scene import FilmSet
 from pipeline.simulation.physics.randomisation import Randomisation, nominal
 from pipeline.simulation.physics.robot_physics import RobotPhysics
 from pipeline.simulation.sensors.depth_camera import DepthCamera
@@ -84,7 +83,6 @@ class NavigationEnvironment:
         num_envs: int,
         device: str = "cpu",
         seed: int = 0,
-        film_set: FilmSet | None = None,
     ) -> None:
         """Build physics, ray caster and fields; call ``reset`` before the first step."""
         self.embodiment, self.config, self.num_envs, self.device = embodiment, config, num_envs, device
@@ -96,7 +94,6 @@ class NavigationEnvironment:
             device=device,
             seed=seed,
             randomisable=block.physical or config.disturbable,
-            film_set=film_set,
         )
         self._drive = make_drive(embodiment, self.physics)
         self.body = BodyBatch(embodiment, num_envs=num_envs, block=block, generator=self._generator, device=device)

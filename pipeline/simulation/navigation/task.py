@@ -13,7 +13,6 @@ from pipeline.simulation.navigation.episodes import (
     build_episodes,
     scene_fields,
 )
-from pipeline.simulation.physics.film_scene import FilmSet
 from scenes.scene import Scene
 
 
@@ -63,9 +62,8 @@ def make_environment(
     num_envs: int,
     seed: int,
     device: str = "cpu",
-    film_set: FilmSet | None = None,
 ) -> NavigationEnvironment:
-    """Build the environment of a task; one per process. ``film_set`` adds what a film camera sees."""
+    """Build the environment of a task; one per process."""
     return NavigationEnvironment(
         task.embodiment,
         scenes=task.scenes,
@@ -75,5 +73,4 @@ def make_environment(
         num_envs=num_envs,
         device=device,
         seed=seed,
-        film_set=film_set,
     )

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from embodiments.embodiment import DifferentialDrive, Embodiment
-from pipeline.simulation.physics.film_scene import FilmSet
 from pipeline.simulation.physics.robot_model import build_urdf
 
 GROUND_FRICTION = 0.01
@@ -26,7 +25,6 @@ def build(
     seed: int,
     randomisable: bool,
     extra_meshes: Sequence[tuple[np.ndarray, np.ndarray]],
-    film_set: FilmSet | None,
 ) -> tuple[Any, Any]:
     """Return the built scene and its robot; the first one on a machine compiles for about a minute.
 
@@ -34,7 +32,6 @@ def build(
         dt_s: Length of a physics step.
         randomisable: Keep masses and gains per environment.
         extra_meshes: Fixed meshes, each (vertices_w (V, 3) [m], triangles (F, 3)), that the whole body can touch.
-        film_set: What a camera is to see; without it nothing is drawn.
 
     Raises:
         ValueError: If the process already holds a scene.
@@ -46,7 +43,6 @@ def build(
             enable_self_collision=False, batch_links_info=randomisable, batch_dofs_info=randomisable
         ),
         profiling_options=gs.options.ProfilingOptions(show_FPS=False),
-        vis_options=film_set.options(gs) if film_set else None,
         show_viewer=False,
     )
     rigid = gs.materials.Rigid
@@ -54,9 +50,6 @@ def build(
     for vertices, triangles in extra_meshes:
         scene.add_entity(_fixed_mesh(gs, vertices, triangles), material=rigid(friction=GROUND_FRICTION))
     urdf = build_urdf(embodiment, all_links_collide=bool(extra_meshes))
-    if film_set is not None:
-        film_set.dress(urdf)
-        film_set.furnish(gs, scene)
     armature = embodiment.drive.armature_kgm2
     morph = gs.morphs.URDF(
         file=urdf,

@@ -13,7 +13,6 @@ import torch
 
 from embodiments.embodiment import DifferentialDrive, Embodiment, GaitDrive
 from pipeline.simulation.physics import genesis_scene
-from pipeline.simulation.physics.film_scene import FilmSet
 from pipeline.simulation.physics.robot_model import driven_joints, neutral_mesh, standing_height_m
 from pipeline.simulation.physics.variation import Variation, scale_masses, set_gains
 
@@ -39,7 +38,6 @@ class RobotPhysics:
         randomisable: bool = False,
         mass_factor: float = 1.0,
         extra_meshes: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
-        film_set: FilmSet | None = None,
     ) -> None:
         """Build the scene; the first one on a machine compiles for about a minute.
 
@@ -47,7 +45,6 @@ class RobotPhysics:
             randomisable: Keep masses and gains per environment, which ``variation`` needs and which costs some speed.
             mass_factor: Makes every link heavier (or lighter) than its model, for tests of a gait.
             extra_meshes: Fixed meshes, each (vertices_w (V, 3) [m], triangles (F, 3)), that the whole body can touch.
-            film_set: What a camera is to see; without it nothing is drawn.
 
         Raises:
             FileNotFoundError: If the package with the robot's model is not installed.
@@ -69,7 +66,6 @@ class RobotPhysics:
             seed=seed,
             randomisable=randomisable,
             extra_meshes=extra_meshes or (),
-            film_set=film_set,
         )
         kp, kd, torque_nm = self._set_up_joints()
         if mass_factor != 1.0:
