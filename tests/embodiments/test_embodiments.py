@@ -40,6 +40,7 @@ SWING_M = {"anymal_c": 0.25}
 CAMERA_FRAMES = {
     "tiago": "xtion_depth_optical_frame",
     "stretch3": "camera_depth_optical_frame",
+    "stretch_re1": "camera_depth_optical_frame",
     "g1": "d435_link",
     "anymal_c": "depth_camera_front_depth_optical_frame",
 }
