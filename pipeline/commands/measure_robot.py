@@ -2,17 +2,21 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import arg
 
 from embodiments import registry
 from embodiments.embodiment import Disc
 from embodiments.spaces import HEIGHT_LAYERS_M
+from pipeline.runs.stage import Command
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Which robot is measured."""
 
-    embodiment: str
+    embodiment: Annotated[str, arg(name="embodiments")]
     """Robot whose file names model, drive and posture; its footprint and camera may still be wrong"""
     camera_link: str = ""
     """Link of the model's camera, with the optical axis along z if its name ends in ``optical_frame``, else along x"""
@@ -59,3 +63,6 @@ def _layer(discs: tuple[Disc, ...], *, low_m: float, high_m: float) -> str:
         if discs
         else f"    (),  # {low_m} to {high_m} m"
     )
+
+
+COMMAND = Command(config=Config, main=main)
