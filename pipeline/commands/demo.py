@@ -28,6 +28,7 @@ class Config:
     policy: Path = POLICY
     """Exported policy that drives"""
     embodiments: tuple[str, ...] = ("tiago", "go2", "g1")
+    """Robots, one film each"""
     out: Path = Path("runs/demo")
     """Folder of the page and its films"""
     seed: int = 0

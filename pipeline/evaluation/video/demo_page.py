@@ -12,6 +12,7 @@ from pipeline.evaluation.video.ground_plan import ENDING_COLOURS
 from pipeline.runs import atomic_files
 
 TEMPLATE = "demo.html.j2"
+NUMBERS = {1: "one robot", 2: "two robots", 3: "three robots", 4: "four robots"}
 FAMILIES = {"wheeled": "on wheels", "legged": "on four legs", "humanoid": "on two legs"}
 ENDINGS = {
     "success": "reached the goal",
@@ -41,7 +42,7 @@ def write(out: Path, films: Sequence[Film]) -> Path:
         policies=sorted({(film.shown["policy"], film.shown["policy_sha256"]) for film in films}),
         reached=sum(film.shown["ending"] == "success" for film in films),
         candidates=max((film.shown["candidates"] for film in films), default=0),
-        longest_wall_s=max((film.shown["wall_s"] for film in films), default=0.0),
+        robots=NUMBERS.get(len(films), f"{len(films)} robots"),
     )
     atomic_files.write_text(out, page)
     return out
@@ -63,7 +64,7 @@ def _card(film: Film) -> dict[str, Any]:
         "ending": ENDINGS[shown["ending"]],
         "colour": ENDING_COLOURS[shown["ending"]],
         "shown": shown,
-        "speed": f"Shown {shown['speed']} times as fast as it was." if shown["speed"] > 1 else "",
+        "speed": f"{shown['speed']} times real speed" if shown["speed"] > 1 else "",
         "video": _uri(film.video, "video/mp4"),
         "poster": _uri(film.video.with_suffix(".jpg"), "image/jpeg"),
     }

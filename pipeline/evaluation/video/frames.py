@@ -99,14 +99,13 @@ def compose(moment: Moment, view: MapView) -> np.ndarray:
 
 
 def compose_for_page(moment: Moment, view: MapView) -> np.ndarray:
-    """Return one small frame: the robot from behind, with the map and the depth image in its lower corners."""
+    """Return one small frame: the robot from behind, with the map and the depth image in its upper corners."""
     assert moment.chase is not None
     frame = Image.fromarray(moment.chase)
     depth = Image.fromarray(depth_picture(moment.depth_m)).resize(PAGE_DEPTH_PX, Image.Resampling.NEAREST)
     for inset, left in ((draw_map(moment, view), _GAP_PX), (depth, frame.width - depth.width - _GAP_PX)):
-        top = frame.height - inset.height - _GAP_PX
-        frame.paste(_PAPER, (left - 2, top - 2, left + inset.width + 2, top + inset.height + 2))
-        frame.paste(inset, (left, top))
+        frame.paste(_PAPER, (left - 2, _GAP_PX - 2, left + inset.width + 2, _GAP_PX + inset.height + 2))
+        frame.paste(inset, (left, _GAP_PX))
     return np.asarray(frame)
 
 

@@ -32,7 +32,7 @@ def page(tmp_path: Path) -> str:
 def test_the_page_says_how_every_episode_ended(page: str) -> None:
     assert "reached the goal after 9.5 s" in page and "fell after 9.5 s" in page
     assert "1 of 2 robots reached the goal" in page
-    assert "Shown 2 times as fast" in page
+    assert "2 times real speed" in page
 
 
 def test_the_page_names_policy_scene_and_seed(page: str) -> None:
