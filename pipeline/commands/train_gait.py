@@ -222,7 +222,7 @@ def _export(
 
 
 def _film(name: str, directory: Path) -> None:
-    """Film the new gait, in a process of its own: this one's scene has no camera. Without OpenGL there is no film."""
+    """Film the new gait, in a process of its own: this one holds the training's scene."""
     weights, out = (str((directory / f"{name}{end}").absolute()) for end in (".safetensors", ".mp4"))
     command = ["film_gait", "--embodiments", name, "--weights", weights, "--out", out]
     processes.run_side_by_side({name: command}, workers=1)
