@@ -141,14 +141,16 @@ def run_trials(trials: "GaitTrials", *, rounds: int, minutes: float) -> dict[str
     """Run all trials of one batch and return their figures, as ``gait.json`` has them for a robot."""
     from pipeline.evaluation.report import gait_figures
 
-    tracked, stopped, endured = trials.track(rounds=rounds), trials.stop(rounds=rounds), trials.endure(minutes=minutes)
+    tracked = trials.track(rounds=rounds)
+    stopped = trials.stop(rounds=rounds)
+    pushed = trials.walk_pushed(minutes=minutes)
     return {
         **gait_figures.tracking(tracked.command.cpu().numpy(), tracked.velocity.cpu().numpy()),
-        **gait_figures.falling(falls=endured.falls, minutes=endured.minutes, broken=endured.broken),
+        **gait_figures.falling(falls=pushed.falls, minutes=pushed.minutes, broken=pushed.broken),
         **gait_figures.stopping(
             stopped=stopped.stopped.cpu().numpy(),
             drift_m=stopped.drift_m.cpu().numpy(),
-            quiet_share=stopped.quiet_share.cpu().numpy(),
+            quiet_share=stopped.quiet_fraction.cpu().numpy(),
         ),
     }
 

@@ -64,7 +64,7 @@ def _walk(trials: GaitTrials, embodiment: Embodiment) -> Iterator[tuple[str, tor
         "back": (back, 0.0, 0.0),
         "stand again": (0.0, 0.0, 0.0),
     }
-    trials.begin()
+    trials.restart()
     for name, values in commands.items():
         command = torch.tensor(values)
         for _ in range(round(COMMAND_S * DRIVE_HZ)):

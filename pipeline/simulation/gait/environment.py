@@ -20,7 +20,7 @@ LINEAR_ERROR_TIME_S = 0.25
 """Time constant of the running mean of the velocity error: a walking body sways within half a cycle [s]."""
 
 LIGHTEST = 0.75
-"""Least factor on the mass of every link in training."""
+"""Smallest factor on the mass of every link in training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,30 +29,30 @@ class GaitTask:
 
     episode_s: float = 20.0
     command_s: tuple[float, float] = (2.0, 6.0)
-    """A target is held for a time drawn from this interval; the command runs to it with the robot's accelerations."""
+    """A target holds for a time sampled from this interval; the command ramps to it with the robot's accelerations."""
     margin: float = 1.1
-    """The range forwards and backwards goes a little beyond what is asked for, so that this is not its edge."""
+    """Training commands exceed the robot's limits by this factor, so that the limits are not the edge of the data."""
     reverse_mps: float = 0.55
-    """Backwards at least so far: steps back are also how a robot catches a push from ahead."""
+    """Least reverse range: a robot also recovers from a push from ahead by steps back."""
     lateral_mps: float = 0.4
     yaw_rate_radps: float = 1.2
-    stand_share: float = 0.18
-    turn_share: float = 0.17
-    side_share: float = 0.12
-    """Sideways only: the slowest to be learned, because its commands are the smallest."""
-    slow_share: float = 0.20
+    stand_fraction: float = 0.18
+    turn_fraction: float = 0.17
+    side_fraction: float = 0.12
+    """Sideways only: learned last, because its commands are the smallest."""
+    slow_fraction: float = 0.20
     randomisation: GaitRandomisation = field(default_factory=lambda: GaitRandomisation(body_mass_scale=(LIGHTEST, 1.3)))
-    """Wider in mass than what ``evaluate_gait`` takes for usual: it also makes whole robots a fifth heavier."""
+    """Wider in mass than the usual physics of ``evaluate_gait``, which also tests robots that are a fifth heavier."""
     randomise_every_steps: int = 1500
-    """All environments draw new dynamics at once: writing masses is slow, and they differ among environments anyway."""
+    """All environments sample new dynamics at once, because writing masses is slow."""
     push_mps: float = 0.7
-    """Largest change of speed by a push, once the curriculum is at its end: more than ``evaluate_gait`` asks for."""
+    """Largest change of speed by a push at the end of the curriculum: more than in ``evaluate_gait``."""
     push_every_s: float = 6.0
     fall_penalty: tuple[float, float] = (2.0, 15.0)
-    """Without and with the largest pushes: dear falls teach a beginner to stand, cheap ones a walker to accept them."""
+    """Without and with the largest pushes. A high one at the start teaches to stand, a low one at the end to accept falls."""
 
     def forward_range_mps(self, embodiment: Embodiment) -> tuple[float, float]:
-        """Return the lowest and highest command forwards, once the curriculum is at its end."""
+        """Return the lowest and highest forward command at the end of the curriculum."""
         assert isinstance(embodiment.drive, GaitDrive)
         reverse_mps = max(embodiment.drive.reverse_mps * self.margin, self.reverse_mps)
         return -reverse_mps, embodiment.limits.forward_mps * self.margin
@@ -88,7 +88,7 @@ class GaitEnvironment(VecEnv):
         self.last_log: dict[str, torch.Tensor] = {}
         self._everyone = torch.ones(num_envs, dtype=torch.bool, device=device)
         self._reset(self._everyone)
-        # Spread over an episode: otherwise all robots would start anew in the same step, again and again.
+        # Spread over an episode: otherwise all robots would reset in the same step.
         self.episode_length_buf = (self.max_episode_length * self._rand()).long()
 
     def get_observations(self) -> TensorDict:
@@ -105,7 +105,7 @@ class GaitEnvironment(VecEnv):
         self.dynamics.step(self.controller.act(actions, self.command))
         self._steps += 1
         self.episode_length_buf = self.episode_length_buf + 1
-        self._disturb()
+        self._push_and_randomise()
         blend = 1.0 / (LINEAR_ERROR_TIME_S * DRIVE_HZ)
         self._mean_error = self._mean_error + blend * (self.command - self.physics.velocity_b - self._mean_error)
         fallen = self.physics.fallen() | self.physics.broken()
@@ -181,15 +181,15 @@ class GaitEnvironment(VecEnv):
             weighted = WEIGHTS[name] * step.dt_s * torch.nan_to_num(term, posinf=0.0, neginf=0.0)
             self._sums[name] = self._sums[name] + weighted
             total = total + weighted
-        return total.clamp(min=0.0)  # a beginner that only collects penalties would learn to fall at once
+        return total.clamp(min=0.0)  # with negative totals a robot would learn to end the episode by a fall
 
     def _log(self, done: torch.Tensor, fallen: torch.Tensor) -> dict[str, torch.Tensor]:
         ended = done.float().sum().clamp(min=1.0)
         scale = 1.0 / (ended * self.task.episode_s)
         log = {f"reward/{name}": (value * done).sum() * scale for name, value in self._sums.items()}
         log["level"] = torch.tensor(self.curriculum.level)
-        for name, share in zip(("forwards", "backwards", "sideways", "turning"), self.curriculum.shares, strict=True):
-            log[f"followed/{name}"] = share
+        for name, ratio in zip(("forwards", "backwards", "sideways", "turning"), self.curriculum.followed, strict=True):
+            log[f"followed/{name}"] = ratio
         log["falls"] = fallen.float().mean() * DRIVE_HZ
         log["error/linear_mps"] = self._mean_error[:, :2].norm(dim=-1).mean()
         log["error/yaw_radps"] = self._mean_error[:, 2].abs().mean()
@@ -203,29 +203,29 @@ class GaitEnvironment(VecEnv):
             zeros = torch.zeros(self.num_envs, 2, device=self.device)
             self.physics.reset(mask, zeros, zeros[:, 0])
             self.controller.reset(mask, self._rand())
-            self.dynamics.forget(mask, self.controller.default_rad.expand(self.num_envs, -1))
+            self.dynamics.hold(mask, self.controller.default_rad.expand(self.num_envs, -1))
             self.episode_length_buf = torch.where(mask, 0, self.episode_length_buf)
             self._sums = {name: torch.where(mask, 0.0, value) for name, value in self._sums.items()}
             self._resample(mask)
             self.command = torch.where(mask[:, None], 0.0, self.command)
-            # At rest the error is the whole command; starting at zero would pay for falling again and again.
+            # At rest the error is the whole command. A start at zero would reward repeated falls.
             self._mean_error = torch.where(mask[:, None], self._target, self._mean_error)
 
     def _resample(self, mask: torch.Tensor) -> None:
-        """Draw new commands (B, 3): stand, turn on the spot, slow, or anywhere in the range."""
+        """Sample new commands (B, 3): stand, turn in place, sideways, slow, or anywhere in the range."""
         task = self.task
         kind, unit = self._rand(), self._rand(3)
         lowest_mps, highest_mps = task.forward_range_mps(self.embodiment)
-        share = self.curriculum.command_fraction
-        # Sideways from the start: a third of so little hardly shows in the reward, and ANYmal C did not learn it.
-        turn_radps = share * task.yaw_rate_radps
-        low = torch.tensor([share * lowest_mps, -task.lateral_mps, -turn_radps], device=self.device)
-        high = torch.tensor([share * highest_mps, task.lateral_mps, turn_radps], device=self.device)
+        fraction = self.curriculum.command_fraction
+        # Sideways at full range from the start: a third of it hardly changes the reward, and ANYmal C did not learn it.
+        turn_radps = fraction * task.yaw_rate_radps
+        low = torch.tensor([fraction * lowest_mps, -task.lateral_mps, -turn_radps], device=self.device)
+        high = torch.tensor([fraction * highest_mps, task.lateral_mps, turn_radps], device=self.device)
         command = low + (high - low) * unit
-        stand = kind < task.stand_share
-        turn = ~stand & (kind < task.stand_share + task.turn_share)
-        side = kind > 1.0 - task.side_share
-        slow = ~stand & ~turn & (kind < task.stand_share + task.turn_share + task.slow_share)
+        stand = kind < task.stand_fraction
+        turn = ~stand & (kind < task.stand_fraction + task.turn_fraction)
+        side = kind > 1.0 - task.side_fraction
+        slow = ~stand & ~turn & (kind < task.stand_fraction + task.turn_fraction + task.slow_fraction)
         command = torch.where(slow[:, None], command * 0.35, command)
         command = torch.where((self._rand() < 0.3)[:, None], command * command.new_tensor([1.0, 0.0, 1.0]), command)
         command[:, :2] *= ~turn[:, None]
@@ -235,13 +235,13 @@ class GaitEnvironment(VecEnv):
         first, last = task.command_s
         self._command_left = torch.where(mask, first + (last - first) * self._rand(), self._command_left)
 
-    def _disturb(self) -> None:
+    def _push_and_randomise(self) -> None:
         task = self.task
         if self._steps % task.randomise_every_steps == 1:
             self.dynamics.resample(self._everyone)
         if self._steps % 25 == 0 and task.push_mps > 0.0:
             pushed = self._rand() < 25.0 / (DRIVE_HZ * task.push_every_s)
-            # Evenly over the disc of pushes: half of them have at least 0.7 of the largest speed.
+            # Uniform over the disc of pushes: half of them have at least 0.7 of the largest speed.
             self.dynamics.push(pushed, task.push_mps * self.curriculum.push_fraction * self._rand().sqrt())
 
     def _rand(self, *columns: int) -> torch.Tensor:

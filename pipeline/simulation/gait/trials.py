@@ -1,4 +1,4 @@
-"""Trials of a gait as it would meet them on a robot: randomised, late, noisy and pushed. Raw outcomes, no judgement."""
+"""Trials of a gait under randomised dynamics, latency, noise and pushes; returns raw measurements."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ FORWARD_STEPS, LATERAL_STEPS, YAW_STEPS = 7, 3, 5
 """Commands per axis of the grid."""
 SETTLE_S, MEAN_S = 1.0, 1.0
 COMMAND_S = 3.0
-"""How long a command holds in the trials of falling and stopping."""
+"""How long a command holds in the fall and stop trials."""
 PUSH_S, PUSH_MPS = 8.0, 0.5
 REDRAW_S = 30.0
-"""How long a robot keeps its dynamics in the trial of falling."""
+"""How long a robot has the same dynamics in the fall trial."""
 STOP_S, STAND_S = 1.5, 10.0
-"""A robot has the first to come to rest, and is then watched for the second."""
+"""A robot must come to rest within the first, and is then observed for the second."""
 STOP_SPEED_MPS, STOP_YAW_RATE_RADPS = 0.1, 0.1
 
 Report = Callable[[int], None]
-"""Told of every ``n`` drive steps done."""
+"""Receives the number of drive steps done since the last call"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tracked:
-    """Grid of commands, each by several robots."""
+class TrackingResult:
+    """A grid of commands, each executed by several robots."""
 
     command: torch.Tensor
     """(N, 3)."""
@@ -39,8 +39,8 @@ class Tracked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Endured:
-    """Random commands and pushes."""
+class FallResult:
+    """Falls under random commands and pushes."""
 
     minutes: float
     falls: int
@@ -49,19 +49,19 @@ class Endured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stopped:
-    """From random commands to standing; (N,) each."""
+class StopResult:
+    """Stops from random commands; (N,) each."""
 
     stopped: torch.Tensor
-    """Whether speed and yaw rate were below their limits at once within ``STOP_S``, and the robot never fell."""
+    """Whether speed and yaw rate were both below their limits within ``STOP_S``, and the robot never fell."""
     drift_m: torch.Tensor
-    """Distance between the places at the two ends of ``STAND_S``, nan where it fell."""
-    quiet_share: torch.Tensor
-    """Share of the instants of ``STAND_S`` below both limits."""
+    """Distance between the positions at the start and end of ``STAND_S``, nan where it fell."""
+    quiet_fraction: torch.Tensor
+    """Fraction of ``STAND_S`` below both limits."""
 
 
 def command_range(embodiment: Embodiment) -> torch.Tensor:
-    """Return the (2, 3) smallest and largest command that a gait answers for."""
+    """Return the (2, 3) smallest and largest command that a gait must follow."""
     assert isinstance(embodiment.drive, GaitDrive)
     limits = embodiment.limits
     low = (-embodiment.drive.reverse_mps, -limits.lateral_mps, -limits.yaw_rate_radps)
@@ -69,7 +69,7 @@ def command_range(embodiment: Embodiment) -> torch.Tensor:
 
 
 def command_grid(embodiment: Embodiment) -> torch.Tensor:
-    """Return the (G, 3) commands over the whole range, corners included, shuffled: a short trial sees all kinds."""
+    """Return the (G, 3) commands over the whole range, shuffled so that a short trial has all kinds."""
     (x_low, y_low, w_low), (x_high, y_high, w_high) = command_range(embodiment).tolist()
     axes = (
         torch.linspace(x_low, x_high, FORWARD_STEPS),
@@ -111,14 +111,14 @@ class GaitTrials:
         self._command = torch.zeros(physics.num_envs, 3, device=physics.device)
         self._fell = ~self._everyone
 
-    def begin(self) -> None:
-        """Stand everybody up again, with new dynamics."""
+    def restart(self) -> None:
+        """Reset all robots, with new dynamics."""
         self._dynamics.resample(self._everyone)
         self._reset(self._everyone)
 
     @torch.no_grad()
     def walk(self, target: torch.Tensor) -> None:
-        """Advance by one drive step; the command runs to the target (B, 3) with the robot's accelerations."""
+        """Advance by one drive step; the command ramps to the target (B, 3) with the robot's accelerations."""
         self._command = self._command + (target - self._command).clamp(-self._command_step, self._command_step)
         observation = self._controller.observe(self._physics, self._command, noise=self._dynamics.noise())
         self._dynamics.step(self._controller.act(self._network(observation), self._command))
@@ -126,28 +126,28 @@ class GaitTrials:
         self._report(1)
 
     @torch.no_grad()
-    def track(self, *, rounds: int) -> Tracked:
-        """Walk the grid of commands ``rounds`` times and more: every environment takes one command per round."""
+    def track(self, *, rounds: int) -> TrackingResult:
+        """Walk the grid of commands: every environment executes one command per round."""
         grid = command_grid(self._embodiment).to(self._physics.device)
         commands, means = [], []
         for number in range(rounds):
             index = torch.arange(self._physics.num_envs, device=grid.device) + number * self._physics.num_envs
             target = grid[index % len(grid)]
-            self.begin()
-            self._go(target, _ramp_s(self._embodiment) + SETTLE_S)
-            velocity = torch.stack(self._go(target, MEAN_S)).mean(0)
+            self.restart()
+            self._hold(target, _ramp_s(self._embodiment) + SETTLE_S)
+            velocity = torch.stack(self._hold(target, MEAN_S)).mean(0)
             commands.append(target)
             means.append(torch.where(self._fell[:, None], torch.nan, velocity))
-        return Tracked(command=torch.cat(commands), velocity=torch.cat(means))
+        return TrackingResult(command=torch.cat(commands), velocity=torch.cat(means))
 
     @torch.no_grad()
-    def endure(self, *, minutes: float) -> Endured:
-        """Walk random commands under pushes for so much simulated time, all environments together."""
+    def walk_pushed(self, *, minutes: float) -> FallResult:
+        """Walk random commands under pushes; ``minutes`` is the simulated time summed over the environments."""
         count = self._physics.num_envs
         steps = round(minutes * 60.0 * DRIVE_HZ / count)
-        self.begin()
+        self.restart()
         target, falls, broken = self._random_command(), 0, 0
-        # Every robot is pushed and told something new at its own time.
+        # Every robot gets its pushes and commands at its own times.
         clock = torch.randint(0, 10_000, (count,), generator=self._generator, device=self._physics.device)
         for step in range(steps):
             if step % round(REDRAW_S * DRIVE_HZ) == 0:
@@ -160,25 +160,25 @@ class GaitTrials:
             falls += int(self._fell.sum())
             broken += int(self._physics.broken().sum())
             self._reset(self._fell)
-        return Endured(minutes=steps * count / DRIVE_HZ / 60.0, falls=falls, broken=broken)
+        return FallResult(minutes=steps * count / DRIVE_HZ / 60.0, falls=falls, broken=broken)
 
     @torch.no_grad()
-    def stop(self, *, rounds: int) -> Stopped:
+    def stop(self, *, rounds: int) -> StopResult:
         """Walk a random command, then stand."""
         parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         for _ in range(rounds):
-            self.begin()
-            self._go(self._random_command(), COMMAND_S)
+            self.restart()
+            self._hold(self._random_command(), COMMAND_S)
             stand = torch.zeros_like(self._command)
-            stopped = torch.stack([_is_still(v) for v in self._go(stand, STOP_S)]).any(0)
+            stopped = torch.stack([_is_still(v) for v in self._hold(stand, STOP_S)]).any(0)
             place = self._physics.position_w[:, :2].clone()
-            quiet = torch.stack([_is_still(v) for v in self._go(stand, STAND_S)]).float().mean(0)
+            quiet = torch.stack([_is_still(v) for v in self._hold(stand, STAND_S)]).float().mean(0)
             drift = (self._physics.position_w[:, :2] - place).norm(dim=-1)
             parts.append((stopped & ~self._fell, torch.where(self._fell, torch.nan, drift), quiet))
         stopped, drift, quiet = (torch.cat(column) for column in zip(*parts, strict=True))
-        return Stopped(stopped=stopped, drift_m=drift, quiet_share=quiet)
+        return StopResult(stopped=stopped, drift_m=drift, quiet_fraction=quiet)
 
-    def _go(self, target: torch.Tensor, duration_s: float) -> list[torch.Tensor]:
+    def _hold(self, target: torch.Tensor, duration_s: float) -> list[torch.Tensor]:
         """Hold a target (B, 3) and return the velocities (B, 3) after every drive step."""
         velocities = []
         for _ in range(round(duration_s * DRIVE_HZ)):
@@ -191,7 +191,7 @@ class GaitTrials:
             zeros = torch.zeros(len(mask), 2, device=mask.device)
             self._physics.reset(mask, zeros, zeros[:, 0])
             self._controller.reset(mask)
-            self._dynamics.forget(mask, self._controller.default_rad.expand(len(mask), -1))
+            self._dynamics.hold(mask, self._controller.default_rad.expand(len(mask), -1))
             self._command = torch.where(mask[:, None], 0.0, self._command)
             self._fell = self._fell & ~mask
 
@@ -206,7 +206,7 @@ def _accelerations(embodiment: Embodiment) -> torch.Tensor:
 
 
 def _ramp_s(embodiment: Embodiment) -> float:
-    """Return how long the longest command of the grid takes to be reached with the robot's accelerations."""
+    """Return the time to ramp to the largest command of the grid with the robot's accelerations."""
     return float((command_range(embodiment).abs().amax(0) / _accelerations(embodiment)).max())
 
 

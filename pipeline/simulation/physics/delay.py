@@ -1,4 +1,4 @@
-"""The way of a command to the drive: every environment's arrives late by a whole number of drive steps."""
+"""Delay between a command and the drive: a whole number of drive steps per environment."""
 
 import math
 
@@ -11,25 +11,25 @@ DRIVE_STEPS = round(CONTROL_DT_S * DRIVE_HZ)
 
 
 class DelayLine:
-    """Remembers the commands of the last control steps, as many as the longest delay needs."""
+    """Buffer of the last commands, as many as the longest delay needs."""
 
     def __init__(self, num_envs: int, *, longest_s: float, device: str) -> None:
-        """Start without delay and with commands of zero on their way."""
+        """Start without delay and with zero commands in the buffer."""
         length = 1 + math.ceil(longest_s / CONTROL_DT_S - 1e-6)
         self._sent = torch.zeros(length, num_envs, COMMAND_SIZE, device=device)
-        self._late_steps = torch.zeros(num_envs, dtype=torch.long, device=device)
-        self._rows = torch.arange(num_envs, device=device)
+        self._delay_steps = torch.zeros(num_envs, dtype=torch.long, device=device)
+        self._envs = torch.arange(num_envs, device=device)
 
     def begin(self, mask: torch.Tensor, latency_s: torch.Tensor) -> None:
-        """Forget what is on its way to the masked environments, and delay what comes by ``latency_s`` (B,)."""
-        self._late_steps = torch.where(mask, (latency_s * DRIVE_HZ).round().long(), self._late_steps)
+        """Clear the buffer of the masked environments, and set their delay to ``latency_s`` (B,)."""
+        self._delay_steps = torch.where(mask, (latency_s * DRIVE_HZ).round().long(), self._delay_steps)
         self._sent[:, mask] = 0.0
 
     def send(self, command: torch.Tensor) -> None:
-        """Take in the command (B, 3) of one control step."""
+        """Add the command (B, 3) of one control step."""
         self._sent = torch.cat([command[None], self._sent[:-1]])
 
     def arrived(self, drive_step: int) -> torch.Tensor:
-        """Return the command (B, 3) that the drive has in a drive step of the present control step."""
-        back = (self._late_steps - drive_step + DRIVE_STEPS - 1).div(DRIVE_STEPS, rounding_mode="floor")
-        return self._sent[back.clamp(0, len(self._sent) - 1), self._rows]
+        """Return the command (B, 3) that the drive executes in a drive step of the current control step."""
+        back = (self._delay_steps - drive_step + DRIVE_STEPS - 1).div(DRIVE_STEPS, rounding_mode="floor")
+        return self._sent[back.clamp(0, len(self._sent) - 1), self._envs]

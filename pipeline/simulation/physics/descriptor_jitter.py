@@ -1,4 +1,4 @@
-"""Draw jittered descriptors and camera errors, as a block of domain randomisation says."""
+"""Sample jittered descriptors and camera errors from a block of domain randomisation."""
 
 import torch
 
@@ -9,7 +9,7 @@ from pipeline.simulation.physics.randomisation import Randomisation
 def sample_descriptor(
     nominal_descriptor: torch.Tensor, block: Randomisation, *, count: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw jittered descriptors.
+    """Sample jittered descriptors.
 
     Args:
         nominal_descriptor: (E,)
@@ -22,14 +22,14 @@ def sample_descriptor(
     def uniform(low: float, high: float) -> torch.Tensor:
         return low + (high - low) * torch.rand(count, generator=generator, device=device)
 
-    drawn = nominal_descriptor.repeat(count, 1)
+    sampled = nominal_descriptor.repeat(count, 1)
     speed, acceleration = uniform(*block.jitter_limits), uniform(*block.jitter_limits)
     for name in ("forward_mps", "lateral_mps", "yaw_rate_radps", "wheel_speed_mps"):
-        drawn[:, LIMIT_FIELDS.index(name)] *= speed
+        sampled[:, LIMIT_FIELDS.index(name)] *= speed
     for name in ("acceleration_mps2", "yaw_acceleration_radps2"):
-        drawn[:, LIMIT_FIELDS.index(name)] *= acceleration
+        sampled[:, LIMIT_FIELDS.index(name)] *= acceleration
     footprint = uniform(*block.jitter_footprint)
-    drawn[:, FOOTPRINT_SLICE] *= footprint[:, None]
+    sampled[:, FOOTPRINT_SLICE] *= footprint[:, None]
     shift = block.jitter_camera_m
     start = CAMERA_SLICE.start
     for name, width in (
@@ -37,14 +37,14 @@ def sample_descriptor(
         ("camera_z_m", shift),
         ("camera_pitch_rad", block.jitter_camera_pitch_rad),
     ):
-        drawn[:, start + CAMERA_FIELDS.index(name)] += uniform(-width, width)
-    return drawn, footprint
+        sampled[:, start + CAMERA_FIELDS.index(name)] += uniform(-width, width)
+    return sampled, footprint
 
 
 def sample_camera_error(
     block: Randomisation, *, count: int, generator: torch.Generator, device: torch.device
 ) -> torch.Tensor:
-    """Draw the (count, 7) deviation of the real mount from the descriptor, laid out as ``CAMERA_FIELDS``."""
+    """Sample the (count, 7) deviation of the real mount from the descriptor, laid out as ``CAMERA_FIELDS``."""
     error = torch.zeros(count, len(CAMERA_FIELDS), device=device)
     for name, deviation in (
         ("camera_x_m", block.camera_shift_m),

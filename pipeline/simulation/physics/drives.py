@@ -1,4 +1,4 @@
-"""What turns a velocity command into joint targets: wheels, or a learned gait. Called at 50 Hz."""
+"""Drives turn a velocity command into joint targets: wheels, or a learned gait. Called at 50 Hz."""
 
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +16,7 @@ class Drive(Protocol):
     """One robot batch's drive."""
 
     def reset(self, mask: torch.Tensor) -> None:
-        """Forget the masked environments (B,) bool."""
+        """Reset the state of the masked environments (B,) bool."""
 
     def step(self, command: torch.Tensor) -> None:
         """Track an admissible command (B, 3) vx, vy [m/s], yaw rate [rad/s] for one drive step (20 ms) of physics."""
@@ -26,7 +26,7 @@ def make_drive(embodiment: Embodiment, physics: RobotPhysics, *, gait_weights: P
     """Return the robot's drive.
 
     Args:
-        gait_weights: Another gait than the one that ships with the robot.
+        gait_weights: A gait other than the one that ships with the robot.
 
     Raises:
         FileNotFoundError: If a legged robot has no gait weights.
@@ -41,14 +41,14 @@ def make_drive(embodiment: Embodiment, physics: RobotPhysics, *, gait_weights: P
 
 
 class WheelDrive:
-    """Two wheels: velocity targets from track and wheel radius; commands are already inside the acceleration limits."""
+    """Two wheels: velocity targets from track and wheel radius; commands already respect the acceleration limits."""
 
     def __init__(self, drive: DifferentialDrive, physics: RobotPhysics, *, substeps: int) -> None:
         self._physics, self._substeps = physics, substeps
         self._radius_m, self._half_track_m = drive.wheel_radius_m, drive.track_m / 2.0
 
     def reset(self, mask: torch.Tensor) -> None:
-        """Wheels have no memory."""
+        """Do nothing: wheels have no state."""
 
     def step(self, command: torch.Tensor) -> None:
         """Track a command (B, 3) for one drive step."""
@@ -67,7 +67,7 @@ class LegDrive:
         self._controller = GaitController(drive, num_envs=physics.num_envs, device=physics.device)
 
     def reset(self, mask: torch.Tensor) -> None:
-        """Forget phase and previous action of the masked environments."""
+        """Reset phase and previous action of the masked environments."""
         self._controller.reset(mask)
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What a real legged robot does to a gait: other friction, masses and motors, late targets, noisy sensors, pushes."""
+"""Randomised dynamics of a gait: friction, masses, motors, late targets, noisy sensors, pushes."""
 
 import math
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from pipeline.simulation.physics.robot_physics import RobotPhysics
 from pipeline.simulation.physics.variation import Interval
 
 FACTORS = 8
-"""What a privileged critic is told: those of ``Variation.randomise``, and the latency."""
+"""Inputs of a privileged critic: the factors of ``Variation.randomise``, and the latency."""
 SHIFT_Y_FACTOR = 5
-"""Of these the one that changes its sign in a mirror."""
+"""Index of the factor that changes its sign under mirroring."""
 _LATENCY_SCALE = 50.0
 
 
@@ -33,13 +33,13 @@ class GaitRandomisation:
     kp_scale: Interval = (0.9, 1.1)
     """Further factor on both PD gains."""
     latency_s: Interval = (0.0, 0.02)
-    """From sensing to torque. It is put on the joint targets: a delay anywhere in the loop looks the same to a gait."""
+    """From sensing to torque, applied to the joint targets: a delay has the same effect anywhere in the loop."""
     noise: float = 1.0
     """Factor on the sensor noise of ``gait_policy.noise_scale``."""
 
 
 class GaitDynamics:
-    """One batch of robots that differ from the model, each in its own way."""
+    """One batch of robots, each with its own dynamics."""
 
     def __init__(self, physics: RobotPhysics, block: GaitRandomisation, *, seed: int) -> None:
         """Start with the model's own dynamics; ``physics`` must be randomisable."""
@@ -47,14 +47,14 @@ class GaitDynamics:
         self._generator = torch.Generator(device=physics.device).manual_seed(seed)
         self._substeps = round(1.0 / (DRIVE_HZ * physics.dt_s))
         self._delay_steps = torch.zeros(physics.num_envs, dtype=torch.long, device=physics.device)
-        self._late_rad: torch.Tensor | None = None
+        self._last_target_rad: torch.Tensor | None = None
         joints = len(physics.joint_names)
         self._noise = torch.as_tensor(noise_scale(joints), device=physics.device) * block.noise
         self.factors = torch.zeros(physics.num_envs, FACTORS, device=physics.device)
         """(B, 8), see ``FACTORS``"""
 
     def resample(self, mask: torch.Tensor) -> None:
-        """Draw new dynamics for the masked robots (B,)."""
+        """Sample new dynamics for the masked robots (B,)."""
         block = self._block
         factors = self._physics.variation.randomise(
             mask,
@@ -67,13 +67,13 @@ class GaitDynamics:
             generator=self._generator,
         )
         low, high = (round(limit / self._physics.dt_s) for limit in block.latency_s)
-        drawn = torch.randint(low, high + 1, (len(mask),), generator=self._generator, device=mask.device)
-        self._delay_steps = torch.where(mask, drawn, self._delay_steps)
+        sampled = torch.randint(low, high + 1, (len(mask),), generator=self._generator, device=mask.device)
+        self._delay_steps = torch.where(mask, sampled, self._delay_steps)
         latency = self._delay_steps[:, None] * (self._physics.dt_s * _LATENCY_SCALE)
         self.factors = torch.cat([factors, latency], dim=-1)
 
     def noise(self) -> torch.Tensor:
-        """Return (B, O) sensor noise to be added to an observation."""
+        """Return (B, O) sensor noise, to be added to an observation."""
         unit = torch.rand(
             len(self._delay_steps), len(self._noise), generator=self._generator, device=self._noise.device
         )
@@ -81,18 +81,18 @@ class GaitDynamics:
 
     def step(self, target_rad: torch.Tensor) -> None:
         """Advance by one drive step (20 ms); the new joint targets (B, J) reach every robot after its own latency."""
-        late = target_rad if self._late_rad is None else self._late_rad
+        last = target_rad if self._last_target_rad is None else self._last_target_rad
 
         def command(substep: int) -> None:
-            self._physics.set_position_targets(torch.where((self._delay_steps > substep)[:, None], late, target_rad))
+            self._physics.set_position_targets(torch.where((self._delay_steps > substep)[:, None], last, target_rad))
 
         self._physics.step(self._substeps, before=command)
-        self._late_rad = target_rad
+        self._last_target_rad = target_rad
 
-    def forget(self, mask: torch.Tensor, target_rad: torch.Tensor) -> None:
-        """Let robots (B,) that were reset hold ``target_rad`` (B, J) until their first targets arrive."""
-        if self._late_rad is not None:
-            self._late_rad = torch.where(mask[:, None], target_rad, self._late_rad)
+    def hold(self, mask: torch.Tensor, target_rad: torch.Tensor) -> None:
+        """After a reset of the masked robots (B,), hold ``target_rad`` (B, J) until their first targets arrive."""
+        if self._last_target_rad is not None:
+            self._last_target_rad = torch.where(mask[:, None], target_rad, self._last_target_rad)
 
     def push(self, mask: torch.Tensor, speed_mps: torch.Tensor) -> None:
         """Push the masked robots (B,) in a random direction; their bases change speed by ``speed_mps`` (B,)."""

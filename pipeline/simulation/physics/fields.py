@@ -1,4 +1,4 @@
-"""Scalar fields over the ground as tensors: one lookup for every environment at once, each in its own scene."""
+"""Scalar fields over the ground as tensors: one lookup for all environments at once, each in its own scene."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -10,7 +10,7 @@ from scenes.grid import Grid
 
 
 class FieldBank:
-    """A stack of fields of one resolution, looked up bilinearly; outside of a field its border continues.
+    """A stack of fields of one resolution, interpolated bilinearly; outside of a field its border value holds.
 
     Fields of different sizes are padded at their upper edges with their own border values.
     """
@@ -27,7 +27,7 @@ class FieldBank:
         self.origin_w_m = torch.as_tensor(np.asarray([g.origin_xy_w_m for g in grids], dtype=np.float32), device=device)
 
     def lowest(self, layers: int) -> "FieldBank":
-        """Return the same fields with one layer, the least of the first ``layers``."""
+        """Return the same fields with one layer: the minimum of the first ``layers``."""
         bank = copy(self)
         bank.values = self.values[:, :layers].amin(dim=1, keepdim=True)
         return bank
@@ -53,7 +53,7 @@ class FieldBank:
         return lower * (1.0 - up) + upper * up
 
     def sample_lowest(self, index: torch.Tensor, xy_w_m: torch.Tensor) -> torch.Tensor:
-        """Return the least value (B, Q) over all layers of the fields ``index`` (B,) at world points (B, Q, 2)."""
+        """Return the minimum (B, Q) over all layers of the fields ``index`` (B,) at world points (B, Q, 2)."""
         wide = index[:, None].expand(xy_w_m.shape[:2])
         layers = range(self.values.shape[1])
         return torch.stack([self.sample(wide, torch.full_like(wide, layer), xy_w_m) for layer in layers]).amin(dim=0)

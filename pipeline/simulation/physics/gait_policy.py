@@ -14,7 +14,7 @@ from pipeline.simulation.physics.gait_reference import SteppingReference
 from pipeline.simulation.physics.robot_physics import RobotPhysics
 
 HISTORY = 5
-"""Observations that the actor sees, the present one first: over 0.1 s sensor noise averages out, and a push shows."""
+"""Observations in the actor's input, newest first. 0.1 s average out sensor noise and show a push."""
 GRAVITY_MPS2 = 9.81
 ACTION_LIMIT = 6.0
 """Actions are clipped here; times ``action_scale_rad`` this is the largest offset from the standing pose."""
@@ -87,9 +87,9 @@ class Mirror:
 
 
 class GaitController:
-    """Phase, past observations and previous action of every environment, and the way from them to joint targets.
+    """State of the gait in every environment: phase, past observations, previous action.
 
-    Once per drive step ``observe``, then ``act``.
+    Call ``observe``, then ``act``, once per drive step.
     """
 
     def __init__(self, drive: GaitDrive, *, num_envs: int, device: torch.device | str) -> None:
@@ -101,8 +101,7 @@ class GaitController:
         self._idle_cycles = torch.zeros(num_envs, device=device)
         self.default_rad = torch.tensor(drive.default_rad, device=device)
         self.foot_phases = torch.tensor(drive.foot_phases, device=device)
-        scales = [s for _, size, scale in _PARTS for s in (scale if size else scale * joints)]
-        self._scale = torch.tensor(scales, device=device)
+        self._scale = torch.tensor(_scales(joints), device=device)
         self._reference = SteppingReference(drive, device)
         self._instants = torch.zeros(num_envs, HISTORY, observation_size(joints), device=device)
         self._past = self._instants[:, :-1]
@@ -110,7 +109,7 @@ class GaitController:
         self._parts = layout(joints)
 
     def reset(self, mask: torch.Tensor, phase: torch.Tensor | float = 0.0) -> None:
-        """Forget the masked environments (B,)."""
+        """Reset the masked environments (B,)."""
         self.phase = torch.where(mask, phase, self.phase)
         self.previous_action = torch.where(mask[:, None], 0.0, self.previous_action)
         self._coasting = self._coasting & ~mask
@@ -118,15 +117,15 @@ class GaitController:
         self._just_reset = self._just_reset | mask
 
     def is_stepping(self, command: torch.Tensor) -> torch.Tensor:
-        """Return (B,) bool: whether the feet move: commanded to (B, 3), or while the robot comes to rest."""
+        """Return (B,) bool: whether the feet step, for a command (B, 3) or while the robot comes to rest."""
         return is_moving(command) | self._coasting
 
     def observe(
         self, physics: RobotPhysics, command: torch.Tensor, *, noise: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return what the actor sees (B, HISTORY * O), the present instant first; arguments as for ``measure``.
+        """Return the actor's input (B, HISTORY * O), newest first; arguments as for ``measure``.
 
-        Asked again before ``act`` it remembers the last answer only. After a reset the past is as the present.
+        A second call before ``act`` replaces the first. After a reset the past equals the present.
         """
         present = self.measure(physics, command, noise=noise)[:, None]
         past = torch.where(self._just_reset[:, None, None], present, self._past)
@@ -136,7 +135,7 @@ class GaitController:
     def measure(
         self, physics: RobotPhysics, command: torch.Tensor, *, noise: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the present observation (B, O) for a command (B, 3); ``noise`` (B, O) is added before scaling."""
+        """Return the current observation (B, O) for a command (B, 3); ``noise`` (B, O) is added before scaling."""
         cycle = 2.0 * math.pi * self.phase
         clock = torch.stack([torch.sin(cycle), torch.cos(cycle)], dim=-1) * self.is_stepping(command)[:, None]
         parts = {
@@ -152,7 +151,7 @@ class GaitController:
         return (raw if noise is None else raw + noise) * self._scale
 
     def act(self, action: torch.Tensor, command: torch.Tensor) -> torch.Tensor:
-        """Take an action (B, J), advance the gait cycle by one drive step, and return joint targets (B, J) [rad]."""
+        """Apply an action (B, J), advance the gait cycle by one drive step, return joint targets (B, J) [rad]."""
         action = action.clamp(-ACTION_LIMIT, ACTION_LIMIT)
         self.previous_action = action
         self._past = self._instants[:, :-1]
@@ -160,32 +159,40 @@ class GaitController:
         moving, stepping = is_moving(command), self.is_stepping(command)
         lean_rad = self._lean_rad()
         unsteady = lean_rad.abs() > self.drive.steady_rad
-        # Who steps sways from side to side as he should, and for half a cycle after.
+        # A stepping robot sways from side to side, and so for half a cycle after: that is no loss of balance.
         sways = self._idle_cycles < self.drive.stop_cycles + 1.0
         unsteady = unsteady[:, 0] | (unsteady[:, 1] & ~sways)
         offset = self._reference.offset_rad(self.phase, command) * stepping[:, None]
-        share = 1.0 / (DRIVE_HZ * self.drive.cycle_s)
-        advanced = (self.phase + share) % 1.0
-        self._idle_cycles = torch.where(moving | unsteady, 0.0, self._idle_cycles + share)
-        # Rest only where both feet are on the ground: at the start of either foot's stance.
-        at_rest = (advanced % 0.5 < share) & (self._idle_cycles >= self.drive.stop_cycles)
+        phase_step = 1.0 / (DRIVE_HZ * self.drive.cycle_s)
+        advanced = (self.phase + phase_step) % 1.0
+        self._idle_cycles = torch.where(moving | unsteady, 0.0, self._idle_cycles + phase_step)
+        # Stop only with both feet on the ground: at the start of either foot's stance.
+        at_rest = (advanced % 0.5 < phase_step) & (self._idle_cycles >= self.drive.stop_cycles)
         coasting = stepping & ~moving & ~at_rest
         self._coasting = (moving | coasting | unsteady) & (self.drive.stop_cycles > 0.0)
-        # Who must step while it stands begins with the foot of the side it falls to: the left one swings after 0.5.
+        # A standing robot that loses balance steps first with the foot of that side: the left one swings after 0.5.
         first = torch.where(unsteady & (lean_rad[:, 1] > 0.0), 0.5, 0.0)
         self.phase = torch.where(stepping, advanced, first)
         return self.default_rad + offset + self.drive.action_scale_rad * action
 
     def _lean_rad(self) -> torch.Tensor:
-        """Return how far each body will lean forwards and to the left if nobody steps, (B, 2) [rad].
+        """Return how far each body will lean forwards and to the left without a step, (B, 2) [rad].
 
-        An inverted pendulum runs away by its lean plus its rate of leaning over its own rate ("capture point"); both
-        are means over what the actor sees, sensor noise and all.
+        The capture point of an inverted pendulum: its lean, plus its lean rate over its natural frequency. Both are
+        means over the actor's noisy inputs.
         """
         seen = (self._instants / self._scale).mean(dim=1)
         down, turning = seen[:, self._parts["projected_gravity_b"]], seen[:, self._parts["angular_velocity_b"]]
         rates = torch.stack([turning[:, 1], -turning[:, 0]], dim=-1)
         return down[:, :2] + rates / math.sqrt(GRAVITY_MPS2 / self.drive.base_height_m)
+
+
+def _scales(joints: int) -> list[float]:
+    """Return the scale of every number of the observation."""
+    scales: list[float] = []
+    for _, size, scale in _PARTS:
+        scales += scale if size else scale * joints
+    return scales
 
 
 def noise_scale(joints: int) -> np.ndarray:

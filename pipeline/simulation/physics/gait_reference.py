@@ -1,4 +1,4 @@
-"""An open-loop stepping motion that a gait policy corrects; without one a humanoid discovers stepping late."""
+"""An open-loop stepping motion that a gait policy corrects; without it a humanoid learns to step late."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from embodiments.embodiment import GaitDrive
 
 STANCE_FRACTION = 0.55
-"""Share of the gait cycle that a foot spends on the ground."""
+"""Fraction of the gait cycle that a foot spends on the ground."""
 
 
 def swing_progress(foot_phase: torch.Tensor) -> torch.Tensor:
@@ -31,8 +31,8 @@ class SteppingReference:
     def offset_rad(self, phase: torch.Tensor, command: torch.Tensor) -> torch.Tensor:
         """Return the offsets (B, J) [rad] at a phase (B,) of the cycle for a moving robot's command (B, 3).
 
-        A swinging leg folds, the other one bears the load, and both legs run from front to back (or side to side)
-        while on the ground, as far as the commanded speed takes the body.
+        A swinging leg folds and the other one bears the load. On the ground a leg moves from front to back (or side to
+        side), as far as the body travels at the commanded speed.
         """
         leg_phase = (phase[:, None] + self._joint_phases) % 1.0  # (B, J)
         swing = swing_progress(leg_phase)

@@ -1,4 +1,4 @@
-"""Building the one Genesis scene of a process: the ground, fixed meshes, and many copies of a robot."""
+"""Build the one Genesis scene of a process: the ground, fixed meshes, and many copies of a robot."""
 
 import sys
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from embodiments.embodiment import DifferentialDrive, Embodiment
 from pipeline.simulation.physics.robot_model import build_urdf
 
 GROUND_FRICTION = 0.01
-"""Genesis takes the larger friction of a pair, so the robot's own shapes decide: the ground has the least it allows."""
+"""The least that Genesis allows. It takes the larger friction of a pair, so the robot's shapes decide."""
 FOOT_FRICTION = 0.8
 CASTER_FRICTION = 0.01
 
@@ -26,12 +26,12 @@ def build(
     randomisable: bool,
     extra_meshes: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> tuple[Any, Any]:
-    """Return the built scene and its robot; the first one on a machine compiles for about a minute.
+    """Return the built scene and its robot; the first build on a machine compiles for about a minute.
 
     Args:
         dt_s: Length of a physics step.
-        randomisable: Keep masses and gains per environment.
-        extra_meshes: Fixed meshes, each (vertices_w (V, 3) [m], triangles (F, 3)), that the whole body can touch.
+        randomisable: Store masses and gains per environment.
+        extra_meshes: Fixed meshes, each (vertices_w (V, 3) [m], triangles (F, 3)), in contact with the whole body.
 
     Raises:
         ValueError: If the process already holds a scene.
@@ -63,7 +63,7 @@ def build(
 
 
 def _start(device: torch.device, seed: int) -> Any:
-    """Initialise Genesis quietly and take back what it changes in the process."""
+    """Initialise Genesis quietly and undo its changes to the process."""
     import genesis as gs
 
     if getattr(gs, "_initialized", False):

@@ -7,7 +7,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Randomisation:
-    """What differs from episode to episode; the defaults are nominal, as evaluation uses them."""
+    """What varies from episode to episode; the defaults are nominal, as evaluation uses them."""
 
     friction: Range = (1.0, 1.0)
     """Factor on the friction of feet or wheels."""
@@ -16,7 +16,7 @@ class Randomisation:
     latency_s: Range = (0.0, 0.0)
     """Delay between a command and the drive, below one control step."""
     camera_shift_m: float = 0.0
-    """Standard deviation of the mount's x and z that the descriptor does not tell."""
+    """Standard deviation of the error of the mount's x and z against the descriptor."""
     camera_pitch_rad: float = 0.0
     depth_noise: float = 1.0
     """Factor on the nominal sensor noise."""
@@ -24,10 +24,10 @@ class Randomisation:
     """Standard deviation of the odometry's drift [m] after one metre of travel."""
     drift_yaw_per_m: float = 0.0
     jitter_limits: Range = (1.0, 1.0)
-    """Factor on speed and acceleration limits, told by the descriptor: four fixed bodies would be a one-hot."""
+    """Factor on speed and acceleration limits, contained in the descriptor: four fixed bodies would be a one-hot."""
     jitter_footprint: Range = (1.0, 1.0)
     jitter_camera_m: float = 0.0
-    """Half width of the uniform change of the mount's x and z, told by the descriptor."""
+    """Half width of the uniform change of the mount's x and z, contained in the descriptor."""
     jitter_camera_pitch_rad: float = 0.0
 
     @property
@@ -37,12 +37,12 @@ class Randomisation:
 
 
 def nominal() -> Randomisation:
-    """Return what evaluation uses: nominal dynamics, nominal sensor noise."""
+    """Return the block of evaluation: nominal dynamics, nominal sensor noise."""
     return Randomisation()
 
 
 def training() -> Randomisation:
-    """Return what specialists train under: moderate, so that the gaits stay inside what they were trained for."""
+    """Return the block of training: moderate, so that gaits stay in the conditions that they were trained for."""
     return Randomisation(
         friction=(0.7, 1.2),
         mass=(0.95, 1.1),

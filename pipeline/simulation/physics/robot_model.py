@@ -1,4 +1,4 @@
-"""The robot's own URDF made ready for the simulator: locked joints, contact shapes, absolute mesh paths."""
+"""The robot's URDF prepared for the simulator: locked joints, contact shapes, absolute mesh paths."""
 
 import importlib.metadata
 import xml.etree.ElementTree as ElementTree
@@ -64,11 +64,11 @@ def neutral_angles_rad(embodiment: Embodiment) -> dict[str, float]:
 def build_urdf(embodiment: Embodiment, *, all_links_collide: bool) -> ElementTree.Element:
     """Return the URDF tree that the simulator loads.
 
-    Locked joints become fixed ones at their posture (the solver then merges their links), limits that the file leaves
-    out are added, visuals go, contact shapes replace meshes, and mesh paths become absolute.
+    Locked joints become fixed at their posture, so that the solver merges their links. Missing joint limits are added,
+    visuals are removed, contact shapes replace meshes, and mesh paths become absolute.
 
     Args:
-        all_links_collide: Keep the collision geometry of every link, not only of those that may touch the ground.
+        all_links_collide: Use the collision geometry of every link, not only of those that may touch the ground.
 
     Raises:
         ValueError: If the robot file names a joint or link that the model does not have.
@@ -161,7 +161,7 @@ def _lock(joint: ElementTree.Element, value: float) -> None:
 
 
 def _limit(joint: ElementTree.Element, lower_rad: float, upper_rad: float) -> None:
-    """Give a joint the limits that its file leaves out."""
+    """Add the limits that a joint lacks in its file."""
     limit = joint.find("limit")
     if limit is None:
         limit = ElementTree.SubElement(joint, "limit")

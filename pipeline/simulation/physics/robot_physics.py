@@ -1,7 +1,7 @@
 """The only door to Genesis: many copies of one robot on flat ground, as batched tensors.
 
-One scene per process. An environment whose solver fails or that holds a NaN is put back on its feet at once, alone,
-and stays flagged in ``broken()`` until it is reset, so that it can never stop or poison its neighbours.
+One scene per process. An environment whose solver fails or that holds a NaN is reset at once, alone, and stays
+flagged in ``broken()`` until its next reset. It never stops or disturbs the other environments.
 """
 
 import math
@@ -19,13 +19,13 @@ from pipeline.simulation.physics.variation import Variation, scale_masses, set_g
 FALL_TILT_LEGGED_RAD = math.radians(60.0)
 FALL_TILT_WHEELED_RAD = math.radians(30.0)
 FALL_HEIGHT_FRACTION = 0.55
-"""A legged base below this share of its standing height has fallen."""
+"""A legged base below this fraction of its standing height has fallen."""
 RESET_GAP_M = 0.002
 """Height of the lowest shape above the ground after a reset, so that no contact starts in penetration [m]."""
 
 
 class RobotPhysics:
-    """A batch of one robot; every state is a float32 tensor with the environments as first axis, B."""
+    """A batch of one robot; every state is a float32 tensor whose first axis is the environments, B."""
 
     def __init__(
         self,
@@ -39,12 +39,12 @@ class RobotPhysics:
         mass_factor: float = 1.0,
         extra_meshes: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
     ) -> None:
-        """Build the scene; the first one on a machine compiles for about a minute.
+        """Build the scene; the first build on a machine compiles for about a minute.
 
         Args:
-            randomisable: Keep masses and gains per environment, which ``variation`` needs and which costs some speed.
-            mass_factor: Makes every link heavier (or lighter) than its model, for tests of a gait.
-            extra_meshes: Fixed meshes, each (vertices_w (V, 3) [m], triangles (F, 3)), that the whole body can touch.
+            randomisable: Store masses and gains per environment, as ``variation`` needs; somewhat slower.
+            mass_factor: Factor on the mass of every link, for tests of a gait.
+            extra_meshes: Fixed meshes, each (vertices_w (V, 3) [m], triangles (F, 3)), in contact with the whole body.
 
         Raises:
             FileNotFoundError: If the package with the robot's model is not installed.
@@ -88,10 +88,10 @@ class RobotPhysics:
         self._robot.control_dofs_position(position_rad, self._dofs)
 
     def step(self, count: int, *, before: Callable[[int], None] | None = None) -> None:
-        """Advance by ``count`` physics steps; a failing environment is quarantined, the others go on.
+        """Advance by ``count`` physics steps; a failing environment is reset, the others continue.
 
         Args:
-            before: Called with the index of every physics step before it is taken, to set targets in between.
+            before: Called before every physics step with its index, to set targets in between.
         """
         failed = torch.zeros_like(self._broken)
         for index in range(count):
@@ -160,7 +160,7 @@ class RobotPhysics:
 
     @property
     def mechanical_power_w(self) -> torch.Tensor:
-        """What the motors do or absorb now: the summed size of torque times joint velocity (B,) [W]."""
+        """Sum of |torque times joint velocity| over the motors (B,) [W]."""
         return (self.joint_torque * self.joint_velocity).abs().sum(dim=1)
 
     @property
@@ -187,7 +187,7 @@ class RobotPhysics:
     # Episodes
 
     def reset(self, mask: torch.Tensor, xy_w: torch.Tensor, yaw_w: torch.Tensor) -> None:
-        """Put the masked robots at rest into the standing or stowed posture; nobody else is touched.
+        """Put the masked robots at rest into the standing or stowed posture; the others stay untouched.
 
         Args:
             mask: (B,) bool.
@@ -211,7 +211,7 @@ class RobotPhysics:
 
     @property
     def variation(self) -> Variation:
-        """How the robots differ from their model.
+        """The varied dynamics of the robots.
 
         Raises:
             ValueError: If the physics was not built with ``randomisable=True``.
@@ -237,7 +237,7 @@ class RobotPhysics:
     # Internals
 
     def _set_up_joints(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Set what the URDF does not; return gains and torque limits (J,)."""
+        """Set the joint parameters that the URDF lacks; return gains and torque limits (J,)."""
         robot, drive = self._robot, self.embodiment.drive
         joints = [robot.get_joint(name) for name in self.joint_names]
         self._dofs = [joint.dofs_idx_local[0] for joint in joints]
@@ -276,25 +276,25 @@ class RobotPhysics:
         qpos[:, 2] = self._stand_height_m + RESET_GAP_M
         qpos[:, 3], qpos[:, 6] = torch.cos(yaw_w / 2.0), torch.sin(yaw_w / 2.0)
         qpos[:, self._qs] = self._default
-        # A row of zeros outside the mask keeps NaN in an ignored argument from spreading.
+        # Zeros outside the mask: a NaN in an ignored row must not spread.
         self._robot.set_qpos(torch.where(mask[:, None], qpos, 0.0), envs_idx=mask, zero_velocity=True)
         self._state.clear()
 
     def _take_errors(self) -> torch.Tensor:
-        """Read and clear the solver's error flags (B,): for one of them Genesis would stop the whole batch."""
+        """Read and clear the solver's error flags (B,): Genesis would stop the whole batch for one of them."""
         failed = self._scene.rigid_solver.get_error_envs_mask()
         if bool(failed.any()):
             self._scene.rigid_solver._errno.fill(0)
         return failed.to(self.device)
 
     def _quarantine(self, failed: torch.Tensor) -> None:
-        """Put failed environments back on their feet and flag them."""
+        """Reset failed environments in place and flag them."""
         finite = torch.isfinite(self._qpos()).all(-1) & torch.isfinite(self._robot.get_dofs_velocity()).all(-1)
-        ill = failed | ~finite
-        if bool(ill.any()):
-            self._broken |= ill
+        bad = failed | ~finite
+        if bool(bad.any()):
+            self._broken |= bad
             xy_w = torch.nan_to_num(self._qpos()[:, :2], posinf=0.0, neginf=0.0).clamp(-1e3, 1e3)
-            self._place(ill, xy_w, torch.zeros(self.num_envs, device=self.device))
+            self._place(bad, xy_w, torch.zeros(self.num_envs, device=self.device))
 
     def _cached(self, name: str, read: Any) -> torch.Tensor:
         if name not in self._state:

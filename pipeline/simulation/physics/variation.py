@@ -1,4 +1,4 @@
-"""How every copy of the robot differs from its model: friction, mass, motors, gains, centre of mass."""
+"""Varied dynamics per environment: friction, mass, motors, gains, centre of mass."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,18 +11,18 @@ Interval = tuple[float, float]
 class Variation:
     """Factors (B, 8) on one robot's dynamics.
 
-    Friction, base mass, motor strength, gain, centre of mass x, y, z [m], mass of every link.
+    Columns: friction, base mass, motor strength, gain, centre of mass shift x, y, z [m], mass of every link.
     """
 
     def __init__(
         self, robot: Any, *, dofs: Sequence[int], kp: torch.Tensor, kd: torch.Tensor, torque_nm: torch.Tensor
     ) -> None:
-        """Begin with the model's own dynamics.
+        """Start with the model's own dynamics.
 
         Args:
             robot: The Genesis entity, built with per-environment masses and gains.
             dofs: Its driven degrees of freedom.
-            kp, kd, torque_nm: Nominal gains and torque limits (J,) of these.
+            kp, kd, torque_nm: Their nominal gains and torque limits (J,).
         """
         self._robot, self._dofs = robot, list(dofs)
         self._kp, self._kd, self._torque_nm = kp, kd, torque_nm
@@ -45,7 +45,7 @@ class Variation:
         motor_strength: Interval = (1.0, 1.0),
         kp_scale: Interval = (1.0, 1.0),
     ) -> torch.Tensor:
-        """Draw new dynamics for the masked robots.
+        """Sample new dynamics for the masked robots.
 
         Args:
             friction: Interval of the factor on the robot's nominal friction.
@@ -56,7 +56,7 @@ class Variation:
             kp_scale: Interval of a further factor on the gains.
 
         Returns:
-            (B, 7) the present factors: friction, base mass, motor strength, gain, centre of mass shift x and y [m],
+            (B, 7) the current factors: friction, base mass, motor strength, gain, centre of mass shift x and y [m],
             mass of every link.
         """
         unit = torch.rand(len(mask), 8, generator=generator, device=mask.device)
@@ -68,7 +68,7 @@ class Variation:
         return self._factors[:, [0, 1, 2, 3, 4, 5, 7]]
 
     def set(self, *, friction: torch.Tensor, mass_scale: torch.Tensor, motor_strength: torch.Tensor) -> None:
-        """Set factors (B,) of ``randomise`` instead of drawing them; writing them costs a fifth of a control step."""
+        """Set factors (B,) of ``randomise`` to given values; a change takes a fifth of a control step."""
         factors = self._factors.clone()
         for column, value in enumerate((friction, mass_scale, motor_strength)):
             factors[:, column] = value
@@ -89,14 +89,14 @@ class Variation:
 
 
 def set_gains(robot: Any, dofs: Sequence[int], *, kp: torch.Tensor, kd: torch.Tensor, torque_nm: torch.Tensor) -> None:
-    """Give a robot's motors their PD gains and torque limits, each (J,) or (B, J)."""
+    """Set the PD gains and torque limits of a robot's motors, each (J,) or (B, J)."""
     robot.set_dofs_kp(kp, dofs)
     robot.set_dofs_kv(kd, dofs)
     robot.set_dofs_force_range(-torque_nm, torque_nm, dofs)
 
 
 def scale_masses(robot: Any, factor: float) -> None:
-    """Make every link of every copy heavier, or lighter."""
+    """Scale the mass and inertia of every link of every copy."""
     links = list(range(robot.n_links))
     robot.set_links_mass(robot.get_links_mass(links) * factor, links)
     robot.set_links_inertia(robot.get_links_inertia(links) * factor, links)

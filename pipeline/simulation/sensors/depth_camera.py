@@ -1,4 +1,4 @@
-"""The canonical depth image of every body: one upright pinhole, in which only what the real sensor sees is not 0."""
+"""The canonical depth image of every body: one upright pinhole; pixels that the real sensor does not see are 0."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -20,7 +20,7 @@ from scenes.raycasting import SceneRaycaster, cast_mesh
 from scenes.scene import OTHER, PERSON
 
 CARRIER_DISTANCE_M = 0.05
-"""A link that the image shows nearer than this is the one that the camera is built into."""
+"""A link that appears nearer than this is the one that the camera is built into."""
 
 
 Cast = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -28,7 +28,7 @@ Cast = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class BodyState(Protocol):
-    """What the camera asks of the physics."""
+    """What the camera needs of the physics."""
 
     embodiment: Embodiment
     num_envs: int
@@ -44,7 +44,7 @@ class BodyState(Protocol):
 
 
 class DepthCamera:
-    """Renders every environment at once; the mount is a tensor, so that each may have another camera."""
+    """Renders all environments at once; the mount is a tensor, so that each may have another camera."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class DepthCamera:
         noise_scale: float = 1.0,
         seed: int = 0,
     ) -> None:
-        """Trace the robot's own body once, from its nominal mount.
+        """Compute the mask of the robot's own body once, from its nominal mount.
 
         Args:
             noise: Sensor noise; nominal if not given.
@@ -68,9 +68,9 @@ class DepthCamera:
         self._generator = torch.Generator(device=physics.device).manual_seed(seed)
         self._loss_generator = torch.Generator(device=physics.device).manual_seed(seed)
         self.noise_factor: torch.Tensor | None = None
-        """(B,) further factor on the noise, per environment"""
+        """(B,) extra factor on the noise, per environment"""
         self.dropout: torch.Tensor | None = None
-        """(B,) further share of the pixels that are lost"""
+        """(B,) extra fraction of lost pixels, per environment"""
         self._base_height_m = standing_height_m(physics.embodiment)
         self._rays_c = pixel_rays().to(physics.device)  # (H, W, 3)
         self.self_mask = torch.as_tensor(own_body_mask(physics.embodiment), device=physics.device)
@@ -84,24 +84,24 @@ class DepthCamera:
         self._raycaster = raycaster
 
     def reseed(self, seed: int) -> None:
-        """Draw noise from here on as if the camera had just been built with this seed."""
+        """Restart the noise as in a camera just built with this seed."""
         self._generator.manual_seed(seed)
         self._loss_generator.manual_seed(seed)
 
     def blank_images(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return images of the shapes of ``render``, all invalid."""
+        """Return images as ``render`` does, all invalid."""
         return self._blank[:, None].clone(), self._unknown
 
     def render(
         self, camera: torch.Tensor, scene_index: torch.Tensor, *, own_body: bool = True, person: Cast | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the cameras see from the bodies' present poses.
+        """Render the cameras at the bodies' current poses.
 
         Args:
             camera: (B, 7) mount and sensor, laid out as ``spaces.CAMERA_FIELDS``.
             scene_index: (B,) int64.
-            own_body: Whether the robot's own body hides what lies behind it; False for a camera that it does not have.
-            person: Casts rays, in the scenes' own world frames, against somebody who is not part of the scenes.
+            own_body: Whether the robot's own body occludes; False for a camera that the robot does not have.
+            person: Casts rays, in the scenes' world frames, against a person who is not part of the scenes.
 
         Returns:
             depth (B, 1, H, W) planar [m], see ``sense``; semantic class (B, H, W) uint8, ``OTHER`` where nothing was
@@ -112,7 +112,7 @@ class DepthCamera:
         mount_b = torch.stack([x_m, torch.zeros_like(x_m), z_m - self._base_height_m], dim=-1)  # (B, 3)
         origin_w = self._physics.position_w + (base_to_world @ mount_b[:, :, None])[..., 0]
         camera_to_world = base_to_world @ pitch_matrices(pitch_rad)
-        # No rays where none of the sensors looks: TIAGo's view covers two fifths of the canonical image.
+        # Cast only where a sensor sees: TIAGo's view covers two fifths of the canonical image.
         rows, columns = _window(camera, self._rays_c)
         rays_c = self._rays_c[rows, columns]
         directions_w = torch.einsum("bij,hwj->bhwi", camera_to_world, rays_c)  # (B, h, w, 3)
@@ -125,13 +125,13 @@ class DepthCamera:
         seen_m = sense(planar_m, camera, rays_c)
         if own_body:
             seen_m = seen_m.masked_fill(self.self_mask[rows, columns], 0.0)
-        seen_m = self._spoiled(seen_m)
+        seen_m = self._degraded(seen_m)
         depth_m, semantic = self._blank.clone(), self._unknown.clone()
         depth_m[:, rows, columns] = seen_m
         semantic[:, rows, columns] = hit_class
         return depth_m[:, None], semantic
 
-    def _spoiled(self, depth_m: torch.Tensor) -> torch.Tensor:
+    def _degraded(self, depth_m: torch.Tensor) -> torch.Tensor:
         """Return depth (B, h, w) with the sensor's noise and losses."""
         if self._noise_scale > 0.0:
             factor = 1.0 if self.noise_factor is None else self.noise_factor[:, None, None]
@@ -154,7 +154,7 @@ def pixel_rays() -> torch.Tensor:
 
 
 def sense(planar_m: torch.Tensor, camera: torch.Tensor, rays_c: torch.Tensor) -> torch.Tensor:
-    """Turn exact planar depth into what a sensor of limited range and view reports, without noise.
+    """Apply the limited range and field of view of a sensor to exact planar depth, without noise.
 
     Args:
         planar_m: (B, H, W) along the optical axis [m], inf on a miss.
@@ -183,7 +183,7 @@ def _in_view(camera: torch.Tensor, rays_c: torch.Tensor) -> torch.Tensor:
 
 
 def _window(camera: torch.Tensor, rays_c: torch.Tensor) -> tuple[slice, slice]:
-    """Return the rows and columns outside of which no sensor of the batch sees anything."""
+    """Return the smallest window of rows and columns that contains every sensor's view."""
     widest = camera.amax(dim=0, keepdim=True)
     view = _in_view(widest, rays_c)[0].cpu()
     rows, columns = view.any(dim=1).nonzero(), view.any(dim=0).nonzero()
@@ -193,7 +193,7 @@ def _window(camera: torch.Tensor, rays_c: torch.Tensor) -> tuple[slice, slice]:
 
 
 def own_body_mask(embodiment: Embodiment) -> np.ndarray:
-    """Return (H, W) bool: where the robot's body, in its standing or stowed posture, stands before its nominal camera.
+    """Return (H, W) bool: pixels in which the nominal camera sees the robot in its standing or stowed posture.
 
     The link that carries the camera does not count.
     """

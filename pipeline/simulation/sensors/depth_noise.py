@@ -17,11 +17,11 @@ class DepthNoise:
     sigma_limit_m: float = 0.15
     """Cap of the standard deviation: beyond 7.7 m the sensor's own filters drop worse pixels."""
     edge_step_ratio: float = 0.25
-    """A pixel lies at an edge where the inverse depth bends by more than this share from neighbour to neighbour."""
+    """A pixel lies at an edge if the second difference of the inverse depth exceeds this ratio to its value."""
     edge_dropout: float = 0.25
-    """Chance that a pixel at such an edge is lost (flying pixels are filtered by the driver)."""
+    """Probability that a pixel at such an edge is lost (the driver filters flying pixels)."""
     hole_rate: float = 0.003
-    """Chance that any pixel is lost."""
+    """Probability that any pixel is lost."""
 
 
 def add_noise(
@@ -30,24 +30,24 @@ def add_noise(
     """Return a noisy copy of depth images.
 
     Args:
-        depth_m: (..., H, W) planar depth [m]; 0 = invalid, ``DEPTH_RANGE_M`` = nothing within range. Both stay as they
-            are, except that a far pixel can be lost too.
+        depth_m: (..., H, W) planar depth [m]; 0 = invalid, ``DEPTH_RANGE_M`` = nothing within range. Both stay
+            unchanged, except that a far pixel can be lost too.
         generator: On the device of ``depth_m``.
-        scale: Factor on every standard deviation and chance, one or (..., 1, 1) per image; 0 returns it unchanged.
+        scale: Factor on standard deviations and probabilities, one or (..., 1, 1) per image; 0 gives no noise.
     """
     sigma = scale * (noise.sigma_per_m * depth_m**2).clamp(max=noise.sigma_limit_m)
     normal = torch.randn(depth_m.shape, generator=generator, device=depth_m.device)
     noisy = (depth_m + sigma * normal).clamp(1e-3, DEPTH_RANGE_M)
-    chance = torch.where(_edges(depth_m, noise.edge_step_ratio), noise.edge_dropout, noise.hole_rate)
-    lost = torch.rand(depth_m.shape, generator=generator, device=depth_m.device) < scale * chance
+    loss_rate = torch.where(_edges(depth_m, noise.edge_step_ratio), noise.edge_dropout, noise.hole_rate)
+    lost = torch.rand(depth_m.shape, generator=generator, device=depth_m.device) < scale * loss_rate
     measured = torch.where(depth_m < DEPTH_RANGE_M, noisy, depth_m)
     return torch.where(lost | (depth_m == 0.0), 0.0, measured)
 
 
-def _edges(depth_m: torch.Tensor, step_share: float) -> torch.Tensor:
+def _edges(depth_m: torch.Tensor, step_ratio: float) -> torch.Tensor:
     """Return (..., H, W) bool: pixels at a depth step to a neighbour.
 
-    The inverse depth of a plane is linear in the image, however grazing the view; its second difference shows steps.
+    The inverse depth of a plane is linear in the image at any viewing angle, so its second difference shows steps.
     """
     inverse = torch.where(depth_m > 0.0, 1.0 / depth_m, torch.nan)  # comparisons with NaN are false
     edge = torch.zeros_like(depth_m, dtype=torch.bool)
@@ -55,5 +55,5 @@ def _edges(depth_m: torch.Tensor, step_share: float) -> torch.Tensor:
         count = depth_m.shape[axis] - 2
         before, centre, after = (inverse.narrow(axis, start, count) for start in range(3))
         bend = (before + after - 2.0 * centre).abs()
-        edge.narrow(axis, 1, count).logical_or_(bend > step_share * centre)
+        edge.narrow(axis, 1, count).logical_or_(bend > step_ratio * centre)
     return edge

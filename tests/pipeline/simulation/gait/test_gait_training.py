@@ -1,4 +1,4 @@
-"""What gaits are trained and judged under: late targets, a curriculum that goes both ways, figures computed by hand."""
+"""Gait training and its figures: late targets, a curriculum that rises and falls, figures computed by hand."""
 
 import json
 
@@ -12,7 +12,7 @@ from embodiments.spaces import DRIVE_HZ
 from pipeline.commands import evaluate_gait
 from pipeline.evaluation.episodes import statistics
 from pipeline.evaluation.report import gait_figures
-from pipeline.simulation.gait.curriculum import BAD_SHARE, EASIEST_RANGE, GOOD_SHARE, Curriculum
+from pipeline.simulation.gait.curriculum import BAD_FRACTION, EASIEST_RANGE, GOOD_FRACTION, Curriculum
 from pipeline.simulation.gait.trials import command_grid, command_range
 from pipeline.simulation.physics.dynamics import FACTORS, GaitDynamics, GaitRandomisation
 
@@ -54,12 +54,12 @@ def test_targets_arrive_after_each_robots_latency():
     dynamics.step(torch.full((3, 2), 2.0))
     assert physics.targets[:4] == [[1.0, 1.0, 1.0]] * 4  # nothing is older than the first
     assert physics.targets[4:] == [[2.0, 1.0, 1.0], [2.0, 2.0, 1.0], [2.0, 2.0, 1.0], [2.0, 2.0, 1.0]]
-    dynamics.forget(torch.tensor([False, False, True]), torch.zeros(3, 2))
+    dynamics.hold(torch.tensor([False, False, True]), torch.zeros(3, 2))
     dynamics.step(torch.full((3, 2), 3.0))
     assert physics.targets[8] == [3.0, 2.0, 0.0]
 
 
-def test_latency_is_drawn_from_its_interval_and_told_to_the_critic():
+def test_latency_is_drawn_from_its_interval_and_known_to_the_critic():
     dynamics = GaitDynamics(RecordingPhysics(200), GaitRandomisation(latency_s=(0.005, 0.015)), seed=0)
     dynamics.resample(torch.ones(200, dtype=torch.bool))
     assert set(dynamics._delay_steps.tolist()) == {1, 2, 3}
@@ -90,7 +90,7 @@ def test_noise_stays_inside_its_half_widths():
         ([False] * 4, (0.0, 1.0, 1.0, 1.0), -1),  # does not walk forwards
         ([False] * 4, (1.0, 1.0, 0.1, 1.0), -1),  # nor sideways
         ([True, False, False, False], (1.0, 1.0, 1.0, 1.0), -1),
-        ([False] * 4, (0.5 * (GOOD_SHARE + BAD_SHARE), 1.0, 1.0, 1.0), 0),
+        ([False] * 4, (0.5 * (GOOD_FRACTION + BAD_FRACTION), 1.0, 1.0, 1.0), 0),
     ],
 )
 def test_curriculum_goes_both_ways(fallen, yields, direction):
