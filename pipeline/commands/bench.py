@@ -9,7 +9,7 @@ from pipeline.runs.stage import Command
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What is measured."""
+    """What the bench measures."""
 
     embodiments: tuple[str, ...] = DEFAULT_ROBOTS
     sizes: tuple[int, ...] = (64, 256)
@@ -17,9 +17,9 @@ class Config:
     control_steps: int = 60
     """Timed control steps of every measurement"""
     iterations: int = 2
-    """Timed PPO iterations; 0 leaves learning out"""
+    """Timed PPO iterations; 0 skips learning"""
     cores: int = 1
-    """Cores that the measured process may use: one, as when two robots train side by side on two; 0 = all"""
+    """Cores for the measured process; 1 as when two robots train side by side on two cores, 0 = all"""
     scenes_per_kind: int = 2
     out: Path | None = None
     """File to write the figures to, as JSON"""

@@ -1,5 +1,6 @@
 """Time physics, ray casts, encoder and learning of one robot in one process."""
 
+import itertools
 import json
 import os
 import resource
@@ -25,12 +26,14 @@ from pipeline.simulation.navigation.base_policy_environment import LatentEnviron
 from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
 from pipeline.simulation.navigation.environment import NavigationEnvironment
 from scenes import registry as scene_registry
+from scenes.scene import Scene
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.base_policy import BasePolicy
 from world_model.config import WorldModelConfig
 from world_model.rssm import WorldModel
 
 PHYSICS_STEPS = round(PHYSICS_HZ / CONTROL_HZ)
+WARM_UP_TURNS = 3
 COLUMNS = {
     "environment_hz": "env steps/s",
     "physics_hz": "bare physics",
@@ -45,10 +48,10 @@ COLUMNS = {
 def main(config: Config) -> None:
     """Measure every robot at every size, one after the other, and print a table."""
     results: list[dict[str, Any]] = []
-    pairs = [(robot, size) for robot in config.embodiments for size in config.sizes]
+    pairs = list(itertools.product(config.embodiments, config.sizes))
     for robot, _ in pairs:
-        registry.get(robot)  # a mistake shows before the first measurement
-    # Memory belongs to one measurement alone.
+        registry.get(robot)  # an unknown name fails before the first measurement
+    # One process per measurement, so that peak memory is its own.
     with spawned(1) as pool, progress(len(pairs), "bench") as bar:
         for robot, size in pairs:
             results.append(pool.submit(measure, config, robot, size).result())
@@ -89,11 +92,9 @@ def _build(config: Config, robot: str, size: int) -> LatentEnvironment:
     torch.manual_seed(0)
     world_model = WorldModel(WorldModelConfig()).eval().requires_grad_(False)
     head = BaseHead(BaseHeadConfig(latent_size=world_model.latent_size)).eval().requires_grad_(False)
-    scenes = [
-        scene_registry.generate(kind, split="train", index=index)
-        for kind in scene_registry.names()
-        for index in range(config.scenes_per_kind)
-    ]
+    scenes: list[Scene] = []
+    for kind in scene_registry.names():
+        scenes += [scene_registry.generate(kind, split="train", index=n) for n in range(config.scenes_per_kind)]
     return training_environment.build(
         TrainingEnvironmentConfig(goals_per_scene=2),
         registry.get(robot),
@@ -107,16 +108,16 @@ def _build(config: Config, robot: str, size: int) -> LatentEnvironment:
 
 
 def _simulation_seconds(environment: LatentEnvironment, *, steps: int) -> dict[str, float]:
-    """Return seconds per control step of the batch: all of it, without the encoder, and its bare parts."""
+    """Return seconds per control step of the batch: the whole step, without the encoder, and its parts."""
     navigation = environment.environment
     casts = _Casts(navigation)
     observation = environment.reset().observation
     still = torch.zeros(environment.num_envs, COMMAND_SIZE, device=environment.device)
-    share = environment.last.base_action.clamp(-1.0, 1.0)
+    action = environment.last.base_action.clamp(-1.0, 1.0)
     return _seconds(
         {
             "environment": lambda: environment.step(still),
-            "simulation": lambda: navigation.step(share),
+            "simulation": lambda: navigation.step(action),
             "physics": lambda: navigation.physics.step(PHYSICS_STEPS),
             "depth": lambda: navigation.render(),
             "casts": casts.repeat,
@@ -127,14 +128,14 @@ def _simulation_seconds(environment: LatentEnvironment, *, steps: int) -> dict[s
 
 
 class _Casts:
-    """Listens to the ray caster's calls, to repeat the last one bare."""
+    """Records the ray caster's calls, to repeat the last one alone."""
 
     def __init__(self, navigation: NavigationEnvironment) -> None:
         caster = navigation.camera._raycaster
         self._cast = caster.cast
-        caster.cast = self._listen  # type: ignore[method-assign,assignment]
+        caster.cast = self._record  # type: ignore[method-assign,assignment]
 
-    def _listen(self, *arguments: Any) -> Any:
+    def _record(self, *arguments: Any) -> Any:
         self._arguments = arguments
         return self._cast(*arguments)
 
@@ -149,9 +150,9 @@ def _encode(environment: LatentEnvironment, observation: Observation[torch.Tenso
 
 
 def _seconds(calls: dict[str, Callable[[], object]], *, times: int) -> dict[str, float]:
-    """Return the median seconds of each call; in turns, so that whatever else runs on the machine meets all of them."""
+    """Return the median seconds of each call; they take turns, so that other load on the machine affects all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(-3, times):  # the first turns do not count
+    for turn in range(-WARM_UP_TURNS, times):
         for name, call in calls.items():
             began_s = time.perf_counter()
             call()

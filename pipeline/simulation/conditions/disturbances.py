@@ -167,7 +167,8 @@ def one_factor(name: str, level: float) -> np.ndarray:
 
 def from_unit(unit: np.ndarray) -> np.ndarray:
     """Turn normalised factors (..., F) into values: 0 is neutral, 1 the upper and −1 the lower end of the range."""
-    low, high = (np.asarray([getattr(factor, end) for factor in FACTORS]) for end in ("low", "high"))
+    low = np.asarray([factor.low for factor in FACTORS])
+    high = np.asarray([factor.high for factor in FACTORS])
     values = NEUTRAL + np.where(unit > 0.0, unit * (high - NEUTRAL), unit * (NEUTRAL - low))
     return values.astype(np.float32)
 

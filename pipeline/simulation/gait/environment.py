@@ -49,7 +49,7 @@ class GaitTask:
     """Largest change of speed by a push at the end of the curriculum: more than in ``evaluate_gait``."""
     push_every_s: float = 6.0
     fall_penalty: tuple[float, float] = (2.0, 15.0)
-    """Without and with the largest pushes: high at the start teaches standing, low at the end permits falls."""
+    """Without and with the largest pushes. It grows, because a high penalty at the start teaches only standing."""
 
     def forward_range_mps(self, embodiment: Embodiment) -> tuple[float, float]:
         """Return the lowest and highest forward command at the end of the curriculum."""

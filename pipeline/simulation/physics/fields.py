@@ -21,7 +21,8 @@ class FieldBank:
             raise ValueError("a field bank needs at least one field")
         self.resolution_m = grids[0].resolution_m
         layers = [g.values[None] if g.values.ndim == 2 else g.values for g in grids]
-        height, width = (max(v.shape[axis] for v in layers) for axis in (-2, -1))
+        height = max(v.shape[-2] for v in layers)
+        width = max(v.shape[-1] for v in layers)
         padded = [np.pad(v, ((0, 0), (0, height - v.shape[1]), (0, width - v.shape[2])), mode="edge") for v in layers]
         self.values = torch.as_tensor(np.stack(padded), device=device).to(dtype)  # (N, K, H, W)
         self.origin_w_m = torch.as_tensor(np.asarray([g.origin_xy_w_m for g in grids], dtype=np.float32), device=device)

@@ -13,7 +13,7 @@ from tests.pipeline.simulation.navigation.navigation_dummy import PlaneNavigatio
 
 
 class Clock:
-    """Time that passes only where it is said to."""
+    """Time that advances only by hand."""
 
     now_s = 0.0
 
@@ -47,12 +47,12 @@ class TimedNavigation(PlaneNavigation):
         self.steps.append(steps)
         self._pass(6e-3 * steps / bench.PHYSICS_STEPS)
 
-    def step(self, share: Any) -> SimpleNamespace:
+    def step(self, action: Any) -> SimpleNamespace:
         """Take the time of physics, camera and the rest."""
         self._physics(bench.PHYSICS_STEPS)
         self.render()
         self._pass(2e-3)
-        return super().step(share)
+        return super().step(action)
 
     def render(self) -> None:
         """Cast."""
@@ -70,7 +70,7 @@ def test_efficiency_is_bare_physics_and_casts_over_the_environment_step(clock: C
     assert (seconds["physics"] + seconds["casts"]) / seconds["environment"] == pytest.approx(0.8)
 
 
-def test_medians_forgive_a_hiccup(clock: Clock) -> None:
+def test_medians_ignore_an_outlier(clock: Clock) -> None:
     delays = itertools.cycle([1.0, 1.0, 1.0, 50.0, 1.0])
 
     def work() -> None:
@@ -79,7 +79,7 @@ def test_medians_forgive_a_hiccup(clock: Clock) -> None:
     assert bench._seconds({"work": work}, times=7)["work"] == pytest.approx(1.0)
 
 
-def test_the_table_shows_what_was_not_measured_as_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_shows_a_dash_for_a_missing_measurement(capsys: pytest.CaptureFixture[str]) -> None:
     bench._print_table([{"embodiment": "tiago", "num_envs": 64, "environment_hz": 1000.0, "efficiency": 0.7}])
     shown = capsys.readouterr().out
     assert "tiago" in shown and "1000.0" in shown and "0.7" in shown
