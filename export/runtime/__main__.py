@@ -17,6 +17,7 @@ import numpy as np
 from embodiments import registry
 from embodiments.embodiment import Embodiment
 from export.runtime import policy as policies
+from export.runtime.driver import cycle_log
 from export.runtime.driver.driver import DriverConfig
 from export.runtime.driver.messages import Order
 from export.runtime.driver.process import DriverGoneError, DriverProcess, DriverTask, robot_names
@@ -56,16 +57,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-speed", type=float, default=0.15, metavar="V", help="m/s (default 0.15, for first runs)")
     parser.add_argument("--max-seconds", type=float, default=180.0, metavar="S", help="give up after this time")
     parser.add_argument("--log", type=Path, help="a line per control cycle (default runs/runtime/TIME-PID.jsonl)")
+    parser.add_argument(
+        "--log-megabytes", type=_megabytes, default=64.0, metavar="MB", help="size limit of the log (default 64)"
+    )
     parser.add_argument("--without-lidar", action="store_true", help="no stop zone, no reversing, no obstacle is felt")
     parser.add_argument("--dry-run", action="store_true", help="check everything, look once, move nothing")
     return parser
 
 
+def _megabytes(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and 1000000")
+    return value
+
+
 def _run(options: argparse.Namespace) -> int:
+    log = options.log or Path("runs/runtime") / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
+    cycle_log.refuse_existing(log)
     robot = registry.get("stretch3")  # every adapter is one, so far
     policy = policies.load(options.policy, robot=robot)
     goal, path = _goal(options, robot)
-    log = options.log or Path("runs/runtime") / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
     config = DriverConfig(max_speed_mps=options.max_speed, needs_scan=not options.without_lidar)
     header = {
         "policy": str(options.policy),
@@ -76,7 +88,10 @@ def _run(options: argparse.Namespace) -> int:
         "max_speed_mps": config.max_speed_mps,
         "needs_scan": config.needs_scan,
     }
-    driver = DriverProcess(DriverTask(robot=options.robot, config=config, log=log, header=header))
+    task = DriverTask(
+        robot=options.robot, config=config, log=log, log_max_bytes=int(options.log_megabytes * 2**20), header=header
+    )
+    driver = DriverProcess(task)
     _tell(f"the driver is process {driver.process.pid}")
     navigator = Navigator(policy, robot, Route(goal, path_xy_m=path), tell=_tell)
     try:

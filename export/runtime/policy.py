@@ -19,7 +19,7 @@ from embodiments.spaces import (
     OBSERVATION_SHAPES,
 )
 from export.runtime import contract as contracts
-from export.runtime import model_file
+from export.runtime import inference, model_file
 
 ROWS_AT_ONCE = 16
 """Of a batch: their maps stay in the processor's cache, while 64 at once take a quarter longer"""
@@ -155,16 +155,7 @@ def load(path: Path, *, robot: Embodiment | None = None, allow_unseen: bool = Fa
     data = path.read_bytes()  # what is hashed is what is run
     nav_sha256 = contracts.verify_hash(data, where=where)
     model_file.check(data, where=where)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.load_model_format", "ONNX")  # never a format that was not checked
-    try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has exceptions of its own, of no common base
-        told = " ".join(str(error).split())
-        raise ValueError(f"{where}: this onnxruntime ({onnxruntime.__version__}) cannot load it: {told}") from None
+    session = inference.open_session(data, where=where, threads=threads)
     contract = contracts.parse(session.get_modelmeta().custom_metadata_map, where=where)
     _check_session(session, contract, where=where)
     if robot is not None:

@@ -1,6 +1,7 @@
-"""One line of JSON per control cycle: ages, what was asked, what was done, and what stood in the way."""
+"""A log of a drive: one line of JSON per control cycle with reading ages, requested and sent command, gate and zone."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,31 +9,82 @@ import numpy as np
 
 from export.runtime.driver.messages import Report
 
+MAX_BYTES = 64 * 2**20
+"""Default size limit of a log: about three hours."""
+
 
 class CycleLog:
-    """Appends to a file, line by line, so that a crash leaves everything up to it; ``pipeline plot_drive`` plots it."""
+    """Appends to a file, line by line, so that a crash loses at most one; ``pipeline plot_drive`` plots it.
 
-    def __init__(self, path: Path, *, header: dict[str, object]) -> None:
+    The log never exceeds its size limit. At half the limit the file becomes ``NAME.old.jsonl``, which replaces an older
+    one, and a new file begins with the same header: the newest part of a drive is always there.
+    """
+
+    def __init__(self, path: Path, *, header: dict[str, object], max_bytes: int = MAX_BYTES) -> None:
         """Begin a new file.
 
         Args:
+            path: File to write; its folder is made if needed.
             header: First line: policy, robot, goal, limits.
+            max_bytes: Size limit of both files together.
 
         Raises:
             FileExistsError: If the file is there: a log is never overwritten.
         """
+        refuse_existing(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("x", encoding="utf-8", buffering=1)
-        self._file.write(json.dumps({"header": header}) + "\n")
+        self._path, self._header, self._max_bytes = path, json.dumps({"header": header}) + "\n", max_bytes
+        self._has_rotated = False
+        self._open()
 
     def write(self, report: Report, *, asked: np.ndarray) -> None:
-        """Append a cycle."""
+        """Append a cycle.
+
+        Args:
+            report: What the driver reports; the depth image is left out.
+            asked: (3,) the command that the policy asked for.
+        """
         fields = {name: value for name, value in vars(report).items() if name != "depth_m"}
-        self._file.write(json.dumps(fields | {"asked": [float(value) for value in asked]}) + "\n")
+        line = json.dumps(fields | {"asked": [float(value) for value in asked]}) + "\n"
+        if self._written + len(line) > self._max_bytes // 2:
+            self._rotate()
+        self._file.write(line)
+        self._written += len(line)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _open(self) -> None:
+        self._file = self._path.open("x", encoding="utf-8", buffering=1)
+        self._file.write(self._header)
+        self._written = len(self._header)
+
+    def _rotate(self) -> None:
+        self._file.close()
+        old = old_part(self._path)
+        self._path.replace(old)
+        self._open()
+        if not self._has_rotated:
+            self._has_rotated = True
+            limit = f"{self._max_bytes / 2**20:g} MiB"
+            print(f"the log reached its limit of {limit}: older cycles move to {old}, then go", file=sys.stderr)
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse a log whose file, or whose older part, is there.
+
+    Raises:
+        FileExistsError: With the mend.
+    """
+    for file in (path, old_part(path)):
+        if file.exists():
+            raise FileExistsError(f"--log {file} exists already; choose another name or remove it")
+
+
+def old_part(path: Path) -> Path:
+    """Return where the older half of a log goes when it reaches its limit."""
+    return path.with_name(f"{path.stem}.old{path.suffix}")
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

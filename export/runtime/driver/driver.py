@@ -1,7 +1,13 @@
-"""Who alone talks to the robot: limits, stop zone, watchdog and gates stand between it and any order.
+"""The only part that commands the robot: gates, watchdog, stop zone and limiter check every order.
 
-Whatever goes wrong ends in zero velocity. Some of it passes (a late picture), and driving goes on by itself; the rest
-latches until the program is started anew.
+Every fault ends in zero velocity. What follows depends on whether its end can be seen at rest:
+
+* A reading that was bad and is good again (late, missing, implausible, frozen): driving goes on by itself.
+* A fault that shows only in motion (stuck odometry, images that contradict the motion), a pause of the driver's own
+  loop, a policy process that sends nothing for a second: the robot is disarmed. The operator releases the dead-man's
+  switch and holds it again.
+* Run-stop, hindrance, robot error, malformed order, a log that cannot be written: latched until the program is started
+  anew.
 """
 
 import time
@@ -10,10 +16,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from export.runtime.driver.arming import Arming
 from export.runtime.driver.cycle_log import CycleLog
-from export.runtime.driver.gates import OPEN, GateConfig, Gates
+from export.runtime.driver.gates import DISARMING, GateConfig, Gates
 from export.runtime.driver.limiter import Limiter
 from export.runtime.driver.messages import Order, Report, triple, unpack_order
+from export.runtime.driver.readings import OPEN
 from export.runtime.driver.stop_zone import StopZone, StopZoneConfig
 from export.runtime.robots.robot import Depth, Odometry, Robot, Scan
 
@@ -31,11 +39,15 @@ class DriverConfig:
     """Without a new order for this long the robot is stopped"""
     basis_s: float = 0.4
     """An order that answers an older report than this is dropped"""
+    link_s: float = 1.0
+    """A policy process that sends nothing for this long is lost: the robot is disarmed"""
+    pause_s: float = 0.5
+    """After a longer pause of the driver's own loop (SIGSTOP, suspend) the robot is disarmed"""
     report_s: float = 0.1
     send_s: float = 0.05
     """Stretch drops commands that come faster than about 20 Hz; a stop is sent at once"""
     needs_scan: bool = True
-    """Without a lidar there is no stop zone, and no reversing"""
+    """Without a lidar there is no stop zone and no reversing"""
     gates: GateConfig = field(default_factory=GateConfig)
     zone: StopZoneConfig = field(default_factory=StopZoneConfig)
 
@@ -57,10 +69,11 @@ class Driver:
         self._limiter = Limiter(robot.embodiment, max_speed_mps=config.max_speed_mps)
         self._zone = StopZone(robot.embodiment, config.zone)
         self._order: Order | None = None
-        self._ordered_s = -np.inf
+        self._ordered_s = self._heard_s = -np.inf
         self._reported: dict[int, float] = {}
         self._sequence = 0
-        self._released = self._armed = self._jumped = False
+        self._arming = Arming()
+        self._jumped = False
         self._latched = ""
         self._sent_s = self._report_due_s = self._ticked_s = -np.inf
         self._sent = np.zeros(3)
@@ -86,12 +99,17 @@ class Driver:
         depth, odometry, scan = self._robot.depth(), self._robot.odometry(), self._robot.scan()
         now_s = self._clock()  # after the readings: their age must count what it took to get them
         for data in orders:
+            self._heard_s = now_s
             self._take(data, now_s=now_s)
+        gap_s = 0.0 if np.isinf(self._ticked_s) else now_s - self._ticked_s
+        if gap_s > self._config.pause_s:
+            self._disarm("driver_paused")
         gate = self._gate(depth, odometry, scan, now_s=now_s)
+        usable = self._gates.usable(scan)
         self._jumped |= self._gates.jumped
-        dt_s = min(max(now_s - self._ticked_s, 1e-3), 0.1)
+        dt_s = min(max(gap_s, 1e-3), 0.1)
         self._ticked_s = now_s
-        command, zone, asked = self._decide(gate, scan, dt_s=dt_s)
+        command, zone, asked = self._decide(gate, usable, dt_s=dt_s)
         self._send(command, now_s=now_s)
         # The policy's map counts every report as one control step: a tick that comes a little early must not cost one.
         if now_s < self._report_due_s - TICK_S / 2.0:
@@ -130,19 +148,31 @@ class Driver:
             self._latch("run_stop")
         if health.hindrance:
             self._latch(health.hindrance)
-        held = self._robot.held()
-        self._released |= not held
-        gate = self._gates.check(depth, odometry, scan, now_s=now_s)
-        self._armed |= self._released and held and gate == OPEN
+        gate = self._gates.check(depth, odometry, scan, command=self._sent, now_s=now_s)
+        if gate in DISARMING:
+            self._disarm(gate)
+        if self._arming.is_armed and now_s - self._heard_s > self._config.link_s:
+            self._disarm("link_lost")
+        is_held = self._robot.held()
+        if gate != OPEN and not is_held:  # the operator starts over
+            self._gates.forget()
+            if self._arming.is_armed:
+                self._arming.disarm(gate)
+        if gate == OPEN and not self._arming.is_armed:
+            gate = self._gates.check_before_arming(self._gates.usable(scan))
+        if self._arming.update(is_held=is_held, is_open=gate == OPEN):
+            self._heard_s = now_s
         if self._latched:
             return "latched"
-        if gate != OPEN:
-            return gate
-        if not self._armed:
-            return "disarmed"
-        if not held:
+        if gate != OPEN or not self._arming.is_armed:
+            return gate or self._arming.gate
+        if not is_held:
             return "dead_man"
         return "order_stale" if now_s - self._ordered_s > self._config.watchdog_s else OPEN
+
+    def _disarm(self, cause: str) -> None:
+        self._arming.disarm(cause)
+        self._gates.forget()
 
     def _decide(self, gate: str, scan: Scan | None, *, dt_s: float) -> tuple[np.ndarray, str, np.ndarray]:
         """Return the command to execute, the stop zone's verdict on it, and what was asked for."""
@@ -150,7 +180,7 @@ class Driver:
         if gate != OPEN or self._order is None:
             return self._limiter.halt(), "", asked
         target = asked if self._order.wish == "drive" else np.zeros(3)
-        points = None if scan is None or not self._config.needs_scan else scan.points_b_m
+        points = None if scan is None else scan.points_b_m
         if points is None and target[0] < 0.0:
             target = np.asarray([0.0, *target[1:]])  # nobody looks behind
         command = self._limiter.step(target, dt_s=dt_s)
@@ -202,8 +232,10 @@ class Driver:
         recent = {number: time_s for number, time_s in self._reported.items() if now_s - time_s < 1.0}
         self._reported = recent | {self._sequence: now_s}
         readings = {"depth": depth, "odometry": odometry, "scan": scan}
-        waits = gate in ("", "disarmed", "dead_man", "order_stale")  # the policy may look, so that it can answer
-        free = {} if scan is None else {n: self._zone.free_m(scan.points_b_m, b) for n, b in _DIRECTIONS.items()}
+        # The policy gets the image, so that its answer is ready when the robot may drive.
+        waits = gate in (OPEN, "dead_man", "order_stale") or gate.startswith("disarmed")
+        usable = self._gates.usable(scan)
+        free = {} if usable is None else {n: self._zone.free_m(usable.points_b_m, b) for n, b in _DIRECTIONS.items()}
         jumped, self._jumped = self._jumped, False
         return Report(
             sequence=self._sequence,

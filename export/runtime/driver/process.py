@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from export.runtime import robots
-from export.runtime.driver.cycle_log import CycleLog
+from export.runtime.driver.cycle_log import MAX_BYTES, CycleLog
 from export.runtime.driver.driver import TICK_S, Driver, DriverConfig
 from export.runtime.driver.messages import Order, Report, pack_order, pack_report, unpack_report
 from export.runtime.robots.robot import Robot
@@ -41,6 +41,7 @@ class DriverTask:
     robot: str
     config: DriverConfig
     log: Path | None = None
+    log_max_bytes: int = MAX_BYTES
     header: dict[str, object] = field(default_factory=dict)
 
 
@@ -134,7 +135,7 @@ def run_driver(connection: Connection, task: DriverTask) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stops.__setitem__(0, True))
     try:
         robot = make_robot(task.robot)
-        log = None if task.log is None else CycleLog(task.log, header=task.header)
+        log = None if task.log is None else CycleLog(task.log, header=task.header, max_bytes=task.log_max_bytes)
         driver = Driver(robot, task.config, log=log)
         robot.start()
     except (OSError, ValueError, ImportError) as error:

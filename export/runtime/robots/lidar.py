@@ -1,5 +1,6 @@
 """The RPLidar that a Stretch 3 carries, through rplidar-roboticia. NOT yet run on hardware."""
 
+import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 
@@ -15,6 +16,8 @@ LIDAR_HEIGHT_M = 0.17
 LIDAR_RANGE_M = (0.15, 12.0)
 LIDAR_BLIND = Disc(x_m=LIDAR_X_M, y_m=0.0, radius_m=LIDAR_RANGE_M[0])
 """Nearer than its least range it sees nothing; ahead that reaches 8 cm beyond the body's front edge."""
+REOPEN_S = 0.5
+"""Between closing a lidar that did not start and opening it again."""
 OWN_BODY_MARGIN_M = 0.03
 """The lidar sees the robot's own mast; points this close to the footprint are taken for the body."""
 
@@ -74,8 +77,32 @@ def rplidar_turns() -> Generator[Turn, None, None]:
         lidar.disconnect()
 
 
-def scans(turns: Generator[Turn, None, None], embodiment: Embodiment) -> Generator[Scan, None, None]:
+def turns_with_one_retry(lidar: Lidar) -> Generator[Turn, None, None]:
+    """Yield a lidar's turns; open it once more if it breaks off before the first turn.
+
+    An RPLidar whose buffer holds old bytes often answers its first command with nonsense.
+    """
+    turns, has_turned = lidar(), False
+    try:
+        for turn in turns:
+            has_turned = True
+            yield turn
+        reason = "it ended"
+    except Exception as error:  # a serial port's, or the lidar package's own
+        if has_turned:
+            raise
+        reason = f"{type(error).__name__}: {error}"
+    finally:
+        turns.close()
+    if not has_turned:
+        print(f"the lidar did not start ({reason}); it is opened once more", file=sys.stderr)
+        time.sleep(REOPEN_S)
+        yield from lidar()
+
+
+def scans(lidar: Lidar, embodiment: Embodiment) -> Generator[Scan, None, None]:
     """Yield every turn of a lidar as a scan; close it when closed."""
+    turns = turns_with_one_retry(lidar)
     try:
         for sequence, turn in enumerate(turns, start=1):
             received_s = time.monotonic()

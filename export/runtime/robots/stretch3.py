@@ -90,7 +90,7 @@ class Stretch3:
             images = _images(*_started_camera(self.embodiment.camera), self.embodiment.camera)
             self._depth = _Newest("camera", images)
             if self._lidar is not None:
-                self._scan = _Newest("lidar", scans(self._lidar(), self.embodiment))
+                self._scan = _Newest("lidar", scans(self._lidar, self.embodiment))
         except BaseException:
             self.stop()
             raise

@@ -11,7 +11,7 @@ from export.runtime.driver.driver import TICK_S, Driver, DriverConfig
 from export.runtime.driver.messages import Order, Report, pack_order
 from export.runtime.navigator import Navigator
 from export.runtime.robots.fake import FakeRobot
-from export.runtime.robots.robot import Depth, Odometry
+from export.runtime.robots.robot import Depth, Odometry, Scan
 from export.runtime.route import Route
 
 REPORT_TICKS = round(0.1 / TICK_S)
@@ -52,6 +52,7 @@ class FaultyRobot(FakeRobot):
         super().__init__(clock=clock)
         self.on_depth: Callable[[Depth], Depth | None] | None = None
         self.on_odometry: Callable[[Odometry], Odometry | None] | None = None
+        self.on_scan: Callable[[Scan], Scan | None] | None = None
 
     def depth(self) -> Depth | None:
         reading = super().depth()
@@ -60,6 +61,10 @@ class FaultyRobot(FakeRobot):
     def odometry(self) -> Odometry | None:
         reading = super().odometry()
         return reading if self.on_odometry is None or reading is None else self.on_odometry(reading)
+
+    def scan(self) -> Scan | None:
+        reading = super().scan()
+        return reading if self.on_scan is None or reading is None else self.on_scan(reading)
 
 
 class Rig:
@@ -114,12 +119,43 @@ class Rig:
         )
 
 
-def frozen() -> Callable[[Depth], Depth]:
-    """Return a fault that numbers and stamps the first picture ever anew."""
+def frozen(*, noise_m: float = 0.0) -> Callable[[Depth], Depth]:
+    """Return a fault that numbers and stamps the first picture ever anew, each time under other noise."""
     first: list[Depth] = []
 
     def fault(reading: Depth) -> Depth:
         first.append(reading)
-        return replace(reading, image_m=first[0].image_m)
+        image_m = first[0].image_m
+        noise = noise_m * np.random.default_rng(reading.sequence).standard_normal(image_m.shape)
+        return replace(reading, image_m=np.where(image_m > 0.0, image_m + noise, 0.0).astype(np.float32))
+
+    return fault
+
+
+def frozen_scan(*, noise_m: float = 0.0) -> Callable[[Scan], Scan]:
+    """Return the same fault of a lidar."""
+    first: list[Scan] = []
+
+    def fault(reading: Scan) -> Scan:
+        first.append(reading)
+        points_b_m = first[0].points_b_m
+        noise = noise_m * np.random.default_rng(reading.sequence).standard_normal(points_b_m.shape)
+        return replace(reading, points_b_m=points_b_m + noise)
+
+    return fault
+
+
+def stuck(*, velocity_b: tuple[float, float, float] | None) -> Callable[[Odometry], Odometry]:
+    """Return a fault that numbers and stamps the first pose ever anew.
+
+    Args:
+        velocity_b: What the velocity says; None for the first one ever.
+    """
+    first: list[Odometry] = []
+
+    def fault(reading: Odometry) -> Odometry:
+        first.append(reading)
+        velocity = first[0].velocity_b if velocity_b is None else np.asarray(velocity_b)
+        return replace(reading, pose=first[0].pose, velocity_b=velocity)
 
     return fault

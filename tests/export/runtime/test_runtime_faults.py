@@ -12,8 +12,8 @@ from embodiments.observation import Observation
 from export.runtime.driver.cycle_log import CycleLog
 from export.runtime.driver.driver import TICK_S
 from export.runtime.driver.messages import Order
-from export.runtime.robots.robot import Depth, Odometry
-from tests.export.runtime.runtime_rig import Cruise, Rig, frozen
+from export.runtime.robots.robot import Depth, Odometry, Scan
+from tests.export.runtime.runtime_rig import Cruise, Rig, frozen, frozen_scan
 
 STOP_S, RESUME_S, HOLD_SHARE, FALSE_STOP_SHARE = 0.3, 0.6, 0.99, 0.01
 
@@ -25,6 +25,20 @@ def late(by_s: float) -> Callable[[Depth], Depth]:
 def backwards() -> Callable[[Depth], Depth]:
     """Return a fault that delivers every picture with the number of one long gone."""
     return lambda reading: replace(reading, sequence=reading.sequence - 50)
+
+
+def image(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Depth], Depth]:
+    return lambda reading: replace(reading, image_m=change(reading.image_m).astype(np.float32))
+
+
+def points(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Scan], Scan]:
+    return lambda reading: replace(reading, points_b_m=change(reading.points_b_m))
+
+
+def thinned(reading: Depth) -> Depth:
+    """Lose nine pixels of ten, other ones in every image."""
+    lost = np.random.default_rng(reading.sequence).random(reading.image_m.shape) < 0.9
+    return replace(reading, image_m=np.where(lost, 0.0, reading.image_m).astype(np.float32))
 
 
 DEPTH_FAULTS: dict[str, Callable[[Depth], Depth | None]] = {
@@ -40,13 +54,37 @@ DEPTH_FAULTS: dict[str, Callable[[Depth], Depth | None]] = {
     "sideways": lambda reading: replace(reading, image_m=np.rot90(reading.image_m).copy()),
     "upside down": lambda reading: replace(reading, image_m=np.rot90(reading.image_m, 2).copy()),
     "covered": lambda reading: replace(reading, image_m=np.zeros_like(reading.image_m)),
+    "halved": image(lambda image_m: image_m / 2.0),
+    "doubled": image(lambda image_m: np.minimum(image_m * 2.0, 10.0)),
+    "mirrored": image(lambda image_m: image_m[:, ::-1]),
+    "90 % lost": thinned,
+    "constant": image(lambda image_m: np.full_like(image_m, 0.9)),
+    "frozen under 0.1 mm of noise": frozen(noise_m=1e-4),
 }
 ODOMETRY_FAULTS: dict[str, Callable[[Odometry], Odometry | None]] = {
     "lost": lambda reading: None,
     "stale": lambda reading: replace(reading, received_s=reading.received_s - 0.4),
     "future": lambda reading: replace(reading, received_s=reading.received_s + 1.0),
     "nan": lambda reading: replace(reading, pose=reading.pose * np.nan),
+    "of two numbers": lambda reading: replace(reading, pose=reading.pose[:2]),
     "inf velocity": lambda reading: replace(reading, velocity_b=np.asarray([np.inf, 0.0, 0.0])),
+}
+
+
+SCAN_FAULTS: dict[str, Callable[[Scan], Scan | None]] = {
+    "missing": lambda reading: None,
+    "stale": lambda reading: replace(reading, received_s=reading.received_s - 0.6),
+    "nan": points(lambda points_b_m: points_b_m * np.nan),
+    "inf": points(lambda points_b_m: np.full_like(points_b_m, np.inf)),
+    "partly nan": points(lambda points_b_m: np.where(np.arange(len(points_b_m))[:, None] % 9 == 0, np.nan, points_b_m)),
+    "millimetres": points(lambda points_b_m: points_b_m * 1000.0),
+    "kilometres": points(lambda points_b_m: points_b_m / 1000.0),
+    "empty": points(lambda points_b_m: points_b_m[:0]),
+    "cut to a half": points(lambda points_b_m: points_b_m[: len(points_b_m) // 2]),
+    "of three columns": points(lambda points_b_m: np.hstack([points_b_m, points_b_m[:, :1]])),
+    "of one column": points(lambda points_b_m: points_b_m[:, 0]),
+    "frozen": frozen_scan(),
+    "frozen under 0.1 mm of noise": frozen_scan(noise_m=1e-4),
 }
 
 
@@ -87,8 +125,26 @@ def test_bad_odometry_stops_the_robot_and_good_one_lets_it_go_on(name: str) -> N
     check(rig, began_s, resumes=True)
 
 
-@pytest.mark.parametrize("name", ["silent", "answers old reports", "repeats itself"])
-def test_a_policy_that_hangs_stops_the_robot(name: str) -> None:
+@pytest.mark.parametrize("name", SCAN_FAULTS)
+def test_bad_scans_stop_the_robot_and_good_ones_let_it_go_on(name: str) -> None:
+    rig = driving()
+    began_s, rig.robot.on_scan = rig.clock.now_s, SCAN_FAULTS[name]
+    rig.run(2.0)
+    assert rig.reports[-1].gate.startswith("scan") and rig.reports[-1].depth_m is None
+    rig.robot.on_scan = None
+    check(rig, began_s, resumes=True)
+
+
+@pytest.mark.parametrize("name", ["nan", "millimetres", "of three columns"])
+def test_a_bad_scan_of_a_lidar_that_nobody_needs_stops_nothing(name: str) -> None:
+    rig = Rig(needs_scan=False).run(2.0)
+    rig.robot.on_scan = SCAN_FAULTS[name]
+    rig.run(1.0)
+    assert rig.moving() and rig.reports[-1].gate == ""
+
+
+@pytest.mark.parametrize("name", ["answers old reports", "repeats itself", "is silent for a moment"])
+def test_a_policy_that_is_late_stops_the_robot_and_one_in_time_lets_it_go_on(name: str) -> None:
     rig = driving()
     last = rig.on_order
     first: list[Order] = []
@@ -99,10 +155,13 @@ def test_a_policy_that_hangs_stops_the_robot(name: str) -> None:
         return old.get(name)
 
     began_s, rig.on_order = rig.clock.now_s, fault
-    rig.run(2.0)
+    rig.run(0.9 if name == "is silent for a moment" else 2.0)
     assert rig.reports[-1].gate == "order_stale"
     rig.on_order = last
-    check(rig, began_s, resumes=True)
+    assert rig.time_to_stop_s(began_s) <= STOP_S + 1e-6
+    over_s = rig.clock.now_s
+    rig.run(2.0)
+    assert rig.time_to_resume_s(over_s) <= RESUME_S
 
 
 def test_an_odometry_jump_stops_for_a_moment_and_makes_the_policy_forget() -> None:

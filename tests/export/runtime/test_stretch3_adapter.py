@@ -24,9 +24,9 @@ import pytest
 from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_RANGE_M
 from embodiments.stretch3 import EMBODIMENT
 from export.runtime.driver.driver import Driver, DriverConfig
-from export.runtime.robots import stretch3
+from export.runtime.robots import lidar, stretch3
 from export.runtime.robots.d435i import Pinhole, canonical_depth, upright
-from export.runtime.robots.lidar import LIDAR_HEIGHT_M, LIDAR_X_M, rplidar_turns, scan_points_b_m
+from export.runtime.robots.lidar import LIDAR_HEIGHT_M, LIDAR_X_M, rplidar_turns, scan_points_b_m, scans
 from export.runtime.robots.robot import Depth
 from export.runtime.robots.stretch3 import Stretch3
 
@@ -789,7 +789,8 @@ def test_a_lidar_that_stops_keeps_standing_only_who_needs_it(
         time.sleep(0.002)
     assert told == "the lidar stopped: RuntimeError: Incorrect descriptor starting bytes\n"
     assert stretch.scan() is None and stretch.health().hindrance == ""
-    camera.frames.append((1, np.full((480, 848), 1000, dtype=np.uint16)))
+    slope = np.tile(np.linspace(800.0, 1200.0, 848).astype(np.uint16), (480, 1))
+    camera.frames.append((1, slope))
     newest_depth(stretch, 1)
     stretch._robot.base.status["pose_time_s"] = 0.04
     report = Driver(stretch, DriverConfig(needs_scan=needs_scan)).tick([])
@@ -819,6 +820,52 @@ def test_a_lidar_that_a_killed_program_left_sending_is_stopped_first(monkeypatch
     assert next(turns) == [(15.0, 0.0, 1000.0)]
     turns.close()
     assert calls == ["stop", "start", "stop", "stop_motor", "disconnect"]
+
+
+def failing_opens(failures: int, closed: list[int]) -> Callable[[], Any]:
+    """Return how to open a lidar that breaks off before its first turn this many times, then turns twice."""
+    opened: list[int] = []
+
+    def open_lidar():  # type: ignore[no-untyped-def]
+        number = len(opened)
+        opened.append(number)
+        try:
+            if number < failures:
+                raise RuntimeError("Incorrect descriptor starting bytes")
+            yield [(15.0, 0.0, 1000.0)]
+            yield [(15.0, 0.0, 1100.0)]
+        finally:
+            closed.append(number)
+
+    return open_lidar
+
+
+def test_a_lidar_that_starts_badly_is_opened_once_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lidar, "REOPEN_S", 0.0)
+    closed: list[int] = []
+    assert [scan.sequence for scan in scans(failing_opens(1, closed), EMBODIMENT)] == [1, 2]
+    assert closed == [0, 1]
+    assert "it is opened once more" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="Incorrect descriptor"):
+        next(scans(failing_opens(2, closed), EMBODIMENT))
+    assert closed == [0, 1, 0, 1]
+
+
+def test_a_lidar_that_breaks_off_later_is_not_opened_again() -> None:
+    opened: list[int] = []
+
+    def breaks_off():  # type: ignore[no-untyped-def]
+        opened.append(1)
+        yield [(15.0, 0.0, 1000.0)]
+        raise RuntimeError("cable")
+
+    turns = scans(breaks_off, EMBODIMENT)
+    next(turns)
+    with pytest.raises(RuntimeError, match="cable"):
+        next(turns)
+    assert opened == [1]
 
 
 def test_starting_leaves_the_signal_handlers_and_the_robot_alone(stretch: Stretch3) -> None:
