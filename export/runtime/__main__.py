@@ -36,10 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(options)
     except (OSError, ValueError) as error:
-        _tell(f"error: {error}", sys.stderr)
+        _print(f"error: {error}", sys.stderr)
         return REFUSED
     except KeyboardInterrupt:  # before the first command
-        _tell("interrupted", sys.stderr)
+        _print("interrupted", sys.stderr)
         return MISSED
 
 
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "--log-megabytes", type=_megabytes, default=64.0, metavar="MB", help="size limit of the log (default 64)"
     )
     parser.add_argument("--without-lidar", action="store_true", help="no stop zone, no reversing, no obstacle is felt")
-    parser.add_argument("--dry-run", action="store_true", help="check everything, look once, move nothing")
+    parser.add_argument("--dry-run", action="store_true", help="check everything, ask the policy once, move nothing")
     return parser
 
 
@@ -92,18 +92,18 @@ def _run(options: argparse.Namespace) -> int:
         robot=options.robot, config=config, log=log, log_max_bytes=int(options.log_megabytes * 2**20), header=header
     )
     driver = DriverProcess(task)
-    _tell(f"the driver is process {driver.process.pid}")
-    navigator = Navigator(policy, robot, Route(goal, path_xy_m=path), tell=_tell)
+    _print(f"the driver is process {driver.process.pid}")
+    navigator = Navigator(policy, robot, Route(goal, path_xy_m=path), announce=_print)
     try:
         outcome = _loop(driver, navigator, seconds=options.max_seconds, dry_run=options.dry_run)
     except KeyboardInterrupt:
         outcome = "interrupted"
     except DriverGoneError:
-        _tell("the driver process died; the robot's own time-out is all that stops it now", sys.stderr)
+        _print("the driver process died; the robot's own time-out is all that stops it now", sys.stderr)
         return DRIVER_DIED
     finally:
         driver.close()
-    _tell(f"{outcome}; log: {log}")
+    _print(f"{outcome}; log: {log}")
     return REACHED if outcome == "reached" or outcome.startswith(_DRY) else MISSED
 
 
@@ -129,7 +129,7 @@ def _loop(driver: DriverProcess, navigator: Navigator, *, seconds: float, dry_ru
     else:
         navigator.outcome = f"out of time after {seconds:g} s"
     if order is not None:
-        driver.send(Order(sequence=order.sequence + 1, basis=order.basis, command=(0.0, 0.0, 0.0), wish="quit"))
+        driver.send(Order(sequence=order.sequence + 1, basis=order.basis, command=(0.0, 0.0, 0.0), mode="quit"))
     return navigator.outcome
 
 
@@ -153,8 +153,8 @@ def _goal(options: argparse.Namespace, robot: Embodiment) -> tuple[np.ndarray, n
     return np.append(to_body(goal[:2], start), turned), to_body(path, start)
 
 
-def _tell(line: str, stream: TextIO | None = None) -> None:
-    """Print a line for the operator; that nobody reads it any more must not end a drive."""
+def _print(line: str, stream: TextIO | None = None) -> None:
+    """Print a line for the operator; a closed terminal must not end a drive."""
     stream = stream or sys.stdout
     try:
         print(line, file=stream, flush=True)

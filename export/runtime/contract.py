@@ -1,4 +1,4 @@
-"""What an exported policy promises, and the checks before anything of it is trusted. Needs no ONNX library.
+"""The contract of an exported policy, and the checks before its content is used. Needs no ONNX library.
 
 The file carries its own SHA-256 in the metadata entry ``nav.sha256``, taken with those 64 characters zeroed. It is
 checked on the raw bytes, before a parser sees them.

@@ -1,4 +1,4 @@
-"""Measure a policy on this computer: ``python -m export.runtime.latency --policy FILE``; the robot's own, if it is one.
+"""Measure a policy on this computer: ``python -m export.runtime.latency --policy FILE``.
 
 Start-up time, memory of the process, and how long one step takes on one core, idle and with every core loaded.
 """
@@ -74,9 +74,9 @@ def step_ms(policy: policies.Policy, descriptor: np.ndarray, *, steps: int) -> d
         if step >= _WARM_STEPS:
             times.append(1e3 * (time.perf_counter() - began_s))
     values = np.asarray(times)
-    shares = {"p50": 50.0, "p99": 99.0, "max": 100.0}
+    percentiles = {"p50": 50.0, "p99": 99.0, "max": 100.0}
     late = float((values > 1e3 * CONTROL_DT_S).mean())
-    return {name: round(float(np.percentile(values, share)), 3) for name, share in shares.items()} | {"late": late}
+    return {name: round(float(np.percentile(values, rank)), 3) for name, rank in percentiles.items()} | {"late": late}
 
 
 def _burn() -> None:

@@ -101,7 +101,7 @@ _FORBIDDEN = {
     ("ModelProto", 25): "functions of its own",
     ("TensorProto", 3): "a tensor in segments",
     ("TensorProto", 6): "a tensor of texts",
-    ("TensorProto", 13): "a tensor kept in another file (external data)",
+    ("TensorProto", 13): "a tensor in another file (external data)",
 }
 _DOMAINS = (b"", b"ai.onnx")
 _AGAIN = "export it again with the stage export_policy"

@@ -1,4 +1,4 @@
-"""The policy's side: from a report to an order, ten times a second, until the goal is reached or hope is lost."""
+"""The policy's side: turns each report into an order, ten times a second, until the goal is reached or given up."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,11 +14,11 @@ from export.runtime.retry import Retry
 from export.runtime.route import Route, to_body
 
 RESET_AFTER_S = 0.5
-"""A longer gap between two looks makes the past worthless."""
+"""After a longer gap between two images the policy forgets its past."""
 
 
 class StatefulPolicy(Protocol):
-    """What drives; ``export.runtime.policy.Policy`` is one."""
+    """A policy with memory; ``export.runtime.policy.Policy`` is one."""
 
     def reset(self) -> None:
         """Forget the past."""
@@ -29,7 +29,7 @@ class StatefulPolicy(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class GoalConfig:
-    """When the goal is reached: near, turned and at rest, for a while."""
+    """When the goal is reached: near, turned to the goal heading and at rest, for a while."""
 
     radius_m: float = 0.5
     heading_rad: float = 0.1
@@ -37,7 +37,7 @@ class GoalConfig:
     yaw_rate_radps: float = 0.1
     """As in training, protocol ``compass``"""
     hold_s: float = 0.0
-    """The robot is stopped as soon as it stands there; a policy that is asked to stand still is not needed for that"""
+    """0: the robot is stopped as soon as it stands there"""
 
 
 class Navigator:
@@ -51,17 +51,17 @@ class Navigator:
         *,
         goal: GoalConfig | None = None,
         retry: Retry | None = None,
-        tell: Callable[[str], None] = print,
+        announce: Callable[[str], None] = print,
     ) -> None:
         self._policy, self._route, self._goal = policy, route, goal or GoalConfig()
         self._retry = retry or Retry(embodiment)
         self._descriptor = embodiment.descriptor()
-        self._tell = tell
+        self._announce = announce
         self._sequence = 0
-        self._looked: Report | None = None
+        self._answered: Report | None = None
         self._arrived_s: float | None = None
         self._recovering = self._jumped = False
-        self._told = ""
+        self._announced = ""
         self.outcome = ""
 
     @property
@@ -92,16 +92,16 @@ class Navigator:
         return self._order(report, self._ask(report), drives=not self.outcome)
 
     def _ask(self, report: Report) -> np.ndarray:
-        last, self._looked = self._looked, report
+        last, self._answered = self._answered, report
         afresh = self._jumped or self._recovering or bool(report.gate)
         self._recovering = self._jumped = False
         if afresh or last is None or report.time_s - last.time_s > RESET_AFTER_S:
             self._policy.reset()
-            unseen = []
+            missing = []
         else:
-            unseen = between(last, report)
+            missing = between(last, report)
         try:
-            for missed in unseen:
+            for missed in missing:
                 self._policy.step(self._observation(missed))
             command: np.ndarray = self._policy.step(self._observation(report))[0]
         except ValueError as error:
@@ -136,21 +136,23 @@ class Navigator:
     def _order(self, report: Report, command: np.ndarray, *, drives: bool) -> Order:
         self._sequence += 1
         x, y, turn = (float(value) for value in command)
-        wish = "drive" if drives else "stand"
-        return Order(sequence=self._sequence, basis=report.sequence, command=(x, y, turn), wish=wish)  # type: ignore[arg-type]
+        mode = "drive" if drives else "stand"
+        return Order(sequence=self._sequence, basis=report.sequence, command=(x, y, turn), mode=mode)  # type: ignore[arg-type]
 
     def _notice(self, report: Report) -> None:
-        """Tell the operator when what keeps the robot standing changes."""
+        """Announce to the operator when the gate that keeps the robot standing changes."""
         now = report.latched or report.gate
-        if now != self._told:
-            self._told = now
-            self._tell(f"standing: {now}" if now else "driving")
+        if now == self._announced:
+            return
+        self._announced = now
+        mend = "; release the dead-man's switch, then hold it again" if now.startswith("disarmed:") else ""
+        self._announce(f"standing: {now}{mend}" if now else "driving")
 
 
 def between(last: Report, report: Report) -> list[Report]:
-    """Return a report of an image that shows nothing for every control step between two looks that brought no image.
+    """Return one report without depth for every control step that is missing between two reports.
 
-    The policy's map takes every step for 0.1 s of motion: left out, what it has drawn would be too near by the rest.
+    The policy's costmap counts every step as 0.1 s of motion. With steps left out, obstacles would appear too near.
     """
     steps = round((report.time_s - last.time_s) / CONTROL_DT_S)
     if steps < 2:
@@ -158,9 +160,9 @@ def between(last: Report, report: Report) -> list[Report]:
     start, end = np.asarray(last.pose), np.asarray(report.pose)
     turn = (end[2] - start[2] + np.pi) % (2.0 * np.pi) - np.pi
     moved = np.asarray([*to_body(end[:2], np.asarray([*start[:2], start[2] + turn / 2.0])), turn])
-    # What the last step covers by its own velocity is not theirs.
+    # The last report covers its own step.
     velocity = (moved / CONTROL_DT_S - np.asarray(report.velocity_b)) / (steps - 1)
     blank = np.zeros_like(report.depth_m)
-    share = np.arange(1, steps)[:, None] / steps
-    poses = start + share * np.asarray([*(end[:2] - start[:2]), turn])
+    fraction = np.arange(1, steps)[:, None] / steps
+    poses = start + fraction * np.asarray([*(end[:2] - start[:2]), turn])
     return [replace(report, pose=triple(pose), velocity_b=triple(velocity), depth_m=blank) for pose in poses]

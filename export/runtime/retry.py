@@ -1,7 +1,7 @@
-"""Notices that the robot gets nowhere, and tries again from somewhere else; after some tries it gives up and says why.
+"""Notices that the robot makes no progress and recovers; after some tries it gives up and says why.
 
 In the manner of Robot Utility Models (Etukuru et al. 2024): verify, then try again. Here the verifier is arithmetic on
-odometry, and a try is: back off, turn to where there is room, forget, drive on.
+odometry, and a recovery is: back off, turn to the freer side, reset the policy, drive on.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from embodiments.embodiment import Embodiment
 from export.runtime.driver.messages import Report
 
 PAUSE_S = 0.25
-"""Without a report for longer the robot was not allowed to drive, which is no failed try"""
+"""After a longer gap between reports the robot was not allowed to drive; the gap is no failed try"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +26,15 @@ class RetryConfig:
     """Without coming ``progress_m`` nearer for this long: no progress"""
     progress_m: float = 0.15
     near_m: float = 0.6
-    """Nearer than this to the goal it may take its time to turn"""
+    """Nearer than this to the goal no progress is required: it turns"""
     spins: float = 1.5
     """Turns on the spot without progress"""
     blocked_s: float = 3.0
     """The stop zone has held the robot for this long"""
     back_mps: float = 0.08
     back_s: float = 3.0
-    back_room_m: float = 0.4
-    """Room that backing off needs behind"""
+    back_clearance_m: float = 0.4
+    """Free distance behind that backing off needs"""
     turn_radps: float = 0.5
     turn_rad: float = 1.2
 
@@ -64,7 +64,7 @@ class Retry:
         """Take in a report in which the robot may drive.
 
         Args:
-            left_m: Way that is left to the goal [m].
+            left_m: Distance left to the goal [m].
 
         Returns:
             The command (vx, vy, yaw rate) of a recovery, or None: the policy drives. On the first None after a recovery
@@ -102,9 +102,9 @@ class Retry:
 
     def _recover(self, report: Report) -> tuple[float, float, float] | None:
         config, elapsed_s = self._config, report.time_s - self._since_s
-        room_m = report.free_m.get("behind", 0.0)
+        free_m = report.free_m.get("behind", 0.0)
         if self._phase == "back":
-            if elapsed_s < config.back_s and room_m > config.back_room_m:
+            if elapsed_s < config.back_s and free_m > config.back_clearance_m:
                 return -self._back_mps, 0.0, 0.0
             self._begin("turn", report)
             left, right = (report.free_m.get(side, 0.0) for side in ("left", "right"))

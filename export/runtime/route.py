@@ -1,4 +1,4 @@
-"""The way that a policy is told: straight to the goal, or along a planned path; and the goal in the body frame.
+"""The route and goal that a policy gets as input: straight to the goal or along a planned path, in the body frame.
 
 The same definitions as in simulation (``pipeline.simulation.sensors.route``), in numpy and for one robot.
 """
@@ -55,7 +55,7 @@ class Route:
         return np.asarray([*to_body(self.goal[:2], pose), np.cos(turn), np.sin(turn)])
 
     def left_m(self, pose: np.ndarray) -> float:
-        """Return the way that is left [m]: along the path, or straight."""
+        """Return the distance left [m]: along the path, or straight."""
         if self._path is None:
             return float(np.hypot(*(self.goal[:2] - pose[:2])))
         return self._step_m * (len(self._path) - 1) - self._project(pose[:2])
@@ -76,28 +76,30 @@ def to_body(xy_m: np.ndarray, pose: np.ndarray) -> np.ndarray:
 
 
 def plan(occupied: Grid, start_xy_m: np.ndarray, goal_xy_m: np.ndarray, embodiment: Embodiment) -> np.ndarray:
-    """Return the shortest path (P, 2) [m] on a map that keeps the body's width clear, dearer near walls.
+    """Return the shortest path (P, 2) [m] on a map that keeps the body's width clear; the cost is higher near walls.
 
     Args:
         occupied: (H, W) bool, true where the body must not be.
 
     Raises:
-        ValueError: If start or goal is off the map or too near to a wall, or no way leads there.
+        ValueError: If start or goal is off the map or too near to a wall, or no path leads there.
     """
     wide = max(embodiment.circumscribed_radius_m(layer) for layer in range(len(embodiment.footprint)))
-    room_m = _room_m(occupied, limit_m=2.0 * wide)
+    clearance_m = _clearance_m(occupied, limit_m=2.0 * wide)
     needed = 0.6 * wide  # half the width of most bodies; they turn where there is more
     cells = [_cell(occupied, xy, name) for name, xy in (("start", start_xy_m), ("goal", goal_xy_m))]
     for name, cell in zip(("start", "goal"), cells, strict=True):
-        if room_m[cell] < needed:
+        if clearance_m[cell] < needed:
             raise ValueError(
-                f"the {name} is {room_m[cell]:.2f} m from an obstacle on the map; {needed:.2f} m are needed"
+                f"the {name} is {clearance_m[cell]:.2f} m from an obstacle on the map; {needed:.2f} m are needed"
             )
-    cost = np.where(room_m >= needed, 1.0 + 2.0 * np.clip(2.0 * wide - room_m, 0.0, None) / (2.0 * wide), np.inf)
-    way = _dijkstra(cost, *cells)
-    if not way:
-        raise ValueError("no way leads from the start to the goal on this map that is wide enough for the body")
-    centres = np.asarray([occupied.centre(np.asarray(cell)) for cell in way])
+    cost = np.where(
+        clearance_m >= needed, 1.0 + 2.0 * np.clip(2.0 * wide - clearance_m, 0.0, None) / (2.0 * wide), np.inf
+    )
+    path = _dijkstra(cost, *cells)
+    if not path:
+        raise ValueError("no path leads from the start to the goal on this map that is wide enough for the body")
+    centres = np.asarray([occupied.centre(np.asarray(cell)) for cell in path])
     return np.concatenate([[start_xy_m], centres[1:-1], [goal_xy_m]])
 
 
@@ -109,31 +111,31 @@ def _cell(grid: Grid, xy_m: np.ndarray, name: str) -> tuple[int, int]:
     return int(row), int(column)
 
 
-def _room_m(occupied: Grid, *, limit_m: float) -> np.ndarray:
+def _clearance_m(occupied: Grid, *, limit_m: float) -> np.ndarray:
     """Return (H, W) distance to the nearest occupied cell or to the border, at most ``limit_m``."""
     reach = int(np.ceil(limit_m / occupied.resolution_m))
     padded = np.pad(occupied.values, reach, constant_values=True)
-    room = np.full(occupied.values.shape, limit_m)
+    clearance = np.full(occupied.values.shape, limit_m)
     height, width = occupied.values.shape
     for rows in range(-reach, reach + 1):
         for columns in range(-reach, reach + 1):
             distance = float(np.hypot(rows, columns)) * occupied.resolution_m
             if distance < limit_m:
                 shifted = padded[reach + rows : reach + rows + height, reach + columns : reach + columns + width]
-                np.minimum(room, distance, out=room, where=shifted)
-    return room
+                np.minimum(clearance, distance, out=clearance, where=shifted)
+    return clearance
 
 
 def _dijkstra(cost: np.ndarray, start: tuple[int, int], goal: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return the cheapest way over 8 neighbours, or nothing."""
+    """Return the cheapest path over 8 neighbours, or nothing."""
     best, parent, queue = {start: 0.0}, {start: start}, [(0.0, start)]
     while queue:
         paid, cell = heapq.heappop(queue)
         if cell == goal:
-            way = [cell]
-            while way[-1] != start:
-                way.append(parent[way[-1]])
-            return way[::-1]
+            path = [cell]
+            while path[-1] != start:
+                path.append(parent[path[-1]])
+            return path[::-1]
         if paid > best[cell]:
             continue
         for rows, columns, length in _NEIGHBOURS:

@@ -30,7 +30,7 @@ class Config(FileOptions):
     against: Path | None = None
     """Finished evaluation of the same policy, to pair episodes with"""
     agent: Annotated[str, arg(name="agents")] = "generalist"
-    """Whose rows of that evaluation"""
+    """Agent in that evaluation"""
     split: str = "test"
     seed: int = 0
     clock: Literal["simulated", "real"] = "simulated"

@@ -1,4 +1,4 @@
-"""Plot the log of a drive: what was asked, what was done, where it led, and which gate or zone stood in the way.
+"""Plot the log of a drive: commands of policy and driver, measured motion, path, and which gate or zone held it.
 
 ``python -m pipeline plot_drive runs/runtime/TIME-PID.jsonl`` writes a picture beside the log.
 """
@@ -38,7 +38,7 @@ def main(config: Config) -> None:
 
 
 def draw(path: Path, header: dict[str, Any], cycles: list[dict[str, Any]]) -> None:
-    """Write a PNG: commands over time with the gates below, and the way driven."""
+    """Write a PNG: commands over time with the gates below, and the path driven."""
     from matplotlib.figure import Figure  # slow to import, and only needed here
 
     time_s = np.asarray([cycle["time_s"] for cycle in cycles])
@@ -54,7 +54,7 @@ def draw(path: Path, header: dict[str, Any], cycles: list[dict[str, Any]]) -> No
         plot.set(ylabel=unit)
         plot.legend(loc="upper right", fontsize=8, ncols=3)
     _draw_gates(figure.add_subplot(grid[2, 0]), time_s, cycles)
-    _draw_way(figure.add_subplot(grid[:, 1]), header, cycles)
+    _draw_path(figure.add_subplot(grid[:, 1]), header, cycles)
     figure.savefig(path, dpi=110)
 
 
@@ -72,7 +72,7 @@ def _zone(name: str) -> str:
     return f"zone: {name}" if name else ""
 
 
-def _draw_way(plot: Any, header: dict[str, Any], cycles: list[dict[str, Any]]) -> None:
+def _draw_path(plot: Any, header: dict[str, Any], cycles: list[dict[str, Any]]) -> None:
     pose = np.asarray([cycle["pose"] for cycle in cycles])
     plot.plot(pose[:, 0], pose[:, 1], lw=1.2)
     plot.plot(*pose[0, :2], "o", color="tab:green", label="start")

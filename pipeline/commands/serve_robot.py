@@ -32,7 +32,7 @@ def main(config: Config) -> None:
     """Serve one connection and end with it.
 
     Raises:
-        ValueError: If the robot or scene does not exist, or has no room for the robot.
+        ValueError: If the robot or scene does not exist, or is too tight for the robot.
     """
     from pipeline.commands.implementation import serve_robot
 

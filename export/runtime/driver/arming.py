@@ -30,10 +30,11 @@ class Arming:
         """Require the operator to release the switch and to hold it again.
 
         Args:
-            cause: Name of the gate or pause.
+            cause: Name of the gate or pause; what disarmed the robot first keeps its name.
         """
+        if self._is_armed:
+            self._cause = cause
         self._was_released = self._is_armed = False
-        self._cause = cause
 
     def update(self, *, is_held: bool, is_open: bool) -> bool:
         """Take in the switch; return whether this arms the robot.

@@ -45,10 +45,10 @@ class DepthGateConfig:
     mirrored: float = 0.08
     """A mirrored image that agrees by this much more is the true one"""
     compared_px: int = 150
-    """With fewer pixels in common nothing is judged"""
+    """With fewer pixels in common images are not compared"""
     moved_m: float = 0.04
     moved_rad: float = 0.05
-    """Images this far apart tell motions apart"""
+    """Images this far apart show which motion was true"""
     window_s: float = 1.0
     """Images further apart in time are not compared"""
     error_m: float = 0.01

@@ -78,7 +78,7 @@ class Driver:
         self._sent_s = self._report_due_s = self._ticked_s = -np.inf
         self._sent = np.zeros(3)
         self.quit = False
-        """Whether the policy process asked for the end"""
+        """Whether the policy process asked to quit"""
 
     @property
     def latched(self) -> str:
@@ -121,13 +121,13 @@ class Driver:
         return report
 
     def brake(self, *, dt_s: float) -> bool:
-        """Ramp down by one step, whatever the orders; return whether the robot has been told to stand."""
+        """Ramp down by one step, whatever the orders; return whether the command is zero."""
         command = self._limiter.step(np.zeros(3), dt_s=dt_s)
         self._command(command)
         return not command.any()
 
     def halt(self) -> None:
-        """Tell the robot to stand, at once."""
+        """Command zero at once."""
         self._command(self._limiter.halt())
 
     def _take(self, data: bytes, *, now_s: float) -> None:
@@ -136,13 +136,13 @@ class Driver:
         except ValueError as error:
             self._latch(f"policy: {error}")
             return
-        self.quit |= order.wish == "quit"
+        self.quit |= order.mode == "quit"
         late = now_s - self._reported.get(order.basis, -np.inf) > self._config.basis_s
         if not late and (self._order is None or order.sequence > self._order.sequence):
             self._order, self._ordered_s = order, now_s
 
     def _gate(self, depth: Depth | None, odometry: Odometry | None, scan: Scan | None, *, now_s: float) -> str:
-        """Return the name of what keeps the robot standing, or ``OPEN``."""
+        """Return the name of the gate that keeps the robot standing, or ``OPEN``."""
         health = self._robot.health()
         if health.run_stopped:
             self._latch("run_stop")
@@ -160,6 +160,8 @@ class Driver:
                 self._arming.disarm(gate)
         if gate == OPEN and not self._arming.is_armed:
             gate = self._gates.check_before_arming(self._gates.usable(scan))
+            if gate != OPEN:
+                self._gates.forget()
         if self._arming.update(is_held=is_held, is_open=gate == OPEN):
             self._heard_s = now_s
         if self._latched:
@@ -175,21 +177,21 @@ class Driver:
         self._gates.forget()
 
     def _decide(self, gate: str, scan: Scan | None, *, dt_s: float) -> tuple[np.ndarray, str, np.ndarray]:
-        """Return the command to execute, the stop zone's verdict on it, and what was asked for."""
+        """Return the command to execute, the stop zone that limits it, and the policy's command."""
         asked = np.zeros(3) if self._order is None else np.asarray(self._order.command)
         if gate != OPEN or self._order is None:
             return self._limiter.halt(), "", asked
-        target = asked if self._order.wish == "drive" else np.zeros(3)
+        target = asked if self._order.mode == "drive" else np.zeros(3)
         points = None if scan is None else scan.points_b_m
         if points is None and target[0] < 0.0:
-            target = np.asarray([0.0, *target[1:]])  # nobody looks behind
+            target = np.asarray([0.0, *target[1:]])  # nothing sees behind
         command = self._limiter.step(target, dt_s=dt_s)
         if points is None:
             return command, "", asked
-        verdict = self._zone.judge(command, points)
-        if verdict.factor < 1.0:
-            command = self._limiter.last = command * verdict.factor
-        return command, verdict.zone, asked
+        decision = self._zone.check(command, points)
+        if decision.factor < 1.0:
+            command = self._limiter.last = command * decision.factor
+        return command, decision.zone, asked
 
     def _send(self, command: np.ndarray, *, now_s: float) -> None:
         stops = bool(self._sent.any()) and not command.any()

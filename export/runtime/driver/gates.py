@@ -13,7 +13,7 @@ from export.runtime.driver.scan_gate import ScanGate, ScanGateConfig
 from export.runtime.robots.robot import Depth, Odometry, Scan
 
 DISARMING = (STUCK, AGAINST_MOTION)
-"""Gates whose fault shows only in motion: at rest nothing tells that it is over."""
+"""Gates whose fault shows only in motion: no reading at rest shows its end."""
 _FREE_AHEAD_M = 1.0
 
 

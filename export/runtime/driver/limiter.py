@@ -1,4 +1,4 @@
-"""The last word on a command before it reaches the motors: finite, admissible, no faster than asked, no jerk."""
+"""The last check of a command before the motors: finite, admissible, within the operator's speed, slew-limited."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ class Limiter:
         Args:
             embodiment: The robot.
             max_speed_mps: Of the body in any direction and of the outer wheel, so that turning on the spot is limited,
-                too; a robot without wheels turns at the rate that its curvature asks for.
+                too; a robot without wheels turns at the rate that its curvature needs.
 
         Raises:
             ValueError: If the speed is not positive and finite.
@@ -33,7 +33,7 @@ class Limiter:
         """(3,) the command let through last"""
 
     def step(self, target: np.ndarray, *, dt_s: float) -> np.ndarray:
-        """Return the admissible command nearest on the way from the last one to ``target``.
+        """Return the admissible command nearest on the line from the last one to ``target``.
 
         Args:
             target: (3,) vx, vy [m/s], yaw rate [rad/s], body frame; anything not finite counts as zero.
@@ -42,7 +42,7 @@ class Limiter:
         delta = self.admissible(target) - self.last
         change = np.asarray([np.hypot(delta[0], delta[1]), abs(delta[2])])
         steps = max(1.0, float((change / (self.acceleration * dt_s)).max()))
-        self.last = self.last + delta / steps  # the set is convex: the way between two members stays inside
+        self.last = self.last + delta / steps  # the set is convex: the line between two members stays inside
         return self.last
 
     def halt(self) -> np.ndarray:

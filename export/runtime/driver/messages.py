@@ -1,4 +1,4 @@
-"""What the driver process and the policy process say to each other: bytes that neither can be harmed by.
+"""Messages between the driver process and the policy process, as bytes that cannot harm the reader.
 
 The driver does not trust the policy process: an order is a short JSON text, checked field by field.
 """
@@ -11,24 +11,24 @@ import numpy as np
 
 from embodiments.spaces import DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX
 
-Wish = Literal["drive", "stand", "quit"]
-_WISHES = ("drive", "stand", "quit")
+Mode = Literal["drive", "stand", "quit"]
+_MODES = ("drive", "stand", "quit")
 _ORDER_BYTES = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What the driver tells, ten times a second."""
+    """State of the robot; the driver sends it ten times a second."""
 
     sequence: int
     time_s: float
     """Monotonic clock of the driver"""
     gate: str
-    """Name of what keeps the robot standing, or empty"""
+    """Name of the gate that keeps the robot standing, or empty"""
     latched: str
     """Why it will not drive again until the program is started anew, or empty"""
     zone: str
-    """The stop zone's verdict on the last command"""
+    """Zone in which the lidar slows or stops the robot, see ``StopZone``; or empty"""
     jumped: bool
     """Whether the odometry jumped"""
     pose: tuple[float, float, float]
@@ -45,14 +45,14 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What the policy process asks for."""
+    """A command of the policy process."""
 
     sequence: int
     basis: int
-    """Sequence number of the report that it answers: an order from an old picture is worth nothing"""
+    """Sequence number of the report that it answers: an order from an old report is dropped"""
     command: tuple[float, float, float]
     """vx, vy [m/s], yaw rate [rad/s], body frame"""
-    wish: Wish = "drive"
+    mode: Mode = "drive"
 
 
 def triple(values: np.ndarray | None) -> tuple[float, float, float]:
@@ -93,7 +93,7 @@ def unpack_order(data: bytes) -> Order:
     """Return an order.
 
     Raises:
-        ValueError: If it is malformed or its command is not finite: whoever sends that must not drive.
+        ValueError: If it is malformed or its command is not finite: such a sender must not drive.
     """
     if len(data) > _ORDER_BYTES:
         raise ValueError("an order of more than a kilobyte")
@@ -104,12 +104,12 @@ def unpack_order(data: bytes) -> Order:
             sequence=int(fields["sequence"]),
             basis=int(fields["basis"]),
             command=(forward, lateral, turn),
-            wish=fields["wish"],
+            mode=fields["mode"],
         )
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"malformed order ({type(error).__name__})") from None
-    if order.wish not in _WISHES:
-        raise ValueError("malformed order (wish)")
+    if order.mode not in _MODES:
+        raise ValueError("malformed order (mode)")
     if not np.isfinite(order.command).all():
         raise ValueError("an order that is not finite")
     return order

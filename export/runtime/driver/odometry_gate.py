@@ -45,7 +45,7 @@ class OdometryGate:
         """Expected travel [m, rad] since the pose last moved"""
         self._commands: deque[tuple[float, np.ndarray]] = deque([(-np.inf, np.zeros(3))])
         self.jumped = False
-        """Whether the last reading jumped: what was seen before it is worthless"""
+        """Whether the last reading jumped: what was seen before it no longer counts"""
 
     def command(self, command: np.ndarray, *, now_s: float) -> None:
         """Take in the command (3,) that is in force since the last call."""
@@ -81,14 +81,15 @@ class OdometryGate:
         return far or bool(turned_rad > reach[2] + self._config.jump_rad)
 
     def _sticks(self, odometry: Odometry, *, dt_s: float) -> bool:
-        """Add up the travel that commands or the odometry's own velocity promise while the pose stays."""
+        """Add up the travel that follows from commands or the odometry's own velocity while the pose stays."""
         config = self._config
         moved_m, turned_rad = (np.inf, np.inf) if self._anchor is None else travel(self._anchor.pose, odometry.pose)
         if moved_m >= config.moved_m or turned_rad >= config.moved_rad:
             self._anchor, self._travel = odometry, np.zeros(2)
             return False
-        promised = np.maximum(_speeds(self._commands[0][1]), _speeds(odometry.velocity_b))
-        self._travel = self._travel + promised * min(dt_s, config.age_s)
+        followed = np.minimum(_speeds(self._commands[0][1]), _speeds(self._commands[-1][1]))
+        expected = np.maximum(followed, _speeds(odometry.velocity_b))
+        self._travel = self._travel + expected * min(dt_s, config.age_s)
         return bool(self._travel[0] > config.stuck_m or self._travel[1] > config.stuck_rad)
 
 

@@ -1,4 +1,4 @@
-"""The driver as a process of its own, and the pipe to it: the policy process may die, hang or lie."""
+"""The driver as a process of its own, and the pipe to it: the policy process may die, hang or send nonsense."""
 
 import contextlib
 import importlib
@@ -24,14 +24,14 @@ from export.runtime.robots.robot import Robot
 
 _BRAKE_S = 3.0
 _ORDERS_PER_TICK = 32
-"""Whoever sends more must not keep the driver from its watchdog; what waits meanwhile gets too old to be obeyed"""
+"""A flood of orders must not keep the driver from its watchdog; orders that wait get too old and are dropped"""
 _READ_S = 0.05
 """An order that stops in the middle for this long will not be finished"""
 READY, FAILED = b"ready", b"failed "
 
 
 class DriverGoneError(Exception):
-    """The driver process has ended or says nothing: the robot's own time-out is all that stops it now."""
+    """The driver process has ended or is silent: the robot's own time-out is all that stops it now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ class DriverProcess:
             answer = self._connection.recv_bytes() if self._connection.poll(start_s) else FAILED + b"no answer in time"
         except EOFError:
             answer = FAILED + b"the driver process ended"
-        except BaseException:  # Ctrl-C while it connects: nobody else will let go of the robot
+        except BaseException:  # Ctrl-C while it connects: the driver must still end
             self.close()
             raise
         if answer != READY:
@@ -115,7 +115,7 @@ class DriverProcess:
             raise DriverGoneError from error
 
     def close(self) -> None:
-        """Let go: the driver brakes, disconnects and ends by itself."""
+        """Close the pipe: the driver brakes, disconnects and ends by itself."""
         self._connection.close()
         self.process.join(_BRAKE_S + 5.0)
         if self.process.is_alive():
@@ -129,7 +129,8 @@ class DriverProcess:
 def run_driver(connection: Connection, task: DriverTask) -> None:
     """Drive until the other end is closed, asks to quit, or a signal comes; leave with the robot at rest."""
     stops = [False]
-    os.setsid()  # no key (Ctrl-C, Ctrl-Z) and no closed terminal reaches it: the policy process gets them, and lets go
+    # No key (Ctrl-C, Ctrl-Z) and no closed terminal reaches it: the policy process gets them and closes the pipe.
+    os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stops.__setitem__(0, True))
@@ -150,7 +151,7 @@ def run_driver(connection: Connection, task: DriverTask) -> None:
         driver.halt()
         robot.stop()
         if log is not None:
-            with contextlib.suppress(OSError):  # a full disk, already told
+            with contextlib.suppress(OSError):  # a full disk, already reported
                 log.close()
 
 
@@ -160,7 +161,7 @@ def _drive(driver: Driver, connection: Connection, ends: Callable[[], bool]) -> 
     while not ends():
         orders = _waiting(connection)
         if orders is None:
-            return  # nobody is there any more: no ramp, stand
+            return  # the other end is closed: no ramp, stand
         report = driver.tick(orders)
         if report is not None and _has_room(connection) and not _sent(connection, pack_report(report)):
             return
@@ -184,7 +185,7 @@ def _limit_reads(connection: Connection) -> None:
 
 
 def _waiting(connection: Connection) -> list[bytes] | None:
-    """Return the orders that wait, at most ``_ORDERS_PER_TICK``; None if nobody is there any more."""
+    """Return the orders that wait, at most ``_ORDERS_PER_TICK``; None if the other end is closed."""
     found: list[bytes] = []
     try:
         while len(found) < _ORDERS_PER_TICK and connection.poll(0.0):
@@ -195,7 +196,7 @@ def _waiting(connection: Connection) -> list[bytes] | None:
 
 
 def _sent(connection: Connection, data: bytes) -> bool:
-    """Send; return whether somebody is still there."""
+    """Send; return whether the other end is still open."""
     try:
         connection.send_bytes(data)
     except OSError:

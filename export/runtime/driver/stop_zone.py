@@ -1,4 +1,4 @@
-"""A second opinion on every command, from a lidar scan that the policy never sees.
+"""Checks every command against a lidar scan that the policy never sees.
 
 The command's arc is simulated and the body's footprint moved along it. Names follow Nav2's collision monitor.
 """
@@ -16,7 +16,7 @@ class StopZoneConfig:
     """Nav2's parameters; lengths in metres, times in seconds."""
 
     min_points: int = 2
-    """Fewer points than this are taken for noise"""
+    """Fewer points than this count as noise"""
     margin_m: float = 0.05
     """The footprint is this much larger all round in the stop zone"""
     latency_s: float = 0.25
@@ -31,12 +31,12 @@ class StopZoneConfig:
     """Approach: the speed is scaled so that a collision stays this far ahead"""
     simulation_time_step: float = 0.05
     blind: tuple[Disc, ...] = (LIDAR_BLIND,)
-    """Where Stretch's lidar sees nothing. Kept clear like the footprint: what has come in there is lost from sight"""
+    """Where Stretch's lidar sees nothing. It must stay clear like the footprint: what is in there cannot be seen"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What the scan says of a command."""
+class Decision:
+    """How much a scan slows a command."""
 
     factor: float
     """In [0, 1]: what the command is to be scaled by, all of it, so that its curvature stays"""
@@ -44,11 +44,11 @@ class Verdict:
     """``stop``, ``slowdown``, ``approach``, or empty"""
 
 
-_CLEAR = Verdict(factor=1.0, zone="")
+_CLEAR = Decision(factor=1.0, zone="")
 
 
 class StopZone:
-    """Judges commands by the newest scan."""
+    """Checks commands against the newest scan."""
 
     def __init__(self, embodiment: Embodiment, config: StopZoneConfig | None = None) -> None:
         """Take the footprint of all layers together: the lidar sees legs of what is wide further up."""
@@ -61,7 +61,7 @@ class StopZone:
         accelerations = embodiment.limits.acceleration_mps2, embodiment.limits.yaw_acceleration_radps2
         self._acceleration = np.asarray(accelerations)
 
-    def judge(self, command: np.ndarray, points_b_m: np.ndarray) -> Verdict:
+    def check(self, command: np.ndarray, points_b_m: np.ndarray) -> Decision:
         """Return by how much a command must be slowed down.
 
         Args:
@@ -80,20 +80,20 @@ class StopZone:
         hits = np.flatnonzero(gap < limit)
         collision_s = float(times[hits[0]]) if hits.size else np.inf
         if collision_s <= self._stopping_s(command):
-            return Verdict(factor=0.0, zone="stop")
+            return Decision(factor=0.0, zone="stop")
         approach = min(1.0, collision_s / config.time_before_collision)
         nears = float(gap[1]) < float(gap[0])
         slow = self._slowdown(command) if nears and gap[0] < config.slowdown_margin_m else 1.0
         if min(approach, slow) >= 1.0:
             return _CLEAR
-        return Verdict(factor=min(approach, slow), zone="approach" if approach < slow else "slowdown")
+        return Decision(factor=min(approach, slow), zone="approach" if approach < slow else "slowdown")
 
     def _slowdown(self, command: np.ndarray) -> float:
         speed, turn = float(np.hypot(command[0], command[1])), abs(float(command[2]))
         return min(1.0, self._config.linear_limit / max(speed, 1e-9), self._config.angular_limit / max(turn, 1e-9))
 
     def gap_m(self, points_b_m: np.ndarray) -> float:
-        """Return the room between the footprint and the nearest point of a scan; inf without points."""
+        """Return the clearance between the footprint and the nearest point of a scan; inf without points."""
         if not len(points_b_m):
             return np.inf
         body = slice(self._footprint_discs)
@@ -104,8 +104,8 @@ class StopZone:
         reach = self._body_m
         along = points_b_m @ np.asarray([np.cos(bearing_rad), np.sin(bearing_rad)])
         aside = points_b_m @ np.asarray([-np.sin(bearing_rad), np.cos(bearing_rad)])
-        in_way = along[(np.abs(aside) < reach) & (along > 0.0)]
-        return float(in_way.min() - reach) if in_way.size else np.inf
+        blocking = along[(np.abs(aside) < reach) & (along > 0.0)]
+        return float(blocking.min() - reach) if blocking.size else np.inf
 
     def _within_reach(self, command: np.ndarray, points_b_m: np.ndarray) -> np.ndarray:
         """Return the points that the body could meet or pass closely: most of a scan is further away."""
@@ -114,20 +114,20 @@ class StopZone:
         return points_b_m[np.hypot(points_b_m[:, 0], points_b_m[:, 1]) < reach_m]
 
     def _stopping_s(self, command: np.ndarray) -> float:
-        """Return for how long at this speed the robot would cover the way that it needs to stop: latency and v^2/2a."""
+        """Return for how long at this speed the robot would cover its braking distance: latency and v^2/2a."""
         speed = np.asarray([np.hypot(command[0], command[1]), abs(command[2])])
         return self._config.latency_s + float((speed / (2.0 * self._acceleration)).max())
 
     def _gap_m(self, command: np.ndarray, points_b_m: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Return (K,) room between footprint or blind range and the ``min_points``-th nearest point after each time."""
+        """Return (K,) clearance between the body (or blind range) and the ``min_points``-th nearest point."""
         x, y, yaw = _arc(command, times)
         cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
         offset_x, offset_y = points_b_m[:, 0] - x[:, None], points_b_m[:, 1] - y[:, None]  # (K, N)
         local = np.stack([cos * offset_x + sin * offset_y, cos * offset_y - sin * offset_x], axis=-1)  # (K, N, 2)
         between = np.linalg.norm(local[:, :, None] - self._centre_m, axis=-1) - self._radius_m  # (K, N, D)
         nearest = np.sort(between.min(axis=-1), axis=-1)
-        room: np.ndarray = nearest[:, self._config.min_points - 1]
-        return room
+        clearance: np.ndarray = nearest[:, self._config.min_points - 1]
+        return clearance
 
 
 def _arc(command: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,9 +11,9 @@ from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_HEIGHT_PX, DEPTH_RANGE_M, D
 CAMERA_WIDTH_PX, CAMERA_HEIGHT_PX, CAMERA_HZ = 848, 480, 15
 """As the sensor delivers it, lying on its side."""
 VIEW_TOLERANCE = 0.06
-"""Share by which the field of view may differ: D435i of one type differ by 3 degrees."""
+"""Fraction by which the field of view may differ: D435i of one type differ by 3 degrees."""
 WINDOW_PX = 5
-"""A canonical pixel spans about 12 source pixels; the middle 5 x 5 are asked."""
+"""A canonical pixel spans about 12 source pixels; the middle 5 x 5 are used."""
 
 
 class Pinhole(NamedTuple):
@@ -61,8 +61,10 @@ def canonical_depth(image_m: np.ndarray, pinhole: Pinhole, *, camera: DepthCamer
     check_view(image_m.shape, pinhole, camera=camera)
     right = (np.arange(DEPTH_WIDTH_PX) + 0.5 - DEPTH_WIDTH_PX / 2.0) / DEPTH_FOCAL_PX  # slopes over the optical axis
     down = (np.arange(DEPTH_HEIGHT_PX) + 0.5 - DEPTH_HEIGHT_PX / 2.0) / DEPTH_FOCAL_PX
-    row, row_seen = _look_up(down, pinhole.fy_px, pinhole.cy_px, size=image_m.shape[0], fov_rad=camera.vfov_rad)
-    column, column_seen = _look_up(right, pinhole.fx_px, pinhole.cx_px, size=image_m.shape[1], fov_rad=camera.hfov_rad)
+    row, row_seen = _source_pixels(down, pinhole.fy_px, pinhole.cy_px, size=image_m.shape[0], fov_rad=camera.vfov_rad)
+    column, column_seen = _source_pixels(
+        right, pinhole.fx_px, pinhole.cx_px, size=image_m.shape[1], fov_rad=camera.hfov_rad
+    )
     around = image_m[row[:, None, :, None], column[None, :, None, :]]  # (40, 64, 5, 5)
     depth_m = _lower_median(around.reshape(DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX, -1))
     depth_m[depth_m > min(camera.max_range_m, DEPTH_RANGE_M)] = DEPTH_RANGE_M
@@ -90,7 +92,7 @@ def check_view(shape: tuple[int, ...], pinhole: Pinhole, *, camera: DepthCamera)
             )
 
 
-def _look_up(
+def _source_pixels(
     slope: np.ndarray, focal_px: float, centre_px: float, *, size: int, fov_rad: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the source pixels (N, 5) around rays along one axis, and (N,) whether the camera sees the ray."""

@@ -1,6 +1,6 @@
 """A strict fake of Stretch 3 in a small walled room: behaves as the vendor's class and its firmware do.
 
-Each wheel is clipped by itself, which bends a curve that asks for too much; lateral speed is refused; a second without
+Each wheel is clipped by itself, which bends a curve that is too fast; lateral speed is refused; a second without
 a command and the motors are off, so that the base coasts; the run-stop latches. It moves on the caller's clock.
 """
 
@@ -18,7 +18,7 @@ from export.runtime.robots.robot import Depth, Health, Odometry, Scan
 FIRMWARE_TIMEOUT_S = 1.0
 """Source: stretch_firmware, velocity watchdog; the motors' drivers go off, nothing brakes."""
 COASTING_PER_S = 0.5
-"""Share of its speed that a base with the motors off loses per second: little, on a hard floor."""
+"""Fraction of its speed that a base with the motors off loses per second: little, on a hard floor."""
 CAMERA_HZ, ODOMETRY_HZ, LIDAR_HZ = 15.0, 25.0, 10.0
 _LIDAR_RAYS = 360
 
@@ -57,7 +57,7 @@ class FakeRobot:
         self._scan: Scan | None = None
         self.run_stopped = False
         self.hold: Callable[[float], bool] = lambda elapsed_s: elapsed_s > 0.3
-        """Seconds since it was first asked -> whether the dead-man's switch is held"""
+        """Seconds since the first call of ``held`` -> whether the dead-man's switch is held"""
         self._asked_s: float | None = None
         self.commands: list[tuple[float, float, float]] = []
         """(time [s], v, yaw rate) of every command that arrived"""
@@ -146,8 +146,9 @@ class FakeRobot:
                 step = np.asarray([1.0, 1.0 / self._half_track_m]) * self._acceleration_mps2 * dt_s
                 self.velocity = self.velocity + np.clip(self._target - self.velocity, -step, step)
             middle = self.pose[2] + self.velocity[1] * dt_s / 2.0
-            way = self.velocity[0] * dt_s
-            self.pose = self.pose + np.asarray([way * np.cos(middle), way * np.sin(middle), self.velocity[1] * dt_s])
+            ahead_m = self.velocity[0] * dt_s
+            moved = [ahead_m * np.cos(middle), ahead_m * np.sin(middle), self.velocity[1] * dt_s]
+            self.pose = self.pose + np.asarray(moved)
 
     def _render(self) -> np.ndarray:
         camera = self.embodiment.camera

@@ -19,7 +19,7 @@ LIDAR_BLIND = Disc(x_m=LIDAR_X_M, y_m=0.0, radius_m=LIDAR_RANGE_M[0])
 REOPEN_S = 0.5
 """Between closing a lidar that did not start and opening it again."""
 OWN_BODY_MARGIN_M = 0.03
-"""The lidar sees the robot's own mast; points this close to the footprint are taken for the body."""
+"""The lidar sees the robot's own mast; points this close to the footprint count as the body."""
 
 Turn = Sequence[tuple[float, float, float]]
 """One turn of an RPLidar: (quality, angle [degrees, clockwise from straight ahead], distance [mm, 0 = miss])."""

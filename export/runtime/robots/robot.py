@@ -1,5 +1,6 @@
-"""What the driver asks of a robot. One adapter per robot beside this file; a vendor's package is imported only there.
+"""The interface between driver and robot; one adapter per robot beside this file.
 
+A vendor's package is imported only in its adapter.
 Every reading carries the time of its receipt on the monotonic clock: wall clocks jump, and sensors' stamps may lie.
 """
 

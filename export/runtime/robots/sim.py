@@ -23,7 +23,7 @@ OPTIONS = "CROSSBODY_SIM"
 Ask = Callable[[bytes], bytes]
 """A request to the simulation -> its answer."""
 _FRESH_S = 0.004
-"""Readings asked for within this time come from one answer."""
+"""Readings within this time come from one answer."""
 
 
 class SimulatedStretch3:
@@ -112,15 +112,15 @@ class SimulatedStretch3:
             raise ValueError(f"a differential base cannot execute {command.tolist()}")
         self.request({"op": "drive", "command": command.tolist(), "acceleration": acceleration.tolist()})
 
-    def request(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """Ask the simulation anything; return header and arrays.
+    def request(self, message: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """Send a request to the simulation; return header and arrays.
 
         Raises:
             OSError: If it is gone.
         """
         assert self._ask is not None, "call start() first"
         try:
-            header, _, payload = self._ask(json.dumps(asked).encode()).partition(b"\n")
+            header, _, payload = self._ask(json.dumps(message).encode()).partition(b"\n")
         except EOFError:
             raise OSError("the simulation ended") from None
         return json.loads(header), payload
@@ -134,10 +134,10 @@ class SimulatedStretch3:
             {"op": "read", "known": {name: reading.sequence for name, reading in known.items() if reading is not None}}
         )
         self._asked_s = now_s = self._clock()
-        told = header["odometry"]
-        if self._odometry is None or told["sequence"] != self._odometry.sequence:
-            pose, velocity_b = np.asarray(told["pose"]), np.asarray(told["velocity_b"])
-            self._odometry = Odometry(pose=pose, velocity_b=velocity_b, sequence=told["sequence"], received_s=now_s)
+        reading = header["odometry"]
+        if self._odometry is None or reading["sequence"] != self._odometry.sequence:
+            pose, velocity_b = np.asarray(reading["pose"]), np.asarray(reading["velocity_b"])
+            self._odometry = Odometry(pose=pose, velocity_b=velocity_b, sequence=reading["sequence"], received_s=now_s)
         image, turn = payload[: header["depth"]["bytes"]], payload[header["depth"]["bytes"] :]
         if image:
             image_m = np.frombuffer(image, dtype="<f4").reshape(DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX)

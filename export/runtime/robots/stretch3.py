@@ -8,10 +8,10 @@ Read against stretch_body 0.7.31 and pyrealsense2 2.59. What that source says, a
 * Starting pushes ``Stepper.gains`` to the motors, so ``enable_vel_watchdog`` there is what the firmware obeys.
 * ``base.status`` gets a new ``timestamp_pc`` even when a wheel is silent; ``pose_time_s`` grows when both answered.
 * The transport logs lost messages and goes on: a lost command only shows in the odometry, and a power board that fell
-  silent keeps its last run-stop, so its ``timestamp`` is watched.
+  silent repeats its last run-stop, so its ``timestamp`` is watched.
 * stretch_body has NO lidar class, only a serial port in its parameters; rplidar-roboticia, which it requires, has one.
   Without a lidar ``scan`` is always None and there is no stop zone.
-* The vendor's stow levels the head, the policy's camera looks 30 degrees down: pose it, see docs/deploy_stretch.md.
+* The vendor's stow levels the head; the policy needs its camera 30 degrees down: pose it, see docs/deploy_stretch.md.
 """
 
 import math
@@ -40,7 +40,7 @@ from export.runtime.robots.lidar import LIDAR_PORT, Lidar, rplidar_turns, scans
 from export.runtime.robots.robot import Depth, Health, Odometry, Scan
 
 SILENT_S = 0.5
-"""The vendor asks the power board 25 times a second; after this long it is not there."""
+"""The vendor polls the power board 25 times a second; after this long it is silent."""
 REST_S = 2.0
 """Twice as long as braking from full speed takes."""
 RESTING = 0.01
@@ -112,7 +112,7 @@ class Stretch3:
     def health(self) -> Health:
         """Return the run-stop, which is never cleared from here, and the first hindrance.
 
-        A lidar that stopped is none: whoever drives without one may go on, everybody else misses its scan.
+        A lidar that stopped is none: a drive without lidar goes on, any other lacks its scan and stands.
         """
         blind = f"the camera stopped: {self._depth.failure}; restart" if self._depth and self._depth.failure else ""
         hindrance = hindrance_of(self._robot, self.embodiment) or self._silence() or blind
@@ -127,7 +127,7 @@ class Stretch3:
         return None if self._scan is None or self._scan.failure else self._scan.newest
 
     def odometry(self) -> Odometry | None:
-        """Return what the wheels say, new only when both have answered again (the vendor asks them at 25 Hz).
+        """Return what the wheels say, new only when both have answered again (the vendor polls them at 25 Hz).
 
         The time of receipt is that of the first call that sees it; ask at least as often as the vendor does.
         """
@@ -186,7 +186,7 @@ class Stretch3:
             raise OSError(f"Stretch did not take a command ({type(error).__name__}: {error})") from error
 
     def _silence(self) -> str:
-        """Name a power board whose status is old: the run-stop it tells of is, too."""
+        """Name a power board whose status is old: its run-stop is old, too."""
         now_s, stamp = time.monotonic(), float(self._robot.pimu.status["timestamp"])
         if self._power_board is None or stamp != self._power_board[0]:
             self._power_board = stamp, now_s
@@ -219,7 +219,7 @@ def hindrance_of(robot: Any, embodiment: Embodiment) -> str:
 
 
 def _posture(robot: Any, embodiment: Embodiment) -> str:
-    """Name what sticks out of the footprint, or looks elsewhere, than the policy was trained with."""
+    """Name what sticks out of the footprint or points the camera elsewhere than in training."""
     lift_m, arm_m = robot.lift.status["pos"], robot.arm.status["pos"]
     stowed_m = embodiment.posture_rad["joint_lift"]
     if not abs(lift_m - stowed_m) <= LIFT_MARGIN_M:
@@ -259,7 +259,7 @@ def _watchdog(robot: Any) -> str:
 
 
 class _Newest(Generic[Reading]):
-    """Draws readings in a thread of its own and keeps the newest; None of them means that it waited in vain."""
+    """Reads in a thread of its own and holds the newest reading; a None from the source is a wait without one."""
 
     def __init__(self, name: str, readings: Generator[Reading | None, None, None]) -> None:
         self.newest: Reading | None = None

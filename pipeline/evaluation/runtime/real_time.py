@@ -97,7 +97,7 @@ def drive_in_real_time(
 
 
 def false_stop_share(gates: Iterable[str]) -> float:
-    """Return the share of reports, once armed, in which a gate kept the robot standing; 0 if it was never armed.
+    """Return the fraction of reports, once armed, in which a gate held the robot; 0 if it was never armed.
 
     Args:
         gates: Of every report, see ``export.runtime.driver.messages.Report``.

@@ -1,5 +1,7 @@
 """The robot's side on a simulated clock: fake robot, driver and navigator in one thread, and faults between them."""
 
+import copy
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -18,7 +20,7 @@ REPORT_TICKS = round(0.1 / TICK_S)
 
 
 class Clock:
-    """A monotonic clock that moves when told to."""
+    """A monotonic clock that a test moves."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -78,8 +80,10 @@ class Rig:
         self.robot.start()
         self.driver = Driver(self.robot, DriverConfig(max_speed_mps=0.25, **config), clock=self.clock)
         self.policy = policy or Cruise()
-        self.told: list[str] = []
-        self.navigator = Navigator(self.policy, self.robot.embodiment, Route(np.asarray(goal)), tell=self.told.append)
+        self.announced: list[str] = []
+        self.navigator = Navigator(
+            self.policy, self.robot.embodiment, Route(np.asarray(goal)), announce=self.announced.append
+        )
         self.on_order: Callable[[Order], Order | None] = lambda order: order
         self.on_report: Callable[[Report], Report | None] = lambda report: report
         self.reports: list[Report] = []
@@ -117,6 +121,18 @@ class Rig:
         return min(
             (time_s - since_s for time_s, size in self.commanded if time_s > since_s and size > 0.0), default=np.inf
         )
+
+
+def driving(command: tuple[float, float, float] = (0.2, 0.0, 0.0)) -> Rig:
+    """Return a rig of its own that has been driving for two seconds."""
+    return copy.deepcopy(_driving(command))
+
+
+@functools.cache
+def _driving(command: tuple[float, float, float]) -> Rig:
+    rig = Rig(Cruise(command)).run(2.0)
+    assert rig.moving()
+    return rig
 
 
 def frozen(*, noise_m: float = 0.0) -> Callable[[Depth], Depth]:

@@ -1,4 +1,4 @@
-"""The command line of the robot's side, with a driver that only says what it is told to say."""
+"""The command line of the robot's side, with a stand-in for the driver process."""
 
 import os
 from collections.abc import Callable
@@ -64,8 +64,8 @@ def test_a_dry_run_that_finds_nothing_wrong_is_a_success_and_orders_nothing(
     assert run("--dry-run") == command_line.REACHED
     driver = TalkingDriver.made[-1]
     assert not driver.orders and driver.closed
-    told = capsys.readouterr().out
-    assert "the driver is process 4711" in told and "dry run: the policy would ask for [0.2" in told
+    printed = capsys.readouterr().out
+    assert "the driver is process 4711" in printed and "dry run: the policy would ask for [0.2" in printed
 
 
 def test_a_dry_run_that_sees_nothing_is_none(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +95,8 @@ def test_a_closed_terminal_is_no_dead_driver(run: Run, monkeypatch: pytest.Monke
 def test_a_start_without_a_map_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--start", "1", "0", "0") == command_line.REFUSED
     assert not TalkingDriver.made
-    told = capsys.readouterr().err
-    assert "--start" in told and "--map" in told and told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert "--start" in printed and "--map" in printed and printed.count("\n") == 1
 
 
 def test_the_log_begins_with_policy_goal_and_limits(run: Run) -> None:

@@ -13,7 +13,7 @@ from export.runtime.driver.cycle_log import CycleLog
 from export.runtime.driver.driver import TICK_S
 from export.runtime.driver.messages import Order
 from export.runtime.robots.robot import Depth, Odometry, Scan
-from tests.export.runtime.runtime_rig import Cruise, Rig, frozen, frozen_scan
+from tests.export.runtime.runtime_rig import Cruise, Rig, driving, frozen, frozen_scan
 
 STOP_S, RESUME_S, HOLD_SHARE, FALSE_STOP_SHARE = 0.3, 0.6, 0.99, 0.01
 
@@ -86,13 +86,6 @@ SCAN_FAULTS: dict[str, Callable[[Scan], Scan | None]] = {
     "frozen": frozen_scan(),
     "frozen under 0.1 mm of noise": frozen_scan(noise_m=1e-4),
 }
-
-
-def driving() -> Rig:
-    """Return a rig that has been driving for a while."""
-    rig = Rig().run(2.0)
-    assert rig.moving()
-    return rig
 
 
 def check(rig: Rig, began_s: float, *, resumes: bool) -> None:
@@ -184,11 +177,11 @@ def test_an_odometry_jump_stops_for_a_moment_and_makes_the_policy_forget() -> No
         b"\x80\x04\x95",
         b"{}",
         b"[" * 900,
-        b'{"sequence": 1e9, "basis": 1, "command": [0.1, 0, 0], "wish": "fly"}',
-        b'{"sequence": 1e9, "basis": 1, "command": [0.1, 0], "wish": "drive"}',
-        b'{"sequence": 1e9, "basis": 1, "command": [NaN, 0, 0], "wish": "drive"}',
-        b'{"sequence": 1e9, "basis": 1, "command": [Infinity, 0, 0], "wish": "drive"}',
-        b'{"sequence": Infinity, "basis": 1, "command": [0.1, 0, 0], "wish": "drive"}',
+        b'{"sequence": 1e9, "basis": 1, "command": [0.1, 0, 0], "mode": "fly"}',
+        b'{"sequence": 1e9, "basis": 1, "command": [0.1, 0], "mode": "drive"}',
+        b'{"sequence": 1e9, "basis": 1, "command": [NaN, 0, 0], "mode": "drive"}',
+        b'{"sequence": 1e9, "basis": 1, "command": [Infinity, 0, 0], "mode": "drive"}',
+        b'{"sequence": Infinity, "basis": 1, "command": [0.1, 0, 0], "mode": "drive"}',
         b"x" * 5000,
     ],
 )
@@ -324,7 +317,7 @@ def test_fuzzed_orders_never_leave_the_admissible_set() -> None:
     half_track = limits.half_track_m
     for number in range(3000):
         command = (random.standard_cauchy(3) * 10.0 ** random.integers(-3, 6)).tolist()
-        order = {"sequence": 10_000 + number, "basis": rig.reports[-1].sequence, "command": command, "wish": "drive"}
+        order = {"sequence": 10_000 + number, "basis": rig.reports[-1].sequence, "command": command, "mode": "drive"}
         rig._waiting = [json.dumps(order).encode()]
         rig.on_order = lambda order: None
         rig.run(0.02)

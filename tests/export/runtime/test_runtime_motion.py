@@ -27,7 +27,7 @@ FRONT_M = max(BODY_FRONT_M, LIDAR_BLIND.x_m + LIDAR_BLIND.radius_m)
 
 
 def wall(x_m: float) -> np.ndarray:
-    """Return a scan (N, 2) of a wall across the way."""
+    """Return a scan (N, 2) of a wall across the path."""
     return np.stack([np.full(41, x_m), np.linspace(-1.0, 1.0, 41)], axis=-1)
 
 
@@ -78,16 +78,16 @@ def test_the_stop_zone_stops_where_braking_still_helps(speed: float) -> None:
     """Stopping distance by hand: latency and v^2/2a, and the margin."""
     zone, command = StopZone(STRETCH), np.asarray([speed, 0.0, 0.0])
     needed = speed * 0.25 + speed**2 / (2 * 0.30) + 0.05
-    assert zone.judge(command, wall(FRONT_M + needed - 0.03)).zone == "stop"
-    assert zone.judge(command, wall(FRONT_M + needed + 0.03)).factor > 0.0
-    assert zone.judge(command, wall(FRONT_M + 1.0)).factor == 1.0
+    assert zone.check(command, wall(FRONT_M + needed - 0.03)).zone == "stop"
+    assert zone.check(command, wall(FRONT_M + needed + 0.03)).factor > 0.0
+    assert zone.check(command, wall(FRONT_M + 1.0)).factor == 1.0
 
 
 def test_the_stop_zone_lets_the_robot_leave_and_ignores_a_single_speck() -> None:
     zone, close = StopZone(STRETCH), wall(FRONT_M + 0.02)
-    assert zone.judge(np.asarray([0.1, 0.0, 0.0]), close).factor == 0.0
-    assert zone.judge(np.asarray([-0.1, 0.0, 0.0]), close).factor > 0.0
-    assert zone.judge(np.asarray([0.2, 0.0, 0.0]), np.asarray([[FRONT_M + 0.02, 0.0]])).factor == 1.0
+    assert zone.check(np.asarray([0.1, 0.0, 0.0]), close).factor == 0.0
+    assert zone.check(np.asarray([-0.1, 0.0, 0.0]), close).factor > 0.0
+    assert zone.check(np.asarray([0.2, 0.0, 0.0]), np.asarray([[FRONT_M + 0.02, 0.0]])).factor == 1.0
 
 
 def test_the_stop_zone_sees_where_a_turn_sweeps_the_body() -> None:
@@ -96,7 +96,7 @@ def test_the_stop_zone_sees_where_a_turn_sweeps_the_body() -> None:
     bearing = np.deg2rad(180.0 - 40.0)
     post = (rear - 0.02) * np.asarray([[np.cos(bearing), np.sin(bearing)]] * 3)
     zone = StopZone(STRETCH)
-    nearing, leaving = (zone.judge(np.asarray([0.0, 0.0, turn]), post).factor for turn in (-0.8, 0.8))
+    nearing, leaving = (zone.check(np.asarray([0.0, 0.0, turn]), post).factor for turn in (-0.8, 0.8))
     assert nearing < leaving
 
 
@@ -125,7 +125,7 @@ def test_the_room_to_the_body_does_not_count_the_lidars_blind_range() -> None:
     zone, bare = StopZone(STRETCH), StopZone(STRETCH, StopZoneConfig(blind=()))
     assert zone.gap_m(wall(0.5)) == bare.gap_m(wall(0.5)) == pytest.approx(0.5 - BODY_FRONT_M, abs=0.005)
     ahead = np.asarray([0.1, 0.0, 0.0])
-    assert zone.judge(ahead, wall(0.2)).factor == 0.0 < bare.judge(ahead, wall(0.2)).factor
+    assert zone.check(ahead, wall(0.2)).factor == 0.0 < bare.check(ahead, wall(0.2)).factor
 
 
 @pytest.mark.parametrize("every", [1, 2])
@@ -247,7 +247,7 @@ def test_impossible_plans_are_refused_with_a_reason() -> None:
     with pytest.raises(ValueError, match=r"goal is 0\.00 m from an obstacle"):
         plan(grid, np.asarray([0.0, 0.0]), np.asarray([2.02, 0.0]), STRETCH)
     grid.values[:, 80] = True
-    with pytest.raises(ValueError, match="no way leads"):
+    with pytest.raises(ValueError, match="no path leads"):
         plan(grid, np.asarray([0.0, 0.0]), np.asarray([4.0, 0.0]), STRETCH)
 
 

@@ -167,8 +167,10 @@ def test_an_incomplete_contract_is_refused_in_one_line(
     path = tmp_path / "x.onnx"
     path.write_bytes(resealed(data, rewrite))
     assert main(["--policy", str(path), "--robot", "fake", "--goal", "1", "0", "0"]) == REFUSED
-    told = capsys.readouterr().err
-    assert told.startswith(f"error: {path} has ") and told.endswith("export it again\n") and told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert (
+        printed.startswith(f"error: {path} has ") and printed.endswith("export it again\n") and printed.count("\n") == 1
+    )
 
 
 def test_a_contract_whose_descriptor_is_no_number_fits_nobody(data: bytes) -> None:
@@ -184,8 +186,10 @@ def test_what_this_onnxruntime_cannot_load_is_one_line(
     path = tmp_path / "x.onnx"
     path.write_bytes(resealed(data, lambda model, _: setattr(model, "ir_version", 99)))
     assert main(["--policy", str(path), "--robot", "fake", "--goal", "1", "0", "0"]) == REFUSED
-    told = capsys.readouterr().err
-    assert f"{path}: this onnxruntime ({onnxruntime.__version__}) cannot load it: " in told and told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert (
+        f"{path}: this onnxruntime ({onnxruntime.__version__}) cannot load it: " in printed and printed.count("\n") == 1
+    )
 
 
 def test_a_policy_knows_the_hash_of_its_file_and_the_one_that_the_file_carries(file: Path, data: bytes) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from export.runtime.__main__ import main
 from export.runtime.driver import process
 from export.runtime.driver.driver import Driver, DriverConfig
-from export.runtime.driver.messages import Order, pack_order, unpack_report
+from export.runtime.driver.messages import Order, Report, pack_order, unpack_report
 from export.runtime.driver.process import DriverProcess, DriverTask, make_robot, robot_names
 from export.runtime.robots.fake import ROOM, FakeRobot
 from scenes import nav2_map
@@ -104,12 +104,44 @@ def test_a_policy_process_that_is_gone_stops_the_robot_in_time(how: signal.Signa
         pair.driver.halt()  # as run_driver does on its way out
     else:
         time.sleep(4.0)  # longer than the pipe has room for reports
-        assert time.monotonic() - pair.robot.commands[-1][0] < STOP_S  # it is told to stand all the time
+        assert time.monotonic() - pair.robot.commands[-1][0] < STOP_S  # it is commanded to stand all the time
     assert pair.stopped_after_s(shot_s) <= STOP_S
     if how == signal.SIGSTOP:
         os.kill(pair.policy.pid, signal.SIGCONT)
+        went_on_s = time.monotonic()
+        time.sleep(1.0)
+        assert not any(speed for time_s, speed, _ in pair.robot.commands if time_s > went_on_s), "not armed again"
+        hold, pair.robot.hold = pair.robot.hold, lambda elapsed_s: False
+        time.sleep(0.2)
+        pair.robot.hold = hold
         pair.wait(lambda: pair.robot.commands[-1][1] > 0.0)
     pair.close()
+
+
+def test_a_driver_process_that_was_stopped_stands_until_it_is_armed_again(tmp_path: Path) -> None:
+    """The fake's operator holds the switch all the time, so the robot stands for the rest of the drive."""
+    driver = DriverProcess(DriverTask(robot="fake", config=DriverConfig(), log=tmp_path / "log.jsonl"))
+    assert driver.process.pid is not None
+
+    def drive(seconds: float) -> list[Report]:
+        found, ends_s = [], time.monotonic() + seconds
+        while time.monotonic() < ends_s:
+            report = driver.receive(1.0)
+            assert report is not None
+            found.append(report)
+            command = (0.1, 0.0, 0.0)
+            driver.send(Order(sequence=report.sequence, basis=report.sequence, command=command))
+        return found
+
+    assert drive(3.0)[-1].command[0] > 0.05
+    os.kill(driver.process.pid, signal.SIGSTOP)
+    time.sleep(1.5)
+    os.kill(driver.process.pid, signal.SIGCONT)
+    driver.receive(1.0)
+    after = drive(2.0)
+    assert not any(report.command[0] for report in after)
+    assert after[-1].gate == "disarmed: driver_paused"
+    driver.close()
 
 
 def test_a_step_that_overruns_under_load_stops_the_robot_and_in_time_steps_let_it_go_on() -> None:
@@ -175,7 +207,7 @@ def test_the_driver_brakes_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
         driver.send(Order(sequence=number, basis=report.sequence, command=(0.1, 0.0, 0.0)))
         if report.command[0] > 0.05:
             break
-    driver.send(Order(sequence=number + 1, basis=report.sequence, command=(0.0, 0.0, 0.0), wish="quit"))
+    driver.send(Order(sequence=number + 1, basis=report.sequence, command=(0.0, 0.0, 0.0), mode="quit"))
     driver.process.join(10.0)
     assert driver.process.exitcode == 0
     driver.close()

@@ -1,6 +1,6 @@
 """Faults that show only in motion, and pauses: the robot stops in time and moves again only when it is armed again.
 
-A stuck odometry and images that contradict the motion can be told once the commands have asked for 2.5 cm or 0.05 rad,
+A stuck odometry and images that contradict the motion can be seen once the commands amount to 2.5 cm or 0.05 rad,
 or the odometry has covered 4 cm or 0.05 rad; the deadline of 0.3 s holds from 0.1 m/s on.
 """
 
@@ -11,16 +11,9 @@ import pytest
 
 from export.runtime.driver.driver import TICK_S
 from export.runtime.driver.messages import Order
-from tests.export.runtime.runtime_rig import Cruise, Rig, frozen, stuck
+from tests.export.runtime.runtime_rig import Cruise, Rig, driving, frozen, stuck
 
 STOP_S = 0.3
-
-
-def driving(command: tuple[float, float, float] = (0.2, 0.0, 0.0)) -> Rig:
-    """Return a rig that has been driving for a while."""
-    rig = Rig(Cruise(command)).run(2.0)
-    assert rig.moving()
-    return rig
 
 
 def pause(rig: Rig, seconds: float) -> None:

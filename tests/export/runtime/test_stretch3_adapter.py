@@ -783,11 +783,11 @@ def test_a_lidar_that_stops_keeps_standing_only_who_needs_it(
     install(camera)
     stretch = Stretch3(lidar=foreign)
     stretch.start()
-    ends_s, told = time.monotonic() + 5.0, ""
-    while "the lidar stopped" not in told and time.monotonic() < ends_s:
-        told += capfd.readouterr().err
+    ends_s, printed = time.monotonic() + 5.0, ""
+    while "the lidar stopped" not in printed and time.monotonic() < ends_s:
+        printed += capfd.readouterr().err
         time.sleep(0.002)
-    assert told == "the lidar stopped: RuntimeError: Incorrect descriptor starting bytes\n"
+    assert printed == "the lidar stopped: RuntimeError: Incorrect descriptor starting bytes\n"
     assert stretch.scan() is None and stretch.health().hindrance == ""
     slope = np.tile(np.linspace(800.0, 1200.0, 848).astype(np.uint16), (480, 1))
     camera.frames.append((1, slope))
