@@ -18,13 +18,16 @@ from embodiments import registry
 from embodiments.embodiment import Embodiment
 from export.runtime import policy as policies
 from export.runtime.driver import cycle_log
+from export.runtime.driver.depth_gate import DepthGateConfig
 from export.runtime.driver.driver import DriverConfig
+from export.runtime.driver.gates import GateConfig
 from export.runtime.driver.messages import Order
 from export.runtime.driver.process import DriverGoneError, DriverProcess, DriverTask, robot_names
 from export.runtime.navigator import Navigator
 from export.runtime.route import Route, plan, to_body
 
 REACHED, MISSED, REFUSED, DRIVER_DIED = 0, 1, 2, 3
+ON_BLOCKS_MPS = 0.1
 _DRIVER_SILENT_S = 1.0
 _DRY = "dry run: "
 
@@ -34,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if options.on_blocks and options.max_speed > ON_BLOCKS_MPS:
+            raise ValueError(f"--on-blocks needs --max-speed {ON_BLOCKS_MPS:g} or less: it leaves a check out")
         return _run(options)
     except (OSError, ValueError) as error:
         _print(f"error: {error}", sys.stderr)
@@ -61,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "--log-megabytes", type=_megabytes, default=64.0, metavar="MB", help="size limit of the log (default 64)"
     )
     parser.add_argument("--without-lidar", action="store_true", help="no stop zone, no reversing, no obstacle is felt")
+    parser.add_argument("--on-blocks", action="store_true", help="wheels off the ground: images need not show motion")
     parser.add_argument("--dry-run", action="store_true", help="check everything, ask the policy once, move nothing")
     return parser
 
@@ -78,7 +84,8 @@ def _run(options: argparse.Namespace) -> int:
     robot = registry.get("stretch3")  # every adapter is one, so far
     policy = policies.load(options.policy, robot=robot)
     goal, path = _goal(options, robot)
-    config = DriverConfig(max_speed_mps=options.max_speed, needs_scan=not options.without_lidar)
+    gates = GateConfig(depth=DepthGateConfig(follows_motion=not options.on_blocks))
+    config = DriverConfig(max_speed_mps=options.max_speed, needs_scan=not options.without_lidar, gates=gates)
     header = {
         "policy": str(options.policy),
         "sha256": policy.sha256,
@@ -87,6 +94,7 @@ def _run(options: argparse.Namespace) -> int:
         "goal": goal.tolist(),
         "max_speed_mps": config.max_speed_mps,
         "needs_scan": config.needs_scan,
+        "on_blocks": options.on_blocks,
     }
     task = DriverTask(
         robot=options.robot, config=config, log=log, log_max_bytes=int(options.log_megabytes * 2**20), header=header
@@ -147,7 +155,7 @@ def _goal(options: argparse.Namespace, robot: Embodiment) -> tuple[np.ndarray, n
     from scenes import nav2_map
 
     start = np.asarray(options.start)
-    occupied = nav2_map.around_free_space(nav2_map.load(options.map, say=_tell))
+    occupied = nav2_map.around_free_space(nav2_map.load(options.map, say=_print))
     path = plan(occupied, start[:2], goal[:2], robot)
     turned = np.arctan2(np.sin(goal[2] - start[2]), np.cos(goal[2] - start[2]))
     return np.append(to_body(goal[:2], start), turned), to_body(path, start)

@@ -46,13 +46,17 @@ class DepthGateConfig:
     """A mirrored image that agrees by this much more is the true one"""
     compared_px: int = 150
     """With fewer pixels in common images are not compared"""
+    follows_motion: bool = True
+    """False on blocks: the wheels turn, and the images show that the robot stands"""
     moved_m: float = 0.04
     moved_rad: float = 0.05
     """Images this far apart show which motion was true"""
     window_s: float = 1.0
     """Images further apart in time are not compared"""
-    error_m: float = 0.01
-    """Odometry must be worse than another motion by this much, and by a factor of two"""
+    error_m: float = 0.02
+    """A pixel votes for the motion that explains it better by this much"""
+    votes: int = 60
+    """Votes against the odometry's motion that close the gate, if they are four times those for it"""
     blind_travel_m: float = 0.5
     """Somewhere on this much travel the ground must be seen"""
 
@@ -126,7 +130,7 @@ class DepthGate:
         self._sees_ground = self._camera.sees_ground(image_m)
         gate = self._compare(image_m, pose) or self._check_ground(pose)
         if gate == OPEN:
-            gate = self._check_motion(image_m, pose, now_s=now_s) if changes else OPEN
+            gate = self._check_motion(image_m, pose, now_s=now_s) if changes and self._config.follows_motion else OPEN
             self._accepted.append((now_s, image_m, pose))
         return gate
 
@@ -170,15 +174,16 @@ class DepthGate:
         before_m, moved = self._moved_enough(pose, now_s=now_s)
         if before_m is None:
             return OPEN
-        predictions_m = [self._camera.predict(before_m, moved), self._camera.predict(before_m, np.zeros(3))]
+        others = [np.zeros(3)]
         if abs(float(moved[2])) >= config.moved_rad:
-            predictions_m.append(self._camera.predict(before_m, moved * [1.0, 1.0, -1.0]))
-        among = (image_m > 0.0) & np.isfinite(predictions_m).all(axis=0)
-        if int(among.sum()) < config.compared_px:
-            return OPEN
-        true_m, *others_m = (self._camera.error_m(predicted, image_m, among=among) for predicted in predictions_m)
-        other_m = min(others_m)
-        return AGAINST_MOTION if other_m < 0.5 * true_m and true_m - other_m > config.error_m else OPEN
+            others.append(moved * [1.0, 1.0, -1.0])
+        true_m = self._camera.error_m(before_m, moved, image_m)
+        for other in others:
+            better_m = true_m - self._camera.error_m(before_m, other, image_m)  # nan votes for neither
+            against, in_favour = int((better_m > config.error_m).sum()), int((better_m < -config.error_m).sum())
+            if against >= config.votes and against > 4 * in_favour:
+                return AGAINST_MOTION
+        return OPEN
 
     def _moved_enough(self, pose: np.ndarray, *, now_s: float) -> tuple[np.ndarray | None, np.ndarray]:
         """Return the newest accepted image, or None, since which the robot has moved enough, and that motion (3,)."""

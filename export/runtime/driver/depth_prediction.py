@@ -41,20 +41,46 @@ class DepthPrediction:
         Returns:
             (40, 64) planar depth [m], inf where nothing is known.
         """
+        row, column, depth_m = self._project(image_m, motion_b)
+        row, column = np.rint(row).astype(np.int64), np.rint(column).astype(np.int64)
+        inside = (row >= 0) & (row < DEPTH_HEIGHT_PX) & (column >= 0) & (column < DEPTH_WIDTH_PX)
+        predicted = np.full(DEPTH_HEIGHT_PX * DEPTH_WIDTH_PX, np.inf)
+        np.minimum.at(predicted, row[inside] * DEPTH_WIDTH_PX + column[inside], depth_m[inside])
+        return predicted.reshape(_SHAPE)
+
+    def error_m(self, before_m: np.ndarray, motion_b: np.ndarray, after_m: np.ndarray) -> np.ndarray:
+        """Return how far a static scene after a motion differs from an image, for every known pixel of the one before.
+
+        The image is interpolated in inverse depth, in which planes are linear.
+
+        Returns:
+            (N,) [m], nan outside the image and at edges.
+        """
+        row, column, depth_m = self._project(before_m, motion_b)
+        top, left = np.floor(row + 1e-6).astype(np.int64), np.floor(column + 1e-6).astype(np.int64)
+        inside = (top >= 0) & (top < DEPTH_HEIGHT_PX - 1) & (left >= 0) & (left < DEPTH_WIDTH_PX - 1)
+        top, left = np.where(inside, top, 0), np.where(inside, left, 0)
+        corners_m = np.stack([after_m[top + down, left + right] for down in (0, 1) for right in (0, 1)])
+        low_m, high_m = corners_m.min(axis=0), corners_m.max(axis=0)
+        smooth = inside & (low_m > 0.0) & (high_m < _FAR_M) & (high_m < 1.2 * low_m)
+        down, right = row - top, column - left
+        weights = np.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right])
+        inverse = (weights / np.maximum(corners_m, 1e-3)).sum(axis=0)
+        return np.where(smooth, np.abs(depth_m - 1.0 / np.maximum(inverse, 1e-6)), np.nan)
+
+    def _project(self, image_m: np.ndarray, motion_b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return row, column [px] and planar depth [m], each (N,), of an image's known points after a motion."""
         known = (image_m > 0.0) & (image_m < _FAR_M)
         points_b = self._mount_b + image_m[known, None] * self._rays_b[known]
         cos, sin = np.cos(motion_b[2]), np.sin(motion_b[2])
         x, y = points_b[:, 0] - motion_b[0], points_b[:, 1] - motion_b[1]
         ahead, left = cos * x + sin * y - self._mount_b[0], cos * y - sin * x
         above = points_b[:, 2] - self._mount_b[2]
-        depth_m = np.maximum(ahead * self._cos - above * self._sin, 1e-3)
+        depth_m = ahead * self._cos - above * self._sin
         up = ahead * self._sin + above * self._cos
-        column = np.rint(DEPTH_WIDTH_PX / 2.0 - 0.5 - DEPTH_FOCAL_PX * left / depth_m).astype(np.int64)
-        row = np.rint(DEPTH_HEIGHT_PX / 2.0 - 0.5 - DEPTH_FOCAL_PX * up / depth_m).astype(np.int64)
-        inside = (row >= 0) & (row < DEPTH_HEIGHT_PX) & (column >= 0) & (column < DEPTH_WIDTH_PX) & (depth_m > 0.05)
-        predicted = np.full(DEPTH_HEIGHT_PX * DEPTH_WIDTH_PX, np.inf)
-        np.minimum.at(predicted, row[inside] * DEPTH_WIDTH_PX + column[inside], depth_m[inside])
-        return predicted.reshape(_SHAPE)
+        scale = DEPTH_FOCAL_PX / np.maximum(depth_m, 0.05)
+        row = np.where(depth_m > 0.05, DEPTH_HEIGHT_PX / 2.0 - 0.5 - scale * up, -1e6)
+        return row, DEPTH_WIDTH_PX / 2.0 - 0.5 - scale * left, depth_m
 
     def agreement(self, predicted_m: np.ndarray, image_m: np.ndarray) -> tuple[float, int]:
         """Return the fraction of compared pixels where an image agrees with a prediction, and their number.
@@ -71,11 +97,6 @@ class DepthPrediction:
         above = wanted >= low_m[compared] * (1.0 - _TOLERANCE) - _TOLERANCE_M
         below = wanted <= high_m[compared] * (1.0 + _TOLERANCE) + _TOLERANCE_M
         return float((above & below).mean()), count
-
-    def error_m(self, predicted_m: np.ndarray, image_m: np.ndarray, *, among: np.ndarray) -> float:
-        """Return the mean absolute difference [m] over pixels, at most 0.15 m for each; where both are known."""
-        difference_m = np.abs(predicted_m[among] - image_m[among])
-        return float(np.minimum(difference_m, 0.15).mean())
 
     def sees_ground(self, image_m: np.ndarray) -> bool:
         """Return whether some of the ground is where flat ground must be; True for a camera that looks elsewhere."""

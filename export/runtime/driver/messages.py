@@ -57,7 +57,8 @@ class Order:
 
 def triple(values: np.ndarray | None) -> tuple[float, float, float]:
     """Return three values as a message holds them: 0 where there is none or it is not finite."""
-    finite = np.zeros(3) if values is None else np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    whole = np.zeros(3) if values is None or values.shape != (3,) else values
+    finite = np.nan_to_num(whole, nan=0.0, posinf=0.0, neginf=0.0)
     return float(finite[0]), float(finite[1]), float(finite[2])
 
 

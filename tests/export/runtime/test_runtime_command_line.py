@@ -109,4 +109,15 @@ def test_the_log_begins_with_policy_goal_and_limits(run: Run) -> None:
         "goal": [4.0, 0.0, 0.0],
         "max_speed_mps": 0.2,
         "needs_scan": False,
+        "on_blocks": False,
     }
+
+
+def test_a_drive_on_blocks_is_slow_and_its_images_need_not_show_motion(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--dry-run", "--on-blocks") == command_line.REFUSED
+    assert "--max-speed 0.1" in capsys.readouterr().err and not TalkingDriver.made
+    assert run("--dry-run", "--on-blocks", "--max-speed", "0.1") == command_line.REACHED
+    task = TalkingDriver.made[-1].task
+    assert not task.config.gates.depth.follows_motion and task.header["on_blocks"]

@@ -5,11 +5,14 @@ or the odometry has covered 4 cm or 0.05 rad; the deadline of 0.3 s holds from 0
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from export.runtime.driver.depth_gate import DepthGateConfig
 from export.runtime.driver.driver import TICK_S
+from export.runtime.driver.gates import GateConfig
 from export.runtime.driver.messages import Order
 from tests.export.runtime.runtime_rig import Cruise, Rig, driving, frozen, stuck
 
@@ -73,6 +76,26 @@ def test_a_frozen_image_under_the_noise_of_a_real_camera_stops_the_robot(command
     check_rearming(rig, "depth_against_motion")
 
 
+@pytest.mark.parametrize("command", [(0.0, 0.0, 0.5), (0.15, 0.0, 0.3)])
+def test_an_image_that_is_mirrored_from_the_start_stops_the_robot_at_the_first_turn(
+    command: tuple[float, float, float],
+) -> None:
+    rig = Rig(Cruise(command))
+    rig.robot.on_depth = lambda reading: replace(reading, image_m=reading.image_m[:, ::-1].copy())
+    rig.run(3.0)
+    moving_s = [time_s for time_s, size in rig.commanded if size > 0.0]
+    assert moving_s[-1] - moving_s[0] < 0.6
+    assert rig.reports[-1].gate == "disarmed: depth_against_motion"
+
+
+def test_on_blocks_the_wheels_turn_although_the_images_stand_still() -> None:
+    gates = GateConfig(depth=DepthGateConfig(follows_motion=False))
+    rig = Rig(Cruise((0.1, 0.0, 0.0)), gates=gates).run(1.5)
+    rig.robot.on_depth = frozen(noise_m=5e-3)
+    rig.run(2.0)
+    assert rig.moving()
+
+
 @pytest.mark.parametrize("seconds", [0.6, 2.0, 30.0])
 def test_a_driver_that_was_stopped_and_goes_on_is_disarmed(seconds: float) -> None:
     rig = driving()
@@ -103,7 +126,7 @@ def test_a_policy_process_that_sends_nothing_is_lost() -> None:
 
 def test_an_image_at_a_wrong_scale_from_the_start_never_arms() -> None:
     rig = Rig()
-    rig.robot.on_depth = lambda reading: type(reading)(**{**vars(reading), "image_m": reading.image_m / 2.0})
+    rig.robot.on_depth = lambda reading: replace(reading, image_m=reading.image_m / 2.0)
     rig.run(3.0)
     assert not rig.moving() and rig.reports[-1].gate == "depth_no_ground"
     rig.robot.on_depth = None
