@@ -27,14 +27,13 @@ class Arming:
         return f"disarmed: {self._cause}" if self._cause else "disarmed"
 
     def disarm(self, cause: str) -> None:
-        """Require the operator to release the switch and to hold it again.
+        """Require the operator to release the switch and to hold it again; a disarmed robot stays as it is.
 
         Args:
-            cause: Name of the gate or pause; what disarmed the robot first keeps its name.
+            cause: Name of the gate or pause.
         """
         if self._is_armed:
-            self._cause = cause
-        self._was_released = self._is_armed = False
+            self._was_released, self._is_armed, self._cause = False, False, cause
 
     def update(self, *, is_held: bool, is_open: bool) -> bool:
         """Take in the switch; return whether this arms the robot.

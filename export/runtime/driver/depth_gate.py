@@ -51,6 +51,8 @@ class DepthGateConfig:
     moved_m: float = 0.04
     moved_rad: float = 0.05
     """Images this far apart show which motion was true"""
+    lag_s: float = 0.12
+    """An image may be this much older than its receipt; both its pose then and its pose now must contradict it"""
     window_s: float = 1.0
     """Images further apart in time are not compared"""
     error_m: float = 0.02
@@ -70,8 +72,10 @@ class DepthGate:
         self._tilts_down = embodiment.camera.pitch_rad > config.spread_pitch_rad
         self._last: Depth | None = None
         self._content = OPEN
-        self._accepted: deque[tuple[float, np.ndarray, np.ndarray]] = deque(maxlen=16)
-        """(time [s], image, pose) of images that agreed, oldest first"""
+        self._poses: deque[tuple[float, np.ndarray]] = deque()
+        """(time [s], pose) over the last ``lag_s``, oldest first"""
+        self._accepted: deque[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = deque(maxlen=16)
+        """(time [s], image, pose, pose ``lag_s`` before) of images that agreed, oldest first"""
         self._still: np.ndarray | None = None
         """The image since which nothing has changed"""
         self._changed_s = np.inf
@@ -87,6 +91,9 @@ class DepthGate:
 
     def check(self, depth: Depth, odometry: Odometry, *, is_moving: bool, now_s: float) -> str:
         """Return the gate that an image closes, or ``OPEN``."""
+        self._poses.append((now_s, odometry.pose))
+        while len(self._poses) > 1 and self._poses[1][0] <= now_s - self._config.lag_s:
+            self._poses.popleft()
         last = self._last
         if last is not None and depth.sequence < last.sequence:
             return "depth_reordered"
@@ -103,6 +110,7 @@ class DepthGate:
     def forget(self) -> None:
         """Judge the next image by itself alone: the operator arms, or the odometry jumped."""
         self._accepted.clear()
+        self._poses.clear()
         self._ground_pose, self._blind_travel_m = None, 0.0
 
     def _check_content(self, image_m: np.ndarray) -> str:
@@ -131,7 +139,7 @@ class DepthGate:
         gate = self._compare(image_m, pose) or self._check_ground(pose)
         if gate == OPEN:
             gate = self._check_motion(image_m, pose, now_s=now_s) if changes and self._config.follows_motion else OPEN
-            self._accepted.append((now_s, image_m, pose))
+            self._accepted.append((now_s, image_m, pose, self._poses[0][1]))
         return gate
 
     def _notice_change(self, image_m: np.ndarray, *, now_s: float) -> bool:
@@ -149,7 +157,7 @@ class DepthGate:
         """Compare an image with what the last accepted one predicts."""
         if not self._accepted:
             return OPEN
-        _, before_m, before = self._accepted[-1]
+        _, before_m, before, _ = self._accepted[-1]
         predicted_m = self._camera.predict(before_m, motion_b(before, pose))
         agreement, count = self._camera.agreement(predicted_m, image_m)
         if count < self._config.compared_px:
@@ -169,28 +177,31 @@ class DepthGate:
         return "depth_no_ground" if self._blind_travel_m > self._config.blind_travel_m else OPEN
 
     def _check_motion(self, image_m: np.ndarray, pose: np.ndarray, *, now_s: float) -> str:
-        """Compare the odometry's motion over the window with no motion, and with turning the other way."""
-        config = self._config
-        before_m, moved = self._moved_enough(pose, now_s=now_s)
-        if before_m is None:
-            return OPEN
-        others = [np.zeros(3)]
-        if abs(float(moved[2])) >= config.moved_rad:
-            others.append(moved * [1.0, 1.0, -1.0])
-        true_m = self._camera.error_m(before_m, moved, image_m)
-        for other in others:
-            better_m = true_m - self._camera.error_m(before_m, other, image_m)  # nan votes for neither
-            against, in_favour = int((better_m > config.error_m).sum()), int((better_m < -config.error_m).sum())
-            if against >= config.votes and against > 4 * in_favour:
-                return AGAINST_MOTION
+        """Compare the odometry's motion since an earlier image with no motion, and with turning the other way."""
+        lagged = self._poses[0][1]
+        for time_s, before_m, before, lagged_before in reversed(self._accepted):
+            motions = [motion_b(before, pose), motion_b(lagged_before, lagged)]
+            if now_s - time_s > self._config.window_s:
+                break
+            if all(self._is_far(motion) for motion in motions):
+                contradicts = all(self._contradicts(before_m, motion, image_m) for motion in motions)
+                return AGAINST_MOTION if contradicts else OPEN
         return OPEN
 
-    def _moved_enough(self, pose: np.ndarray, *, now_s: float) -> tuple[np.ndarray | None, np.ndarray]:
-        """Return the newest accepted image, or None, since which the robot has moved enough, and that motion (3,)."""
+    def _is_far(self, motion: np.ndarray) -> bool:
+        turned_rad = abs(float(motion[2]))
+        return float(np.hypot(*motion[:2])) >= self._config.moved_m or turned_rad >= self._config.moved_rad
+
+    def _contradicts(self, before_m: np.ndarray, motion: np.ndarray, image_m: np.ndarray) -> bool:
+        """Return whether many pixels, and most that vote, explain an image better by another motion (3,)."""
         config = self._config
-        for time_s, image_m, before in reversed(self._accepted):
-            moved = motion_b(before, pose)
-            far = float(np.hypot(*moved[:2])) >= config.moved_m or abs(float(moved[2])) >= config.moved_rad
-            if far and now_s - time_s <= config.window_s:
-                return image_m, moved
-        return None, np.zeros(3)
+        others = [np.zeros(3)]
+        if abs(float(motion[2])) >= config.moved_rad:
+            others.append(motion * [1.0, 1.0, -1.0])
+        error_m = self._camera.error_m(before_m, motion, image_m)
+        for other in others:
+            better_m = error_m - self._camera.error_m(before_m, other, image_m)  # nan votes for neither
+            against, in_favour = int((better_m > config.error_m).sum()), int((better_m < -config.error_m).sum())
+            if against >= config.votes and against > 4 * in_favour:
+                return True
+        return False

@@ -155,9 +155,7 @@ class Driver:
             self._disarm("link_lost")
         is_held = self._robot.held()
         if gate != OPEN and not is_held:  # the operator starts over
-            self._gates.forget()
-            if self._arming.is_armed:
-                self._arming.disarm(gate)
+            self._disarm(gate)
         if gate == OPEN and not self._arming.is_armed:
             gate = self._gates.check_before_arming(self._gates.usable(scan))
             if gate != OPEN:

@@ -14,6 +14,7 @@ from export.runtime.driver.depth_gate import DepthGateConfig
 from export.runtime.driver.driver import TICK_S
 from export.runtime.driver.gates import GateConfig
 from export.runtime.driver.messages import Order
+from export.runtime.robots.robot import Depth
 from tests.export.runtime.runtime_rig import Cruise, Rig, driving, frozen, stuck
 
 STOP_S = 0.3
@@ -144,6 +145,25 @@ def test_a_changed_scene_is_accepted_when_the_operator_starts_over() -> None:
     rig.robot.hold = hold
     rig.run(0.5)
     assert not rig.reports[-1].gate.startswith(("depth", "disarmed"))
+
+
+def test_images_that_are_a_tenth_of_a_second_old_do_not_contradict_a_turn_that_begins() -> None:
+    """A real camera's images are older than their receipt."""
+    rig, waiting = Rig(Cruise((0.0, 0.0, 1.5))), list[Depth]()
+
+    def late(reading: Depth) -> Depth | None:
+        if not waiting or waiting[-1].sequence != reading.sequence:
+            waiting.append(reading)
+        ready = [old for old in waiting if old.received_s <= rig.clock.now_s - 0.1]
+        return replace(ready[-1], received_s=ready[-1].received_s + 0.1) if ready else None
+
+    rig.robot.on_depth = late
+    rig.run(1.5)
+    for command in ((0.0, 0.0, -1.5), (0.2, 0.0, 0.5), (0.0, 0.0, 0.0), (0.0, 0.0, 1.5)):
+        rig.policy.command = command
+        rig.run(0.7)
+    assert not [report.gate for report in rig.reports if "motion" in report.gate or "jump" in report.gate]
+    assert abs(rig.robot.pose[2]) > 0.5
 
 
 @pytest.mark.parametrize(
