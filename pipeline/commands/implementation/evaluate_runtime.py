@@ -62,7 +62,7 @@ def main(config: Config) -> None:
 def _drive_on_simulated_clocks(config: Config) -> list[dict[str, Any]]:
     workers = config.workers or cores()
     with spawned(workers) as pool:
-        parts = list(pool.map(drive_share, [config] * workers, range(workers), [workers] * workers))
+        parts = list(pool.map(drive_shard, [config] * workers, range(workers), [workers] * workers))
     return [row for part in parts for row in part]
 
 
@@ -85,17 +85,17 @@ def _drive_on_a_real_clock(config: Config) -> list[dict[str, Any]]:
     return rows
 
 
-def drive_share(config: Config, share: int, shares: int) -> list[dict[str, Any]]:
-    """Drive every ``shares``-th episode, one simulation in this process; return a row each."""
+def drive_shard(config: Config, shard: int, shards: int) -> list[dict[str, Any]]:
+    """Drive every ``shards``-th episode, one simulation in this process; return a table row for each."""
     import torch
 
-    torch.set_num_threads(threads(among=shares))
+    torch.set_num_threads(threads(among=shards))
     plan = planned(config)
     robot = LiveRobot(plan.task.embodiment, scenes=plan.task.scenes, fields=plan.task.fields, seed=config.seed)
     policy = policies.load(config.policy, robot=plan.task.embodiment)
-    chosen = np.flatnonzero(plan.number < config.episodes)[share::shares]
+    chosen = np.flatnonzero(plan.number < config.episodes)[shard::shards]
     rows = []
-    with progress(len(chosen), f"drive {share + 1}/{shares}") as bar:
+    with progress(len(chosen), f"drive {shard + 1}/{shards}") as bar:
         for index in chosen:
             rows.append(drive_episode(robot, policy, plan, int(index), max_speed_mps=config.max_speed_mps))
             bar.advance(1, success=float(np.mean([row["success"] for row in rows])))
@@ -119,7 +119,7 @@ def drive_episode(
     driver = Driver(adapter, DriverConfig(max_speed_mps=max_speed_mps), clock=clock)
     turn = float(np.arctan2(np.sin(goal[2] - start[2]), np.cos(goal[2] - start[2])))
     route = Route(np.append(to_body(goal[:2], start), turn), path_xy_m=to_body(episodes.route_w_m[index], start))
-    navigator = Navigator(policy, robot.embodiment, route, tell=lambda _: None)
+    navigator = Navigator(policy, robot.embodiment, route, announce=lambda _: None)
     seen: list[tuple[str, str]] = []  # gate and zone of every report
     waiting: list[bytes] = []
     ends_s = began_s + ARM_S + float(episodes.time_limit_s[index])
@@ -220,7 +220,7 @@ def _figures(table: pd.DataFrame, other: pd.DataFrame | None) -> dict[str, Any]:
         "collisions": int(table["collision"].sum()),
         "false_stop_share": float(table["false_stop_share"].mean()),
     }
-    if "preventable" in table:  # what only a simulated clock lets us look into
+    if "preventable" in table:  # only known on a simulated clock
         figures["preventable_collisions"] = int(table["preventable"].sum())
         figures["recoveries"] = int(table["recoveries"].sum())
     if other is None:
