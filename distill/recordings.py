@@ -1,5 +1,6 @@
 """Recordings on disk: HDF5 shards of sequences, (T, B, ...), checked when written and when read."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -14,7 +15,9 @@ from embodiments.spaces import COMMAND_SIZE, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX, DE
 from world_model.local_planner.planner import FEATURE_SIZE as PLAN_FEATURES
 
 FORMAT = "crossbody-recording"
-VERSION = 2
+VERSION = 3
+_SEAL_BYTES = 512
+"""Before the HDF5 content: its SHA-256, then zeros; the smallest user block that HDF5 allows"""
 """2: what the local map says about the way, drawn along the episode."""
 SUFFIX = ".h5"
 
@@ -83,7 +86,7 @@ def depth_from_mm(depth_mm: np.ndarray) -> np.ndarray:
 def write_shard(
     path: Path, arrays: Mapping[str, np.ndarray], *, kind: str, attributes: Mapping[str, Any] | None = None
 ) -> None:
-    """Write one shard atomically, compressed, with a checksum over every chunk.
+    """Write one shard atomically, compressed, with the SHA-256 of its HDF5 bytes in front of them.
 
     Args:
         path: Ends in ``.h5``.
@@ -97,7 +100,7 @@ def write_shard(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
-        with h5py.File(temporary, "w") as file:
+        with h5py.File(temporary, "w", userblock_size=_SEAL_BYTES) as file:
             file.attrs["format"] = FORMAT
             file.attrs["version"] = VERSION
             file.attrs["kind"] = kind
@@ -105,7 +108,9 @@ def write_shard(
             for name, array in arrays.items():
                 chunks = (min(64, array.shape[0]), 1, *array.shape[2:])
                 file.create_dataset(name, data=array, chunks=chunks, compression="lzf", shuffle=True, fletcher32=True)
-        with temporary.open("rb") as written:
+        with temporary.open("r+b") as written:
+            written.write(_seal_of(temporary))
+            written.flush()
             os.fsync(written.fileno())
         temporary.replace(path)
     finally:
@@ -124,6 +129,9 @@ def read_shard(path: Path, *, kind: str, fields: tuple[str, ...] | None = None) 
     """
     if not path.is_file():
         raise FileNotFoundError(f"no recording {path}")
+    with path.open("rb") as sealed:
+        if sealed.read(_SEAL_BYTES).rstrip(b"\0") != _seal_of(path):
+            raise ValueError(f"{path} is truncated or damaged, or not a {FORMAT}; delete it and record again")
     try:
         with h5py.File(path, "r") as file:
             _check_header(path, file, kind=kind)
@@ -146,6 +154,13 @@ def shard_paths(directory: Path) -> tuple[Path, ...]:
     if not paths:
         raise FileNotFoundError(f"no recordings (*{SUFFIX}) in {directory}; run the stage that records them first")
     return paths
+
+
+def _seal_of(path: Path) -> bytes:
+    """Return the hexadecimal SHA-256 of a shard's bytes after those that hold it."""
+    with path.open("rb") as file:
+        file.seek(_SEAL_BYTES)
+        return hashlib.file_digest(file, "sha256").hexdigest().encode()
 
 
 def _check_header(path: Path, file: h5py.File, *, kind: str) -> None:

@@ -3,15 +3,21 @@
 A folder without a valid manifest does not exist. The manifest is written last: where it is valid, all else is there.
 """
 
+import fnmatch
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 NAME = "manifest.json"
+_ZEROS = "0" * 64
+_SELF = "manifest_sha256"
+"""Entry with the SHA-256 of the manifest's own bytes, taken while the entry holds zeros"""
+_SEAL = re.compile(rb'"manifest_sha256": "([0-9a-f]{64})"')
 FORMAT = 1
 _VOLATILE = ("tensorboard/",)
 """Outputs that carry wall-clock times; they are verified, but do not make a folder's content another one."""
@@ -32,6 +38,10 @@ class Manifest:
     """Relative path -> {"sha256", "bytes"}."""
     body: Mapping[str, Any]
     """The whole document: config, seed, git, packages, inputs, metrics, wall_time_s."""
+
+    def files(self, pattern: str) -> tuple[str, ...]:
+        """Return the outputs whose path matches a pattern such as ``train_*.h5``, sorted."""
+        return tuple(sorted(name for name in self.outputs if fnmatch.fnmatchcase(name, pattern)))
 
     def digest(self) -> str:
         """Return the hash of the folder's content: equal content, equal digest, whenever it was made."""
@@ -57,12 +67,14 @@ def read(folder: Path, *, stage: str | None = None) -> Manifest:
     """
     path = folder / NAME
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = json.loads(_unsealed(path))
         if body["format"] != FORMAT:
             raise ManifestError(f"{path} has format {body['format']}, this version reads {FORMAT}")
         manifest = Manifest(stage=body["stage"], key=body["key"], outputs=dict(body["outputs"]), body=body)
         if not all(isinstance(o["sha256"], str) and isinstance(o["bytes"], int) for o in manifest.outputs.values()):
             raise TypeError("outputs")
+        if strange := [name for name in manifest.outputs if not _lies_inside(name)]:
+            raise ManifestError(f"{path} names '{strange[0]}', which does not lie in its folder")
     except (FileNotFoundError, NotADirectoryError):
         raise ManifestError(f"{folder} has no {NAME}: it was never finished") from None
     except ManifestError:
@@ -78,9 +90,11 @@ def verify(folder: Path, *, stage: str | None = None) -> Manifest:
     """Read a folder's manifest and check every file against it.
 
     Raises:
-        ManifestError: If the manifest or a file is missing or a file is not what was written.
+        ManifestError: If the manifest or a file is missing, a file is not what was written, or is not in the manifest.
     """
     manifest = read(folder, stage=stage)
+    if extra := sorted(set(_files(folder)) - set(manifest.outputs)):
+        raise ManifestError(f"{folder / extra[0]} is not in the folder's manifest")
     for name, output in manifest.outputs.items():
         path = folder / name
         if not path.is_file():
@@ -100,18 +114,42 @@ def write(folder: Path, body: Mapping[str, Any]) -> Manifest:
         body: The document without ``format`` and ``outputs``.
     """
     outputs = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        sync(path)
-        outputs[path.relative_to(folder).as_posix()] = {"sha256": hash_file(path), "bytes": path.stat().st_size}
+    for name in _files(folder):
+        sync(folder / name)
+        outputs[name] = {"sha256": hash_file(folder / name), "bytes": (folder / name).stat().st_size}
     for path in (*(p for p in folder.rglob("*") if p.is_dir()), folder):
         sync(path)
-    document = {"format": FORMAT, **body, "outputs": outputs}
+    document = {"format": FORMAT, **body, "outputs": outputs, _SELF: _ZEROS}
     temporary = folder / f".{NAME}"
-    temporary.write_text(json.dumps(document, indent=2, default=_plain) + "\n", encoding="utf-8")
+    text = json.dumps(document, indent=2, default=_plain) + "\n"
+    temporary.write_text(text.replace(_ZEROS, hashlib.sha256(text.encode()).hexdigest()), encoding="utf-8")
     sync(temporary)
     temporary.replace(folder / NAME)
     sync(folder)
     return read(folder)
+
+
+def _files(folder: Path) -> list[str]:
+    """Return the relative paths of all files in a folder but its manifest; links count as files."""
+    found = (path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
+    return sorted(path.relative_to(folder).as_posix() for path in found if path != folder / NAME)
+
+
+def _lies_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and path.as_posix() == name
+
+
+def _unsealed(path: Path) -> bytes:
+    """Return a manifest's bytes after comparing their SHA-256 with the one among them."""
+    data = path.read_bytes()
+    seal = _SEAL.search(data)
+    if seal is None:
+        raise ManifestError(f"{path} is broken: it has no SHA-256 of its own")
+    zeroed = data[: seal.start(1)] + _ZEROS.encode() + data[seal.end(1) :]
+    if hashlib.sha256(zeroed).hexdigest().encode() != seal.group(1):
+        raise ManifestError(f"{path} is damaged: its SHA-256 is not the one in it")
+    return data
 
 
 def sync(path: Path) -> None:

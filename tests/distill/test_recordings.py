@@ -69,6 +69,17 @@ def test_flipped_bits_in_the_data_are_refused(shard: Path) -> None:
         read_shard(shard, kind="teacher")
 
 
+def test_a_flipped_bit_anywhere_is_refused(shard: Path) -> None:
+    """Also in HDF5's own metadata, which its checksums do not cover."""
+    whole = shard.read_bytes()
+    for bit in np.random.default_rng(0).integers(8 * len(whole), size=300).tolist():
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        shard.write_bytes(damaged)
+        with pytest.raises(ValueError, match="truncated or damaged"):
+            read_shard(shard, kind="teacher", fields=("first",))
+
+
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.h5"
     with h5py.File(path, "w") as file:

@@ -4,6 +4,7 @@ Several processes may work on the same job. A process claims a part before it ru
 finished, whoever made it.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 
 from pipeline.agents import registry as agents
 from pipeline.evaluation.episodes.plan import Job, shards
-from pipeline.runs import atomic_files
+from pipeline.runs import atomic_files, manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,36 @@ class Part:
         """Write the part, ``traces`` and ``failures``; the rows last and whole: they say that it is finished."""
         for name, columns in arrays.items():
             np.savez_compressed(self._file(f"{name}.npz"), **dict(columns))  # type: ignore[arg-type]
+        hashes = {name: manifest.hash_file(self._file(f"{name}.npz")) for name in arrays}
         with atomic_files.replacing(self.rows) as temporary:
             rows.to_parquet(temporary, index=False)
+            hashes["rows"] = manifest.hash_file(temporary)
+            atomic_files.write_text(self._hashes, json.dumps(hashes))
+
+    def read_rows(self) -> pd.DataFrame:
+        """Return the rows of a finished part.
+
+        Raises:
+            FileNotFoundError: If it is not finished.
+            ValueError: If one of its files is damaged.
+        """
+        if self.rows.exists() and not self.is_whole():
+            raise ValueError(f"{self.rows} is damaged; the same command drives it again")
+        return pd.read_parquet(self.rows)
+
+    def is_whole(self) -> bool:
+        """Whether all files of a finished part are the ones that were written."""
+        try:
+            hashes = json.loads(self._hashes.read_text(encoding="utf-8"))
+            files = {"rows": self.rows, "traces": self.traces, "failures": self.failures}
+            there = {name for name, file in files.items() if file.exists()}
+            return there == set(hashes) and all(manifest.hash_file(files[name]) == hashes[name] for name in there)
+        except (OSError, ValueError, TypeError):
+            return False
+
+    @property
+    def _hashes(self) -> Path:
+        return self._file("sha256.json")
 
     def _file(self, suffix: str) -> Path:
         return self.folder / f"{self.embodiment}.{self.agent}.{self.route}.{self.shard}.{suffix}"
@@ -83,10 +112,14 @@ def parts(job: Job) -> Iterator[Part]:
 
 
 def forget_claims(job: Job) -> None:
-    """Drop the claims of processes that were ended, and what they said; for whoever knows that none is running."""
+    """Drop claims of processes that were ended, and damaged parts; for whoever knows that no process is running."""
     no_room(job).unlink(missing_ok=True)
     for part in parts(job):
         part.claim.unlink(missing_ok=True)
+        if part.rows.exists() and not part.is_whole():
+            print(f"{part.rows} is damaged: its SHA-256 is not the one beside it; driving it again", flush=True)
+            for file in (part.rows, part.traces, part.failures):
+                file.unlink(missing_ok=True)
 
 
 def no_room(job: Job) -> Path:
@@ -99,10 +132,11 @@ def rows(job: Job) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: If a part is not finished.
+        ValueError: If a part is damaged.
     """
     tables = []
     for part in parts(job):
-        table = pd.read_parquet(part.rows)
+        table = part.read_rows()
         tables += [table.assign(route=route) for route in _routes(part, job)]
     found = pd.concat(tables, ignore_index=True)
     order = {

@@ -51,7 +51,7 @@ def evaluate(job: Job) -> None:
 
 def read(jobs: Iterable[Job]) -> pd.DataFrame:
     """Return the rows of all finished jobs."""
-    return pd.concat([pd.read_parquet(part.rows) for job in jobs for part in parts(job)], ignore_index=True)
+    return pd.concat([part.read_rows() for job in jobs for part in parts(job)], ignore_index=True)
 
 
 def _search(disturbed: "Disturbed", job: Job) -> worst_case.Found:
@@ -101,7 +101,7 @@ class Disturbed:
         """
         part = list(parts(self._job))[_asked(self._job).parts().index(name)]
         if part.rows.exists():
-            return pd.read_parquet(part.rows)
+            return part.read_rows()
         count = len(self._plan)
         chosen = np.arange(count) if most is None else np.unique(np.linspace(0, count - 1, min(most, count)).round())
         rows = (count * np.arange(len(values))[:, None] + chosen.astype(int)).ravel()  # point p, episode n: p N + n

@@ -23,7 +23,7 @@ from pipeline.simulation.navigation.goal_fields import (
 from scenes.fields import distance_field
 from scenes.grid import Grid
 from scenes.occupancy import layer_occupancy
-from scenes.scene import Scene
+from scenes.scene import Scene, content_key
 
 RouteKind = Literal["straight", "planned", "mixed"]
 
@@ -118,7 +118,7 @@ def build_episodes(
     split: str = "",
     feasible_fraction: float = FEASIBLE_FRACTION,
 ) -> EpisodeSet:
-    """Sample ``per_scene`` episodes in every scene; the seed is the scene's name, so scenes do not affect each other.
+    """Sample ``per_scene`` episodes in every scene; each scene has its own random key, so none affects another.
 
     Args:
         series: Each series has other episodes in the same scenes.
@@ -136,7 +136,7 @@ def build_episodes(
         found = sampler.sample(
             per_scene,
             starts_per_goal=starts_per_goal,
-            key=f"{scene.name}/{embodiment.name}/{protocol}/{seed}"
+            key=f"{_identity(scene)}/{embodiment.name}/{protocol}/{seed}"
             + (f"/{series}" if series else "")
             + (f"/{split}" if split else ""),
         )
@@ -144,6 +144,11 @@ def build_episodes(
         scene_index += [index] * len(found)
         goals += sampler.goals
     return _episode_set(embodiment, goals, episodes, scene_index, protocol=protocol, route=route)
+
+
+def _identity(scene: Scene) -> str:
+    """Return what an episode's random key calls a scene: the content of a file, whatever its path, else the name."""
+    return content_key(scene) if scene.kind in ("map", "mesh") else scene.name
 
 
 def _episode_set(

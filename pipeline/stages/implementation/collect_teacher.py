@@ -43,8 +43,9 @@ def run(config: Config, run: StageRun) -> None:
                 recorder.begin(task, seed=config.seed + shard)
                 _write(names, recorder.record(), recorder.ends, config, environment)
             bar.advance(config.shard_steps * config.num_envs)
-    for path in sorted(run.work.glob("*.h5")):
-        run.hand_over(path)
+    for part in ("train", "val"):
+        for shard in range(config.steps // config.shard_steps):
+            run.hand_over(run.work / f"{part}_{shard:03d}.h5")
     frames = config.steps * config.num_envs * (1 + config.mounts)
     limits = registry.get(config.embodiment).limits
     covered = recording_quality.coverage(run.directory, limits)

@@ -35,8 +35,9 @@ def run(config: Config, run: StageRun) -> None:
                     chosen = {name: value[:, columns] for name, value in rows.items()}
                     write_shard(paths[part], chosen, kind="specialist", attributes=attributes)
             bar.advance(config.shard_steps * config.num_envs)
-    for path in sorted(run.work.glob("*.h5")):
-        run.hand_over(path)
+    for part in ("train", "val"):
+        for shard in range(config.shards):
+            run.hand_over(run.work / f"{part}_{shard:03d}.h5")
     shards = [read_shard(path, kind="specialist", fields=("outcome",)) for path in shard_paths(run.directory)]
     outcome = np.concatenate([shard.arrays["outcome"].ravel() for shard in shards])
     run.metrics.update({"rows": outcome.size, **outcome_rates(outcome)})

@@ -25,6 +25,7 @@ from pipeline.residual_rl.learner import actor_schedule
 from pipeline.residual_rl.module import ResidualModule
 from pipeline.residual_rl.side_by_side import connected, train_many
 from pipeline.residual_rl.training import CURVE, PROGRESS, Job, dispose
+from pipeline.runs import manifest
 from tests.pipeline.residual_rl.residual_dummy import FEATURES, PointEnvironment, make
 from world_model.checkpoint import load_module
 from world_model.residual_head import Critic, ResidualHead
@@ -170,8 +171,25 @@ def test_checkpoints_without_a_whole_manifest_do_not_exist(tmp_path: Path) -> No
     assert checkpoints.newest(tmp_path) == (folders[2] / "rllib", {"steps": 3000})
     (folders[2] / "rllib" / "weights").write_bytes(bytes(99) + b"x")
     assert checkpoints.newest(tmp_path) == (folders[1] / "rllib", {"steps": 200})
-    (folders[1] / checkpoints.MANIFEST).unlink()
+    (folders[1] / manifest.NAME).unlink()
     assert checkpoints.newest(tmp_path) is None
+
+
+def test_a_flipped_bit_of_a_checkpoints_manifest_is_noticed(tmp_path: Path) -> None:
+    folder = checkpoints.save(
+        tmp_path,
+        control_steps=10,
+        state={"steps": 10},
+        write=lambda path: (path / "weights").write_bytes(b"w") and None,
+    )
+    whole = (folder / manifest.NAME).read_bytes()
+    for bit in np.random.default_rng(0).integers(8 * len(whole), size=100).tolist():
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (folder / manifest.NAME).write_bytes(damaged)
+        assert checkpoints.newest(tmp_path) is None
+    (folder / manifest.NAME).write_bytes(whole)
+    assert checkpoints.newest(tmp_path) == (folder / "rllib", {"steps": 10})
 
 
 @pytest.fixture(scope="module")

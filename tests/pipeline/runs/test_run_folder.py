@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -163,8 +162,7 @@ def test_broken_manifest_is_one_clear_line(root: Path, content: str) -> None:
 
 def test_foreign_manifest_is_refused(root: Path) -> None:
     run_folder.execute("make", Config(), root)
-    path = root / "make" / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "stage": "other"}))
+    manifest.write(root / "make", {**manifest.read(root / "make").body, "stage": "other"})
     with pytest.raises(ValueError, match="was made by stage 'other', not by 'make'"):
         run_folder.execute("use", Config(), root)
 

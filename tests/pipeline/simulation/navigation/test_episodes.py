@@ -1,6 +1,7 @@
 """Episodes: clearance at goals, their distance, and the teacher's stop pose near them."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from pipeline.simulation.navigation.episodes import (
     scene_fields,
 )
 from pipeline.simulation.navigation.goal_fields import GOAL_CLEARANCE_M, STOP_RADIUS_M
-from scenes import registry
+from scenes import nav2_map, registry
 from scenes.fields import clearance
+from scenes.grid import Grid
 
 
 @pytest.mark.parametrize("robot", ["stretch3", "g1"])
@@ -81,3 +83,31 @@ def test_as_long_as_something_is_found_the_search_goes_on(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "_MAX_TRIES", 4)
     with pytest.raises(NoFreeSpaceError, match=r"found no start and goal .* after 4 tries in a row"):
         draw(per_scene=12)
+
+
+def test_a_map_has_the_same_episodes_whatever_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative, absolute, copied under another name: the content counts. Another map has other episodes."""
+    free = np.zeros((120, 100), dtype=bool)
+    for name, occupied in (("room", free), ("other", free | (np.arange(100) < 3))):
+        nav2_map.save(Grid(values=occupied, origin_xy_w_m=(0.0, 0.0), resolution_m=0.05), tmp_path / f"{name}.yaml")
+    nav2_map.save(Grid(values=free, origin_xy_w_m=(0.0, 0.0), resolution_m=0.05), tmp_path / "copy.yaml")
+    monkeypatch.chdir(tmp_path)
+
+    def starts(path: str) -> np.ndarray:
+        scene = registry.load(path)
+        drawn = build_episodes(
+            robots.get("go2"),
+            [scene],
+            [scene_fields(scene)],
+            protocol="compass",
+            per_scene=6,
+            route="straight",
+            seed=0,
+            split="test",
+        )
+        return drawn.start_w
+
+    typed = starts("room.yaml")
+    for same in ("./room.yaml", str(tmp_path / "room.yaml"), "copy.yaml"):
+        np.testing.assert_array_equal(starts(same), typed)
+    assert not np.array_equal(starts("other.yaml"), typed)
