@@ -1,4 +1,4 @@
-"""What can be wrong, each thing by hand: delays, a person's depth and gap, biases, losses."""
+"""Disturbances, each computed by hand: delays, a person's depth and clearance, biases, losses."""
 
 import math
 
@@ -31,7 +31,7 @@ def straight_ahead(length_m: float = 6.0) -> torch.Tensor:
     return torch.stack([x, torch.zeros(128)], dim=1)[None]
 
 
-def somebody(*, speed_mps: float = 1.0, phase: float = 0.5, clearance=open_space) -> Person:
+def walker(*, speed_mps: float = 1.0, phase: float = 0.5, clearance=open_space) -> Person:
     person = Person(1, device="cpu")
     person.begin(
         EVERYONE,
@@ -95,7 +95,7 @@ def test_a_new_episode_does_not_hear_the_commands_of_the_last() -> None:
 
 
 def test_a_person_appears_at_the_right_planar_depth() -> None:
-    person = somebody()
+    person = walker()
     np.testing.assert_allclose(person.xy_w[0], [3.0, 0.0], atol=0.03)
     camera = torch.tensor([mount(z=1.0)])
     sensor = camera_of(scene_of(wall(8.0)))
@@ -115,21 +115,21 @@ def test_a_person_appears_at_the_right_planar_depth() -> None:
 
 def test_a_person_behind_a_wall_is_not_seen() -> None:
     sensor, camera = camera_of(scene_of(wall(2.0))), torch.tensor([mount(z=1.0)])
-    _, semantic = sensor.render(camera, torch.zeros(1, dtype=torch.long), own_body=False, person=somebody().cast)
+    _, semantic = sensor.render(camera, torch.zeros(1, dtype=torch.long), own_body=False, person=walker().cast)
     assert not (semantic == PERSON).any()
 
 
-def test_the_gap_to_a_person_is_what_lies_between_outlines() -> None:
-    person, robot = somebody(), body()
+def test_the_gap_to_a_person_lies_between_the_footprints() -> None:
+    person, robot = walker(), body()
     here = torch.zeros(5, 1, 3)
     front_m = max(disc.x_m + disc.radius_m for layer in registry.get("tiago").footprint for disc in layer)
     expected_m = float(person.xy_w[0, 0]) - RADIUS_M - front_m
     assert float(person.advance(robot, here)) == pytest.approx(expected_m, abs=0.02)
-    assert math.isinf(somebody(speed_mps=0.0).advance(robot, here).item())
+    assert math.isinf(walker(speed_mps=0.0).advance(robot, here).item())
 
 
-def test_a_person_walks_at_his_speed_to_both_ends_and_back() -> None:
-    person, far = somebody(speed_mps=1.0), torch.zeros(5, 1, 3)
+def test_a_person_walks_at_the_given_speed_to_both_ends_and_back() -> None:
+    person, far = walker(speed_mps=1.0), torch.zeros(5, 1, 3)
     y = []
     for _ in range(100):
         person.advance(body(), far)
@@ -143,7 +143,7 @@ def test_a_person_does_not_walk_through_what_stands_there() -> None:
     def clearance(points_w: torch.Tensor) -> torch.Tensor:
         return (1.0 - points_w[..., 1]).abs()  # a wall along y = 1
 
-    person, far = somebody(clearance=clearance), torch.zeros(5, 1, 3)
+    person, far = walker(clearance=clearance), torch.zeros(5, 1, 3)
     y = []
     for _ in range(100):
         person.advance(body(), far)
@@ -152,7 +152,7 @@ def test_a_person_does_not_walk_through_what_stands_there() -> None:
 
 
 def test_a_person_stands_while_the_robot_is_near() -> None:
-    person, robot = somebody(), body()
+    person, robot = walker(), body()
     x = float(person.xy_w[0, 0])
     reach_m = max(disc.x_m + disc.radius_m for layer in registry.get("tiago").footprint for disc in layer)
     near = torch.tensor([[x - RADIUS_M - reach_m - 0.5 * YIELD_M, 0.0, 0.0]]).expand(5, 1, 3)

@@ -1,4 +1,4 @@
-"""Gaits: one observation layout, true left-right mirroring, and shipped weights that do what they are told."""
+"""Gaits: one observation layout, true left-right mirroring, and shipped weights that follow commands."""
 
 import math
 from types import SimpleNamespace
@@ -289,7 +289,7 @@ def walked(request) -> tuple[str, dict[str, np.ndarray]]:
 
 
 @pytest.mark.slow
-def test_shipped_gait_does_what_it_is_told(walked):
+def test_shipped_gait_follows_commands(walked):
     _, result = walked
     assert not result["fell"].any()
     error = result["walk"] - np.asarray(COMMANDS)
@@ -343,7 +343,7 @@ def outside_m(embodiment: Embodiment, poses: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_a_walking_body_stays_inside_its_outline(walked):
+def test_a_walking_body_stays_inside_its_footprint(walked):
     name, result = walked
     beyond = outside_m(get(name), result["poses"])
     assert (beyond > 0.0).mean() < 0.002

@@ -67,7 +67,7 @@ FREE = {"below_a_beam", "past_a_wall"}
 
 @dataclass(frozen=True, kw_only=True)
 class Log:
-    """Per drive step: does the body touch in physics, and how much room does the field give it."""
+    """Per drive step: does the body touch in physics, and how much clearance does the field give it."""
 
     touching: np.ndarray
     """(T, B) bool"""
@@ -104,7 +104,7 @@ def drive_into_things() -> Log:
     body = BodyBatch(tiago, num_envs=count, block=nominal(), generator=torch.Generator(), device="cpu")
     wanted = torch.tensor([(speed, 0.0, 0.0) for _, speed in RUNS.values()])
     command, index = torch.zeros(count, 3), torch.zeros(count, dtype=torch.long)
-    obstacles = physics._scene.entities[1:-1]  # between the ground and the robot; contacts are nobody else's business
+    obstacles = physics._scene.entities[1:-1]  # listed between the ground and the robot
     touching, clearance, position = [], [], []
     for step in range(round(DURATION_S * DRIVE_HZ)):
         if step % 5 == 0:
@@ -135,12 +135,12 @@ def test_field_and_contact_agree(log, name):
     assert ended.any()
     contact, end = int(np.argmax(touched)), int(np.argmax(ended))
     late_s = abs(contact - end) / DRIVE_HZ
-    room_m = abs(float(log.clearance_m[contact, environment]))
-    assert room_m <= AGREEMENT_M or late_s <= AGREEMENT_S, f"{name}: {room_m:.3f} m, {late_s:.2f} s apart"
+    gap_m = abs(float(log.clearance_m[contact, environment]))
+    assert gap_m <= AGREEMENT_M or late_s <= AGREEMENT_S, f"{name}: {gap_m:.3f} m, {late_s:.2f} s apart"
 
 
 @pytest.mark.parametrize("name", sorted(FREE))
-def test_field_and_contact_agree_on_free_ways(log, name):
+def test_field_and_contact_agree_on_free_paths(log, name):
     environment = list(RUNS).index(name)
     assert log.x_w_m[-1, environment] > 2.5  # it did get past
     assert not log.touching[:, environment].any()

@@ -48,7 +48,7 @@ def wall_ahead(distance_m: float) -> FieldBank:
 
 @pytest.mark.parametrize("name", registry.names())
 @pytest.mark.parametrize("yaw", [0.0, math.pi])
-def test_clearance_is_the_gap_between_the_outline_and_the_wall(name: str, yaw: float) -> None:
+def test_clearance_is_the_gap_between_the_footprint_and_the_wall(name: str, yaw: float) -> None:
     robot = registry.get(name)
     body = BodyBatch(robot, num_envs=1, block=nominal(), generator=torch.Generator(), device="cpu")
     sign = 1.0 if yaw == 0.0 else -1.0
@@ -68,7 +68,7 @@ def test_jitter_changes_body_and_descriptor_together() -> None:
     assert (1.5 - clearance[0]).item() == pytest.approx(1.2 * (1.5 - clearance[1]).item(), abs=1e-3)
 
 
-def test_poses_passed_on_the_way_are_looked_up_together() -> None:
+def test_intermediate_poses_are_looked_up_together() -> None:
     body = BodyBatch(registry.get("tiago"), num_envs=2, block=nominal(), generator=torch.Generator(), device="cpu")
     scene = torch.zeros(2, dtype=torch.long)
     poses = torch.tensor([[[0.0, 0.0, 0.0], [0.2, 0.1, 1.0]], [[0.4, 0.0, 0.3], [-0.3, 0.0, 2.0]]])  # (2, B, 3)
@@ -76,7 +76,7 @@ def test_poses_passed_on_the_way_are_looked_up_together() -> None:
     assert torch.equal(together, torch.stack([body.clearance_m(wall_ahead(1.5), scene, pose) for pose in poses]))
 
 
-def test_away_points_from_the_wall_and_the_patch_knows_the_nearest_slab() -> None:
+def test_away_points_from_the_wall_and_the_patch_knows_the_nearest_layer() -> None:
     body = BodyBatch(registry.get("g1"), num_envs=1, block=nominal(), generator=torch.Generator(), device="cpu")
     scene, pose = torch.zeros(1, dtype=torch.long), torch.tensor([[0.0, 0.0, 0.7]])
     wall = wall_ahead(1.5)

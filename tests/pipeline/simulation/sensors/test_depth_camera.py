@@ -63,7 +63,7 @@ def mount(*, x=0.0, z=1.0, pitch=0.0, hfov=WIDE, vfov=WIDE, nearest=0.0, farthes
     return [x, z, pitch, hfov, vfov, nearest, farthest]
 
 
-def look(
+def render(
     scene, camera, *, position=(0.0, 0.0, 0.0), quat=(1.0, 0.0, 0.0, 0.0), robot="tiago", own_body=False, noise=0.0
 ):
     """Return depth (40, 64) and semantic (40, 64) of one camera in one scene."""
@@ -78,7 +78,7 @@ def look(
 
 def test_depth_is_planar():
     # 15 m above the ground, so that only the wall at 3 m is in view: 3 - 0.25 in every pixel, corners included.
-    depth, semantic = look(scene_of(wall(3.0)), mount(x=0.25), position=(0.0, 0.0, 15.0))
+    depth, semantic = render(scene_of(wall(3.0)), mount(x=0.25), position=(0.0, 0.0, 15.0))
     assert np.allclose(depth, 2.75, atol=1e-4)
     assert (semantic == WALL).all()
 
@@ -86,7 +86,7 @@ def test_depth_is_planar():
 @pytest.mark.parametrize("pitch_deg", [0.0, 25.0, 47.6])
 def test_ground_of_a_pitched_camera(pitch_deg):
     pitch = math.radians(pitch_deg)
-    depth, semantic = look(scene_of(), mount(z=1.2, pitch=pitch))
+    depth, semantic = render(scene_of(), mount(z=1.2, pitch=pitch))
     fall = math.sin(pitch) - ROWS * math.cos(pitch)  # metres a ray of planar length 1 goes down
     expected = np.where(fall > 0.12, 1.2 / np.where(fall > 0.12, fall, 1.0), DEPTH_RANGE_M)
     assert np.allclose(depth, expected[:, None], rtol=1e-4)
@@ -95,7 +95,7 @@ def test_ground_of_a_pitched_camera(pitch_deg):
 
 def test_the_image_is_upright():
     left = box(centre_xy_w_m=(2.0, 0.8), size_m=(0.4, 0.4, 3.0), yaw_rad=0.0, z_min_m=0.0, semantic=BOX, known=False)
-    depth, semantic = look(scene_of(left, wall(5.0)), mount())
+    depth, semantic = render(scene_of(left, wall(5.0)), mount())
     _, columns = np.nonzero(semantic == BOX)
     assert columns.max() < 32
     # The box spans y 0.6 to 1.0 at x 1.8: columns whose slope lies between 0.6 / 1.8 and 1.0 / 1.8 see its face.
@@ -116,7 +116,7 @@ def test_pixel_centres_are_symmetric():
 
 def test_portrait_sensor_fills_the_middle_columns():
     camera = mount(hfov=math.radians(58.0), vfov=math.radians(87.0))
-    depth, semantic = look(scene_of(wall(3.0)), camera, position=(0.0, 0.0, 15.0))
+    depth, semantic = render(scene_of(wall(3.0)), camera, position=(0.0, 0.0, 15.0))
     # tan 29 deg * 33.72 px = 18.69 px: the 38 columns whose centres lie within 18.5 px of the axis, in every row.
     seen = np.zeros((40, 64), dtype=bool)
     seen[:, 13:51] = True
@@ -127,7 +127,7 @@ def test_portrait_sensor_fills_the_middle_columns():
 
 def test_landscape_sensor_fills_the_middle_rows():
     camera = mount(hfov=math.radians(87.0), vfov=math.radians(45.0))
-    depth, _ = look(scene_of(wall(3.0)), camera, position=(0.0, 0.0, 15.0))
+    depth, _ = render(scene_of(wall(3.0)), camera, position=(0.0, 0.0, 15.0))
     # tan 22.5 deg * 33.72 px = 13.97 px: 14 rows on either side of the axis.
     assert np.array_equal(np.nonzero((depth > 0.0).all(axis=1))[0], np.arange(6, 34))
 
@@ -137,19 +137,19 @@ def test_landscape_sensor_fills_the_middle_rows():
     [(0.2, 0.0), (0.27, 0.0), (0.29, 0.29), (5.0, 5.0), (7.9, 7.9), (8.1, DEPTH_RANGE_M), (14.0, DEPTH_RANGE_M)],
 )
 def test_blind_zone_and_range(wall_x_m, expected_m):
-    depth, _ = look(scene_of(wall(wall_x_m)), mount(nearest=0.28, farthest=8.0), position=(0.0, 0.0, 15.0))
+    depth, _ = render(scene_of(wall(wall_x_m)), mount(nearest=0.28, farthest=8.0), position=(0.0, 0.0, 15.0))
     assert np.allclose(depth, expected_m, atol=1e-4)
 
 
 def test_nothing_in_sight_is_far():
-    depth, semantic = look(scene_of(), mount(), position=(0.0, 0.0, 15.0))
+    depth, semantic = render(scene_of(), mount(), position=(0.0, 0.0, 15.0))
     assert (depth == DEPTH_RANGE_M).all()
     assert (semantic[:20] == OTHER).all()
 
 
 def test_a_rolling_body_rolls_the_image():
     roll = math.radians(15.0)  # left side up
-    depth, _ = look(scene_of(), mount(z=1.2), quat=turned(0, roll))
+    depth, _ = render(scene_of(), mount(z=1.2), quat=turned(0, roll))
     # The camera swings down to 1.2 cos(roll); a ray of slopes (left, up) goes down by -(left sin + up cos) per metre.
     fall = -(COLUMNS[None, :] * math.sin(roll) + ROWS[:, None] * math.cos(roll))
     near = fall > 0.13
@@ -159,8 +159,8 @@ def test_a_rolling_body_rolls_the_image():
 
 def test_a_pitching_body_adds_to_the_mount():
     tilt = math.radians(10.0)  # nose down
-    tilted, _ = look(scene_of(), mount(z=1.2, pitch=math.radians(20.0)), quat=turned(1, tilt))
-    pitched, _ = look(scene_of(), mount(z=1.2 * math.cos(tilt), pitch=math.radians(30.0)))
+    tilted, _ = render(scene_of(), mount(z=1.2, pitch=math.radians(20.0)), quat=turned(1, tilt))
+    pitched, _ = render(scene_of(), mount(z=1.2 * math.cos(tilt), pitch=math.radians(30.0)))
     assert np.allclose(tilted, pitched, rtol=1e-4)
 
 
@@ -169,7 +169,7 @@ def test_yaw_turns_the_view_and_the_lever_arm():
     scene = scene_of(
         box(centre_xy_w_m=(0.0, 5.5), size_m=(60.0, 1.0, 30.0), yaw_rad=0.0, z_min_m=0.0, semantic=WALL, known=True)
     )
-    depth, _ = look(scene, mount(x=0.25), position=(1.0, 2.0, 15.0), quat=turned(2, math.pi / 2.0))
+    depth, _ = render(scene, mount(x=0.25), position=(1.0, 2.0, 15.0), quat=turned(2, math.pi / 2.0))
     assert np.allclose(depth, 2.75, atol=1e-4)
 
 
@@ -190,7 +190,7 @@ def test_mount_height_is_above_the_ground_when_standing(robot):
     # The base link of a legged robot is up in the air; the mount's height is not measured from it.
     from pipeline.simulation.physics.robot_model import standing_height_m
 
-    depth, _ = look(scene_of(), mount(z=0.9), position=(0.0, 0.0, standing_height_m(get(robot))), robot=robot)
+    depth, _ = render(scene_of(), mount(z=0.9), position=(0.0, 0.0, standing_height_m(get(robot))), robot=robot)
     assert np.allclose(depth[39], 0.9 / -ROWS[39], rtol=1e-4)
 
 
@@ -220,9 +220,9 @@ def test_noise_grows_with_range_and_leaves_invalid_pixels():
     depth = torch.tensor([1.0, 2.0, 4.0, 0.0, DEPTH_RANGE_M])[:, None, None].expand(5, 200, 200).contiguous()
     noisy = add_noise(depth, noise=DepthNoise(), generator=torch.Generator().manual_seed(0))
     for index, sigma in enumerate((0.0025, 0.01, 0.04)):
-        kept = noisy[index][noisy[index] > 0.0]
-        assert kept.mean() == pytest.approx(float(depth[index, 0, 0]), abs=sigma / 20.0)
-        assert kept.std() == pytest.approx(sigma, rel=0.05)
+        valid = noisy[index][noisy[index] > 0.0]
+        assert valid.mean() == pytest.approx(float(depth[index, 0, 0]), abs=sigma / 20.0)
+        assert valid.std() == pytest.approx(sigma, rel=0.05)
         assert (noisy[index] == 0.0).float().mean() == pytest.approx(DepthNoise().hole_rate, rel=0.3)
     assert (noisy[3] == 0.0).all()
     assert set(noisy[4].unique().tolist()) <= {0.0, DEPTH_RANGE_M}
