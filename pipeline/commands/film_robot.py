@@ -65,6 +65,7 @@ def main(config: Config) -> None:
     shown |= {"agent": config.policy.stem.partition("_")[0], "policy_sha256": manifest.hash_file(config.policy)}
     shown |= {"policy": config.policy.name, "candidates": config.candidates, "seed": config.seed}
     shown |= {"key": config.key, "wall_s": round(time.monotonic() - started_s, 1)}
+    shown |= {"cpu_s": round(time.process_time(), 1)}
     atomic_files.write_text(config.out.with_suffix(".json"), json.dumps(shown))
     print(f"wrote {config.out}: {shown['ending']} after {shown['time_s']} s, filmed in {shown['wall_s']} s")
 

@@ -56,6 +56,7 @@ def film(shot: Shot, out: Path) -> dict[str, Any]:
         shot.embodiment, [scene], protocol="compass", per_scene=shot.candidates, route=shot.route, seed=shot.seed
     )
     episode = longest(task.episodes)
+    print(f"{shot.embodiment.name}: building the simulation", flush=True)
     environment = make_environment(task, config=NavigationConfig(), num_envs=1, seed=shot.seed)
     environment.assign(torch.tensor([[episode]]))
     agent = ExportedAgent(shot.policy, shot.embodiment, device="cpu", allow_unseen=True)
