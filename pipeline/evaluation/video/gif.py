@@ -7,12 +7,12 @@ import numpy as np
 from PIL import Image
 
 TILE_PX = (280, 154)
-FRAMES = 60
+FRAMES = 52
 """Per picture; each film is spread over them, so that all end together"""
 FRAME_MS = 130
 END_MS = 1800
-COLOURS = 48
-"""Few colours and no dithering: still areas compress well"""
+COLOURS = {Image.Quantize.MEDIANCUT: 44, Image.Quantize.MAXCOVERAGE: 20}
+"""How many of the frequent and of the most different colours; few, and no dithering: still areas compress well"""
 _GAP_PX = 4
 
 
@@ -26,11 +26,25 @@ def write(videos: Sequence[Path], out: Path) -> None:
         for column, frames in enumerate(tiles):
             sheet.paste(frames[index], (column * (TILE_PX[0] + _GAP_PX), 0))
         sheets.append(sheet)
-    palette = sheets[FRAMES // 2].quantize(COLOURS, method=Image.Quantize.MEDIANCUT)
+    palette = _palette(sheets[:: max(1, FRAMES // 6)])
     images = [sheet.quantize(palette=palette, dither=Image.Dither.NONE) for sheet in sheets]
     out.parent.mkdir(parents=True, exist_ok=True)
     durations_ms = [FRAME_MS] * (FRAMES - 1) + [END_MS]
     images[0].save(out, save_all=True, append_images=images[1:], duration=durations_ms, loop=0, optimize=True)
+
+
+def _palette(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Return the colours for all sheets; rare but vivid ones, such as the goal's, are among them."""
+    width, height = sheets[0].size
+    together = Image.new("RGB", (width, height * len(sheets)))
+    for row, sheet in enumerate(sheets):
+        together.paste(sheet, (0, row * height))
+    colours: list[int] = []
+    for method, count in COLOURS.items():
+        colours += (together.quantize(count, method=method).getpalette() or [])[: 3 * count]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours)
+    return palette
 
 
 def _frames(video: Path) -> list[Image.Image]:
