@@ -18,7 +18,7 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Run the parts of the job that are not finished yet."""
+    """Run the rollouts of the job that are not finished yet."""
     from pipeline.evaluation.episodes import runner
     from pipeline.evaluation.episodes.plan import Job
     from pipeline.evaluation.robustness import runner as robustness

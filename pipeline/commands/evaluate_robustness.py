@@ -1,7 +1,7 @@
 """Measure how much of a policy's success is left when something is wrong: one factor at a time, and the worst case.
 
 Writes ``robustness.json``, ``robustness.parquet`` (one row per episode) and ``tensorboard/``. One process per robot;
-finished parts are kept, so that the same command at the same commit goes on where it was interrupted.
+finished rollouts stay, so that the same command at the same commit goes on where it was interrupted.
 """
 
 from dataclasses import dataclass

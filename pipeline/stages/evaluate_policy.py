@@ -1,8 +1,8 @@
 """Stage: run exported policies and reference agents through the same episodes, in scenes never seen before.
 
 Also by itself: ``python -m pipeline evaluate_policy --policy FILE.onnx --out DIR``. One process per core, several of
-them for one robot if there are more cores than robots; the table does not depend on how many. Finished parts are kept,
-so that the same command goes on where it was interrupted.
+them for one robot if there are more cores than robots; the table does not depend on how many. After an interruption the
+same command continues.
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ class Config(FileOptions):
     episodes: int = 64
     """Per robot and scene kind or map, each in another scene: ± 12 points at a rate of 50 %. COMPASS: 640"""
     route: tuple[Literal["straight", "planned"], ...] = ("straight", "planned")
-    """What the policy is told of the way; the first is the one that headlines show. COMPASS: straight"""
+    """The route that the policy gets; headlines show the first one. COMPASS: straight"""
     protocol: Protocol = "compass"
     agents: tuple[str, ...] = ()
     """Agent ids; none: all that have no file or whose file is there"""

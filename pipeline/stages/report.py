@@ -28,7 +28,7 @@ class Config:
     film_scene: str = "office"
     """Scene kind or path of a Nav2 map"""
     film_route: Literal["straight", "planned"] = "planned"
-    """What a robot with a map would be told"""
+    """Planned is what a robot with a map is given"""
     seed: int = 0
     """Which scene and episode is filmed"""
 

@@ -53,10 +53,10 @@ def main(config: Config) -> None:
     sha256 = manifest.hash_file(config.policy) if config.policy else None
     names = [robots.get(name).name for name in dict.fromkeys(config.embodiments)]
     jobs = [_job(config, agent, robot, made_of=[sha256, commit_of(provenance)]) for robot in names]
-    with lock.held(config.out / "parts" / "lock"):
+    with lock.held(config.out / "rollouts" / "lock"):
         for job in jobs:
-            _drop_stale(Path(job.parts), job.embodiment)
-        failed = drive_jobs(jobs, config.out / "parts", workers=config.workers, here=evaluate)
+            _drop_stale(Path(job.folder), job.embodiment)
+        failed = drive_jobs(jobs, config.out / "rollouts", workers=config.workers, here=evaluate)
         if failed:
             names = [job.embodiment for job in failed]
             raise ValueError(f"evaluation failed for {', '.join(names)}; see the lines marked so above")
@@ -106,7 +106,7 @@ def _agent(config: Config) -> str:
 
 
 def _job(config: Config, agent: str, robot: str, *, made_of: list[Any]) -> Job:
-    """Return one robot's job; its parts lie in a folder that is named by everything that they depend on."""
+    """Return one robot's job; its rollouts lie in a folder that is named by everything that they depend on."""
     sizes = SIZES[config.preset]
     job = Job(
         embodiment=robot,
@@ -120,7 +120,7 @@ def _job(config: Config, agent: str, robot: str, *, made_of: list[Any]) -> Job:
         seed=config.seed,
         num_envs=config.num_envs,
         device=config.device,
-        parts="",
+        folder="",
         files=file_options(config),
         disturbances=Disturbances(
             factors=tuple(name for name in NAMES if not config.factors or name in config.factors),
@@ -132,13 +132,13 @@ def _job(config: Config, agent: str, robot: str, *, made_of: list[Any]) -> Job:
     )
     files = [manifest.hash_file(path) for path in stage_inputs.scene_files(config.scenes)]
     key = manifest.hash_of({"job": asdict(job), "made_of": [*made_of, robots.digest(robot), *files]})
-    return replace(job, parts=str((config.out / "parts" / f"{robot}.{key[:12]}").resolve()))
+    return replace(job, folder=str((config.out / "rollouts" / f"{robot}.{key[:12]}").resolve()))
 
 
-def _drop_stale(parts: Path, robot: str) -> None:
-    """Remove parts of other settings, files or code."""
-    for other in parts.parent.glob(f"{robot}.*/"):
-        if other.name != parts.name:
+def _drop_stale(rollouts: Path, robot: str) -> None:
+    """Remove rollouts of other settings, files or code."""
+    for other in rollouts.parent.glob(f"{robot}.*/"):
+        if other.name != rollouts.name:
             print(f"{robot}: settings, files or code changed since the interrupted run; starting afresh", flush=True)
             shutil.rmtree(other)
 

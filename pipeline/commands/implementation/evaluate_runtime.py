@@ -166,7 +166,7 @@ def planned(config: Config) -> Plan:
         seed=config.seed,
         num_envs=1,
         device="cpu",
-        parts="",
+        folder="",
         files=file_options(config),
     )
     return draw(job, registry.get(ROBOT))

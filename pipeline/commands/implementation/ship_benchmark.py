@@ -40,12 +40,12 @@ def main(config: Config) -> None:
         raise ValueError(f"{config.evaluation}: {error}; those of {files} are meant, --run names others.") from None
     training = how_trained(config.run, exported) if config.run and exported else read_training(config.out)
     if set(driven.values()) <= {manifest.hash_file(path) for path in _shipped(config.out)}:
-        told = "The files are those of this folder; the [card](README.md) says how they were trained."
+        origin = "The files are those of this folder; the [card](README.md) says how they were trained."
     else:
-        told = f"Not shipped. Trained by {training['trained']}"
+        origin = f"Not shipped. Trained by {training['trained']}"
     page = config.out / BENCHMARK.format(training["seed"])
     _keep(config.evaluation, page.with_suffix(""))
-    atomic_files.write_text(page, _page(summary, name=page.stem, seed=training["seed"], told=told, files=driven))
+    atomic_files.write_text(page, _page(summary, name=page.stem, seed=training["seed"], origin=origin, files=driven))
     print(f"wrote {page}")
 
 
@@ -65,7 +65,7 @@ def _keep(evaluation: Path, target: Path) -> None:
     temporary.rename(target)
 
 
-def _page(summary: tables.Summary, *, name: str, seed: int, told: str, files: Mapping[str, str]) -> str:
+def _page(summary: tables.Summary, *, name: str, seed: int, origin: str, files: Mapping[str, str]) -> str:
     shown = [
         table.markdown()
         for route in tables.routes(summary)
@@ -79,7 +79,7 @@ def _page(summary: tables.Summary, *, name: str, seed: int, told: str, files: Ma
         f"# {max(cell['episodes'] for cell in summary['cells'])} goals per cell, training seed {seed}",
         "",
         "Written by `python -m pipeline ship_benchmark`.",
-        told,
+        origin,
         f"The episodes are in [`{name}/`]({name}): `python -m pipeline compare` sets another evaluation beside them.",
         "",
         "| file | SHA-256 |",

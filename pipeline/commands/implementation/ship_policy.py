@@ -177,7 +177,7 @@ Written by `python -m pipeline ship_policy`; every figure comes from an evaluati
 {_further(folder)}\
 * **Repeatable** on one machine, episode by episode. On another one, which may round otherwise, single episodes can end
   differently.
-* **Not tested on hardware.** In simulation, too, it collides in the share of episodes that the tables give: it
+* **Not tested on hardware.** In simulation, too, it collides in the fraction of episodes that the tables give: it
   needs a stop button, a speed limit and an independent collision check.
 
 {chr(10).join(shown)}{_learning(folder, training)}"""
@@ -224,15 +224,15 @@ def how_trained(run: Path, exported: manifest.Manifest) -> dict[str, Any]:
 def _adopted(run: Path) -> str:
     """Return a sentence with what the run did not train itself."""
     found = [body[ADOPTED] for stage in _STAGES for body in _bodies(run, stage) if ADOPTED in body]
-    told = ", ".join(f"`{source['file']}` (SHA-256 `{source['sha256'][:12]}`)" for source in found)
-    return f"Not trained anew but adopted: {told}." if told else ""
+    names = ", ".join(f"`{source['file']}` (SHA-256 `{source['sha256'][:12]}`)" for source in found)
+    return f"Not trained anew but adopted: {names}." if names else ""
 
 
 def _minutes(run: Path) -> str:
     """Return a sentence with the wall time of the training stages."""
     minutes = {stage: sum(float(b.get("wall_time_s") or 0.0) for b in _bodies(run, stage)) / 60.0 for stage in _STAGES}
-    told = ", ".join(f"{stage} {value:.0f}" for stage, value in minutes.items() if value)
-    return f"Minutes per stage, robots added up: {told}." if told else ""
+    spent = ", ".join(f"{stage} {value:.0f}" for stage, value in minutes.items() if value)
+    return f"Minutes per stage, robots added up: {spent}." if spent else ""
 
 
 def _specialists(run: Path, preset: str) -> str:
@@ -243,13 +243,13 @@ def _specialists(run: Path, preset: str) -> str:
     from pipeline.stages.train_specialist import STAGE
 
     usual = f"{STAGE.sized(preset).ppo.control_steps:,}"
-    told = [
+    steps = [
         f"{body['robot']} {body['config']['ppo']['control_steps']:,} ({body['metrics'][KEPT]:g})"
         for body in _bodies(run, "train_specialist")
         if KEPT in body["metrics"]
     ]
-    kept = "in brackets the share of the learned correction that helped and was kept (ADR 0007)"
-    return f"Control steps per specialist (the preset's: {usual}), {kept}: {', '.join(told)}." if told else ""
+    scale = "in brackets the scale of the learned correction that validation chose (ADR 0007)"
+    return f"Control steps per specialist (the preset's: {usual}), {scale}: {', '.join(steps)}." if steps else ""
 
 
 def _bodies(run: Path, stage: str) -> list[Mapping[str, Any]]:

@@ -12,7 +12,7 @@ def drive_jobs(jobs: Sequence[Job], folder: Path, *, workers: int, here: Callabl
     """Run the jobs and return those that did not finish; their processes have said why.
 
     Every robot has a first process. Further ones join the robots that are not finished when a core becomes free; a
-    robustness evaluation runs its parts one after the other.
+    robustness evaluation runs its rollouts one after the other.
 
     Args:
         folder: Where the jobs are handed over as files.
@@ -30,9 +30,9 @@ def drive_jobs(jobs: Sequence[Job], folder: Path, *, workers: int, here: Callabl
         for job in jobs if worker == 0 else jobs[::-1]:
             path = folder / f"{job.embodiment}.json"
             job.save(path)
-            if worker < (1 if job.disturbances else len(list(shards.parts(job)))):
+            if worker < (1 if job.disturbances else len(list(shards.rollouts(job)))):
                 label = job.embodiment if worker == 0 else f"{job.embodiment}+{worker}"
                 arguments = ["--job", str(path), "--worker", str(worker), "--workers", str(workers)]
                 commands[label] = ["evaluate_robot", *arguments]
     processes.run_side_by_side(commands, workers=workers)
-    return [job for job in jobs if not all(part.rows.exists() for part in shards.parts(job))]
+    return [job for job in jobs if not all(rollout.rows.exists() for rollout in shards.rollouts(job))]

@@ -85,7 +85,7 @@ def jerk_mps3(velocity_w_mps: np.ndarray, *, dt_s: float) -> float | None:
 
 
 def path_length_m(position_w_m: np.ndarray) -> float:
-    """Return the length of the way through positions 1 s apart: a walking body sways, which is no detour.
+    """Return the length of the path through positions 1 s apart, so that the sway of a walking body does not count.
 
     Args:
         position_w_m: (T, 2) where the robot was at the start, after every second, and at the end.
@@ -108,7 +108,7 @@ def stopped_s(velocity_b: np.ndarray, *, dt_s: float) -> float:
 
 
 def stopped_share(stopped_time_s: np.ndarray, *, time_s: np.ndarray) -> np.ndarray:
-    """Return the share of each episode's time (N,) that the robot stood still."""
+    """Return the fraction of each episode's time (N,) in which the robot stood still."""
     return np.asarray(stopped_time_s, dtype=float) / np.asarray(time_s, dtype=float)
 
 
@@ -124,19 +124,19 @@ def mechanical_work_j(torque_nm: np.ndarray, *, velocity_radps: np.ndarray, dt_s
 
 
 def energy_j_per_m(energy_j: np.ndarray, *, path_m: np.ndarray) -> float | None:
-    """Return the energy per metre of way over several episodes: their summed energy over their summed way.
+    """Return the energy per metre over several episodes: their summed energy divided by their summed path.
 
     Args:
         energy_j: (N,) nan where it is not defined; such episodes are left out.
         path_m: (N,) length of the path that the robot took.
 
     Returns:
-        Joules per metre; None where nothing is defined or no way was made.
+        Joules per metre; None where no episode is defined or no path was driven.
     """
     energy, path = np.asarray(energy_j, dtype=float), np.asarray(path_m, dtype=float)
     defined = np.isfinite(energy)
-    way_m = float(path[defined].sum())
-    return float(energy[defined].sum() / way_m) if way_m > 0.0 else None
+    total_m = float(path[defined].sum())
+    return float(energy[defined].sum() / total_m) if total_m > 0.0 else None
 
 
 def _path_efficiency(geodesic_m: np.ndarray, path_m: np.ndarray) -> np.ndarray:

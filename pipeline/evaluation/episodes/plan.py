@@ -1,7 +1,7 @@
 """Which episodes an evaluation of one robot runs: drawn beforehand, the same for every agent.
 
-The plan of a robot is cut into shards, which depend on nothing but the job: how many processes work on it, and in which
-order, changes nothing. A shard is drawn, loaded and run by itself.
+The plan of a robot is cut into shards. They depend on the job alone, not on the number or order of the processes. A
+shard is drawn, loaded and run by itself.
 """
 
 import dataclasses
@@ -33,10 +33,10 @@ from scenes.scene import Scene
 MIN_SCENES = 64
 """Different scenes per cell, if it has as many episodes."""
 ROUNDS_PER_SHARD = 4
-"""Episodes of a shard per environment: with fewer the batch waits longer for its last episodes, with more a few hundred
-episodes would not keep two processes busy."""
+"""Episodes of a shard per environment. With fewer the batch waits longer for its last episodes; with more a few hundred
+episodes do not occupy two processes."""
 SERIES_EPISODES = 64
-"""Episodes in one map are drawn in series of at most so many, each from its own key, so that shards can share a map."""
+"""Episodes in one map are drawn in series of at most so many, each from its own key; so several shards can share it."""
 _TRIES = 32
 """Generated scenes that are tried for a body before one is found that has room for it"""
 
@@ -60,15 +60,15 @@ class Disturbances:
     search_reach: float
     """Fraction of every factor's range in which the search looks"""
 
-    def parts(self) -> list[str]:
-        """Return the names of all parts in the order in which they run."""
+    def rollouts(self) -> list[str]:
+        """Return the names of all rollouts in the order in which they run."""
         searched = [f"{SEARCH}_{index}" for index in range(self.iterations)] if self.population else []
         return [CLEAN, *self.factors, *searched, *([CONFIRM] if searched else [])]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """The evaluation of one robot, as plain values: it is handed to other processes."""
+    """The evaluation of one robot, as plain values, so that a file can hold it."""
 
     embodiment: str
     agents: tuple[str, ...]
@@ -84,8 +84,8 @@ class Job:
     seed: int
     num_envs: int
     device: str
-    parts: str
-    """Folder for the finished parts"""
+    folder: str
+    """Folder for the finished rollouts"""
     files: FileOptions = dataclasses.field(default_factory=FileOptions)
     """How maps and meshes are read"""
     disturbances: Disturbances | None = None
@@ -171,7 +171,7 @@ def shards(job: Job) -> list[list[Draw]]:
 def draw(job: Job, embodiment: Embodiment, *, shard: int | None = None) -> Plan:
     """Draw the episodes of a job, or of one of its shards.
 
-    A generated scene without room for this robot gives way to one of the same kind that no draw has.
+    A generated scene without room for this robot is replaced by one of the same kind that no other draw uses.
 
     Raises:
         ValueError: If a scene does not exist, or a map has no room for this robot.
@@ -220,7 +220,7 @@ def _room(embodiment: Embodiment, fields: SceneFields) -> str:
 
 
 def gave_way(scene: np.ndarray, scene_seed: np.ndarray) -> np.ndarray:
-    """Tell which episodes (N,) of a plan are in another scene than was drawn first, which had no room."""
+    """Return which episodes (N,) of a plan are in a replacement scene, because the first one had no room."""
     generated = np.asarray([not registry.is_map(str(name)) for name in scene], dtype=bool)
     return generated & (scene_seed >= MIN_SCENES)
 
@@ -293,9 +293,9 @@ def _with_routes(episodes: EpisodeSet, routes: Sequence[str]) -> EpisodeSet:
 
 
 def _straight(episodes: EpisodeSet) -> EpisodeSet:
-    share = np.linspace(0.0, 1.0, ROUTE_SAMPLES, dtype=np.float32)[None, :, None]
+    fraction = np.linspace(0.0, 1.0, ROUTE_SAMPLES, dtype=np.float32)[None, :, None]
     start, goal = episodes.start_w[:, None, :2], episodes.goal_w[:, None, :2]
-    route = start + share * (goal - start)
+    route = start + fraction * (goal - start)
     return dataclasses.replace(episodes, planned=np.zeros(len(episodes), dtype=bool), route_w_m=route)
 
 

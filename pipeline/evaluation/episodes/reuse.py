@@ -1,4 +1,4 @@
-"""Take from a finished evaluation what would be driven again alike: the same files, through the same episodes."""
+"""Take rows from a finished evaluation whose agents drove the same files through the same episodes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class Finished:
     folder: Path
     rows: pd.DataFrame
     arrays: Mapping[str, Mapping[str, np.ndarray]]
-    """File -> its columns, one row per episode that was kept"""
+    """File -> its columns, one row per recorded episode"""
     policy_sha256: Mapping[tuple[str, str], str | None]
     """(Robot, agent) -> hash of the file that drove; None for an agent without one"""
     robots: Mapping[str, str]
@@ -96,10 +96,10 @@ def read(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str, str]) -
         raise ValueError(f"--reuse: {error}.") from None
     theirs, ours = body["config"], {name: value for name, value in settings.items() if name not in _MAY_DIFFER}
     if other := [name for name, value in ours.items() if theirs.get(name) != value]:
-        told = ", ".join(f"{name} {theirs.get(name)} there and {ours[name]} here" for name in other)
-        raise ValueError(f"--reuse {folder}: other episodes were driven there ({told}).")
+        differing = ", ".join(f"{name} {theirs.get(name)} there and {ours[name]} here" for name in other)
+        raise ValueError(f"--reuse {folder}: other episodes were driven there ({differing}).")
     there = body["inputs"]
-    # Maps and meshes; a policy's file is told by its hash.
+    # Maps and meshes; a policy's file is compared by its hash.
     files = [name for name in inputs if name.startswith("file:") and not name.endswith(".onnx")]
     if other := [name.removeprefix("file:") for name in files if there.get(name) != inputs[name]]:
         raise ValueError(f"--reuse {folder}: another {', '.join(other)} was driven in there.")
@@ -118,7 +118,7 @@ def read(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str, str]) -
 
 
 def check_draw(rows: pd.DataFrame, job: Job) -> None:
-    """Check, before the long work, that a job's first episodes are still drawn as rows that are there had them.
+    """Check, before the long work, that a job's first episodes are the ones that the finished rows hold.
 
     Raises:
         ValueError: If they are not.
@@ -132,7 +132,7 @@ def check_draw(rows: pd.DataFrame, job: Job) -> None:
 
 
 def check_starts(rows: pd.DataFrame) -> None:
-    """Check that rows of one embodiment, scene and episode number are one episode, whoever drove it and when.
+    """Check that rows of one embodiment, scene and episode number are the same episode.
 
     Raises:
         ValueError: If they are not.
@@ -142,9 +142,9 @@ def check_starts(rows: pd.DataFrame) -> None:
     differs = high - low > _TOLERANCE * high
     differs["scene_seed"] = high["scene_seed"] != low["scene_seed"]
     for key, of_episode in differs[differs.any(axis=1)].iterrows():
-        told = ", ".join(f"{name} {low[name][key]:g} and {high[name][key]:g}" for name in _START if of_episode[name])
+        which = ", ".join(f"{name} {low[name][key]:g} and {high[name][key]:g}" for name in _START if of_episode[name])
         raise ValueError(
-            f"--reuse: other episodes were driven there ({', '.join(map(str, key))}: {told}): the code or data that "
+            f"--reuse: other episodes were driven there ({', '.join(map(str, key))}: {which}): the code or data that "
             "draws them has changed since. Evaluate without --reuse."
         )
 

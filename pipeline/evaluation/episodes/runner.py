@@ -1,7 +1,7 @@
 """Run the agents of one robot through the same episodes and write down how each ended.
 
-A process builds the simulation once and goes from part to part. Before each part everything is reset and reseeded from
-the job's seed and the shard alone, so that a part comes out the same whatever ran before it, and in which process.
+A process builds the simulation once and runs one rollout after the other. Before each one everything is reset and
+reseeded from the job's seed and the shard alone. So a rollout gives the same rows in any order and process.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from embodiments.embodiment import Embodiment
 from pipeline.agents import registry as agents
 from pipeline.agents.agent import Agent
 from pipeline.evaluation.episodes.plan import Job, Plan, draw, shards
-from pipeline.evaluation.episodes.shards import Part, no_room, parts
+from pipeline.evaluation.episodes.shards import Rollout, no_room, rollouts
 from pipeline.evaluation.episodes.summary import EPISODE_COLUMNS
 from pipeline.evaluation.episodes.traces import LastFrames, Trace
 from pipeline.runs import atomic_files
@@ -44,11 +44,11 @@ OUTCOME_COLUMNS = (
     "stopped_s",
     "energy_j",
 )
-_EPISODE_FACTS = ("time_limit_s", "fastest_time_s", "initial_geodesic_m")
+_START_COLUMNS = ("time_limit_s", "fastest_time_s", "initial_geodesic_m")
 
 
 def evaluate(job: Job, *, worker: int = 0, workers: int = 1) -> None:
-    """Run what nobody has finished or claimed of one robot's evaluation. One simulation per process: call it once.
+    """Run the open rollouts of one robot's evaluation. One simulation per process: call it once.
 
     Args:
         worker: Which of the processes that work on this job; each begins at another shard.
@@ -57,11 +57,11 @@ def evaluate(job: Job, *, worker: int = 0, workers: int = 1) -> None:
         ValueError: If an agent's file does not fit the robot, or a scene has no room for it.
         FileNotFoundError: If an agent's file does not exist.
     """
-    if not any(part.is_open for part in parts(job)):
+    if not any(rollout.is_open for rollout in rollouts(job)):
         return
     embodiment = robots.get(job.embodiment)
     if job.device == "cpu":
-        torch.set_num_threads(1)  # the other cores have processes of their own; and sums do not depend on the machine
+        torch.set_num_threads(1)  # one process per core; sums then do not depend on the machine
     first = worker * len(shards(job)) // workers
     environment: NavigationEnvironment | None = None
     plan: Plan | None = None
@@ -70,11 +70,12 @@ def evaluate(job: Job, *, worker: int = 0, workers: int = 1) -> None:
         if plan is None or found != shard:
             shard, plan = found, _draw(job, embodiment, shard=found)
             environment = _enter(environment, plan, job)
-        # Claimed only now, for drawing and building take long: another process may have got through meanwhile.
-        part = next((part for part in parts(job) if part.shard == shard and part.is_open and part.take()), None)
-        if part is not None:
+        # Claim it only now: drawing and building take long, and another process may have finished meanwhile.
+        there = (one for one in rollouts(job) if one.shard == shard and one.is_open)
+        rollout = next((one for one in there if one.take()), None)
+        if rollout is not None:
             assert environment is not None
-            _run_part(environment, _make(part.agent, job, shard=shard), part, job=job, plan=plan)
+            _run_rollout(environment, _make(rollout.agent, job, shard=shard), rollout, job=job, plan=plan)
 
 
 def _draw(job: Job, embodiment: Embodiment, *, shard: int) -> Plan:
@@ -87,14 +88,14 @@ def _draw(job: Job, embodiment: Embodiment, *, shard: int) -> Plan:
 
 
 def _next_shard(job: Job, *, present: int, first: int) -> int | None:
-    """Return the shard to work on: the present one while it has an open part, else the next; None if none has."""
-    found = {part.shard for part in parts(job) if part.is_open}
+    """Return the shard to work on: the present one while it has an open rollout, else the next; None if none has."""
+    found = {rollout.shard for rollout in rollouts(job) if rollout.is_open}
     count = len(shards(job))
     return min(found, key=lambda shard: (shard != present, (shard - first) % count)) if found else None
 
 
 def _enter(environment: NavigationEnvironment | None, plan: Plan, job: Job) -> NavigationEnvironment:
-    """Return the environment in the plan's scenes; built at the first time."""
+    """Return the environment in the plan's scenes; the first call builds it."""
     task = plan.task
     if environment is not None:
         environment.enter(scenes=task.scenes, fields=task.fields, episodes=task.episodes)
@@ -102,7 +103,7 @@ def _enter(environment: NavigationEnvironment | None, plan: Plan, job: Job) -> N
     return make_environment(
         task,
         config=NavigationConfig(randomisation=nominal(), settle_s=SETTLE_S, measures_energy=True),
-        num_envs=job.num_envs,  # though some may idle: the simulator compiles anew for every size of a batch
+        num_envs=job.num_envs,  # some may idle: the simulator compiles anew for every batch size
         seed=job.seed,
         device=job.device,
     )
@@ -125,27 +126,27 @@ def _make(name: str, job: Job, *, shard: int) -> Agent:
     )
 
 
-def _run_part(environment: NavigationEnvironment, agent: Agent, part: Part, *, job: Job, plan: Plan) -> None:
-    offset = job.routes.index(part.route) * len(plan)
-    seed = _seed(job, part.shard)
+def _run_rollout(environment: NavigationEnvironment, agent: Agent, rollout: Rollout, *, job: Job, plan: Plan) -> None:
+    offset = job.routes.index(rollout.route) * len(plan)
+    seed = _seed(job, rollout.shard)
     torch.manual_seed(seed)
     environment.reseed(seed)
     environment.assign(torch.as_tensor(offset + longest_first(plan)))
-    environment.sees = agents.get(part.agent).uses_depth
+    environment.sees = agents.get(rollout.agent).uses_depth
     trace, frames = Trace(), LastFrames()
-    records_frames = part.agent not in agents.without_weights() and environment.sees
+    records_frames = rollout.agent not in agents.without_weights() and environment.sees
 
     def record(step: Step, ended: torch.Tensor) -> None:
         trace.add(environment, step)
         if records_frames:
             frames.add(environment, step, failed=ended & ~step.outcome.success)
 
-    columns = drive(environment, agent, offset + np.arange(len(plan)), title=_title(part, job), record=record)
-    table = _table(columns, part, job=job, plan=plan)
+    columns = drive(environment, agent, offset + np.arange(len(plan)), title=_title(rollout, job), record=record)
+    table = _table(columns, rollout, job=job, plan=plan)
     arrays = {"traces": trace.chosen(plan, table, offset=offset)}
     if records_frames:
         arrays["failures"] = frames.chosen(plan, table, offset=offset)
-    part.write(table, **arrays)
+    rollout.write(table, **arrays)
 
 
 def drive(
@@ -191,7 +192,7 @@ def drive(
 
 
 def longest_first(plan: Plan) -> np.ndarray:
-    """Return the order (N,) in which a plan's episodes begin: what begins last should not take long."""
+    """Return the order (N,) in which a plan's episodes begin: long ones first, so that no long one runs last."""
     return np.argsort(-plan.task.episodes.initial_geodesic_m[: len(plan)], kind="stable")
 
 
@@ -203,10 +204,10 @@ def queues(episodes: np.ndarray, *, num_envs: int) -> torch.Tensor:
     return torch.as_tensor(padded.reshape(rounds, num_envs).T.copy())
 
 
-def _title(part: Part, job: Job) -> str:
+def _title(rollout: Rollout, job: Job) -> str:
     count = len(shards(job))
-    which = f", {part.shard + 1} of {count}" if count > 1 else ""
-    return f"{part.embodiment} {part.agent} ({part.route}{which})"
+    which = f", {rollout.shard + 1} of {count}" if count > 1 else ""
+    return f"{rollout.embodiment} {rollout.agent} ({rollout.route}{which})"
 
 
 def _ended_rows(step: Step, ended: torch.Tensor) -> dict[str, np.ndarray]:
@@ -214,19 +215,19 @@ def _ended_rows(step: Step, ended: torch.Tensor) -> dict[str, np.ndarray]:
     return {name: getattr(step.outcome, field)[ended].cpu().numpy() for name, field in names.items()}
 
 
-def _table(columns: Mapping[str, np.ndarray], part: Part, *, job: Job, plan: Plan) -> pd.DataFrame:
+def _table(columns: Mapping[str, np.ndarray], rollout: Rollout, *, job: Job, plan: Plan) -> pd.DataFrame:
     """Return one row per episode, in the order of the plan."""
     episodes = plan.task.episodes
-    same = {name: getattr(episodes, name)[: len(plan)] for name in _EPISODE_FACTS}
+    same = {name: getattr(episodes, name)[: len(plan)] for name in _START_COLUMNS}
     table = pd.DataFrame(
         {
             **columns,
             **same,
-            "embodiment": part.embodiment,
+            "embodiment": rollout.embodiment,
             "scene": plan.scene,
-            "agent": part.agent,
+            "agent": rollout.agent,
             "protocol": job.protocol,
-            "route": part.route,
+            "route": rollout.route,
             "episode": plan.number,
             "scene_seed": plan.scene_seed,
         }

@@ -1,7 +1,7 @@
-"""The parts of a robot's evaluation: one agent on one route through one shard, run and kept as a whole.
+"""The rollouts of a robot's evaluation: one agent on one route through one shard, run and written as a whole.
 
-Several processes may work on the same job. A process claims a part before it runs it; a part whose rows are there is
-finished, whoever made it.
+Several processes may work on the same job. A process claims a rollout before it runs it. A rollout whose rows exist is
+finished.
 """
 
 import json
@@ -18,7 +18,7 @@ from pipeline.runs import atomic_files, manifest
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Rollout:
     """One agent on one route through one shard: its rows, and its arrays in other files."""
 
     embodiment: str
@@ -29,7 +29,7 @@ class Part:
 
     @property
     def rows(self) -> Path:
-        """Where the rows are; it exists only when the part is finished."""
+        """Where the rows are; it exists only when the rollout is finished."""
         return self._file("parquet")
 
     @property
@@ -39,21 +39,21 @@ class Part:
 
     @property
     def failures(self) -> Path:
-        """Where the last images of failed episodes are; written before ``rows``, by agents that look."""
+        """Where the last images of failed episodes are; written before ``rows``, by agents that use depth."""
         return self._file("failures.npz")
 
     @property
     def claim(self) -> Path:
-        """Empty file of the process that runs the part."""
+        """Empty file of the process that runs the rollout."""
         return self._file("claim")
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody has finished or claimed the part."""
+        """Whether nobody has finished or claimed the rollout."""
         return not (self.rows.exists() or self.claim.exists())
 
     def take(self) -> bool:
-        """Claim the part; False if another process was faster or has finished it."""
+        """Claim the rollout; False if another process was faster or has finished it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             self.claim.touch(exist_ok=False)
@@ -62,7 +62,7 @@ class Part:
         return not self.rows.exists()
 
     def write(self, rows: pd.DataFrame, **arrays: Mapping[str, np.ndarray]) -> None:
-        """Write the part, ``traces`` and ``failures``; the rows last and whole: they say that it is finished."""
+        """Write the rollout, ``traces`` and ``failures``; the rows last and atomically: they mark it as finished."""
         for name, columns in arrays.items():
             np.savez_compressed(self._file(f"{name}.npz"), **dict(columns))  # type: ignore[arg-type]
         hashes = {name: manifest.hash_file(self._file(f"{name}.npz")) for name in arrays}
@@ -72,7 +72,7 @@ class Part:
             atomic_files.write_text(self._hashes, json.dumps(hashes))
 
     def read_rows(self) -> pd.DataFrame:
-        """Return the rows of a finished part.
+        """Return the rows of a finished rollout.
 
         Raises:
             FileNotFoundError: If it is not finished.
@@ -83,7 +83,7 @@ class Part:
         return pd.read_parquet(self.rows)
 
     def is_whole(self) -> bool:
-        """Whether all files of a finished part are the ones that were written."""
+        """Whether all files of a finished rollout are the ones that were written."""
         try:
             hashes = json.loads(self._hashes.read_text(encoding="utf-8"))
             files = {"rows": self.rows, "traces": self.traces, "failures": self.failures}
@@ -100,44 +100,44 @@ class Part:
         return self.folder / f"{self.embodiment}.{self.agent}.{self.route}.{self.shard}.{suffix}"
 
 
-def parts(job: Job) -> Iterator[Part]:
-    """Yield the parts, shard by shard; an agent that ignores the route drives on the first one only.
+def rollouts(job: Job) -> Iterator[Rollout]:
+    """Yield the rollouts, shard by shard; an agent that ignores the route drives on the first one only.
 
-    A robustness evaluation has one part for everything that it disturbs, over all episodes.
+    A robustness evaluation has one rollout for everything that it disturbs, over all episodes.
     """
-    for shard in range(len(job.disturbances.parts() if job.disturbances else shards(job))):
+    for shard in range(len(job.disturbances.rollouts() if job.disturbances else shards(job))):
         for agent in job.agents:
             for route in job.routes if agents.get(agent).uses_route else job.routes[:1]:
-                yield Part(embodiment=job.embodiment, agent=agent, route=route, shard=shard, folder=Path(job.parts))
+                yield Rollout(embodiment=job.embodiment, agent=agent, route=route, shard=shard, folder=Path(job.folder))
 
 
 def forget_claims(job: Job) -> None:
-    """Drop claims of processes that were ended, and damaged parts; for whoever knows that no process is running."""
+    """Drop the claims of killed processes and damaged rollouts. Call it only while no process runs."""
     no_room(job).unlink(missing_ok=True)
-    for part in parts(job):
-        part.claim.unlink(missing_ok=True)
-        if part.rows.exists() and not part.is_whole():
-            print(f"{part.rows} is damaged: its SHA-256 is not the one beside it; driving it again", flush=True)
-            for file in (part.rows, part.traces, part.failures):
+    for rollout in rollouts(job):
+        rollout.claim.unlink(missing_ok=True)
+        if rollout.rows.exists() and not rollout.is_whole():
+            print(f"{rollout.rows} is damaged: its SHA-256 is not the one beside it; driving it again", flush=True)
+            for file in (rollout.rows, rollout.traces, rollout.failures):
                 file.unlink(missing_ok=True)
 
 
 def no_room(job: Job) -> Path:
     """Return the file that says why a scene has no room for the robot, if that has stopped a process."""
-    return Path(job.parts) / f"{job.embodiment}.no_room"
+    return Path(job.folder) / f"{job.embodiment}.no_room"
 
 
 def rows(job: Job) -> pd.DataFrame:
-    """Return the rows of a finished job: by agent, route, scene and number, however it was cut and whoever ran it.
+    """Return the rows of a finished job: by agent, route, scene and number.
 
     Raises:
-        FileNotFoundError: If a part is not finished.
-        ValueError: If a part is damaged.
+        FileNotFoundError: If a rollout is not finished.
+        ValueError: If a rollout is damaged.
     """
     tables = []
-    for part in parts(job):
-        table = part.read_rows()
-        tables += [table.assign(route=route) for route in _routes(part, job)]
+    for rollout in rollouts(job):
+        table = rollout.read_rows()
+        tables += [table.assign(route=route) for route in _routes(rollout, job)]
     found = pd.concat(tables, ignore_index=True)
     order = {
         "agent": {name: place for place, name in enumerate(job.agents)},
@@ -151,19 +151,19 @@ def rows(job: Job) -> pd.DataFrame:
 def traces(job: Job) -> dict[str, np.ndarray]:
     """Return the trajectories of a finished job."""
     columns = []
-    for part in parts(job):
-        found = dict(np.load(part.traces))
-        columns += [found | {"route": np.full(len(found["route"]), route)} for route in _routes(part, job)]
+    for rollout in rollouts(job):
+        found = dict(np.load(rollout.traces))
+        columns += [found | {"route": np.full(len(found["route"]), route)} for route in _routes(rollout, job)]
     return join(columns)
 
 
 def failures(job: Job, *, at_most: int) -> dict[str, np.ndarray]:
     """Return the last images of failed episodes, ``at_most`` per agent and route, the lowest numbers of all scenes."""
     columns: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
-    for part in parts(job):
-        found = dict(np.load(part.failures)) if part.failures.exists() else {}
+    for rollout in rollouts(job):
+        found = dict(np.load(rollout.failures)) if rollout.failures.exists() else {}
         if found:
-            columns.setdefault((part.agent, part.route), []).append(found)
+            columns.setdefault((rollout.agent, rollout.route), []).append(found)
     chosen = []
     for group in map(join, columns.values()):
         scene = np.asarray([job.scenes.index(str(name)) for name in group["scene"]], dtype=int)
@@ -178,6 +178,6 @@ def join(columns: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([column[name] for column in filled]) for name in filled[0]} if filled else {}
 
 
-def _routes(part: Part, job: Job) -> tuple[str, ...]:
-    """Return the routes that a part stands for."""
-    return (part.route,) if agents.get(part.agent).uses_route else job.routes
+def _routes(rollout: Rollout, job: Job) -> tuple[str, ...]:
+    """Return the routes that a rollout stands for."""
+    return (rollout.route,) if agents.get(rollout.agent).uses_route else job.routes

@@ -57,7 +57,7 @@ PAIRS: Pairs = (
     ("specialist", "base"),
     ("generalist", "specialist"),
 )
-"""Differences that the recipe promises something about, first minus second."""
+"""Differences that the evaluation reports, first minus second."""
 PAIR_METRICS = ("success", "spl", "collision")
 CELL_PAIRS: Pairs = (("generalist", "specialist"),)
 """Differences that are also given scene by scene: distillation may lose nowhere much."""
@@ -70,7 +70,7 @@ class Provenance:
     split: str
     seed: int
     training_seed: int | None
-    """As export_policy was told it; None for files that came without their run."""
+    """The seed of export_policy; None for files without their run."""
     policy_sha256: Mapping[tuple[str, str], str]
     """(agent, embodiment) -> SHA-256 of the exported file; absent for agents without weights."""
     unseen: frozenset[str] = frozenset()

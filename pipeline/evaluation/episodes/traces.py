@@ -1,4 +1,4 @@
-"""What is kept of episodes besides their rows: trajectories for maps, and the last images before failures."""
+"""Recordings of episodes beside their rows: trajectories for maps, and the last images before failures."""
 
 from collections import deque
 
@@ -11,14 +11,14 @@ from pipeline.evaluation.episodes.plan import Plan
 from pipeline.simulation.navigation.environment import NavigationEnvironment, Step
 
 TRACE_STEPS = round(CONTROL_HZ / 2)
-"""Positions of a trajectory are kept twice a second."""
+"""A trajectory has two positions per second."""
 TRACES_PER_CELL = 4
-"""Trajectories kept per robot, scene kind and agent, for the report's maps."""
+"""Recorded trajectories per robot, scene kind and agent, for the report's maps."""
 FRAMES = 5
 FRAME_STEPS = round(CONTROL_HZ / 2)
 """The last images of a failed episode: so many, so many control steps apart."""
 FAILURES_PER_AGENT = 4
-"""Failed episodes whose images are kept per robot, agent and route."""
+"""Failed episodes whose images are recorded, per robot, agent and route."""
 ENDINGS = ("success", "collision", "fall", "timeout", "broken")
 
 
@@ -31,7 +31,7 @@ class Trace:
         self._pose_w: list[np.ndarray] = []
 
     def add(self, environment: NavigationEnvironment, step: Step) -> None:
-        """Keep where the environments are now, twice a second and where an episode begins or ends."""
+        """Record the present positions, twice a second and where an episode begins or ends."""
         keep = step.first | step.terminated | step.truncated
         if self._steps % TRACE_STEPS == 0:
             keep = torch.ones_like(keep)
@@ -64,7 +64,7 @@ class LastFrames:
         self._pose_w: list[np.ndarray] = []
 
     def add(self, environment: NavigationEnvironment, step: Step, *, failed: torch.Tensor) -> None:
-        """Take in the present image; keep the last ones of the environments that ``failed`` (B,) just now."""
+        """Add the present image; record the last ones of the environments that ``failed`` (B,) just now."""
         self._ring.append(step.observation.depth_m[:, 0].half())  # (B, H, W)
         self._age = torch.zeros_like(environment.episode) if self._age is None else self._age + 1
         self._age[step.first] = 0

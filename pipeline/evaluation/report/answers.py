@@ -35,10 +35,10 @@ def sentences(summary: Summary) -> list[str]:
     for first, second in LEARNING:
         rows = [row for row in _pairs(summary, (first, second)) if row["embodiment"] == whom]
         if rows:
-            told = " and ".join(f"{points(row)} on the {row['route']} route" for row in rows)
+            by_route = " and ".join(f"{points(row)} on the {row['route']} route" for row in rows)
             is_clear = any(row["ci95"] is not None and row["ci95"][0] > 0.0 for row in rows)
             ending = "" if is_clear else ": no clear gain"
-            said.append(f"Success of {first} − {second} in points: {told}{ending}.")
+            said.append(f"Success of {first} − {second} in points: {by_route}{ending}.")
     return said
 
 

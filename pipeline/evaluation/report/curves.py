@@ -28,7 +28,7 @@ AXES = {
 
 
 def read(files: Mapping[str, Path]) -> dict[str, Curve]:
-    """Return robot -> what its curve can be judged by, of those that have one.
+    """Return robot -> the rows of its curve with enough episodes, of robots that have one.
 
     Left out are the first rows, over a few episodes, which ended soon and therefore mostly well; not the last row.
     """
@@ -37,7 +37,7 @@ def read(files: Mapping[str, Path]) -> dict[str, Curve]:
 
 
 def _settled(curve: Curve) -> list[Mapping[str, Any]]:
-    """Return the rows whose rates are over enough episodes; all of them if the curve does not tell."""
+    """Return the rows whose rates are over enough episodes; all of them if the curve has no counts."""
     counts = [_episodes(row) for row in curve]
     if not any(counts):
         return list(curve)
@@ -45,7 +45,7 @@ def _settled(curve: Curve) -> list[Mapping[str, Any]]:
 
 
 def _episodes(row: Mapping[str, Any]) -> float:
-    """Return how many episodes a row is about; an older one tells only how long they were, if any had ended."""
+    """Return over how many episodes a row is; an older one holds only their length, if any had ended."""
     steps = row.get("episode_steps")
     return float(row.get("episodes", row["control_steps"] / steps if steps else 0.0))
 

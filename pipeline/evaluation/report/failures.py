@@ -25,7 +25,7 @@ from scenes.scene import Scene
 
 PER_ROBOT = 4
 COLUMNS = 5
-"""Depth frames side by side: all that are kept"""
+"""Depth frames side by side: all that were recorded"""
 FRAME_PX = (160, 100)
 _GAP_PX = 4
 

@@ -47,7 +47,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """The way of one agent in one episode."""
+    """The path of one agent in one episode."""
 
     agent: str
     ending: str

@@ -63,7 +63,7 @@ def stopping(*, stopped: np.ndarray, drift_m: np.ndarray, quiet_share: np.ndarra
     Args:
         stopped: (N,) bool.
         drift_m: (N,) nan where the robot fell.
-        quiet_share: (N,) share of the time in which it stood still.
+        quiet_share: (N,) fraction of the time in which it stood still.
     """
     stood = np.isfinite(drift_m)
     return {
@@ -78,7 +78,7 @@ def stopping(*, stopped: np.ndarray, drift_m: np.ndarray, quiet_share: np.ndarra
 
 
 def robustness(usual: Mapping[str, Any], changed: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what is left of the figures under changed physics, and the share lost: 0.2 = a fifth worse.
+    """Return the figures under changed physics, and the fraction lost: 0.2 = a fifth worse.
 
     Args:
         usual: Figures with the default physics.
@@ -109,7 +109,7 @@ def picture(robots: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 def _panel(panel: Any, commanded: np.ndarray, measured: np.ndarray) -> None:
-    """Draw every command as a dot, spread a little where many share a value, and the line they should lie on."""
+    """Draw every command as a dot, spread a little where values coincide, and the line of perfect tracking."""
     ends = np.asarray([commanded.min(), commanded.max()])
     panel.plot(ends, ends, color="#b8b8b8", linewidth=1)
     step = np.diff(np.unique(commanded)).min()

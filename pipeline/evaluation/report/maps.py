@@ -53,7 +53,7 @@ def read(file: Path) -> Traces:
 
 
 def of_episodes(traces: Traces, *, route: str, meant: Meant) -> list[Picture]:
-    """Return the first episodes of every cell, each with the ways of all agents."""
+    """Return the first episodes of every cell, each with the paths of all agents."""
     if not traces:
         return []
     groups: dict[tuple[str, str, int], list[int]] = {}
@@ -72,7 +72,7 @@ def of_episodes(traces: Traces, *, route: str, meant: Meant) -> list[Picture]:
 
 
 def of_whole_maps(traces: Traces, *, route: str, meant: Meant) -> list[Picture]:
-    """Return every map that a user gave, as it was read, in metres, with one agent's ways on it."""
+    """Return every map that a user gave, as it was read, in metres, with one agent's paths on it."""
     if not traces:
         return []
     pictures = []
@@ -85,8 +85,8 @@ def of_whole_maps(traces: Traces, *, route: str, meant: Meant) -> list[Picture]:
         ran = [agent for agent in by_weight if (here & (traces["agent"] == agent)).any()]
         agent = ran[0] if ran else str(traces["agent"][here][0]) if here.any() else ""
         tracks = list(_tracks(traces, [int(row) for row in np.flatnonzero(here & (traces["agent"] == agent))]))
-        ways = "1 way" if len(tracks) == 1 else f"{len(tracks)} ways"
-        said = f"{ways} of {agent}, {route} route; axes and origin are the map's own"
+        paths = "1 path" if len(tracks) == 1 else f"{len(tracks)} paths"
+        said = f"{paths} of {agent}, {route} route; axes and origin are the map's own"
         pictures.append(Picture(source=_whole_map(scene, tracks, meant.protocol), caption=f"{name}: {said}"))
     return pictures
 
@@ -117,8 +117,8 @@ def _tracks(traces: Traces, rows: list[int]) -> Iterator[Track]:
 
 def _whole_map(scene: Scene, tracks: list[Track], protocol: Protocol) -> str:
     x_min, y_min, x_max, y_max = scene.extent_w_m
-    share = (y_max - y_min) / (x_max - x_min)
-    figure, axes = new_figure(width=_WHOLE_MAP_IN, height=float(np.clip(_WHOLE_MAP_IN * share, 1.5, 10.0)))
+    ratio = (y_max - y_min) / (x_max - x_min)
+    figure, axes = new_figure(width=_WHOLE_MAP_IN, height=float(np.clip(_WHOLE_MAP_IN * ratio, 1.5, 10.0)))
     draw_scene(axes, scene, as_pixels=True)
     for track in tracks:
         colour, xy = ENDING_COLOURS[track.ending], track.pose_w[:, :2]

@@ -1,4 +1,4 @@
-"""What robustness tests found, as curves and tables: one factor at a time, and the worst case over all of them."""
+"""Robustness as curves and tables: one factor at a time, and the worst case over all of them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def pictures(found: Mapping[str, Any]) -> list[Picture]:
 
 
 def worst_case(found: Mapping[str, Any]) -> Table:
-    """Return the worst case per robot; the note says what was tested even where no worst case was looked for."""
+    """Return the worst case per robot; the note says what was tested, even without a search."""
     rows = found.get("worst_case") or []
     body = [
         (
@@ -47,13 +47,22 @@ def worst_case(found: Mapping[str, Any]) -> Table:
         )
         for row in rows
     ]
-    head = ("robot", "mean %", "10th percentile %", "lowest found %", "run again %", "kept of clean %", "tried", "at")
+    head = (
+        "robot",
+        "mean %",
+        "10th percentile %",
+        "lowest found %",
+        "run again %",
+        "relative to undisturbed %",
+        "tried",
+        "at",
+    )
     note = f"{_tested(found)} {_searched(found)}" if rows else _tested(found)
     return of_rows("Worst case over all factors, success", head, body, note=note)
 
 
 def _tested(found: Mapping[str, Any]) -> str:
-    """Say who drove where, as far as the file knows."""
+    """Return what was driven where, as far as the file says."""
     goals = "/".join(
         str(n) for n in sorted({row["episodes"] for row in found.get("sweeps") or [] if "episodes" in row})
     )
@@ -69,15 +78,15 @@ def _tested(found: Mapping[str, Any]) -> str:
 
 
 def _searched(found: Mapping[str, Any]) -> str:
-    """Say how the worst case was looked for, and what its figures mean."""
+    """Return how the worst case was searched, and what its figures mean."""
     reach = found.get("search_reach")
-    way = f", from nominal to {100 * reach:.0f} % of the way to either end of each one's range" if reach else ""
+    extent = f", from nominal to {100 * reach:.0f} % of each factor's range to either side" if reach else ""
     return (
-        f"Static worst case over all factors together, searched by the cross-entropy method{way}. All points share "
+        f"Static worst case over all factors together, searched by the cross-entropy method{extent}. All points share "
         "goals, directions of biases and a person's phase; noise of depth and odometry is drawn anew. Lowest found is "
         "the lowest of many rates over few goals, hence biased low; run again is its point with a Wilson 95 % interval "
-        "on all goals, those searched on among them. Kept: the lowest, relative to its "
-        "goals without any disturbance."
+        "on all goals, those searched on among them. Relative: the lowest, divided by the rate of "
+        "the same goals undisturbed."
     )
 
 
@@ -119,7 +128,7 @@ def draw(rows: Sequence[Row]) -> Figure:
 
 
 def _caption(rows: Sequence[Row]) -> str:
-    """Say what is kept at worst, per robot."""
+    """Return the worst ratio to undisturbed success, per robot."""
     worst: dict[str, Row] = {}
     for row in rows:
         if row.get("kept") is not None and row["kept"] <= worst.get(row["embodiment"], row)["kept"]:
@@ -128,7 +137,7 @@ def _caption(rows: Sequence[Row]) -> str:
         f"{robot} {percent(row['kept'])} % at {_plain(row['level'], row.get('unit'))}" for robot, row in worst.items()
     ]
     name = _words(rows[0]["factor"])
-    return f"{name}; kept of clean at worst: {', '.join(said)}" if said else name
+    return f"{name}; at worst relative to undisturbed: {', '.join(said)}" if said else name
 
 
 def _words(name: str) -> str:

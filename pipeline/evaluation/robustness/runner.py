@@ -1,7 +1,7 @@
 """Run one robot through the same episodes again and again, each time with something else disturbed.
 
-The environment is built once and holds every episode once per point. A part (undisturbed, one factor, one population of
-the search) is written when it is finished, so that an interrupted run continues with the next.
+The environment is built once and holds every episode once per point. A rollout (undisturbed, one factor, one population
+of the search) is written when it is finished, so that an interrupted run continues with the next.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from embodiments import registry as robots
 from pipeline.agents import registry as agents
 from pipeline.evaluation.episodes.plan import CLEAN, CONFIRM, SEARCH, Disturbances, Job, draw
 from pipeline.evaluation.episodes.runner import drive, queues
-from pipeline.evaluation.episodes.shards import parts
+from pipeline.evaluation.episodes.shards import rollouts
 from pipeline.evaluation.robustness import worst_case
 from pipeline.evaluation.robustness.worst_case import SearchConfig
 from pipeline.simulation.conditions import disturbances
@@ -35,10 +35,10 @@ def evaluate(job: Job) -> None:
         ValueError: If the policy does not fit the robot, or a scene has no room for it.
         FileNotFoundError: If the policy does not exist.
     """
-    if all(part.rows.exists() for part in parts(job)):
+    if all(rollout.rows.exists() for rollout in rollouts(job)):
         return
     if job.device == "cpu":
-        torch.set_num_threads(1)  # all parts of a robot round alike, whoever starts them
+        torch.set_num_threads(1)  # all rollouts of a robot round alike in every process
     disturbed, asked = Disturbed(job), _asked(job)
     disturbed.run(CLEAN, NEUTRAL[None])
     for name in asked.factors:
@@ -51,7 +51,7 @@ def evaluate(job: Job) -> None:
 
 def read(jobs: Iterable[Job]) -> pd.DataFrame:
     """Return the rows of all finished jobs."""
-    return pd.concat([part.read_rows() for job in jobs for part in parts(job)], ignore_index=True)
+    return pd.concat([rollout.read_rows() for job in jobs for rollout in rollouts(job)], ignore_index=True)
 
 
 def _search(disturbed: "Disturbed", job: Job) -> worst_case.Found:
@@ -93,15 +93,15 @@ class Disturbed:
         self.environment.sees = agents.get(agent).uses_depth
 
     def run(self, name: str, values: np.ndarray, *, most: int | None = None) -> pd.DataFrame:
-        """Return the rows of a part, one per point and episode; run it if it is not finished.
+        """Return the rows of a rollout, one per point and episode; run it if it is not finished.
 
         Args:
             values: (P, F) factors of every point.
             most: Use so many episodes at most, spread over all scenes.
         """
-        part = list(parts(self._job))[_asked(self._job).parts().index(name)]
-        if part.rows.exists():
-            return part.read_rows()
+        rollout = list(rollouts(self._job))[_asked(self._job).rollouts().index(name)]
+        if rollout.rows.exists():
+            return rollout.read_rows()
         count = len(self._plan)
         chosen = np.arange(count) if most is None else np.unique(np.linspace(0, count - 1, min(most, count)).round())
         rows = (count * np.arange(len(values))[:, None] + chosen.astype(int)).ravel()  # point p, episode n: p N + n
@@ -119,8 +119,8 @@ class Disturbed:
                 **{f"factor_{factor}": values[point, index] for index, factor in enumerate(NAMES)},
             }
         )
-        part.folder.mkdir(parents=True, exist_ok=True)
-        part.write(table)
+        rollout.folder.mkdir(parents=True, exist_ok=True)
+        rollout.write(table)
         return table
 
     def _drive(self, rows: np.ndarray, values: np.ndarray, name: str) -> dict[str, np.ndarray]:

@@ -42,11 +42,11 @@ from world_model.checkpoint import write_atomically
 
 
 def run(config: Config, run: StageRun) -> None:
-    """Write ``summary.json``, ``episodes.parquet``, ``traces.npz`` and, of agents that look, ``failures.npz``."""
+    """Write ``summary.json``, ``episodes.parquet``, ``traces.npz`` and, of agents that use depth, ``failures.npz``."""
     folder = _policy_folder(config, run)
     asked = _jobs(config, folder, run)
     jobs, empty = _check(asked, run)
-    _forget_stale_parts(jobs, run)
+    _forget_stale_rollouts(jobs, run)
     finished = reuse.read(config.reuse, run.body["config"], run.body["inputs"]) if config.reuse else None
     there = {job.embodiment: finished.agents(job) if finished else () for job in jobs}
     driven = _without(jobs, there)
@@ -73,7 +73,7 @@ def run(config: Config, run: StageRun) -> None:
     for name, columns in arrays.items():
         if finished:
             columns += [finished.arrays_of(name, robot, agents) for robot, agents in there.items() if agents]
-        if joined := shards.join(columns):  # agents that do not look leave no images
+        if joined := shards.join(columns):  # agents that ignore depth leave no images
             np.savez_compressed(run.directory / name, **joined)  # type: ignore[arg-type]
     run.metrics.update(_headline(summary), episodes=len(episodes), broken_episodes=int(episodes["broken"].sum()))
     for line in (*broken_lines(episodes), *room_lines(episodes)):
@@ -81,8 +81,8 @@ def run(config: Config, run: StageRun) -> None:
     _print_table(summary)
 
 
-def _forget_stale_parts(jobs: Sequence[Job], run: StageRun) -> None:
-    """Drop what an interrupted run has driven by files that have been replaced since; tell what other code drove."""
+def _forget_stale_rollouts(jobs: Sequence[Job], run: StageRun) -> None:
+    """Drop the rollouts of policy files that have been replaced since; note rollouts of other commits."""
     files = sorted({path for job in jobs for path in job.policies.values()})
     hashes = {path: manifest.hash_file(Path(path)) for path in files}
     commits = [commit_of(describe())]
@@ -93,9 +93,9 @@ def _forget_stale_parts(jobs: Sequence[Job], run: StageRun) -> None:
             commits = list(dict.fromkeys([*found["commits"], *commits]))
         else:
             run.note("other policy files than in the interrupted run; starting afresh")
-            shutil.rmtree(jobs[0].parts, ignore_errors=True)
+            shutil.rmtree(jobs[0].folder, ignore_errors=True)
     if len(commits) > 1:
-        run.note(f"interrupted; its parts are of commits {', '.join(commits)}")
+        run.note(f"interrupted; its rollouts are of commits {', '.join(commits)}")
     write_atomically(noted, json.dumps({"policies": hashes, "commits": commits}).encode())
 
 
@@ -108,7 +108,7 @@ def _without(jobs: Sequence[Job], there: Mapping[str, Sequence[str]]) -> list[Jo
 def _episodes(
     jobs: Sequence[Job], driven: Sequence[Job], finished: reuse.Finished | None, there: Mapping[str, tuple[str, ...]]
 ) -> pd.DataFrame:
-    """Return the rows of all jobs, robot by robot and agent by agent, wherever they come from."""
+    """Return the rows of all jobs, robot by robot and agent by agent, driven or reused."""
     tables = [shards.rows(job) for job in driven]
     if finished:
         tables += [finished.rows_of(robot, agents) for robot, agents in there.items() if agents]
@@ -168,7 +168,7 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
                 seed=config.seed,
                 num_envs=config.num_envs,
                 device=config.device,
-                parts=str(run.work / "parts"),
+                folder=str(run.work / "rollouts"),
                 files=file_options(config),
             )
         )
@@ -176,7 +176,7 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
 
 
 def _default_agents(own: runtime.Policy | None) -> tuple[str, ...]:
-    """Return the agent of a single file; without one all that say something new at the price of one run."""
+    """Return the agent of a single file; without one the agents that run by default."""
     if own is None:
         return tuple(name for name, info in agents.infos().items() if info.by_default)
     return (own.agent,)
@@ -203,7 +203,7 @@ def _policies(
 
 
 def _drives_as(own: runtime.Policy, agent: str, *, robot: str, is_alone: bool) -> bool:
-    """Tell whether the file that was named is an agent's on a robot; others' lie beside it."""
+    """Return whether ``--policy`` is an agent's file on a robot; other agents' files lie beside it."""
     if {own.agent, agent} <= set(agents.generalists()):
         return True
     # A specialist named beside others is one robot's; alone it is tried on whatever robot was asked for.
@@ -211,7 +211,7 @@ def _drives_as(own: runtime.Policy, agent: str, *, robot: str, is_alone: bool) -
 
 
 def _comes_along(robot: str, config: Config) -> bool:
-    """Tell whether a robot is only among the defaults: nothing is trained on it, no specialist either."""
+    """Return whether a robot is only among the defaults and has no specialist."""
     return config.embodiments == EVALUATED_ROBOTS and robot not in DEFAULT_ROBOTS
 
 
@@ -263,7 +263,7 @@ def _evaluate(jobs: Sequence[Job], config: Config, work: Path) -> dict[str, str]
     """Run the jobs.
 
     Returns:
-        Robot -> why a scene has no room for it, found on the way.
+        Robot -> why a scene has no room for it, found during the drive.
 
     Raises:
         ValueError: If an evaluation failed otherwise, or no robot has room; the processes have said why.

@@ -76,7 +76,7 @@ def job(path: str, **changes: object) -> Job:
         "seed": 0,
         "num_envs": 4,
         "device": "cpu",
-        "parts": "",
+        "folder": "",
     }
     return Job(**values | changes)  # type: ignore[arg-type]
 

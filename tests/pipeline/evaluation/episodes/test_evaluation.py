@@ -35,7 +35,7 @@ from pipeline.runs.provenance import ROOT
 from pipeline.simulation.navigation.episodes import NoFreeSpaceError
 from pipeline.stages.evaluate_policy import Config
 from pipeline.stages.implementation import evaluate_policy
-from pipeline.stages.implementation.evaluate_policy import _forget_stale_parts, _policies, _unseen
+from pipeline.stages.implementation.evaluate_policy import _forget_stale_rollouts, _policies, _unseen
 
 CELL_KEYS = [
     *("embodiment", "scene", "split", "agent", "protocol", "route", "seed", "training_seed", "policy_sha256"),
@@ -216,13 +216,13 @@ def test_parts_that_other_files_drove_are_dropped(tmp_path: Path) -> None:
     policy, notes = tmp_path / "base.onnx", list[str]()
     policy.write_bytes(b"one")
     run = SimpleNamespace(work=tmp_path, note=notes.append)
-    job = replace(_job(str(tmp_path / "parts")), policies={"base": str(policy)})
-    (tmp_path / "parts").mkdir()
-    (tmp_path / "parts" / "go2.base.straight.0.parquet").touch()
+    job = replace(_job(str(tmp_path / "rollouts")), policies={"base": str(policy)})
+    (tmp_path / "rollouts").mkdir()
+    (tmp_path / "rollouts" / "go2.base.straight.0.parquet").touch()
     for weights, there in ((b"one", True), (b"one", True), (b"two", False)):
         policy.write_bytes(weights)
-        _forget_stale_parts([job], run)  # type: ignore[arg-type]
-        assert any((tmp_path / "parts").glob("*")) == there
+        _forget_stale_rollouts([job], run)  # type: ignore[arg-type]
+        assert any((tmp_path / "rollouts").glob("*")) == there
     assert len(notes) == 1 and "other policy files" in notes[0]
 
 
@@ -231,7 +231,7 @@ def test_parts_that_other_code_drove_are_told_and_those_of_other_files_dropped(
 ) -> None:
     notes, git = list[str](), {"commit": "a" * 40, "dirty": False}
     monkeypatch.setattr(evaluate_policy, "describe", lambda: {"git": git})
-    run, job = SimpleNamespace(work=tmp_path, note=notes.append), _job(str(tmp_path / "parts"))
+    run, job = SimpleNamespace(work=tmp_path, note=notes.append), _job(str(tmp_path / "rollouts"))
     policy = tmp_path / "base.onnx"
     policy.write_bytes(b"weights")
     job = replace(job, policies={"base": str(policy)})
@@ -245,12 +245,12 @@ def test_parts_that_other_code_drove_are_told_and_those_of_other_files_dropped(
         git |= changes or {}
         if changes is None:
             policy.write_bytes(b"other weights")
-        (tmp_path / "parts").mkdir(exist_ok=True)
-        (tmp_path / "parts" / "go2.base.straight.0.parquet").touch()
-        _forget_stale_parts([job], run)  # type: ignore[arg-type]
-        assert (tmp_path / "parts").exists() == there
+        (tmp_path / "rollouts").mkdir(exist_ok=True)
+        (tmp_path / "rollouts" / "go2.base.straight.0.parquet").touch()
+        _forget_stale_rollouts([job], run)  # type: ignore[arg-type]
+        assert (tmp_path / "rollouts").exists() == there
     assert len(notes) == 3
-    assert notes[0].endswith(f"its parts are of commits {'a' * 12}, {'b' * 12}")
+    assert notes[0].endswith(f"its rollouts are of commits {'a' * 12}, {'b' * 12}")
     assert notes[1].endswith(f"{'a' * 12}, {'b' * 12}, {'b' * 12} + changes")
     assert "other policy files" in notes[2]
 
@@ -435,7 +435,7 @@ def test_a_robot_that_finds_no_room_on_its_way_does_not_cost_the_others_their_ta
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = Config(workers=2)
-    jobs = [_job(str(tmp_path / "parts"), embodiment=robot, num_envs=64) for robot in ("tiago", "anymal_c")]
+    jobs = [_job(str(tmp_path / "rollouts"), embodiment=robot, num_envs=64) for robot in ("tiago", "anymal_c")]
     failing = {"anymal_c"}
 
     def run_side_by_side(*_: Any, **__: Any) -> None:
@@ -443,12 +443,12 @@ def test_a_robot_that_finds_no_room_on_its_way_does_not_cost_the_others_their_ta
             if job.embodiment in failing:
                 shards.no_room(job).write_text("no room in office 3")
                 continue
-            for part in shards.parts(job):
-                part.take()
-                part.write(rows(part.agent, [True]), traces={})
+            for rollout in shards.rollouts(job):
+                rollout.take()
+                rollout.write(rows(rollout.agent, [True]), traces={})
 
     monkeypatch.setattr("pipeline.runs.processes.run_side_by_side", run_side_by_side)
-    (tmp_path / "parts").mkdir()
+    (tmp_path / "rollouts").mkdir()
     assert evaluate_policy._evaluate(jobs, config, tmp_path) == {"anymal_c": "no room in office 3"}
     with pytest.raises(ValueError, match="evaluation failed for anymal_c"):
         evaluate_policy._evaluate(jobs[1:], config, tmp_path)
@@ -472,9 +472,9 @@ def test_shards_hold_every_draw_once_and_are_about_equal(episodes: int, scenes: 
 
 def test_a_part_is_taken_once_until_claims_are_forgotten(tmp_path: Path) -> None:
     job = _job(str(tmp_path))
-    first, *others = shards.parts(job)
+    first, *others = shards.rollouts(job)
     assert first.is_open and first.take() and not first.is_open and not first.take()
-    assert all(part.is_open for part in others)
+    assert all(rollout.is_open for rollout in others)
     shards.forget_claims(job)
     assert first.is_open and first.take()
     first.write(rows("teacher", [True]), traces={})
@@ -483,7 +483,7 @@ def test_a_part_is_taken_once_until_claims_are_forgotten(tmp_path: Path) -> None
 
 
 def test_scripted_agents_drive_once_and_learned_ones_on_every_route() -> None:
-    found = list(shards.parts(_job("", agents=("teacher", "generalist"), num_envs=64)))
+    found = list(shards.rollouts(_job("", agents=("teacher", "generalist"), num_envs=64)))
     assert [(p.agent, p.route) for p in found] == [
         ("teacher", "straight"),
         ("generalist", "straight"),
@@ -493,14 +493,14 @@ def test_scripted_agents_drive_once_and_learned_ones_on_every_route() -> None:
 
 def test_rows_are_put_in_order_whoever_wrote_them(tmp_path: Path) -> None:
     job = _job(str(tmp_path), episodes=5, num_envs=1)
-    for part in reversed(list(shards.parts(job))):
-        count = sum(len(draw.numbers) for draw in cut_shards(job)[part.shard])
-        written = rows(part.agent, [True] * count).assign(
-            scene=[draw.scene for draw in cut_shards(job)[part.shard] for _ in draw.numbers],
-            episode=[number for draw in cut_shards(job)[part.shard] for number in draw.numbers],
-            route=part.route,
+    for rollout in reversed(list(shards.rollouts(job))):
+        count = sum(len(draw.numbers) for draw in cut_shards(job)[rollout.shard])
+        written = rows(rollout.agent, [True] * count).assign(
+            scene=[draw.scene for draw in cut_shards(job)[rollout.shard] for _ in draw.numbers],
+            episode=[number for draw in cut_shards(job)[rollout.shard] for number in draw.numbers],
+            route=rollout.route,
         )
-        part.write(written, traces={})
+        rollout.write(written, traces={})
     found = shards.rows(job)
     keys = list(zip(found["agent"], found["route"], found["scene"], found["episode"], strict=True))
     assert keys == [
@@ -538,6 +538,6 @@ def _job(folder: str, **changes: Any) -> Job:
         "seed": 0,
         "num_envs": 4,
         "device": "cpu",
-        "parts": folder,
+        "folder": folder,
     }
     return Job(**values | changes)

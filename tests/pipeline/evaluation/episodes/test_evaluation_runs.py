@@ -62,11 +62,11 @@ def command(policies: Path, out: Path, *, workers: int) -> list[str]:
 
 
 def evaluate(policies: Path, out: Path, *, workers: int, interrupt: bool = False) -> str:
-    """Run an evaluation and return what it printed; interrupt it once when its first part is finished."""
+    """Run an evaluation and return what it printed; interrupt it once when its first rollout is finished."""
     words = command(policies, out, workers=workers)
     if interrupt:
         with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-            while process.poll() is None and not list(out.parent.glob(f".work/{out.name}/parts/*.parquet")):
+            while process.poll() is None and not list(out.parent.glob(f".work/{out.name}/rollouts/*.parquet")):
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)
             process.communicate()
@@ -204,7 +204,7 @@ def test_only_the_same_file_and_the_same_episodes_are_taken_over(policies: Path,
     found = replace(found, is_this_code=True)
     files = {"generalist": str(policies / "generalist.onnx"), "base": str(policies / "generalist.onnx")}
     values = {"split": "val", "episodes": EPISODES, "routes": (), "protocol": "compass", "seed": 0, "num_envs": ENVS}
-    job = Job(embodiment="tiago", agents=AGENTS, policies=files, scenes=(), device="cpu", parts="", **values)
+    job = Job(embodiment="tiago", agents=AGENTS, policies=files, scenes=(), device="cpu", folder="", **values)
     assert found.agents(job) == ("go_straight", "generalist")  # another file than base's
     assert replace(found, is_this_code=False).agents(job) == ("generalist",)
     assert found.agents(replace(job, embodiment="g1")) == ()

@@ -223,7 +223,7 @@ def test_robustness_says_what_was_tested(tmp_path: Path, whole_run: dict[str, Pa
     section = page.partition('id="robustness"')[2].partition("\n</details>")[0]
     for words in (
         "Tested: agent generalist, planned route, 64 goals per robot and level, in office, clutter, test split.",
-        "from nominal to 50 % of the way to either end",
+        "from nominal to 50 % of each factor's range",
         "heading bias 0.00487 rad, mass 1.25",
         "25.0 [16,\u00a037] of 64",
         "8 × 3 points × 16 goals",
@@ -429,7 +429,7 @@ def test_a_users_map_is_shown_where_it_lies(tmp_path: Path, monkeypatch: pytest.
         "pose_w": np.asarray([[-2.0, -0.5, 0.0], [0.5, 0.5, 0.0]]),
     }
     (picture,) = maps.of_whole_maps(traces, route="planned", meant=maps.Meant())
-    assert "1 way of generalist" in picture.caption
+    assert "1 path of generalist" in picture.caption
     axes = shown[0].axes[0]
     walls = np.concatenate([path.vertices for collection in axes.collections for path in collection.get_paths()])
     np.testing.assert_allclose(walls.min(axis=0), [-3.0, -1.0], atol=1e-6)

@@ -117,7 +117,7 @@ def job_in(folder: Path) -> Job:
         seed=0,
         num_envs=ENVS,
         device="cpu",
-        parts=str(folder),
+        folder=str(folder),
         disturbances=Disturbances(
             factors=("speed_scale",), population=2, iterations=1, search_episodes=2, search_reach=0.5
         ),
@@ -130,8 +130,8 @@ def test_a_job_survives_its_file(tmp_path: Path) -> None:
         one.save(tmp_path / "job.json")
         assert Job.load(tmp_path / "job.json") == one
     assert job.disturbances is not None
-    assert job.disturbances.parts() == [CLEAN, "speed_scale", "search_0", CONFIRM]
-    assert len(list(shards.parts(job))) == 4
+    assert job.disturbances.rollouts() == [CLEAN, "speed_scale", "search_0", CONFIRM]
+    assert len(list(shards.rollouts(job))) == 4
 
 
 def test_maps_are_read_as_asked_for(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_parts_of_another_commit_are_driven_anew(
     parts_found: list[bool] = []
 
     def drive(job: Job) -> None:
-        clean = next(shards.parts(job))
+        clean = next(shards.rollouts(job))
         parts_found.append(clean.rows.exists())
         clean.folder.mkdir(parents=True, exist_ok=True)
         clean.rows.touch()
@@ -167,7 +167,7 @@ def test_parts_of_another_commit_are_driven_anew(
         printed = run()
         assert parts_found.pop() == is_there
         assert ("go2: settings, files or code changed since the interrupted run" in printed) == bool(changes)
-    assert "starting afresh" in run(search_reach=0.25) and len(list((tmp_path / "parts").glob("go2.*/"))) == 1
+    assert "starting afresh" in run(search_reach=0.25) and len(list((tmp_path / "rollouts").glob("go2.*/"))) == 1
     body = json.loads((tmp_path / "robustness.json").read_text())
     assert body["search_reach"] == 0.25 and body["scenes"][0] == "office" and body["provenance"] == {"git": git}
     assert (body["route"], body["split"], body["policy_sha256"]) == ("planned", "test", None)
