@@ -80,7 +80,7 @@ def _tested(found: Mapping[str, Any]) -> str:
 def _searched(found: Mapping[str, Any]) -> str:
     """Return how the worst case was searched, and what its figures mean."""
     reach = found.get("search_reach")
-    extent = f", from nominal to {100 * reach:.0f} % of each factor's range to either side" if reach else ""
+    extent = f", from nominal to {100 * reach:.0f} % of the range of each factor, on either side" if reach else ""
     return (
         f"Static worst case over all factors together, searched by the cross-entropy method{extent}. All points share "
         "goals, directions of biases and a person's phase; noise of depth and odometry is drawn anew. Lowest found is "

@@ -223,7 +223,7 @@ def test_robustness_says_what_was_tested(tmp_path: Path, whole_run: dict[str, Pa
     section = page.partition('id="robustness"')[2].partition("\n</details>")[0]
     for words in (
         "Tested: agent generalist, planned route, 64 goals per robot and level, in office, clutter, test split.",
-        "from nominal to 50 % of each factor's range",
+        "from nominal to 50 % of the range of each factor, on either side",
         "heading bias 0.00487 rad, mass 1.25",
         "25.0 [16,\u00a037] of 64",
         "8 × 3 points × 16 goals",
