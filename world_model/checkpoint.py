@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +10,8 @@ from typing import Any, TypeVar
 import safetensors
 import safetensors.torch
 from torch import nn
+
+from world_model import atomic_files
 
 FORMAT = "crossbody-network"
 VERSION = 1
@@ -37,8 +38,8 @@ def save_module(module: nn.Module, directory: Path, name: str, *, notes: Mapping
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "notes": dict(notes or {}),
     }
-    write_atomically(directory / f"{name}.safetensors", weights)
-    write_atomically(directory / f"{name}.json", (json.dumps(card, indent=2) + "\n").encode())
+    atomic_files.write_bytes(directory / f"{name}.safetensors", weights)
+    atomic_files.write_bytes(directory / f"{name}.json", (json.dumps(card, indent=2) + "\n").encode())
 
 
 def load_module(module_type: type[Module], directory: Path, name: str) -> Module:
@@ -86,19 +87,6 @@ def read_card(directory: Path, name: str) -> dict[str, Any]:
     if missing := {"network", "config", "weights_sha256"} - card.keys():
         raise ValueError(f"{path} is damaged: without {', '.join(sorted(missing))}")
     return card
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a kill at any moment leaves the old one or the new one, on disk."""
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def tuples(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from world_model.checkpoint import write_atomically
+from world_model import atomic_files
 
 GENERATIONS = 2
 _NAME = re.compile(r"step-(\d{9})-([0-9a-f]{16})\.safetensors")
@@ -39,7 +39,7 @@ def save_state(
         tensors |= {f"optimiser/{index}/{key}": torch.as_tensor(value).cpu() for key, value in values.items()}
     data = safetensors.torch.save(tensors, metadata={"extra": json.dumps(dict(extra or {}))})
     digest = hashlib.sha256(data).hexdigest()[:16]
-    write_atomically(directory / f"step-{step:09d}-{digest}.safetensors", data)
+    atomic_files.write_bytes(directory / f"step-{step:09d}-{digest}.safetensors", data)
     for path in _generations(directory)[GENERATIONS:]:
         path.unlink()
 

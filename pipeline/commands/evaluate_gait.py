@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from embodiments import registry
 from embodiments.embodiment import GaitDrive
 from embodiments.spaces import PHYSICS_HZ
-from pipeline.runs import atomic_files, manifest, processes
+from pipeline.runs import manifest, processes
 from pipeline.runs.progress import progress
 from pipeline.runs.stage import Command
+from world_model import atomic_files
 
 if TYPE_CHECKING:
     from pipeline.simulation.gait.trials import GaitTrials

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from embodiments import registry as robots
-from pipeline.runs import atomic_files, manifest
+from pipeline.runs import manifest
 from pipeline.runs.stage import Command
+from world_model import atomic_files
 
 
 @dataclass(frozen=True, kw_only=True)

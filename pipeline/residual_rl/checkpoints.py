@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.runs import manifest
+from world_model import atomic_files
 
 GENERATIONS = 2
 _KIND = "checkpoint"
@@ -34,7 +35,7 @@ def save(directory: Path, *, control_steps: int, state: dict[str, Any], write: C
     manifest.write(temporary, {"stage": _KIND, "key": final.name, "state": state})
     shutil.rmtree(final, ignore_errors=True)
     temporary.replace(final)
-    manifest.sync(directory)
+    atomic_files.sync(directory)
     _prune(directory)
     return final
 

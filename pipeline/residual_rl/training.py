@@ -24,7 +24,8 @@ from pipeline.residual_rl.module import ResidualModule
 from pipeline.residual_rl.vector_environment import OUTCOMES, ResidualVectorEnvironment
 from pipeline.runs.run_folder import TENSORBOARD
 from pipeline.simulation.navigation import closed_loop_validation
-from world_model.checkpoint import save_module, write_atomically
+from world_model import atomic_files
+from world_model.checkpoint import save_module
 
 PROGRESS = "progress.json"
 """In the work folder, rewritten every iteration: the figures of the last one, for whoever watches."""
@@ -89,7 +90,7 @@ def train(job: Job) -> dict[str, Any]:
         notes = {**curve[-1], **tried, "robot": job.name, "gamma": job.gamma, "active": module.active}
         save_module(module.actor, job.output, "residual_head", notes=notes)
         save_module(module.critic, job.output, "critic", notes=notes)
-        write_atomically(job.output / CURVE, json.dumps(curve).encode())
+        atomic_files.write_bytes(job.output / CURVE, json.dumps(curve).encode())
         return {**curve[-1], **tried}
     finally:
         dispose(learner)
@@ -172,7 +173,7 @@ def _publish(board: SummaryWriter, job: Job, figures: dict[str, Any]) -> None:
     for name, value in figures.items():
         board.add_scalar(f"train/{name}", value, figures["control_steps"])
     progress = {**figures, "total_control_steps": job.ppo.control_steps}
-    write_atomically(job.work / PROGRESS, json.dumps(progress).encode())
+    atomic_files.write_bytes(job.work / PROGRESS, json.dumps(progress).encode())
 
 
 def _pop_counts(learner: PPO) -> dict[str, int]:

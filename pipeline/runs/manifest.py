@@ -6,12 +6,13 @@ A folder without a valid manifest does not exist. The manifest is written last: 
 import fnmatch
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from world_model import atomic_files
 
 NAME = "manifest.json"
 _ZEROS = "0" * 64
@@ -115,17 +116,15 @@ def write(folder: Path, body: Mapping[str, Any]) -> Manifest:
     """
     outputs = {}
     for name in _files(folder):
-        sync(folder / name)
+        atomic_files.sync(folder / name)
         outputs[name] = {"sha256": hash_file(folder / name), "bytes": (folder / name).stat().st_size}
     for path in (*(p for p in folder.rglob("*") if p.is_dir()), folder):
-        sync(path)
+        atomic_files.sync(path)
     document = {"format": FORMAT, **body, "outputs": outputs, _SELF: _ZEROS}
-    temporary = folder / f".{NAME}"
     text = json.dumps(document, indent=2, default=_plain) + "\n"
-    temporary.write_text(text.replace(_ZEROS, hashlib.sha256(text.encode()).hexdigest()), encoding="utf-8")
-    sync(temporary)
-    temporary.replace(folder / NAME)
-    sync(folder)
+    sealed = text.replace(_ZEROS, hashlib.sha256(text.encode()).hexdigest())
+    atomic_files.write_text(folder / NAME, sealed)
+    atomic_files.sync(folder)
     return read(folder)
 
 
@@ -150,15 +149,6 @@ def _unsealed(path: Path) -> bytes:
     if hashlib.sha256(zeroed).hexdigest().encode() != seal.group(1):
         raise ManifestError(f"{path} is damaged: its SHA-256 is not the one in it")
     return data
-
-
-def sync(path: Path) -> None:
-    """Make a file's content or a folder's entries durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _plain(value: object) -> object:

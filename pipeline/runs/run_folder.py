@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.runs import atomic_files, discovery, lock, manifest, provenance, stage_inputs
+from pipeline.runs import discovery, lock, manifest, provenance, stage_inputs
 from pipeline.runs.manifest import ManifestError
 from pipeline.runs.stage import Stage
+from world_model import atomic_files
 
 TENSORBOARD = "tensorboard"
 ADOPTED = "adopted"
@@ -317,7 +318,7 @@ def _swap(new: Path, target: Path) -> None:
     if target.exists():
         target.rename(old)
     new.rename(target)
-    manifest.sync(target.parent)
+    atomic_files.sync(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -13,8 +13,9 @@ from pipeline.evaluation.episodes.comparison import EPISODE_KEY
 from pipeline.evaluation.episodes.statistics import Interval
 from pipeline.evaluation.report.formatting import percent, signed
 from pipeline.evaluation.report.table import Table, of_rows
-from pipeline.runs import atomic_files, processes
+from pipeline.runs import processes
 from pipeline.runs.discovery import stage, stages, unknown
+from world_model import atomic_files
 
 
 @dataclass(frozen=True, kw_only=True)

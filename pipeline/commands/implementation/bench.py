@@ -17,7 +17,6 @@ from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE, CONTROL_HZ, PHYSICS_HZ
 from pipeline.commands.bench import Config
 from pipeline.residual_rl.config import PpoConfig
-from pipeline.runs import atomic_files
 from pipeline.runs.processes import spawned
 from pipeline.runs.progress import progress
 from pipeline.runs.provenance import describe
@@ -27,6 +26,7 @@ from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
 from pipeline.simulation.navigation.environment import NavigationEnvironment
 from scenes import registry as scene_registry
 from scenes.scene import Scene
+from world_model import atomic_files
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.base_policy import BasePolicy
 from world_model.config import WorldModelConfig

@@ -13,7 +13,7 @@ from pipeline.evaluation.report import page
 from pipeline.evaluation.report.formatting import number, percent, signed
 from pipeline.evaluation.report.table import Table, of_rows
 from pipeline.evaluation.report.tables import robot_name
-from pipeline.runs import atomic_files
+from world_model import atomic_files
 
 HTML, JSON = "compare.html", "compare.json"
 SHOWN_SETTINGS = 20

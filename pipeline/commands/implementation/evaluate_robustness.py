@@ -14,12 +14,13 @@ from pipeline.evaluation.episodes.job_processes import drive_jobs
 from pipeline.evaluation.episodes.plan import Disturbances, Job
 from pipeline.evaluation.robustness import summary as robustness_summary
 from pipeline.evaluation.robustness.runner import evaluate, read
-from pipeline.runs import atomic_files, lock, manifest, stage_inputs
+from pipeline.runs import lock, manifest, stage_inputs
 from pipeline.runs.discovery import unknown
 from pipeline.runs.provenance import commit_of, describe
 from pipeline.simulation.conditions.disturbances import FACTORS, NAMES
 from scenes import registry as scenes
 from scenes.registry import file_options
+from world_model import atomic_files
 
 SUMMARY, ROWS = "robustness.json", "robustness.parquet"
 

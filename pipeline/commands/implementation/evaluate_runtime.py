@@ -21,13 +21,14 @@ from pipeline.evaluation.episodes import statistics
 from pipeline.evaluation.episodes.plan import Job, Plan, draw
 from pipeline.evaluation.episodes.summary import SUMMARY
 from pipeline.evaluation.runtime.real_time import drive_in_real_time, false_stop_share
-from pipeline.runs import atomic_files, manifest
+from pipeline.runs import manifest
 from pipeline.runs.processes import cores, spawned, threads
 from pipeline.runs.progress import progress
 from pipeline.runs.provenance import describe
 from pipeline.simulation.navigation.live_robot import LiveRobot
 from scenes import registry as scene_kinds
 from scenes.registry import file_options
+from world_model import atomic_files
 
 ROBOT = "stretch3"
 ARM_S = 0.6

@@ -8,7 +8,8 @@ from pathlib import Path
 from pipeline.commands.fill_readme import Config
 from pipeline.evaluation.report import tables
 from pipeline.evaluation.report.table import Table, parse
-from pipeline.runs import atomic_files, manifest
+from pipeline.runs import manifest
+from world_model import atomic_files
 
 BEGIN, END = "<!-- results:begin", "<!-- results:end -->"
 _READING = """\

@@ -8,11 +8,11 @@ import numpy as np
 
 from embodiments import registry
 from pipeline.commands.serve_robot import Config
-from pipeline.runs import atomic_files
 from pipeline.simulation.navigation.episodes import scene_fields
 from pipeline.simulation.navigation.live_robot import TICK_S, LiveRobot
 from pipeline.simulation.navigation.task import build_task
 from scenes import registry as scene_kinds
+from world_model import atomic_files
 
 
 def main(config: Config) -> None:

@@ -16,7 +16,8 @@ from pipeline.commands.ship_benchmark import Config
 from pipeline.evaluation.episodes.summary import SUMMARY
 from pipeline.evaluation.report import tables
 from pipeline.evaluation.report.criteria import acceptance_criteria
-from pipeline.runs import atomic_files, manifest
+from pipeline.runs import manifest
+from world_model import atomic_files
 
 _SHOWN = ("specialist", "generalist")
 

@@ -10,8 +10,9 @@ from pipeline.commands.adopt import CURVE, SPECIALIST
 from pipeline.commands.ship_policy import Config
 from pipeline.evaluation.episodes.summary import ALL
 from pipeline.evaluation.report import tables
-from pipeline.runs import atomic_files, manifest
+from pipeline.runs import manifest
 from pipeline.runs.run_folder import ADOPTED
+from world_model import atomic_files
 
 CARD, TRAINING, BENCHMARK, LEARNING = "README.md", "training.json", "benchmark_seed_{}.md", "learning_{}.svg"
 SHIPPED_BYTES = 20_000_000

@@ -15,7 +15,6 @@ import numpy as np
 
 from embodiments import registry as robots
 from embodiments.embodiment import Embodiment
-from pipeline.runs import atomic_files
 from pipeline.simulation.navigation.episodes import (
     EpisodeSet,
     NoFreeSpaceError,
@@ -29,6 +28,7 @@ from pipeline.simulation.navigation.task import Task
 from scenes import registry
 from scenes.registry import FileOptions
 from scenes.scene import Scene
+from world_model import atomic_files
 
 MIN_SCENES = 64
 """Different scenes per cell, if it has as many episodes."""

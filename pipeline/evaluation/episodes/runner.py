@@ -19,7 +19,6 @@ from pipeline.evaluation.episodes.plan import Job, Plan, draw, shards
 from pipeline.evaluation.episodes.shards import Rollout, no_room, rollouts
 from pipeline.evaluation.episodes.summary import EPISODE_COLUMNS
 from pipeline.evaluation.episodes.traces import LastFrames, Trace
-from pipeline.runs import atomic_files
 from pipeline.runs.progress import progress
 from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
 from pipeline.simulation.navigation.episodes import NoFreeSpaceError
@@ -27,6 +26,7 @@ from pipeline.simulation.navigation.task import make_environment
 from pipeline.simulation.navigation.tracker import SETTLE_S
 from pipeline.simulation.physics.randomisation import nominal
 from scenes.registry import random_key
+from world_model import atomic_files
 
 OUTCOME_COLUMNS = (
     "success",

@@ -14,7 +14,8 @@ import pandas as pd
 
 from pipeline.agents import registry as agents
 from pipeline.evaluation.episodes.plan import Job, shards
-from pipeline.runs import atomic_files, manifest
+from pipeline.runs import manifest
+from world_model import atomic_files
 
 
 @dataclass(frozen=True, kw_only=True)

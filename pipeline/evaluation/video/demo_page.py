@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from pipeline.evaluation.video.ground_plan import ENDING_COLOURS
-from pipeline.runs import atomic_files
+from world_model import atomic_files
 
 TEMPLATE = "demo.html.j2"
 NUMBERS = {1: "one robot", 2: "two robots", 3: "three robots", 4: "four robots"}

@@ -14,7 +14,7 @@ from embodiments.embodiment import GaitDrive
 from embodiments.registry import GAITS_FOLDER
 from pipeline.runs import manifest
 from pipeline.simulation.physics.gait_policy import HISTORY, observation_size
-from world_model.checkpoint import write_atomically
+from world_model import atomic_files
 
 HIDDEN = (128, 128, 64)
 _SEAL = "card_sha256"
@@ -33,7 +33,7 @@ def save_gait(network: nn.Module, path: Path, card: Mapping[str, Any]) -> None:
     """Write the weights and, last, the card with their SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()})
-    write_atomically(path, weights)
+    atomic_files.write_bytes(path, weights)
     write_card(path, {**card, "weights_sha256": hashlib.sha256(weights).hexdigest()})
 
 
@@ -41,7 +41,7 @@ def write_card(path: Path, card: Mapping[str, Any]) -> None:
     """Write the card of the weights ``path``, with a SHA-256 of its own content."""
     content = {key: value for key, value in card.items() if key != _SEAL}
     sealed = {**content, _SEAL: manifest.hash_of(content)}
-    write_atomically(path.with_suffix(".json"), (json.dumps(sealed, indent=2) + "\n").encode())
+    atomic_files.write_bytes(path.with_suffix(".json"), (json.dumps(sealed, indent=2) + "\n").encode())
 
 
 def read_card(path: Path) -> dict[str, Any]:

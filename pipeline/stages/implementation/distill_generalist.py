@@ -20,7 +20,8 @@ from pipeline.simulation.navigation.base_policy_environment import LatentStep, l
 from pipeline.simulation.navigation.recording import Noise, outcome_rates, record
 from pipeline.stages.distill_generalist import Config
 from scenes.storage import load_scenes
-from world_model.checkpoint import load_module, save_module, write_atomically
+from world_model import atomic_files
+from world_model.checkpoint import load_module, save_module
 from world_model.residual_head import ResidualHead
 
 
@@ -58,7 +59,7 @@ def run(config: Config, run: StageRun) -> None:
     student = load_module(Generalist, run.work / f"round_{config.rounds}", "generalist")
     notes = {"robots": list(robots), **history[-1]}
     save_module(student, run.directory, "generalist", notes=notes)
-    write_atomically(run.directory / "rounds.json", json.dumps(history, indent=2).encode())
+    atomic_files.write_bytes(run.directory / "rounds.json", json.dumps(history, indent=2).encode())
     run.metrics.update(notes)
 
 
@@ -76,7 +77,7 @@ def _fit_round(config: Config, run: StageRun, robots: Sequence[str], number: int
         "student": {robot: outcome_rates(_outcome(run, robot, number)) for robot in robots if number},
     }
     save_module(student, folder, "generalist", notes=figures)
-    write_atomically(folder / "figures.json", json.dumps(figures).encode())
+    atomic_files.write_bytes(folder / "figures.json", json.dumps(figures).encode())
 
 
 def _student(config: Config, run: StageRun, number: int, *, feature_size: int) -> Generalist:

@@ -38,7 +38,7 @@ from pipeline.runs.run_folder import StageRun
 from pipeline.stages.evaluate_policy import Config
 from scenes import registry as scenes
 from scenes.registry import file_options
-from world_model.checkpoint import write_atomically
+from world_model import atomic_files
 
 
 def run(config: Config, run: StageRun) -> None:
@@ -96,7 +96,7 @@ def _forget_stale_rollouts(jobs: Sequence[Job], run: StageRun) -> None:
             shutil.rmtree(jobs[0].folder, ignore_errors=True)
     if len(commits) > 1:
         run.note(f"interrupted; its rollouts are of commits {', '.join(commits)}")
-    write_atomically(noted, json.dumps({"policies": hashes, "commits": commits}).encode())
+    atomic_files.write_bytes(noted, json.dumps({"policies": hashes, "commits": commits}).encode())
 
 
 def _without(jobs: Sequence[Job], there: Mapping[str, Sequence[str]]) -> list[Job]:

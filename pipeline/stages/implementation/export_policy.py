@@ -19,8 +19,9 @@ from pipeline.runs.progress import progress
 from pipeline.runs.provenance import describe
 from pipeline.runs.run_folder import StageRun
 from pipeline.stages.export_policy import Config
+from world_model import atomic_files
 from world_model.base_head import BaseHead
-from world_model.checkpoint import load_module, read_card, write_atomically
+from world_model.checkpoint import load_module, read_card
 from world_model.residual_head import Critic, CriticConfig, ResidualHead
 from world_model.rssm import WorldModel
 
@@ -60,7 +61,7 @@ def write(item: Item, *, folder: Path, config: Config, commit: str) -> dict[str,
     torch.set_num_threads(1)  # the roll-outs are small: on a busy machine two threads are ten times slower than one
     data = _export(item, config, commit=commit)
     path = folder / f"{item.name}.onnx"
-    write_atomically(path, data)
+    atomic_files.write_bytes(path, data)
     _check_on_the_robots_side(path, item)
     found = parity.compare(item.graph, data, steps=config.parity_steps)
     parity.require(found, name=path.name)

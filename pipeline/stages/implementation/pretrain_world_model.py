@@ -22,9 +22,10 @@ from pipeline.simulation.navigation.closed_loop_validation import SHARES, best_s
 from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
 from pipeline.stages.pretrain_world_model import Config
 from scenes.storage import load_scenes
+from world_model import atomic_files
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.base_policy import BasePolicy
-from world_model.checkpoint import save_module, write_atomically
+from world_model.checkpoint import save_module
 from world_model.rssm import WorldModel
 from world_model.training_state import restore_state, save_state
 
@@ -225,5 +226,5 @@ def _publish(config: Config, run: StageRun, training: Training, val: Windows, *,
     save_module(training.base_head, run.directory, "base_head", notes=notes)
     start = min(25, val.first.shape[0] - max(HORIZONS) - 1)
     prediction_figure.draw(run.directory / "predictions.png", training.world_model, val, start=start)
-    write_atomically(run.directory / "figures.json", json.dumps(judged, indent=2).encode())
+    atomic_files.write_bytes(run.directory / "figures.json", json.dumps(judged, indent=2).encode())
     run.metrics.update({**notes, **judged})

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runs import atomic_files
+from world_model import atomic_files
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "card.md"
     path.write_text("old")
     code = (
-        "import os, pathlib\nfrom pipeline.runs import atomic_files\n"
+        "import os, pathlib\nfrom world_model import atomic_files\n"
         f"with atomic_files.replacing(pathlib.Path({str(path)!r})) as temporary:\n"
         "    temporary.write_text('ne')\n    os.kill(os.getpid(), 9)\n"
     )
