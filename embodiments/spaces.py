@@ -63,12 +63,6 @@ CAMERA_FIELDS = (
     "camera_min_range_m",
     "camera_max_range_m",
 )
-# A policy's costmap is 16 m wide, centred where its state was zeroed. The goal must lie on it: otherwise the policy
-# ignores obstacles after a second.
-MAP_EDGE_M = 7.6
-"""A goal farther out than this along an axis of the costmap is replaced by a point on the straight line to it [m]."""
-MAP_RESTART_M = 6.0
-"""A body farther out than this, whose goal is beyond the edge, begins a new costmap [m]."""
 DESCRIPTOR_FIELDS = LIMIT_FIELDS + FOOTPRINT_FIELDS + CAMERA_FIELDS
 DESCRIPTOR_SIZE = len(DESCRIPTOR_FIELDS)
 LIMIT_SLICE = slice(0, len(LIMIT_FIELDS))

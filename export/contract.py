@@ -1,7 +1,7 @@
 """Metadata of an exported policy: what it promises, for whom it was made, and its own hash."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx
 
@@ -25,11 +25,7 @@ def metadata(
     """
     if agent not in AGENTS:
         raise ValueError(f"no exported agent '{agent}'; there are: {', '.join(AGENTS)}")
-    contract = interface(graph.state_size, value=graph.critic is not None)
-    contract["agent"] = agent
-    contract["embodiments"] = {
-        robot.name: [round(float(value), 6) for value in robot.descriptor()] for robot in trained
-    }
+    descriptors = {robot.name: [round(float(value), 6) for value in robot.descriptor()] for robot in trained}
     return {
         "nav.schema_version": str(SCHEMA_VERSION),
         "nav.agent": agent,
@@ -37,8 +33,14 @@ def metadata(
         "nav.license": licence,
         "nav.git_commit": git_commit,
         NETWORKS_KEY: described(graph),
-        CONTRACT_KEY: json.dumps(contract, sort_keys=True),
+        CONTRACT_KEY: described_contract(graph, agent=agent, descriptors=descriptors),
     }
+
+
+def described_contract(graph: PolicyGraph, *, agent: str, descriptors: Mapping[str, Sequence[float]]) -> str:
+    """Return the contract as JSON: the interface, whose policy it is, and the descriptors that it was trained on."""
+    body = interface(graph.state_size, value=graph.critic is not None)
+    return json.dumps(body | {"agent": agent, "embodiments": descriptors}, sort_keys=True)
 
 
 def sealed(model: onnx.ModelProto, entries: dict[str, str]) -> bytes:

@@ -14,7 +14,8 @@ import numpy as np
 from embodiments import spaces
 from embodiments.embodiment import Embodiment
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: the graph takes a goal at any distance; files of version 1 needed a runtime that clipped it to the costmap."""
 CONTRACT_KEY = "nav.contract"
 HASH_KEY = "nav.sha256"
 _HASH_SIZE = 64
@@ -29,7 +30,7 @@ _INPUTS: dict[str, tuple[str, str, str, str]] = {
     "velocity_b": (_COMMAND_UNIT, "body", "finite", "measured vx, vy, yaw rate"),
     "previous_command": (_COMMAND_UNIT, "body", "admissible", "command executed last; zero after a reset"),
     "route_xy_b_m": ("m", "body", "finite", "next route points 1 m apart, padded with the goal"),
-    "goal_b": ("m, m, 1, 1", "body", "finite", "goal x, y, cosine and sine of its relative heading"),
+    "goal_b": ("m, m, 1, 1", "body", "finite", "goal x, y, cosine and sine of its relative heading; at any distance"),
     "embodiment": ("SI", "body", "finite", "descriptor of the robot, see descriptor.fields"),
 }
 
@@ -110,7 +111,9 @@ def parse(metadata: Mapping[str, str], *, where: str) -> dict[str, Any]:
         raise ValueError(f"{where} has a {CONTRACT_KEY} that is no JSON object; export it again")
     if contract.get("schema_version") != SCHEMA_VERSION:
         found = contract.get("schema_version")
-        raise ValueError(f"{where} has contract version {found}, expected {SCHEMA_VERSION}; export it again")
+        raise ValueError(
+            f"{where} has contract version {found}, expected {SCHEMA_VERSION}; python -m pipeline reexport"
+        )
     expected = _expected(contract, where=where)
     for key, value in expected.items():
         if contract.get(key) != value:

@@ -12,10 +12,7 @@ from embodiments.embodiment import Embodiment
 from embodiments.observation import Observation
 from embodiments.spaces import (
     COMMAND_SIZE,
-    CONTROL_DT_S,
     DEPTH_RANGE_M,
-    MAP_EDGE_M,
-    MAP_RESTART_M,
     OBSERVATION_SHAPES,
 )
 from export.runtime import contract as contracts
@@ -42,8 +39,6 @@ class Policy:
         self._outputs = [output["name"] for output in contract["outputs"]]
         self._state_size = int(contract["inputs"][-1]["shape"][1])
         self._state: np.ndarray | None = None
-        self._pose = np.zeros((0, 3))
-        """(B, 3) x, y [m], yaw [rad] since the state was zeroed."""
         self.value: np.ndarray | None = None
         """(B,) of the last step, where the policy has one."""
 
@@ -56,8 +51,7 @@ class Policy:
         if mask is None or self._state is None:
             self._state = None
         else:
-            rows = np.asarray(mask, dtype=bool)
-            self._state[rows], self._pose[rows] = 0.0, 0.0
+            self._state[np.asarray(mask, dtype=bool)] = 0.0
 
     def step(self, observation: Observation[np.ndarray]) -> np.ndarray:
         """Return the command for one control step.
@@ -86,29 +80,15 @@ class Policy:
         batch = len(feed["depth_m"])
         if self._state is None:
             self._state = np.zeros((batch, self._state_size), dtype=np.float32)
-            self._pose = np.zeros((batch, 3))
         if len(self._state) != batch:
             raise ValueError(f"batch changed from {len(self._state)} to {batch}; call reset() first")
-        goal_b = self._goal_on_the_map(feed["goal_b"])
-        results = self._run(feed | {"goal_b": goal_b, "state_input": self._state})
+        results = self._run(feed | {"state_input": self._state})
         finite = [np.isfinite(result).reshape(batch, -1).all(axis=1) for result in results.values()]
         ill = ~np.logical_and.reduce(finite)
         self._state = np.where(ill[:, None], np.float32(0.0), results["state_output"])
-        self._pose = np.where(ill[:, None], 0.0, _moved(self._pose, feed["velocity_b"]))
         self.value = results["value"][:, 0] if "value" in results else None
         command: np.ndarray = results["command"]
         return command, ill
-
-    def _goal_on_the_map(self, goal_b: np.ndarray) -> np.ndarray:
-        """Return goals (B, 4) that the policy's maps hold, see ``spaces.MAP_EDGE_M``; begin maps that end too near."""
-        far = np.abs(_to_anchor(goal_b, self._pose)).max(axis=1) > MAP_EDGE_M
-        if not far.any():
-            return goal_b
-        self.reset(far & (np.abs(self._pose[:, :2]).max(axis=1) > MAP_RESTART_M))
-        way = _to_anchor(goal_b, self._pose) - self._pose[:, :2]
-        room = (MAP_EDGE_M - np.sign(way) * self._pose[:, :2]) / np.maximum(np.abs(way), 1e-6)
-        share = np.clip(room.min(axis=1, keepdims=True), 0.0, 1.0)
-        return np.concatenate([goal_b[:, :2] * share, goal_b[:, 2:]], axis=1).astype(np.float32)
 
     def _run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         answers = []
@@ -116,19 +96,6 @@ class Policy:
             rows = {name: array[low : low + ROWS_AT_ONCE] for name, array in feed.items()}
             answers.append(self._session.run(self._outputs, rows))
         return {name: np.concatenate(parts) for name, *parts in zip(self._outputs, *answers, strict=True)}
-
-
-def _moved(pose: np.ndarray, velocity_b: np.ndarray) -> np.ndarray:
-    """Return poses (B, 3) after one control step at mean velocities (B, 3), as the policy's map reckons them."""
-    x, y, turn = CONTROL_DT_S * np.asarray(velocity_b, dtype=float).T
-    cos, sin = np.cos(pose[:, 2] + turn / 2.0), np.sin(pose[:, 2] + turn / 2.0)
-    return pose + np.stack([cos * x - sin * y, sin * x + cos * y, turn], axis=1)
-
-
-def _to_anchor(goal_b: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    """Return the places (B, 2) of goals (B, 4) in the frame in which the map began."""
-    (x, y), (cos, sin) = goal_b[:, :2].T.astype(float), (np.cos(pose[:, 2]), np.sin(pose[:, 2]))
-    return pose[:, :2] + np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
 
 
 def load(path: Path, *, robot: Embodiment | None = None, allow_unseen: bool = False, threads: int = 1) -> Policy:

@@ -52,7 +52,7 @@ def build(
             ENVIRONMENT,
             env_config=dict(environment_config),
             disable_env_checking=True,
-            normalize_actions=False,  # shares are clipped in one place: the environment, and later the exported graph
+            normalize_actions=False,  # actions are clipped in one place: the environment, and later the exported graph
             clip_actions=False,
         )
         .env_runners(
@@ -92,7 +92,7 @@ def _learning(config: PpoConfig, *, gamma: float, batch: int) -> dict[str, Any]:
         "learner_config_dict": {
             "actor": _actor_rates(config),
             "critic": config.critic_learning_rate,
-            "guidance": config.dagger,
+            "dagger": config.dagger,
         },
     }
 

@@ -83,7 +83,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             self._ended = np.zeros(self.num_envs, dtype=bool)
             self._return, self._length = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=np.int64)
             self._needs_initial_reset = False
-        rows: dict[str, list[np.ndarray]] = {Columns.OBS: [self._observation]}
+        observations, rows = [self._observation], dict[str, list[np.ndarray]]()
         taken = 0
         while taken < num_timesteps:
             row = self._act(self._observation, explore=explore)
@@ -95,15 +95,18 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             self._count(row)
             for name, value in row.items():
                 rows.setdefault(name, []).append(value)
-            rows[Columns.OBS].append(self._observation)
-        episodes = self._episodes({name: np.stack(values) for name, values in rows.items()})
+            observations.append(self._observation)
+        rollout: dict[str, Any] = {name: np.stack(values) for name, values in rows.items()}
+        rollout[Columns.OBS] = {name: np.stack([seen[name] for seen in observations]) for name in self._observation}
+        episodes = self._episodes(rollout)
         self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=taken)
         self._increase_sampled_metrics(taken, sum(episode.is_done for episode in episodes))
         return episodes
 
     @torch.no_grad()
-    def _act(self, observation: np.ndarray, *, explore: bool) -> dict[str, np.ndarray]:
-        batch = {Columns.OBS: torch.from_numpy(observation).to(self._device)}
+    def _act(self, observation: dict[str, np.ndarray], *, explore: bool) -> dict[str, np.ndarray]:
+        seen = {name: torch.from_numpy(array).to(self._device) for name, array in observation.items()}
+        batch = {Columns.OBS: seen}
         forward = self.module.forward_exploration if explore else self.module.forward_inference
         inputs = forward(batch)[Columns.ACTION_DIST_INPUTS]
         distribution = self.module.get_exploration_action_dist_cls().from_logits(inputs)
@@ -122,23 +125,22 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
         for env in np.flatnonzero(self._ended):
             self._log_episode_metrics(int(self._length[env]), float(self._return[env]), 0.0)
 
-    def _episodes(self, rollout: dict[str, np.ndarray]) -> list[SingleAgentEpisode]:
+    def _episodes(self, rollout: dict[str, Any]) -> list[SingleAgentEpisode]:
         cuts = segments(rollout["first"], rollout[Columns.TERMINATEDS], rollout[Columns.TRUNCATEDS])
         spaces = self.env.single_observation_space, self.env.single_action_space
         return [_episode(rollout, segment, *spaces) for segment in cuts]
 
 
-def _episode(
-    rollout: dict[str, np.ndarray], cut: Segment, observation_space: Any, action_space: Any
-) -> SingleAgentEpisode:
+def _episode(rollout: dict[str, Any], cut: Segment, observation_space: Any, action_space: Any) -> SingleAgentEpisode:
     rows = slice(cut.begin, cut.end)
     length = cut.end - cut.begin
 
-    def buffer(values: np.ndarray, space: Any = None) -> InfiniteLookbackBuffer:
+    def buffer(values: Any, space: Any = None) -> InfiniteLookbackBuffer:
         return InfiniteLookbackBuffer(data=values, lookback=0, space=space)
 
+    seen = {name: array[cut.begin : cut.end + 1, cut.env] for name, array in rollout[Columns.OBS].items()}
     return SingleAgentEpisode(
-        observations=buffer(rollout[Columns.OBS][cut.begin : cut.end + 1, cut.env], observation_space),
+        observations=buffer(seen, observation_space),
         actions=buffer(rollout[Columns.ACTIONS][rows, cut.env], action_space),
         rewards=buffer(rollout[Columns.REWARDS][rows, cut.env]),
         infos=[{} for _ in range(length + 1)],

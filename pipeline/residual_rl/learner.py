@@ -1,4 +1,4 @@
-"""PPO's learner with what a zero-initialised residual needs: first lessons, and a critic that learns before it acts."""
+"""PPO's learner for a zero-initialised residual: a DAgger warm-up, and a critic that learns before the actor."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from pipeline.residual_rl.dagger_warm_up import DaggerWarmUp
 from pipeline.residual_rl.module import ResidualModule
 
 Schedule = list[list[float]]
-DAGGER_LOSS = "guidance_loss"
+DAGGER_LOSS = "dagger_loss"
 """Mean loss of the actor on the teacher's labels."""
 
 
@@ -31,7 +31,7 @@ class ResidualLearner(PPOTorchLearner):
     Meanwhile the teacher's labels move it, where there are any.
     """
 
-    _guidance: DaggerWarmUp | None = None
+    _dagger: DaggerWarmUp | None = None
 
     def configure_optimizers_for_module(self, module_id: str, config: AlgorithmConfig | None = None) -> None:
         """Register one Adam for the actor and one for the critic, so that neither's gradients clip the other's."""
@@ -53,20 +53,20 @@ class ResidualLearner(PPOTorchLearner):
         self, *, training_data: TrainingData, timesteps: dict[str, Any] | None = None, **options: Any
     ) -> dict[str, Any]:
         """Update critic and, after the warm-up, actor with PPO; the actor with the teacher's labels until then."""
-        config: DaggerWarmUpConfig = self.config.learner_config_dict["guidance"]
+        config: DaggerWarmUpConfig = self.config.learner_config_dict["dagger"]
         done = int((timesteps or {}).get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
         if done >= config.control_steps:
-            self._guidance = None
+            self._dagger = None
             return super().update(training_data=training_data, timesteps=timesteps, **options)
-        guidance = self._guidance = self._guidance or self._begin_guidance(config)
+        dagger = self._dagger = self._dagger or self._begin_dagger(config)
         assert training_data.episodes is not None
-        guidance.remember(training_data.episodes)  # before RLlib lengthens the episodes
+        dagger.remember(training_data.episodes)  # before RLlib lengthens the episodes
         result = super().update(training_data=training_data, timesteps=timesteps, **options)
-        loss = guidance.teach(progress=done / config.control_steps)
+        loss = dagger.teach(progress=done / config.control_steps)
         self.metrics.log_value((DEFAULT_MODULE_ID, DAGGER_LOSS), loss, window=1)
         return result
 
-    def _begin_guidance(self, config: DaggerWarmUpConfig) -> DaggerWarmUp:
+    def _begin_dagger(self, config: DaggerWarmUpConfig) -> DaggerWarmUp:
         module = self.module[DEFAULT_MODULE_ID].unwrapped()
         return DaggerWarmUp(config, module.actor, active=module.active, seed=self.config.seed or 0)
 

@@ -59,7 +59,7 @@ def train(job: Job) -> dict[str, Any]:
     """Train one specialist, or what is left of it after a kill; return its final figures.
 
     Writes ``residual_head`` and ``critic`` (safetensors and JSON) and ``curve.json`` into ``job.output``. The weights
-    are those of the last iteration; the head's scale is the share of them with which the robot arrives most often.
+    are those of the last iteration; closed-loop validation chooses the head's scale.
     """
     torch.set_num_threads(job.threads)
     job.work.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def train(job: Job) -> dict[str, Any]:
         tried = _validate(learner, job)
         module.actor.config = replace(
             module.actor.config,
-            residual_scale=module.actor.config.residual_scale * tried.get(closed_loop_validation.KEPT, 1.0),
+            residual_scale=module.actor.config.residual_scale * tried.get(closed_loop_validation.BEST_SCALE, 1.0),
         )
         notes = {**curve[-1], **tried, "robot": job.name, "gamma": job.gamma, "active": module.active}
         save_module(module.actor, job.output, "residual_head", notes=notes)
@@ -125,25 +125,25 @@ def _loop(learner: PPO, job: Job, curve: list[dict[str, Any]]) -> None:
 
 
 def _validate(learner: PPO, job: Job) -> dict[str, float]:
-    """Return how often the robot arrives with shares of what was learned, and which share to keep."""
+    """Return how many validation episodes settle with each scale of the learned correction, and the scale to use."""
     if job.ppo.validation_episodes == 0:
         return {}
     tried = {}
     one = learner.env_runner_group.healthy_worker_ids()[:1]  # of several: they would all drive the same episodes
-    for share in closed_loop_validation.SHARES:
-        validate = partial(_validate_in, share=share, episodes=job.ppo.validation_episodes)
+    for scale in closed_loop_validation.SCALES:
+        validate = partial(_validate_in, scale=scale, episodes=job.ppo.validation_episodes)
         found = learner.env_runner_group.foreach_env_runner(
             validate, local_env_runner=job.ppo.env_runners == 0, remote_worker_ids=one
         )
         if not found:
             raise RuntimeError("no simulating worker answers; what happened to it stands above")
-        tried[share] = found[0]
+        tried[scale] = found[0]
     return closed_loop_validation.figures(tried)
 
 
-def _validate_in(runner: Any, *, share: float, episodes: int) -> closed_loop_validation.ValidationCounts:
+def _validate_in(runner: Any, *, scale: float, episodes: int) -> closed_loop_validation.ValidationCounts:
     counts: closed_loop_validation.ValidationCounts = runner.env.unwrapped.validate(
-        runner.module.actor, share=share, episodes=episodes
+        runner.module.actor, scale=scale, episodes=episodes
     )
     return counts
 
@@ -178,8 +178,8 @@ def _publish(board: SummaryWriter, job: Job, figures: dict[str, Any]) -> None:
 
 def _pop_counts(learner: PPO) -> dict[str, int]:
     """Return what ended in all simulating workers since the last call."""
-    tallies = learner.env_runner_group.foreach_env_runner(_counts_of, local_env_runner=True)
-    found = [counts for counts in tallies if counts]
+    answers = learner.env_runner_group.foreach_env_runner(_counts_of, local_env_runner=True)
+    found = [counts for counts in answers if counts]
     if not found:
         raise RuntimeError("no simulating worker answers; what happened to them stands above")
     return {name: sum(counts[name] for counts in found) for name in found[0]}
@@ -191,7 +191,7 @@ def _counts_of(runner: Any) -> dict[str, int]:
 
 
 def _rates(window: deque[dict[str, int]], counts: dict[str, int]) -> dict[str, float]:
-    """Return the share of each outcome among the last ``SMOOTHING_EPISODES`` or a few more, and how many they are."""
+    """Return the rate of each outcome among the last ``SMOOTHING_EPISODES`` or a few more, and how many they are."""
     window.append(counts)
     while sum(each["episodes"] for each in window) - window[0]["episodes"] >= SMOOTHING_EPISODES:
         window.popleft()
@@ -211,7 +211,7 @@ def _learning(result: dict[str, Any], ppo: PpoConfig) -> dict[str, float]:
         "entropy": learner["entropy"],
         "value_loss": learner["vf_loss"],
         "explained_variance": learner["vf_explained_var"],
-        "guidance_loss": learner.get(DAGGER_LOSS, math.nan),
+        "dagger_loss": learner.get(DAGGER_LOSS, math.nan),
         "sampling_s": timers["env_runner_sampling_timer"],
         "learning_s": timers["learner_update_timer"],
     }

@@ -10,14 +10,16 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from embodiments.spaces import COMMAND_SIZE
 from pipeline.simulation.navigation.base_policy_environment import LatentStep
-from pipeline.simulation.navigation.closed_loop_validation import ValidationCounts, trial
+from pipeline.simulation.navigation.closed_loop_validation import ValidationCounts, validate
 from world_model.residual_head import ResidualHead
 
+FEATURES, PRIVILEGED, TEACHER_ACTION = "features", "privileged", "teacher_action"
+"""Entries of an observation: what the actor sees; what only the critic sees as well; what neither sees, a label."""
 OUTCOMES = ("success", "collision", "fall", "timeout", "broken")
 
 
 class BatchedEnvironment(Protocol):
-    """What the vector environment drives; ``simulation.latent.LatentEnvironment`` is one."""
+    """What the vector environment drives; ``base_policy_environment.LatentEnvironment`` is one."""
 
     num_envs: int
     device: str
@@ -30,12 +32,12 @@ class BatchedEnvironment(Protocol):
         ...
 
     @property
-    def guidance_size(self) -> int:
-        """Length G of the teacher's share: 3, or 0 without a teacher."""
+    def has_teacher(self) -> bool:
+        """Whether steps carry the teacher's action."""
         ...
 
     def assign_validation(self, episodes: int) -> np.ndarray:
-        """Let the next reset begin a trial, see ``simulation.trial.Driven``."""
+        """Let the next reset begin a validation, see ``closed_loop_validation.Driven``."""
         ...
 
     def reset(self) -> LatentStep:
@@ -43,15 +45,16 @@ class BatchedEnvironment(Protocol):
         ...
 
     def step(self, residual_action: torch.Tensor) -> LatentStep:
-        """Add the residual shares (B, 3) to the base policy's, execute, observe; NEXT_STEP autoreset."""
+        """Add residual actions (B, 3) to the base policy's, execute, observe; NEXT_STEP autoreset."""
         ...
 
 
 class ResidualVectorEnvironment(VectorEnv):
-    """Batch of environments whose action is the residual share of the robot's active dimensions.
+    """Batch of environments whose action is the residual of the robot's active dimensions.
 
-    An observation is the features with the privileged inputs and the teacher's share behind them, (B, F + P + G)
-    float32. An action is (B, A) in shares of the limits; it may leave [-1, 1] (a Gaussian) and is clipped here.
+    An observation is a dict of float32 arrays: ``FEATURES`` (B, F), and, where the environment has them, ``PRIVILEGED``
+    (B, P) for the critic and ``TEACHER_ACTION`` (B, 3), the label of the DAgger warm-up. An action is a normalised
+    residual (B, A); it may leave [-1, 1] (a Gaussian) and is clipped here.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP}
@@ -61,8 +64,14 @@ class ResidualVectorEnvironment(VectorEnv):
         self.num_envs = environment.num_envs
         self.active = list(environment.active)
         self.reward_scale = reward_scale
-        width = environment.feature_size + environment.privileged_size + environment.guidance_size
-        self.single_observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (width,), np.float32)
+        sizes = {
+            FEATURES: environment.feature_size,
+            PRIVILEGED: environment.privileged_size,
+            TEACHER_ACTION: COMMAND_SIZE if environment.has_teacher else 0,
+        }
+        self._entries = [name for name, size in sizes.items() if size]
+        boxes = {name: gymnasium.spaces.Box(-np.inf, np.inf, (sizes[name],), np.float32) for name in self._entries}
+        self.single_observation_space = gymnasium.spaces.Dict(boxes)
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(self.active),), np.float32)
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, self.num_envs)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
@@ -71,29 +80,33 @@ class ResidualVectorEnvironment(VectorEnv):
     def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None) -> Any:
         """Return the first observations; the environment was seeded when it was built."""
         del seed, options
-        return _observation(self.environment.reset()), {}
+        return self._observation(self.environment.reset()), {}
 
     def step(self, actions: np.ndarray) -> Any:
-        """Step every environment with residual shares (B, A)."""
+        """Step every environment with residual actions (B, A)."""
         step = self.environment.step(self._residual(torch.from_numpy(np.asarray(actions, dtype=np.float32))))
         self._count(step)
         reward = (step.reward * self.reward_scale).cpu().numpy()
-        return _observation(step), reward, step.terminated.cpu().numpy(), step.truncated.cpu().numpy(), {}
+        return self._observation(step), reward, step.terminated.cpu().numpy(), step.truncated.cpu().numpy(), {}
 
-    def validate(self, actor: ResidualHead, *, share: float, episodes: int) -> ValidationCounts:
-        """Drive episodes without exploring, with a share of what the actor has learned."""
+    def validate(self, actor: ResidualHead, *, scale: float, episodes: int) -> ValidationCounts:
+        """Drive episodes without exploring, with the learned correction scaled by a factor."""
         device = next(actor.parameters()).device  # RLlib keeps its runners' networks on the CPU, ours is where it may
-        return trial(
+        return validate(
             self.environment,
-            lambda step: self._residual(share * actor(step.features.to(device))[0][:, self.active]),
+            lambda step: self._residual(scale * actor(step.features.to(device))[0][:, self.active]),
             episodes=episodes,
         )
 
     def _residual(self, active: torch.Tensor) -> torch.Tensor:
-        """Return residual shares (B, 3) for those of the active dimensions (B, A)."""
+        """Return residual actions (B, 3) for those of the active dimensions (B, A)."""
         residual = torch.zeros(self.num_envs, COMMAND_SIZE)
         residual[:, self.active] = active.cpu().clamp(-1.0, 1.0)
         return residual.to(self.environment.device)
+
+    def _observation(self, step: LatentStep) -> dict[str, np.ndarray]:
+        named = {FEATURES: step.features, PRIVILEGED: step.privileged, TEACHER_ACTION: step.teacher_action}
+        return {name: named[name].to(torch.float32).cpu().numpy() for name in self._entries}
 
     def pop_counts(self) -> dict[str, int]:
         """Return how many episodes ended, how, and how many control steps ran since the last call."""
@@ -108,8 +121,3 @@ class ResidualVectorEnvironment(VectorEnv):
             self._counts["episodes"] += int(ended.sum())
             for name in OUTCOMES:
                 self._counts[name] += int((getattr(step.outcome, name) & ended).sum())
-
-
-def _observation(step: LatentStep) -> np.ndarray:
-    joined = torch.cat([step.features, step.privileged, step.guidance], dim=1)
-    return joined.to(torch.float32).cpu().numpy()

@@ -1,7 +1,7 @@
-"""From a point to aim at to a action of the limits: drive, slow down, stop at the goal, turn to its heading, stand.
+"""The controller: from a point to aim at to a normalised action. Drive, slow down, stop, turn to the goal's heading.
 
-The law that a policy's graph holds: without memory, and continuous, so that two runtimes which round differently answer
-the same. Nothing here is learned.
+It is part of a policy's graph: without memory, and continuous, so that runtimes which round differently agree. Nothing
+here is learned.
 """
 
 import torch
@@ -12,22 +12,22 @@ from embodiments.spaces import CAMERA_FIELDS, CAMERA_SLICE, LIMIT_FIELDS, STAND_
 from world_model.local_planner.costmap import half_width_m
 
 ARRIVE_M, LEAVE_M = 0.14, 0.24
-"""Between these distances from the goal driving fades into turning to its heading; 0.25 and 0.5 m are asked for."""
+"""Between these distances from the goal driving fades into turning to its heading; protocols ask for 0.25 or 0.5 m."""
 WALKER_ARRIVE_M, WALKER_LEAVE_M = 0.2, 0.36
 """The same for a body on legs: it coasts through its last step, and drifts while it turns on the spot."""
 DIRECT_M = (0.6, 0.8)
-"""Between these distances the aim fades from the goal itself to the way."""
+"""Between these distances the aim fades from the goal itself to the local plan's aim."""
 AIM_RAD = (0.5, 0.6)
-"""Turn on the spot while the aim is further aside than this, the less the narrower the camera sees: a curve would be a
-detour, and leads where nobody has looked."""
+"""The body turns on the spot while the aim is further aside than this; the lower bound is for a narrow camera. A curve
+would be a detour, and would lead through unseen ground."""
 SWATH_M = 1.5
-"""How far ahead the whole width that the body will sweep must be in view"""
+"""How far ahead the whole width that the body sweeps must be in view."""
 HEADING_RAD, HEADING_FADE_RAD = 0.03, 0.02
-"""Turning on the spot ends within this of the goal's heading; 0.1 rad are asked for."""
+"""Turning on the spot ends within this of the goal's heading; the protocol asks for 0.1 rad."""
 HOLD_GAIN_HZ, HOLD_MPS = 1.0, 0.15
 """A walker that turns at the goal also steps back to it, no faster than this."""
 BRAKING = 0.5
-"""Share of the acceleration limit that slowing down counts on; the rest covers the drive's delay."""
+"""Fraction of the acceleration limit that braking uses; the rest covers the drive's delay."""
 SPEED_GAIN_HZ, YAW_GAIN_HZ = 1.5, 3.0
 CREEP_MPS, CREEP_RADPS = 2.0 * STAND_SPEED_MPS, 0.15
 """Slowest commands, above the stand thresholds and above what a gait does not follow."""
@@ -35,7 +35,7 @@ _EPSILON = 1e-6
 
 
 def drive(goal_b: Tensor, aim_b: Tensor, descriptor: Tensor, *, speed_scale: Tensor) -> Tensor:
-    """Return actions (B, 3) of the limits.
+    """Return normalised actions (B, 3).
 
     Args:
         goal_b: (B, 4) goal in the body frame.
@@ -82,7 +82,7 @@ def _aim_rad(descriptor: Tensor) -> Tensor:
 
 
 def _speed_mps(distance: Tensor, aside: Tensor, descriptor: Tensor) -> Tensor:
-    """Return the speed (B,) for an aim that is aside by actions (B,) of what makes the body turn on the spot."""
+    """Return the speed (B,) for an aim that is aside by a fraction (B,) of the angle that stops the body."""
     limit, acceleration = _limit(descriptor, "forward_mps"), _limit(descriptor, "acceleration_mps2")
     braking = (2.0 * BRAKING * acceleration * distance).sqrt()
     speed = torch.minimum(torch.minimum(braking, SPEED_GAIN_HZ * distance), limit).clip(min=CREEP_MPS)

@@ -1,10 +1,10 @@
-"""A map that the robot draws while it drives, and the way to the goal on it: unknown ground is free, and costs twice.
+"""The costmap: obstacles seen so far, and the cost to go to the goal. Unknown ground is free, and costs twice.
 
-Nothing here is learned. Obstacle points from depth are entered into a square grid that stays where the episode began;
-the cost to go is kept beside it and corrected by some sweeps per control step, so that it follows what is discovered
+Nothing here is learned. Obstacle points from depth are entered into a square grid that stays where the episode began.
+The cost to go is stored beside it, and some sweeps per control step correct it, so that it follows new obstacles
 (in the manner of Tamar et al. 2016, "Value Iteration Networks", without the learning; the optimism about unknown ground
-is that of D* Lite, Koenig and Likhachev 2002). Only tensor operations, so that a policy's graph may hold it; grids that
-are done with are written over, because a fresh one costs as much as the arithmetic.
+is that of D* Lite, Koenig and Likhachev 2002). Only tensor operations, so that a policy's graph can contain it. Grids
+that are no longer needed are overwritten in place, because a fresh one costs as much as the arithmetic.
 """
 
 import math
@@ -22,7 +22,7 @@ from world_model.local_planner.frames import moved, to_anchor
 
 CELLS = 80
 CELL_M = 0.2
-"""16 m: COMPASS's goals lie within 5 m of the start in either axis, and the way around something has room."""
+"""16 m: COMPASS's goals lie within 5 m of the start in either axis, and a detour fits in as well."""
 SWEEPS = 8
 """Of the cost to go per control step; a dead end of 3 m is filled within a second"""
 RINGS = 4
@@ -30,7 +30,7 @@ RINGS = 4
 HIT = 0.6
 """Evidence of one sighting of a point; it takes two to make an obstacle"""
 FREE = 0.2
-"""Evidence against, of one look through a cell"""
+"""Evidence against an obstacle, of one ray through a cell"""
 COMFORT_M = 0.35
 NEAR_COST, BLOCKED_COST = 3.0, 100.0
 MOST_M = 50.0
@@ -38,24 +38,24 @@ MOST_M = 50.0
 behind walls, where the last bit of a number is a tenth of a millimetre: too coarse for two runtimes to agree."""
 LOOK_AHEAD_M = 0.6
 STOP_OFFSET_M, STOP_CLEARANCE_M, STOP_OFFSET_WEIGHT = 0.2, 0.2, 0.3
-"""A body rests up to the first from its goal where that has less room than the second; both protocols allow it"""
+"""A body stops up to the first from a goal with less clearance than the second; both protocols allow it"""
 _STOP_CHOICE_M = 0.01
 CORRIDOR_M, OUTSIDE_COST = (0.5, 1.2), 6.0
-"""A planned route knows walls that have not been seen yet: further from it than the second, a metre costs this more"""
+"""A planned route avoids walls not seen yet: a metre further from it than the second distance costs this much more"""
 LANE_M = (0.1, 0.4)
 """Ground on a planned route counts as seen, up to these distances from it"""
 BENT_M = (0.1, 0.6)
-"""A route that strays this far from the straight line has been planned; a straight one says nothing about walls"""
+"""A route that leaves the straight line by this much is a planned one; a straight one does not know any walls"""
 UNSEEN_COST = 1.0
-"""What a metre costs more where nobody has looked"""
+"""Additional cost of a metre of unseen ground"""
 SIGHT = 0.5
-"""Of a cell that one look through its middle makes seen"""
+"""Increase of ``seen`` for a cell by one ray through its middle"""
 STATE_SIZE = 3 + 3 * CELLS**2
 _DIAGONAL = math.sqrt(2.0)
 _CHOICE_M = 0.06
-"""Ways that differ by so much are not yet told apart: sharper, and the last bit of a number would choose"""
+"""Softmax temperature [m]; lower values break parity between PyTorch and ONNX Runtime"""
 _COARSE = 2
-"""Cells along an axis that share the cost of straying from the route"""
+"""Cells along an axis that have one cost of distance from the route in common"""
 DIRECTIONS = 24
 CLEARANCE_SIZE = DIRECTIONS  # every other direction, at two distances
 _RAY_SAMPLES = 12
@@ -70,14 +70,14 @@ class Costmap:
     evidence: Tensor
     """(B, CELLS, CELLS) in [0, 1]; row is y, column is x; an obstacle above 0.5"""
     seen: Tensor
-    """(B, CELLS, CELLS) in [0, 1]: whether the ground has been looked at"""
+    """(B, CELLS, CELLS) in [0, 1]: whether the ground has been seen"""
     cost_to_go: Tensor
     """(B, CELLS, CELLS) [m] above the straight distance to the goal, weighted by clearance"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpdatedCostmap(Costmap):
-    """State after a control step, and what was worked out on the way to it."""
+    """State after a control step, and the distances computed for it."""
 
     distance_m: Tensor
     """(B, CELLS, CELLS) to the nearest obstacle, up to ``RINGS`` cells"""
@@ -119,7 +119,7 @@ def update(state: Costmap, points: Tensor, observation: Observation[Tensor]) -> 
     cost = _cell_cost(distance, half_width_m(observation.descriptor))
     cost = cost + _route_cost(observation.route_xy_b_m, pose, seen)
     total = straight + state.cost_to_go
-    # The goal's own cells are what the way ends in.
+    # The goal's own cells are the source of the cost to go.
     source = straight + (100.0 * (straight - CELL_M)).clip(0.0, MOST_M)
     step = CELL_M * cost
     twice = 2.0 * step.square()
@@ -130,12 +130,12 @@ def update(state: Costmap, points: Tensor, observation: Observation[Tensor]) -> 
 
 
 class PlannerQuery(NamedTuple):
-    """What is read off the map around the body."""
+    """What the planner reads off the costmap around the body."""
 
     aim_b: Tensor
     """(B, 2) the point [m], ``LOOK_AHEAD_M`` away or nearer, from which the goal is cheapest to reach"""
     stop_b: Tensor
-    """(B, 2) where to come to rest [m]: the goal, or a place near it with more room"""
+    """(B, 2) where to stop [m]: the goal, or a place near it with more clearance"""
     clearances_m: Tensor
     """(B, CLEARANCE_SIZE) clearance of the body at two distances in every direction, from ahead to the left [m]"""
     clearance_m: Tensor
@@ -145,12 +145,12 @@ class PlannerQuery(NamedTuple):
 
 
 def query(state: Costmap, goal_b: Tensor, descriptor: Tensor) -> PlannerQuery:
-    """Read off the map what matters around a body (B, E) on its way to a goal (B, 4)."""
+    """Read off the costmap where to drive and to stop, for a body (B, E) and its goal (B, 4)."""
     angle = torch.arange(DIRECTIONS, device=goal_b.device) * (2.0 * math.pi / DIRECTIONS)
     unit = torch.stack([angle.cos(), angle.sin()], dim=-1).expand(goal_b.shape[0], -1, -1)  # (B, DIRECTIONS, 2)
     halfway, there = (to_anchor(unit * reach, state.pose) for reach in (LOOK_AHEAD_M / 2.0, LOOK_AHEAD_M))
     total = total_m(state, goal_b)
-    # Halfway counts too: a point behind a wall is no way.
+    # Halfway counts too: the point must not be behind a wall.
     cost = 0.4 * look_up(total, halfway) + 0.6 * look_up(total, there)
     weight = torch.softmax(-(cost - cost.amin(dim=1, keepdim=True)) / _CHOICE_M, dim=1)
     here = to_anchor(goal_b.new_zeros(goal_b.shape[0], 1, 2), state.pose)
@@ -158,16 +158,16 @@ def query(state: Costmap, goal_b: Tensor, descriptor: Tensor) -> PlannerQuery:
         [torch.zeros_like(unit[:, :1]), unit * (STOP_OFFSET_M / 2.0), unit * STOP_OFFSET_M], dim=1
     )  # (B, places, 2)
     places = to_anchor(goal_b[:, None, :2] + aside, state.pose)
-    looks = [here, halfway[:, ::2], there[:, ::2], places]
-    room = look_up(distance_m(state), torch.cat(looks, dim=1)) - half_width_m(descriptor)[:, None]
-    room, rest_room = room.split([1 + CLEARANCE_SIZE, places.shape[1]], dim=1)
-    missing = (STOP_CLEARANCE_M - rest_room).clip(min=0.0) + STOP_OFFSET_WEIGHT * _norm(aside)
+    points = [here, halfway[:, ::2], there[:, ::2], places]
+    clearance = look_up(distance_m(state), torch.cat(points, dim=1)) - half_width_m(descriptor)[:, None]
+    clearance, stop_clearance = clearance.split([1 + CLEARANCE_SIZE, places.shape[1]], dim=1)
+    missing = (STOP_CLEARANCE_M - stop_clearance).clip(min=0.0) + STOP_OFFSET_WEIGHT * _norm(aside)
     chosen = torch.softmax(-(missing - missing.amin(dim=1, keepdim=True)) / _STOP_CHOICE_M, dim=1)
     return PlannerQuery(
         aim_b=(weight[..., None] * unit).sum(dim=1) * LOOK_AHEAD_M,
         stop_b=goal_b[:, :2] + (chosen[..., None] * aside).sum(dim=1),
-        clearances_m=room[:, 1:],
-        clearance_m=room[:, 0],
+        clearances_m=clearance[:, 1:],
+        clearance_m=clearance[:, 0],
         detour_m=look_up(state.cost_to_go, here)[:, 0],
     )
 
@@ -197,10 +197,10 @@ def _splat(points: Tensor, values: Tensor) -> Tensor:
     cell = _cell(points)
     low = cell.floor()
     inside = ((low >= 0) & (low <= CELLS - 2)).all(dim=-1)
-    share = cell - low
+    fraction = cell - low
     column, row = low.clip(0, CELLS - 2).long().unbind(-1)
     corner, kept = row * CELLS + column, values * inside.to(values.dtype)
-    right, upper = share.unbind(-1)
+    right, upper = fraction.unbind(-1)
     weights = [(1 - right) * (1 - upper), right * (1 - upper), (1 - right) * upper, right * upper]
     index = torch.cat([corner, corner + 1, corner + CELLS, corner + CELLS + 1], dim=1)
     source = torch.cat([kept * weight for weight in weights], dim=1)
@@ -208,28 +208,28 @@ def _splat(points: Tensor, values: Tensor) -> Tensor:
 
 
 def _entered(state: Costmap, points: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
-    """Enter obstacle points, take evidence away from what was looked through, and note what has been looked at."""
+    """Enter obstacle points, remove evidence along rays that pass, and mark seen ground."""
     weight, nearest = points[..., 2], points[..., 3]
     obstacle, ground = points[..., :2], points[..., 4:]
     distance = _norm(obstacle)
     hit = HIT * weight * ((SIGHT_M - distance) / 0.5).clip(0.0, 1.0)
     # Along the ray to each point: free from where the ground is seen up to a little before the point. Nearer things
-    # are looked over, not through. Columns without a point say nothing of obstacles.
-    share = torch.linspace(0.1, 0.9, _RAY_SAMPLES, device=pose.device, dtype=pose.dtype)
-    before = ((distance[..., None] * (1.0 - share) - 0.3) / 0.2).clip(0.0, 1.0)
-    beyond = ((distance[..., None] * share - nearest[..., None] - 0.1) / 0.2).clip(0.0, 1.0)
+    # may lie below the image. Columns without a point do not count.
+    fraction = torch.linspace(0.1, 0.9, _RAY_SAMPLES, device=pose.device, dtype=pose.dtype)
+    before = ((distance[..., None] * (1.0 - fraction) - 0.3) / 0.2).clip(0.0, 1.0)
+    beyond = ((distance[..., None] * fraction - nearest[..., None] - 0.1) / 0.2).clip(0.0, 1.0)
     loss = FREE * (before * beyond * weight[..., None]).flatten(1)
-    evidence = (state.evidence.flatten(1) - _splat(_along(obstacle, share, pose), loss)).clip(min=0.0)
+    evidence = (state.evidence.flatten(1) - _splat(_along(obstacle, fraction, pose), loss)).clip(min=0.0)
     evidence = evidence + _splat(to_anchor(obstacle, pose), hit)
-    sight = ((_norm(ground)[..., None] * share - nearest[..., None]) / 0.2 + 1.0).clip(0.0, 1.0)
-    seen = state.seen.flatten(1) + _splat(_along(ground, share, pose), SIGHT * sight.flatten(1))
+    sight = ((_norm(ground)[..., None] * fraction - nearest[..., None]) / 0.2 + 1.0).clip(0.0, 1.0)
+    seen = state.seen.flatten(1) + _splat(_along(ground, fraction, pose), SIGHT * sight.flatten(1))
     grid = (CELLS, CELLS)
     return evidence.clip(max=1.0).unflatten(1, grid), seen.clip(max=1.0).unflatten(1, grid)
 
 
-def _along(ends: Tensor, share: Tensor, pose: Tensor) -> Tensor:
-    """Return anchor points (B, P * S, 2) at shares (S,) of the ways to body points (B, P, 2)."""
-    return to_anchor((ends[:, :, None] * share[:, None]).flatten(1, 2), pose)
+def _along(ends: Tensor, fraction: Tensor, pose: Tensor) -> Tensor:
+    """Return anchor points (B, P * S, 2) at fractions (S,) of the rays to body points (B, P, 2)."""
+    return to_anchor((ends[:, :, None] * fraction[:, None]).flatten(1, 2), pose)
 
 
 def _norm(xy: Tensor) -> Tensor:
@@ -265,15 +265,15 @@ def _distance_m(evidence: Tensor) -> Tensor:
 
 
 def _cell_cost(distance: Tensor, half_width: Tensor) -> Tensor:
-    """Return what a metre through each cell costs, 1 where there is room."""
-    room = distance - half_width[:, None, None]
-    near = (1.0 - room / COMFORT_M).clip(0.0, 1.0)
-    blocked = (-room / 0.1).clip(0.0, 1.0)
+    """Return the cost of a metre through each cell, 1 where nothing is near."""
+    clearance = distance - half_width[:, None, None]
+    near = (1.0 - clearance / COMFORT_M).clip(0.0, 1.0)
+    blocked = (-clearance / 0.1).clip(0.0, 1.0)
     return 1.0 + NEAR_COST * near + BLOCKED_COST * blocked
 
 
 def _route_cost(route_xy_b_m: Tensor, pose: Tensor, seen: Tensor) -> Tensor:
-    """Return what a metre costs more (B, CELLS, CELLS) away from a planned route, and where nobody has looked."""
+    """Return the additional cost of a metre (B, CELLS, CELLS) away from a planned route and on unseen ground."""
     end = route_xy_b_m[:, -1]
     unit = end / (end.square().sum(dim=-1, keepdim=True) + 1e-6).sqrt()
     aside = (route_xy_b_m[..., 0] * unit[:, 1:] - route_xy_b_m[..., 1] * unit[:, :1]).abs().amax(dim=1)
@@ -310,13 +310,13 @@ def _swept(total: Tensor, step: Tensor, twice: Tensor) -> Tensor:
 
     Args:
         total: (B, CELLS, CELLS), as the others.
-        step: What the way through a cell costs.
+        step: Cost of crossing a cell.
         twice: Twice its square.
     """
     padded = functional.pad(total, (1, 1, 1, 1), value=1e3)
     across = torch.minimum(padded[:, 1:-1, :-2], padded[:, 1:-1, 2:])
     up = torch.minimum(padded[:, :-2, 1:-1], padded[:, 2:, 1:-1])
-    # Further apart than a step only the lower one counts, which this says, too.
+    # Where the two differ by more than a step, only the lower one counts; this covers that case, too.
     apart = (across - up).abs_()
     torch.minimum(apart, step, out=apart)
     lower = torch.minimum(across, up, out=across)
@@ -326,12 +326,14 @@ def _swept(total: Tensor, step: Tensor, twice: Tensor) -> Tensor:
 
 
 def look_up(grid: Tensor, points: Tensor) -> Tensor:
-    """PlannerQuery a grid (B, CELLS, CELLS) up at anchor points (B, P, 2), bilinearly; the border continues outside."""
+    """Read a grid (B, CELLS, CELLS) at anchor points (B, P, 2), bilinearly; the border continues outside."""
     cell = _cell(points).clip(0.0, CELLS - 1.001)
     low = cell.floor()
-    share = cell - low
+    fraction = cell - low
     column, row = low.long().unbind(-1)
     flat, corner = grid.flatten(1), row * CELLS + column
-    lower = flat.gather(1, corner) * (1 - share[..., 0]) + flat.gather(1, corner + 1) * share[..., 0]
-    upper = flat.gather(1, corner + CELLS) * (1 - share[..., 0]) + flat.gather(1, corner + CELLS + 1) * share[..., 0]
-    return lower * (1 - share[..., 1]) + upper * share[..., 1]
+    lower = flat.gather(1, corner) * (1 - fraction[..., 0]) + flat.gather(1, corner + 1) * fraction[..., 0]
+    upper = (
+        flat.gather(1, corner + CELLS) * (1 - fraction[..., 0]) + flat.gather(1, corner + CELLS + 1) * fraction[..., 0]
+    )
+    return lower * (1 - fraction[..., 1]) + upper * fraction[..., 1]

@@ -1,7 +1,7 @@
-"""Obstacles in a depth image, by geometry: what stands on the ground and is not higher than the body.
+"""Obstacles in a depth image, by geometry: points above the ground and not above the body.
 
-Nothing here is learned: the camera's pose and the body's height come from the descriptor, so that every robot's
-camera tells the same about the same place. Weights are continuous: runtimes that round differently answer the same.
+Nothing here is learned: the camera's pose and the body's height come from the descriptor, so that every robot's camera
+finds the same obstacles in the same place. Weights are continuous, so that runtimes which round differently agree.
 """
 
 import torch
@@ -18,29 +18,29 @@ from embodiments.spaces import (
 )
 
 _LOW_M, _LOW_PER_M = 0.04, 0.02
-"""Least height of an obstacle, and how it grows with the distance: a walker's camera sways, and with it the ground."""
+"""Least height of an obstacle, and its growth with distance: a walker's camera sways, and with it the ground."""
 _RAMP_M = 0.05
 _REACH_M = 1.0
 """A point counts by exp(-distance / reach)."""
 _EPSILON = 1e-3
 _BAND_M, _BAND_PER_M = 0.1, 0.12
-"""How far from where the nominal camera sees it the ground is looked for: a walker's camera sways"""
+"""Half width of the band around the nominal ground in which the fit searches: a walker's camera sways."""
 SIGHT_M = 4.5
-"""Ground further away is not entered into the map, nor are obstacles"""
+"""Ground and obstacles further away are not entered into the costmap."""
 _GROUND_REACH_M = 5.0
 _GROUND_NOISE_M, _GROUND_NOISE_PER_M = 0.01, 0.01
 _PIXELS = 30.0
-"""So many pixels tell as much as one: their errors are alike"""
+"""This many pixels count as one measurement: their errors are correlated."""
 _TILT = (0.03, 0.06, 0.06)
-"""How far from nominal a camera's height [m] and tilts [rad] usually are"""
+"""Usual deviation of a camera's height [m] and tilts [rad] from nominal."""
 _ROUNDS = 4
 
 
 def obstacle_points(depth_m: Tensor, descriptor: Tensor) -> Tensor:
-    """Return what every image column sees, (B, 64, 6): horizontal distances and places in the body frame [m].
+    """Return obstacle and ground of every image column, (B, 64, 6), in the body frame [m].
 
-    x, y and the weight in [0, 1] of its most pressing obstacle, 0 where there is none; the distance from which on it
-    sees anything: what stands nearer may have sunk below the image; x, y of the farthest ground, up to ``SIGHT_M``.
+    x, y and the weight in [0, 1] of its most urgent obstacle, 0 where there is none; the distance from which on it sees
+    the ground: nearer things may lie below the image; x, y of the farthest ground, up to ``SIGHT_M``.
 
     Args:
         depth_m: (B, 1, 40, 64) planar [m], 0 = invalid.
@@ -54,17 +54,17 @@ def obstacle_points(depth_m: Tensor, descriptor: Tensor) -> Tensor:
     x, y = mount_x + depth * (cos + sin * up), depth * left
     z = mount_z + depth * (cos * up - sin)
     offset, ahead, aside = _ground(x, y, z, depth > 0.0)
-    # The ground is level: what it seems to slope the camera is tilted, and everything with it.
+    # The ground is level: an apparent slope is the camera's tilt, and everything is turned back by it.
     x, y, z = x + ahead * (z - mount_z), y + aside * (z - mount_z), z - offset - ahead * x - aside * y
     distance = (x.square() + y.square() + _EPSILON).sqrt()
     above = (z - _LOW_M - _LOW_PER_M * distance) / _RAMP_M
     below = (_top_m(descriptor)[:, None, None] - z) / _RAMP_M
     valid = depth > 0.0
     weight = torch.minimum(above, below).clip(0.0, 1.0) * (valid & (depth < DEPTH_RANGE_M)).to(depth.dtype)
-    row = _pressing(x, y, weight).argmax(dim=1, keepdim=True)  # (B, 1, W)
+    row = _urgency(x, y, weight).argmax(dim=1, keepdim=True)  # (B, 1, W)
     nearest = torch.where(valid, distance, DEPTH_RANGE_M).amin(dim=1)  # (B, W)
     chosen = [value.gather(1, row)[:, 0] for value in (x, y, weight)]
-    # Ground that is seen over an obstacle says nothing of what is behind it.
+    # Ground seen over an obstacle does not show what is directly behind it.
     until = SIGHT_M + chosen[2] * (distance.gather(1, row)[:, 0].clip(max=SIGHT_M) - SIGHT_M)
     level = (1.0 - above).clip(0.0, 1.0) * ((until[:, None] - distance) / 0.1).clip(0.0, 1.0) * valid.to(depth.dtype)
     last = (distance * level).argmax(dim=1, keepdim=True)
@@ -73,10 +73,10 @@ def obstacle_points(depth_m: Tensor, descriptor: Tensor) -> Tensor:
 
 
 def _ground(x: Tensor, y: Tensor, z: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Fit the ground z = offset + ahead * x + aside * y to the lowest of what is near it; return three (B, 1, 1).
+    """Fit the ground z = offset + ahead * x + aside * y to the lowest points near it; return three (B, 1, 1).
 
-    Robust least squares around the camera's nominal pose: nothing is below the ground, so what stands out above the fit
-    counts less with every round.
+    Robust least squares around the camera's nominal pose: nothing is below the ground, so points above the fit count
+    less with every round.
     """
     distance = (x.square() + y.square() + _EPSILON).sqrt()
     band = _BAND_M + _BAND_PER_M * distance
@@ -96,7 +96,7 @@ def _ground(x: Tensor, y: Tensor, z: Tensor, valid: Tensor) -> tuple[Tensor, Ten
 
 
 def _solved(matrix: Tensor, right: Tensor) -> Tensor:
-    """Solve symmetric (B, 3, 3) systems for (B, 3) by Cramer's rule; a graph knows no solver."""
+    """Solve symmetric (B, 3, 3) systems for (B, 3) by Cramer's rule; ONNX has no solver."""
     first, second, third = matrix.unbind(-1)
     cross = torch.linalg.cross(second, third)
     determinant = (first * cross).sum(dim=-1)
@@ -104,7 +104,7 @@ def _solved(matrix: Tensor, right: Tensor) -> Tensor:
     return torch.stack([(right * part).sum(dim=-1) for part in parts], dim=-1) / determinant[:, None]
 
 
-def _pressing(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+def _urgency(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
     return weight * torch.exp(-(x.square() + y.square() + _EPSILON).sqrt() / _REACH_M)
 
 
@@ -118,7 +118,7 @@ def ray_slopes(like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _top_m(descriptor: Tensor) -> Tensor:
-    """Return the height (B,) up to which things are in the body's way: the top of the highest layer it reaches into."""
+    """Return the height (B,) up to which things are obstacles: the top of the highest layer of the footprint."""
     extents = descriptor[:, FOOTPRINT_SLICE].unflatten(-1, (len(HEIGHT_LAYERS_M), 3))  # front, rear, half width
     tops = extents.new_tensor([top for _, top in HEIGHT_LAYERS_M])
     return ((extents.amax(dim=-1) > _EPSILON).to(tops.dtype) * tops).amax(dim=-1)

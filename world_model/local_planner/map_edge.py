@@ -10,8 +10,12 @@ import torch
 from torch import Tensor
 
 from embodiments.observation import Observation
-from embodiments.spaces import MAP_EDGE_M, MAP_RESTART_M
 from world_model.local_planner.frames import to_anchor
+
+MAP_EDGE_M = 7.6
+"""A goal further out than this along an axis of the map is replaced by the point at this edge, on the straight line."""
+MAP_RESTART_M = 6.0
+"""A body further out than this along an axis, whose goal is beyond the edge, begins a new map."""
 
 
 def hold_goal(observation: Observation[Tensor], state: Tensor, pose: Tensor) -> tuple[Observation[Tensor], Tensor]:

@@ -15,6 +15,8 @@ from pipeline.runs.run_folder import ADOPTED
 from world_model import atomic_files
 
 CARD, TRAINING, BENCHMARK, LEARNING = "README.md", "training.json", "benchmark_seed_{}.md", "learning_{}.svg"
+REEXPORTED = "reexported"
+"""Key of ``training.json``: SHA-256 -> name of the files before ``reexport``."""
 SHIPPED_BYTES = 20_000_000
 """Largest file that a repository should carry."""
 _STAGES = ("collect_teacher", "pretrain_world_model", "train_specialist", "record_specialist", "distill_generalist")
@@ -127,13 +129,20 @@ def read_training(folder: Path) -> dict[str, Any]:
     return found
 
 
+def earlier_files(folder: Path) -> dict[str, str]:
+    """Return SHA-256 -> name of files that ``reexport`` has replaced in a folder: other bytes, the same policy."""
+    return dict(read_training(folder).get(REEXPORTED, {})) if (folder / TRAINING).is_file() else {}
+
+
 def evaluated_files(paths: Iterable[Path], summary: tables.Summary) -> dict[str, str]:
     """Return name and SHA-256 of the files that an evaluation drove, in its order.
 
     Raises:
         ValueError: If it drove none, or one that is not among ``paths``.
     """
-    known = {manifest.hash_file(path): path.name for path in paths}
+    known: dict[str, str] = {}
+    for path in paths:
+        known |= earlier_files(path.parent) | {manifest.hash_file(path): path.name}
     driven = dict.fromkeys(cell["policy_sha256"] for cell in summary["cells"] if cell["policy_sha256"])
     if not driven or not driven.keys() <= known.keys():
         raise ValueError("other files were evaluated there, or none")
@@ -239,15 +248,15 @@ def _minutes(run: Path) -> str:
 def _specialists(run: Path, preset: str) -> str:
     """Return a sentence with what the specialists were trained for and how much of it helped."""
     from pipeline.simulation.navigation.closed_loop_validation import (
-        KEPT,  # the simulator, which the command line's help does not need
+        BEST_SCALE,  # the simulator, which the command line's help does not need
     )
     from pipeline.stages.train_specialist import STAGE
 
     usual = f"{STAGE.sized(preset).ppo.control_steps:,}"
     steps = [
-        f"{body['robot']} {body['config']['ppo']['control_steps']:,} ({body['metrics'][KEPT]:g})"
+        f"{body['robot']} {body['config']['ppo']['control_steps']:,} ({body['metrics'][BEST_SCALE]:g})"
         for body in _bodies(run, "train_specialist")
-        if KEPT in body["metrics"]
+        if BEST_SCALE in body["metrics"]
     ]
     scale = "in brackets the scale of the learned correction that validation chose (ADR 0007)"
     return f"Control steps per specialist (the preset's: {usual}), {scale}: {', '.join(steps)}." if steps else ""

@@ -11,7 +11,6 @@ import torch
 
 from embodiments.limits import active_dimensions
 from embodiments.observation import Observation
-from embodiments.spaces import COMMAND_SIZE
 from pipeline.agents.agent import Agent
 from pipeline.simulation.navigation.curriculum import EpisodeCurriculum
 from pipeline.simulation.navigation.environment import NavigationEnvironment, Step
@@ -27,7 +26,7 @@ CLEARANCE_SCALE_M = 1.0
 GEODESIC_SCALE_M = 5.0
 _VALIDATION_SEED = 0
 PRIVILEGED_SIZE = PATCH_SIDE**2 + 4
-"""Clearances around the body, the way down the shortest path, geodesic distance and clearance."""
+"""Clearances around the body, direction of the shortest path, geodesic distance and clearance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +38,8 @@ class LatentStep:
     """(B, F) ``base_head.policy_features``: what residuals, critics and the generalist see; base action last."""
     privileged: torch.Tensor
     """(B, P) what only a privileged critic sees; P may be 0."""
-    guidance: torch.Tensor
-    """(B, G) the action that the privileged teacher would choose now; G is 3, or 0 without a teacher."""
+    teacher_action: torch.Tensor
+    """(B, 3) the action that the privileged teacher would choose now; (B, 0) without a teacher."""
     reward: torch.Tensor
     terminated: torch.Tensor
     truncated: torch.Tensor
@@ -50,7 +49,7 @@ class LatentStep:
 
     @property
     def base_action(self) -> torch.Tensor:
-        """(B, 3) the base policy's answer to this observation."""
+        """(B, 3) the base policy's action for this observation."""
         return base_action_of(self.features)
 
 
@@ -58,7 +57,7 @@ def load_base(directory: Path, *, device: str = "cpu", silent: bool = False) -> 
     """Load the folder that ``pretrain_world_model`` published, frozen and in evaluation mode.
 
     Args:
-        silent: Leave out the base head's answer, for what is learned from scratch.
+        silent: The base action is 0, for a residual that learns from scratch.
     """
     world_model = load_module(WorldModel, directory, "world_model").to(device).requires_grad_(False)
     head = load_module(BaseHead, directory, "base_head").to(device).requires_grad_(False)
@@ -74,20 +73,20 @@ class LatentEnvironment:
         base: BasePolicy,
         *,
         privileged: bool = False,
-        guide: Agent | None = None,
+        teacher: Agent | None = None,
         curriculum: bool = False,
     ) -> None:
         """Wrap an environment.
 
         Args:
             privileged: Whether steps carry privileged inputs for the critic.
-            guide: The agent whose actions steps carry as guidance; the teacher, or none.
+            teacher: The agent whose actions steps carry as labels; none by default.
             curriculum: Whether episodes that fail are drawn more often.
         """
         self.environment, self.base = environment, base
         self.num_envs, self.device = environment.num_envs, environment.device
         self.feature_size = base.feature_size
-        self._privileged, self._guide = privileged, guide
+        self._privileged, self._teacher = privileged, teacher
         self._curriculum = EpisodeCurriculum(len(environment.episodes), device=self.device) if curriculum else None
         descriptor = torch.from_numpy(environment.embodiment.descriptor())
         self.active = tuple(int(index) for index in active_dimensions(descriptor).nonzero()[:, 0])
@@ -95,7 +94,7 @@ class LatentEnvironment:
 
     def reset(self) -> LatentStep:
         """Begin a new episode everywhere."""
-        return self._see(self.environment.reset())
+        return self._observe(self.environment.reset())
 
     def assign_validation(self, episodes: int) -> np.ndarray:
         """Let the next reset begin the same choice of episodes, from the same seed, whenever this is called.
@@ -119,7 +118,7 @@ class LatentEnvironment:
 
     def step_action(self, action: torch.Tensor) -> LatentStep:
         """Execute full actions (B, 3), clipped to [-1, 1]."""
-        return self._see(self.environment.step(action.clamp(-1.0, 1.0)))
+        return self._observe(self.environment.step(action.clamp(-1.0, 1.0)))
 
     @property
     def last(self) -> LatentStep:
@@ -132,18 +131,18 @@ class LatentEnvironment:
         return PRIVILEGED_SIZE if self._privileged else 0
 
     @property
-    def guidance_size(self) -> int:
-        """Length G of the teacher's action."""
-        return COMMAND_SIZE if self._guide is not None else 0
+    def has_teacher(self) -> bool:
+        """Whether steps carry the teacher's action."""
+        return self._teacher is not None
 
-    def _see(self, step: Step) -> LatentStep:
-        self._learn_what_fails(step)
-        known = self.environment.privileged() if self._privileged or self._guide is not None else {}
+    def _observe(self, step: Step) -> LatentStep:
+        self._update_curriculum(step)
+        known = self.environment.privileged() if self._privileged or self._teacher is not None else {}
         self._last = LatentStep(
             observation=step.observation,
             features=self._features(step.observation, step.first),
             privileged=self._privileged_inputs(known),
-            guidance=self._guidance(step, known),
+            teacher_action=self._teacher_action(step, known),
             reward=step.reward,
             terminated=step.terminated,
             truncated=step.truncated,
@@ -152,7 +151,7 @@ class LatentEnvironment:
         )
         return self._last
 
-    def _learn_what_fails(self, step: Step) -> None:
+    def _update_curriculum(self, step: Step) -> None:
         ended = step.terminated | step.truncated
         if self._curriculum is not None and bool(ended.any()):
             self._curriculum.update(step.outcome.episode[ended], step.outcome.success[ended])
@@ -164,11 +163,11 @@ class LatentEnvironment:
         _, features, self._state = by_rows(self.base.step, observation, state)
         return features
 
-    def _guidance(self, step: Step, known: dict[str, torch.Tensor]) -> torch.Tensor:
-        if self._guide is None:
+    def _teacher_action(self, step: Step, known: dict[str, torch.Tensor]) -> torch.Tensor:
+        if self._teacher is None:
             return torch.zeros(self.num_envs, 0, device=self.device)
-        self._guide.reset(step.first)
-        return self._guide.act(step.observation, lambda: known)
+        self._teacher.reset(step.first)
+        return self._teacher.act(step.observation, lambda: known)
 
     def _privileged_inputs(self, known: dict[str, torch.Tensor]) -> torch.Tensor:
         if not self._privileged:

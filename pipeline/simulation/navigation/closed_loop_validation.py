@@ -1,8 +1,8 @@
-"""What decides whether something learned is kept: how often the robot arrives and stays with it, and without it.
+"""Closed-loop validation: the learned correction is scaled by 0, 0.5 or 1, whichever settles most often at the goal.
 
-A loss cannot say: a head that imitates its teacher ever better, or earns ever more while it explores, may arrive less
-often by itself (docs/log/2026-11.md). Nor can success: it asks for one step of standing at the goal, and a robot
-may learn to pass through that step and not to stay (docs/log/2026-11.md).
+A loss cannot decide: a head that imitates its teacher better, or earns more while it explores, may reach the goal less
+often by itself. Nor can success: it asks for one step of standing at the goal, and a robot may learn to pass through
+that step and not to stay (docs/log/2026-11.md).
 """
 
 from collections.abc import Callable, Mapping
@@ -13,16 +13,16 @@ import torch
 
 from pipeline.simulation.navigation.base_policy_environment import LatentStep
 
-SHARES = (0.0, 0.5, 1.0)
-"""Of what has been learned that are tried; 0 is what was there before."""
-KEPT = "trial/kept"
+SCALES = (0.0, 0.5, 1.0)
+"""Of the learned correction; 0 is the policy without it."""
+BEST_SCALE = "validation/scale"
 
 
 class Driven(Protocol):
-    """What is driven; ``simulation.latent.LatentEnvironment`` is one."""
+    """What is driven; ``base_policy_environment.LatentEnvironment`` is one."""
 
     def assign_validation(self, episodes: int) -> np.ndarray:
-        """Let a reset begin a trial; return the numbers (N,) of its episodes, each of which runs once.
+        """Let a reset begin a validation; return the numbers (N,) of its episodes, each of which runs once.
 
         An episode that succeeds goes on until its outcome says whether the success settles.
         The same episodes in the same order, drawn from the same seed, whenever it is called; fewer than asked for if
@@ -35,28 +35,28 @@ class Driven(Protocol):
         ...
 
     def step(self, residual_action: torch.Tensor) -> LatentStep:
-        """Add residual shares (B, 3) to the base policy's, execute, observe."""
+        """Add residual actions (B, 3) to the base policy's, execute, observe."""
         ...
 
 
 class ValidationCounts(NamedTuple):
-    """How the episodes of a trial ended."""
+    """How the episodes of a validation ended."""
 
     settled: np.ndarray
-    """(N,) bool, ``Outcome.success_settled``, in the same order for every trial of the same environments."""
+    """(N,) bool, ``Outcome.success_settled``, in the same order for every validation of the same environments."""
 
     @property
     def rate(self) -> float:
-        """Share of the episodes that settled at the goal."""
+        """Fraction of the episodes that settled at the goal."""
         return float(self.settled.mean())
 
 
 @torch.no_grad()
-def trial(environment: Driven, residual: Callable[[LatentStep], torch.Tensor], *, episodes: int) -> ValidationCounts:
+def validate(environment: Driven, residual: Callable[[LatentStep], torch.Tensor], *, episodes: int) -> ValidationCounts:
     """Drive episodes without exploring, each to its end: one that is cut off would more often have failed.
 
     Args:
-        residual: Residual shares (B, 3) for a step.
+        residual: Residual actions (B, 3) for a step.
         episodes: How many, at least 1, all environments together.
     """
     numbers = environment.assign_validation(episodes)
@@ -69,14 +69,14 @@ def trial(environment: Driven, residual: Callable[[LatentStep], torch.Tensor], *
     return ValidationCounts(np.array([settled[number] for number in numbers], dtype=bool))
 
 
-def best_share(tried: Mapping[float, ValidationCounts]) -> float:
-    """Return the share that settled most often, or the smallest one that may be as good by one standard error."""
-    best = max(sorted(tried), key=lambda share: tried[share].rate)
-    return min(share for share in tried if _as_good(tried[share], tried[best]))
+def best_scale(tried: Mapping[float, ValidationCounts]) -> float:
+    """Return the scale that settled most often, or the smallest one within one standard error of it."""
+    best = max(sorted(tried), key=lambda scale: tried[scale].rate)
+    return min(scale for scale in tried if _as_good(tried[scale], tried[best]))
 
 
 def _as_good(other: ValidationCounts, best: ValidationCounts) -> bool:
-    """Say whether a difference over the same episodes is within the standard error that it has by chance alone.
+    """Return whether a difference over the same episodes is within its standard error under chance alone.
 
     Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions".
     """
@@ -85,7 +85,7 @@ def _as_good(other: ValidationCounts, best: ValidationCounts) -> bool:
 
 
 def figures(tried: Mapping[float, ValidationCounts]) -> dict[str, float]:
-    """Return what was tried and what is kept, for a log or a card."""
-    rates = {f"trial/settled_{share:g}": round(counts.rate, 4) for share, counts in tried.items()}
+    """Return the rates of all scales and the chosen scale, for a log or a card."""
+    rates = {f"validation/settled_{scale:g}": round(counts.rate, 4) for scale, counts in tried.items()}
     episodes = {len(counts.settled) for counts in tried.values()}
-    return {**rates, "trial/episodes": max(episodes), KEPT: best_share(tried)}
+    return {**rates, "validation/episodes": max(episodes), BEST_SCALE: best_scale(tried)}

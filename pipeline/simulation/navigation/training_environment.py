@@ -21,7 +21,7 @@ def build(
     num_envs: int,
     seed: int,
     privileged: bool = False,
-    guided: bool = False,
+    labelled: bool = False,
     curriculum: bool = False,
     device: str = "cpu",
 ) -> LatentEnvironment:
@@ -30,7 +30,7 @@ def build(
     Args:
         seed: Of randomness while running.
         privileged: Whether steps carry what only a privileged critic may see.
-        guided: Whether steps carry what the privileged teacher would do.
+        labelled: Whether steps carry the privileged teacher's action.
         curriculum: Whether episodes that fail are sampled more often.
     """
     task = build_task(
@@ -44,5 +44,5 @@ def build(
     )
     settings = NavigationConfig(randomisation=config.randomisation, reward=config.reward)
     navigation = make_environment(task, config=settings, num_envs=num_envs, seed=seed, device=device)
-    guide = teacher.make(num_envs=num_envs, device=device, seed=seed) if guided else None
-    return LatentEnvironment(navigation, base, privileged=privileged, guide=guide, curriculum=curriculum)
+    labels = teacher.make(num_envs=num_envs, device=device, seed=seed) if labelled else None
+    return LatentEnvironment(navigation, base, privileged=privileged, teacher=labels, curriculum=curriculum)

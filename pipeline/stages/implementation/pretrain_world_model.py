@@ -18,7 +18,7 @@ from pipeline.evaluation.report import prediction_figure
 from pipeline.runs.progress import Progress, progress
 from pipeline.runs.run_folder import TENSORBOARD, StageRun
 from pipeline.simulation.navigation import training_environment
-from pipeline.simulation.navigation.closed_loop_validation import SHARES, best_share, figures, trial
+from pipeline.simulation.navigation.closed_loop_validation import SCALES, best_scale, figures, validate
 from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
 from pipeline.stages.pretrain_world_model import Config
 from scenes.storage import load_scenes
@@ -210,12 +210,12 @@ def _keep_what_helps(config: Config, run: StageRun, training: Training, *, robot
     )
     nothing = torch.zeros(config.validation_envs, COMMAND_SIZE, device=config.device)
     tried = {}
-    with progress(len(SHARES), f"try {robot}") as bar:
-        for share in SHARES:
-            environment.base = replace(base, head=training.base_head.corrected(share))
-            tried[share] = trial(environment, lambda _: nothing, episodes=config.validation_episodes)
-            bar.advance(1, settled=tried[share].rate)
-    training.base_head = training.base_head.corrected(best_share(tried))
+    with progress(len(SCALES), f"try {robot}") as bar:
+        for scale in SCALES:
+            environment.base = replace(base, head=training.base_head.corrected(scale))
+            tried[scale] = validate(environment, lambda _: nothing, episodes=config.validation_episodes)
+            bar.advance(1, settled=tried[scale].rate)
+    training.base_head = training.base_head.corrected(best_scale(tried))
     run.metrics.update(figures(tried))
 
 

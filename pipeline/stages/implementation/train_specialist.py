@@ -91,7 +91,7 @@ def make_vector_environment(settings: dict[str, Any]) -> "ResidualVectorEnvironm
         num_envs=int(settings["num_envs"]),
         seed=config.seed + 1000 * int(settings["worker_index"]),
         privileged=config.privileged_critic,
-        guided=config.ppo.dagger.control_steps > 0,
+        labelled=config.ppo.dagger.control_steps > 0,
         curriculum=config.curriculum,
         device=config.device,
     )

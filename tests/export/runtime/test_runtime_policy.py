@@ -56,6 +56,23 @@ def test_it_answers_as_torch_does_and_carries_the_state(file: Path) -> None:
         previous = command
 
 
+def test_a_goal_beyond_the_map_needs_nothing_but_the_file(file: Path) -> None:
+    """Past 6 m the graph begins a new map, with everything else that it remembers."""
+    loaded, graph = policy.load(file), build(value=True)
+    state = torch.zeros(2, graph.state_size)
+    restarts = 0
+    for step in range(12):
+        goal_b = np.asarray([[20.0 - step, 3.0, 1.0, 0.0], [3.0, 0.0, 1.0, 0.0]], dtype=np.float32)
+        speed = np.asarray([[8.0, 0.0, 0.0], [0.0, 0.0, 0.1]], dtype=np.float32)
+        seen = dataclasses.replace(observation(2, seed=step), goal_b=goal_b, velocity_b=speed)
+        before = graph.world_model.map_pose(state)[:, 0].clone()
+        with torch.no_grad():
+            expected, state, _ = graph(**seen.map(torch.from_numpy).inputs(), state_input=state)
+        np.testing.assert_allclose(loaded.step(seen), expected.numpy(), atol=1e-4)
+        restarts += int((graph.world_model.map_pose(state)[:, 0] < before).sum())
+    assert restarts == 1
+
+
 def test_a_masked_reset_forgets_only_there(file: Path) -> None:
     loaded = policy.load(file)
     seen = observation(3)
@@ -147,7 +164,7 @@ def resealed(data: bytes, change: Callable[[onnx.ModelProto, dict[str, str]], No
     "change",
     [
         lambda contract: [],
-        lambda contract: {"schema_version": 1},
+        lambda contract: {"schema_version": 2},
         lambda contract: contract | {"outputs": [], "inputs": []},
         lambda contract: contract | {"outputs": ["command"]},
         lambda contract: contract | {"inputs": [{"name": "state_input", "shape": ["batch", "many"]}]},

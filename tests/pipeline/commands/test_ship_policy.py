@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> Path:
         trained.mkdir(parents=True)
         (trained / "actor.safetensors").write_bytes(b"weights")
         body = {"stage": "train_specialist", "robot": robot, "config": {"ppo": {"control_steps": 1_000_000}}}
-        manifest.write(trained, body | {"key": "", "metrics": {"trial/kept": kept}, "wall_time_s": 90.0})
+        manifest.write(trained, body | {"key": "", "metrics": {"validation/scale": kept}, "wall_time_s": 90.0})
     (evaluated / "summary.json").write_text(json.dumps(summarise(pd.DataFrame(columns), provenance)))
     manifest.write(evaluated, {"stage": "evaluate_policy", "key": ""})
     return tmp_path

@@ -20,7 +20,7 @@ class PointEnvironment:
     ) -> None:
         self.num_envs, self.device, self._settles = num_envs, "cpu", settles
         self.feature_size, self.privileged_size, self.active = FEATURES, privileged_size, (0, 2)
-        self.guidance_size = 3
+        self.has_teacher = True
         self._generator = torch.Generator().manual_seed(seed)
         self._limit = limit
         self._goal = torch.zeros(num_envs, 2)
@@ -67,7 +67,7 @@ class PointEnvironment:
             observation=None,  # type: ignore[arg-type]
             features=features,
             privileged=privileged,
-            guidance=self._teacher(),
+            teacher_action=self._teacher(),
             reward=reward,
             terminated=success | collision,
             truncated=truncated,

@@ -80,7 +80,7 @@ def module(privileged: int = 0) -> ResidualModule:
     """Return a fresh module."""
     settings = job(Path(), privileged=privileged).module_config
     return ResidualModule(
-        observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (FEATURES + privileged + 3,), np.float32),
+        observation_space=gymnasium.spaces.Dict({"features": gymnasium.spaces.Box(-np.inf, np.inf, (FEATURES,))}),
         action_space=gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32),
         model_config=settings,
     )
@@ -89,14 +89,16 @@ def module(privileged: int = 0) -> ResidualModule:
 def test_the_vector_environment_resets_in_the_step_after_an_end() -> None:
     environment = make({"seed": 0, "worker_index": 0, "num_envs": 8, "privileged_size": 4, "reward_scale": 2.0})
     observation, _ = environment.reset()
-    assert observation.shape == (8, FEATURES + 4 + 3) and observation.dtype == np.float32
+    shapes = {name: array.shape for name, array in observation.items()}
+    assert shapes == {"features": (8, FEATURES), "privileged": (8, 4), "teacher_action": (8, 3)}
+    assert environment.observation_space.contains(observation)
     ended_before = np.zeros(8, dtype=bool)
     for _ in range(70):
         observation, reward, terminated, truncated, _ = environment.step(environment.action_space.sample())
         assert environment.observation_space.contains(observation)
         assert not (terminated | truncated)[ended_before].any()
         assert (reward[ended_before] == 0.0).all()
-        distance = np.linalg.norm(observation[:, :2], axis=1)
+        distance = np.linalg.norm(observation["features"][:, :2], axis=1)
         assert distance[ended_before] == pytest.approx(2.0, abs=1e-5)
         ended_before = terminated | truncated
     counts = environment.pop_counts()
@@ -117,34 +119,34 @@ def test_actions_are_clipped_and_reach_only_active_dimensions(monkeypatch: pytes
 
 def test_a_fresh_actor_answers_zero_and_sees_nothing_privileged() -> None:
     fresh = module(privileged=4)
-    seen = torch.randn(5, FEATURES + 4 + 3)
+    sizes = {"features": FEATURES, "privileged": 4, "teacher_action": 3}
+    seen = {name: torch.randn(5, size) for name, size in sizes.items()}
     inputs = fresh.forward_inference({"obs": seen})["action_dist_inputs"]
     assert inputs.shape == (5, 4)
     assert (inputs[:, :2] == 0.0).all()
     torch.nn.init.normal_(fresh.actor.layers[-1].weight)
-    changed = seen.clone()
-    changed[:, FEATURES:] += 1.0
+    changed = seen | {"privileged": seen["privileged"] + 1.0}
     assert torch.equal(*(fresh.forward_inference({"obs": x})["action_dist_inputs"] for x in (seen, changed)))
     assert not torch.equal(fresh.compute_values({"obs": seen}), fresh.compute_values({"obs": changed}))
-    changed[:, : FEATURES + 4] = seen[:, : FEATURES + 4]  # the teacher's share is neither's
+    changed = seen | {"teacher_action": seen["teacher_action"] + 1.0}  # the label is neither's
     assert torch.equal(fresh.compute_values({"obs": seen}), fresh.compute_values({"obs": changed}))
 
 
-def test_guidance_fits_the_active_shares_and_forgets_the_oldest_rows() -> None:
+def test_the_dagger_warm_up_fits_the_active_dimensions_and_forgets_the_oldest_transitions() -> None:
     actor = module().actor
     config = DaggerWarmUpConfig(rows=300, batch=64, updates=200)
-    guidance = DaggerWarmUp(config, actor, active=[0, 2], seed=0)
+    dagger = DaggerWarmUp(config, actor, active=[0, 2], seed=0)
 
-    def episode(share: list[float]) -> SimpleNamespace:
-        observations = torch.rand(101, FEATURES + 3) * 0.1
-        observations[:, -3:] = torch.tensor(share)
-        observations[-1] = torch.nan  # what is seen at the end is followed by no action
-        return SimpleNamespace(get_observations=observations.numpy)
+    def episode(action: list[float]) -> SimpleNamespace:
+        features, labels = torch.rand(101, FEATURES) * 0.1, torch.tensor(action).repeat(101, 1)
+        features[-1] = labels[-1] = torch.nan  # no action follows the last observation
+        seen = {"features": features.numpy(), "teacher_action": labels.numpy()}
+        return SimpleNamespace(get_observations=lambda: seen)
 
-    guidance.remember([episode([-0.9, 0.0, -0.9])] * 4)  # 400 rows, of which 300 stay
-    guidance.remember([episode([0.4, 0.8, -0.3])] * 3)
+    dagger.remember([episode([-0.9, 0.0, -0.9])] * 4)  # 400 rows, of which 300 stay
+    dagger.remember([episode([0.4, 0.8, -0.3])] * 3)
     before = actor.log_std.clone()
-    assert guidance.teach(progress=0.0) > guidance.teach(progress=0.5) < 0.02
+    assert dagger.teach(progress=0.0) > dagger.teach(progress=0.5) < 0.02
     features = torch.rand(16, FEATURES) * 0.1
     answered = features[:, -3:] + actor(features)[0]
     torch.testing.assert_close(answered[:, [0, 2]], torch.tensor([0.4, -0.3]).expand(16, 2), atol=0.08, rtol=0.0)
@@ -213,7 +215,7 @@ def test_ppo_mends_a_wrong_base_policy(trained: tuple[Path, dict[str, dict[str, 
     assert curve[0]["success"] < 0.2
     assert curve[-1].items() <= figures["a"].items()
     assert figures["a"]["success"] > 0.8
-    assert figures["a"]["trial/settled_0"] < 0.2 and figures["a"]["trial/kept"] > 0.0
+    assert figures["a"]["validation/settled_0"] < 0.2 and figures["a"]["validation/scale"] > 0.0
 
 
 @pytest.mark.slow
@@ -221,8 +223,8 @@ def test_the_teachers_labels_mend_it_sooner(trained: tuple[Path, dict[str, dict[
     folder, figures = trained
     curve = json.loads((folder / "c" / "out" / CURVE).read_text())
     assert figures["c"]["success"] > 0.8 > 0.2 > curve[0]["success"]
-    assert curve[-1]["guidance_loss"] < curve[1]["guidance_loss"]
-    assert "guidance_loss" not in json.loads((folder / "a" / "out" / CURVE).read_text())[-1]
+    assert curve[-1]["dagger_loss"] < curve[1]["dagger_loss"]
+    assert "dagger_loss" not in json.loads((folder / "a" / "out" / CURVE).read_text())[-1]
 
 
 @pytest.mark.slow
@@ -324,7 +326,8 @@ def sampled(runner: type[SingleAgentEnvRunner], folder: Path) -> list[list[Any]]
 
 def _plain(episode: Any) -> Any:
     outputs = episode.get_extra_model_outputs("action_dist_inputs"), episode.get_extra_model_outputs("action_logp")
-    arrays = episode.get_observations(), episode.get_actions(), episode.get_rewards(), *outputs
+    seen = episode.get_observations()
+    arrays = *(seen[name] for name in sorted(seen)), episode.get_actions(), episode.get_rewards(), *outputs
     return episode.is_terminated, episode.is_truncated, [np.asarray(a, np.float32).round(5).tolist() for a in arrays]
 
 

@@ -5,11 +5,10 @@ import torch
 
 from embodiments import registry
 from embodiments.observation import Observation
-from embodiments.spaces import MAP_EDGE_M
 from tests.world_model.local_planner.test_costmap import bearing_rad, straight, wall, watched
 from world_model.local_planner import costmap, planner
 from world_model.local_planner.frames import to_anchor
-from world_model.local_planner.map_edge import hold_goal
+from world_model.local_planner.map_edge import MAP_EDGE_M, hold_goal
 
 
 def observation(goal_b: torch.Tensor) -> Observation[torch.Tensor]:

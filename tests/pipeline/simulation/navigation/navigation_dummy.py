@@ -131,7 +131,7 @@ def plane(
     num_envs: int = 6,
     seed: int = 0,
     privileged: bool = False,
-    guide: Agent | None = None,
+    teacher: Agent | None = None,
     curriculum: bool = False,
 ) -> LatentEnvironment:
     """Return the plane behind the small base policy."""
@@ -140,6 +140,6 @@ def plane(
         navigation,  # type: ignore[arg-type]
         small_base(),
         privileged=privileged,
-        guide=guide,
+        teacher=teacher,
         curriculum=curriculum,
     )

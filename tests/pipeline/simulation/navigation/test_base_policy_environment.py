@@ -102,17 +102,17 @@ def test_active_dimensions_follow_the_body_and_privileged_inputs_the_setting() -
     assert seen.reset().privileged.shape == (6, PRIVILEGED_SIZE)
 
 
-def test_guidance_is_what_the_guide_would_do_and_it_starts_anew_with_every_episode() -> None:
-    guide = go_straight.make(num_envs=6, device="cpu", seed=0)
-    environment, alone = plane(guide=guide), go_straight.make(num_envs=6, device="cpu", seed=0)
-    assert plane().guidance_size == 0 and plane().reset().guidance.shape == (6, 0)
-    assert environment.guidance_size == 3
+def test_the_teachers_action_is_carried_and_the_teacher_starts_anew_with_every_episode() -> None:
+    teacher = go_straight.make(num_envs=6, device="cpu", seed=0)
+    environment, alone = plane(teacher=teacher), go_straight.make(num_envs=6, device="cpu", seed=0)
+    assert not plane().has_teacher and plane().reset().teacher_action.shape == (6, 0)
+    assert environment.has_teacher
     step = environment.reset()
     ended = 0
     for _ in range(60):
         alone.reset(step.first)
-        assert torch.equal(step.guidance, alone.act(step.observation, environment.environment.privileged))
-        step = environment.step_action(step.guidance)
+        assert torch.equal(step.teacher_action, alone.act(step.observation, environment.environment.privileged))
+        step = environment.step_action(step.teacher_action)
         ended += int((step.terminated | step.truncated).sum())
     assert ended > 0
 

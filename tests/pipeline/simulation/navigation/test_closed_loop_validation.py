@@ -11,7 +11,7 @@ import torch
 
 from pipeline.residual_rl.vector_environment import ResidualVectorEnvironment
 from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment, LatentStep
-from pipeline.simulation.navigation.closed_loop_validation import ValidationCounts, best_share, figures, trial
+from pipeline.simulation.navigation.closed_loop_validation import ValidationCounts, best_scale, figures, validate
 from pipeline.simulation.navigation.tracker import SETTLE_S
 from tests.pipeline.residual_rl.residual_dummy import FEATURES, PointEnvironment
 from tests.pipeline.residual_rl.test_residual_rl import PPO, job, run
@@ -22,26 +22,26 @@ from world_model.residual_head import ResidualHead, ResidualHeadConfig
 
 def mended(step: LatentStep) -> torch.Tensor:
     """Return the residual that drives straight to the goal."""
-    return step.guidance - step.base_action
+    return step.teacher_action - step.base_action
 
 
 def test_a_trial_drives_the_same_episodes_to_their_end() -> None:
     environment = PointEnvironment(num_envs=16, seed=0)
-    straight = trial(environment, mended, episodes=40)
+    straight = validate(environment, mended, episodes=40)
     assert len(straight.settled) == 40 and straight.rate == 1.0
-    veering = trial(environment, lambda _: torch.zeros(16, 3), episodes=40)
+    veering = validate(environment, lambda _: torch.zeros(16, 3), episodes=40)
     assert veering.rate == 0.0  # by time, after 30 steps
 
     def mends_some(step: LatentStep) -> torch.Tensor:
         return mended(step) * (environment.outcome_episode() % 2 == 0)[:, None]
 
-    once, again = (trial(environment, mends_some, episodes=40) for _ in range(2))
+    once, again = (validate(environment, mends_some, episodes=40) for _ in range(2))
     assert once.rate == 0.5 and (once.settled == again.settled).all()
 
 
 def test_what_is_reached_and_not_held_does_not_count() -> None:
     environment = PointEnvironment(num_envs=16, seed=0, settles=False)
-    assert trial(environment, mended, episodes=40).rate == 0.0
+    assert validate(environment, mended, episodes=40).rate == 0.0
 
 
 def test_episodes_of_a_trial_go_on_until_a_success_has_settled() -> None:
@@ -75,18 +75,18 @@ def test_a_share_is_kept_that_settles_more_often_beyond_chance() -> None:
         counts((40, True), (60, False)),
         counts((39, True), (61, False)),
     )
-    assert best_share({0.0: worse, 0.5: better, 1.0: good}) == 0.5
-    assert best_share({0.0: good, 0.5: better, 1.0: worse}) == 0.0  # one episode of a hundred is chance
-    assert best_share({0.0: better, 0.5: better, 1.0: better}) == 0.0
+    assert best_scale({0.0: worse, 0.5: better, 1.0: good}) == 0.5
+    assert best_scale({0.0: good, 0.5: better, 1.0: worse}) == 0.0  # one episode of a hundred is chance
+    assert best_scale({0.0: better, 0.5: better, 1.0: better}) == 0.0
     # the same rates, but won and lost in other episodes: 4 ± 5 points, and, in the same ones, 4 ± 2
     mixed = counts((10, False), (54, True), (36, False))
-    assert best_share({0.0: counts((50, True), (50, False)), 0.5: mixed}) == 0.0
-    assert best_share({0.0: counts((50, True), (50, False)), 0.5: counts((54, True), (46, False))}) == 0.5
+    assert best_scale({0.0: counts((50, True), (50, False)), 0.5: mixed}) == 0.0
+    assert best_scale({0.0: counts((50, True), (50, False)), 0.5: counts((54, True), (46, False))}) == 0.5
     assert figures({0.0: worse, 1.0: better}) == {
-        "trial/settled_0": 0.2,
-        "trial/settled_1": 0.4,
-        "trial/episodes": 100,
-        "trial/kept": 1.0,
+        "validation/settled_0": 0.2,
+        "validation/settled_1": 0.4,
+        "validation/episodes": 100,
+        "validation/scale": 1.0,
     }
 
 
@@ -115,17 +115,17 @@ def test_the_actor_is_asked_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.slow
 def test_a_worker_that_simulates_runs_the_trial(tmp_path: Path) -> None:
     apart = job(tmp_path, ppo=replace(PPO, control_steps=1, env_runners=1, validation_episodes=40))
-    assert run([apart])["point"]["trial/episodes"] == 40
+    assert run([apart])["point"]["validation/episodes"] == 40
 
 
 @pytest.mark.slow
 def test_a_specialist_that_is_no_better_than_its_base_is_left_out(tmp_path: Path) -> None:
     useless = job(tmp_path, ppo=replace(PPO, control_steps=1, actor_learning_rate=0.0, validation_episodes=40))
     result = run([useless])["point"]
-    assert result["trial/kept"] == 0.0 and result["trial/episodes"] == 40
+    assert result["validation/scale"] == 0.0 and result["validation/episodes"] == 40
     kept = load_module(ResidualHead, tmp_path / "out", "residual_head")
     assert kept.config.residual_scale == 0.0
-    assert json.loads((tmp_path / "out" / "residual_head.json").read_text())["notes"]["trial/kept"] == 0.0
+    assert json.loads((tmp_path / "out" / "residual_head.json").read_text())["notes"]["validation/scale"] == 0.0
 
 
 def test_a_base_head_answers_with_a_share_of_its_correction_of_the_way() -> None:

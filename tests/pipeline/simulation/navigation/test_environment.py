@@ -74,12 +74,12 @@ def run_tiago() -> dict[str, Any]:
 def _try_twice(environment: Any) -> list[tuple[list[int], list[bool]]]:
     """Return episodes and successes of two trials, with something else in between."""
     from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
-    from pipeline.simulation.navigation.closed_loop_validation import trial
+    from pipeline.simulation.navigation.closed_loop_validation import validate
 
     driven = LatentEnvironment(environment, small_base())
     found = []
     for _ in range(2):
-        counts = trial(driven, lambda _: torch.zeros(ENVS, 3), episodes=3)
+        counts = validate(driven, lambda _: torch.zeros(ENVS, 3), episodes=3)
         found.append((driven.assign_validation(3).tolist(), counts.settled.tolist()))
         environment.assign(torch.arange(ENVS)[:, None])
         for _ in range(3):

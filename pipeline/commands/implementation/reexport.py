@@ -1,0 +1,49 @@
+"""Trace every architecture of a folder once, and write its policies with their own weights."""
+
+import json
+from pathlib import Path
+
+from export.reexport import architecture, reexported
+from pipeline.commands.implementation.ship_policy import CARD, REEXPORTED, TRAINING, read_training
+from pipeline.commands.reexport import Config
+from pipeline.runs import atomic_files, manifest
+from pipeline.runs.processes import cores, spawned
+
+
+def main(config: Config) -> None:
+    """Replace every policy and its hash on the card, and note in ``training.json`` which file it was.
+
+    Raises:
+        ValueError: If a file is damaged or its new graph computes something else; then nothing is replaced.
+    """
+    folders = [path.parent for path in sorted(config.policies.rglob(TRAINING))]
+    if not folders:
+        raise ValueError(
+            f"no {TRAINING} in {config.policies}; policies are shipped with: python -m pipeline ship_policy"
+        )
+    groups: dict[str, list[tuple[str, bytes]]] = {}
+    for folder in folders:
+        for name in read_training(folder)["files"]:
+            content = (folder / name).read_bytes()
+            groups.setdefault(architecture(content), []).append((str(folder / name), content))
+    made: dict[Path, bytes] = {}
+    with spawned(min(cores(), len(groups))) as pool:
+        for group, contents in zip(groups.values(), pool.map(reexported, groups.values()), strict=True):
+            made |= {Path(path): content for (path, _), content in zip(group, contents, strict=True)}
+    for path, content in made.items():
+        _replace(path, content)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Replace a policy, its hash on the folder's card, and note the file that it was."""
+    folder, old = path.parent, manifest.hash_file(path)
+    with atomic_files.replacing(path) as temporary:
+        temporary.write_bytes(content)
+    if (new := manifest.hash_file(path)) == old:
+        return
+    training = read_training(folder)
+    training[REEXPORTED] = {**training.get(REEXPORTED, {}), old: path.name}
+    atomic_files.write_text(folder / TRAINING, json.dumps(training, indent=1) + "\n")
+    if (folder / CARD).is_file():
+        atomic_files.write_text(folder / CARD, (folder / CARD).read_text(encoding="utf-8").replace(old, new))
+    print(f"{path}: {old[:12]} is now {new[:12]}")
