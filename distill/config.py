@@ -11,7 +11,7 @@ class FitConfig:
     loss: Literal["kl", "mse"] = "kl"
     """KL of the whole Gaussian was slightly better than MSE of the means in COMPASS (arXiv 2502.16372)"""
     batch: int = 1024
-    """Rows per update, the same number of every robot"""
+    """Transitions per update, the same number of every robot"""
     learning_rate: float = 1e-3
     """Peak; falls to nothing along a cosine"""
     warmup_updates: int = 100

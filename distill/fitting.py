@@ -1,4 +1,4 @@
-"""Fit the generalist to recordings: rows in memory, batches balanced over robots, analytic KL or MSE."""
+"""Fit the generalist to recordings: transitions in memory, batches balanced over robots, analytic KL or MSE."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ _EVALUATION_ROWS = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
-    """Labelled rows of one robot; N rows."""
+class Transitions:
+    """N labelled transitions of one robot."""
 
     features: Tensor
     """(N, F)"""
     descriptor: Tensor
     """(N, E) descriptors, SI units"""
     mean: Tensor
-    """(N, 3) of the specialist's full share"""
+    """(N, 3) of the specialist's full action"""
     log_std: Tensor
     """(N, 3)"""
 
@@ -36,13 +36,13 @@ class Rows:
         """Return N."""
         return len(self.features)
 
-    def take(self, index: Tensor) -> "Rows":
-        """Return the rows at ``index``."""
-        return Rows(**{name: value[index] for name, value in vars(self).items()})
+    def take(self, index: Tensor) -> "Transitions":
+        """Return the transitions at ``index``."""
+        return Transitions(**{name: value[index] for name, value in vars(self).items()})
 
 
-def load_rows(paths: Iterable[Path], *, drop_failures: bool = False) -> Rows:
-    """Read recordings into rows, without the last observations of episodes (nothing is decided there).
+def load_rows(paths: Iterable[Path], *, drop_failures: bool = False) -> Transitions:
+    """Read recordings into transitions, without the last observation of an episode, which no action follows.
 
     Args:
         drop_failures: Leave out everything of episodes that failed. COMPASS found that this helps little or not at all:
@@ -57,11 +57,11 @@ def load_rows(paths: Iterable[Path], *, drop_failures: bool = False) -> Rows:
         for name, rows in parts.items():
             rows.append(arrays[name][keep])
     parts["descriptor"] = parts.pop("embodiment")
-    return Rows(**{name: torch.from_numpy(np.concatenate(rows)) for name, rows in parts.items()})
+    return Transitions(**{name: torch.from_numpy(np.concatenate(rows)) for name, rows in parts.items()})
 
 
 def leads_to_failure(outcome: np.ndarray) -> np.ndarray:
-    """Return (T, B) booleans: rows of episodes that end in a collision or a fall inside this recording.
+    """Return (T, B) booleans: transitions of episodes that end in a collision or a fall inside this recording.
 
     Args:
         outcome: (T, B), indices into ``OUTCOMES``; other than 0 at the last row of an episode only.
@@ -76,17 +76,17 @@ def leads_to_failure(outcome: np.ndarray) -> np.ndarray:
 
 def fit(
     student: Generalist,
-    robots: Mapping[str, Rows],
+    robots: Mapping[str, Transitions],
     config: FitConfig,
     *,
     updates: int,
     seed: int,
     report: Callable[[int, float], None],
 ) -> None:
-    """Train ``student`` in place; the same seed and rows give the same weights.
+    """Train ``student`` in place; the same seed and transitions give the same weights.
 
     Args:
-        robots: Rows by robot; every batch holds as many of each.
+        robots: Transitions by robot; every batch holds as many of each.
         report: Called after every update with its number and loss.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -97,7 +97,9 @@ def fit(
     student.train()
     for update in range(updates):
         taken = [rows.take(torch.randint(len(rows), (each,), generator=generator)) for rows in robots.values()]
-        batch = Rows(**{name: torch.cat([vars(part)[name] for part in taken]).to(device) for name in vars(taken[0])})
+        batch = Transitions(
+            **{name: torch.cat([vars(part)[name] for part in taken]).to(device) for name in vars(taken[0])}
+        )
         loss = _loss(student, batch, config.loss)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -109,12 +111,14 @@ def fit(
 
 
 @torch.no_grad()
-def distance(student: Generalist, rows: Rows) -> dict[str, float]:
-    """Return how far the generalist is from the specialist: KL, and mean absolute error of the clipped mean share."""
+def distance(student: Generalist, rows: Transitions) -> dict[str, float]:
+    """Return how far the generalist is from the specialist: KL, and mean absolute error of the clipped mean action."""
     device = next(student.parameters()).device
     kl, error, dimensions = 0.0, 0.0, 0.0
     for start in range(0, len(rows), _EVALUATION_ROWS):
-        part = Rows(**{name: value[start : start + _EVALUATION_ROWS].to(device) for name, value in vars(rows).items()})
+        part = Transitions(
+            **{name: value[start : start + _EVALUATION_ROWS].to(device) for name, value in vars(rows).items()}
+        )
         active = active_dimensions(part.descriptor)
         mean, log_std = student(part.features, part.descriptor)
         kl += len(part) * float(gaussian_kl(part.mean, part.log_std, mean, log_std, active=active))
@@ -123,7 +127,7 @@ def distance(student: Generalist, rows: Rows) -> dict[str, float]:
     return {"kl": round(kl / len(rows), 6), "share_error": round(error / dimensions, 6)}
 
 
-def _loss(student: Generalist, batch: Rows, kind: str) -> Tensor:
+def _loss(student: Generalist, batch: Transitions, kind: str) -> Tensor:
     mean, log_std = student(batch.features, batch.descriptor)
     active = active_dimensions(batch.descriptor)
     if kind == "mse":

@@ -1,4 +1,4 @@
-"""The generalist: one network for all bodies, told by the descriptor which body it has."""
+"""The generalist: one network for all bodies; the descriptor is an input."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class GeneralistConfig:
     """Bound of the correction of the base action; that of the residual heads."""
     initial_log_std: float = -1.2
     one_hot: tuple[tuple[float, ...], ...] = ()
-    """As an ablation: descriptors of the bodies that it is told apart by number instead of by quantities."""
+    """As an ablation: descriptors of bodies that are input as a one-hot number instead of by their quantities."""
 
 
 class Generalist(nn.Module):

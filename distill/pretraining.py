@@ -52,7 +52,7 @@ def pretraining_loss(
     """Return the loss of world model and base head on a batch of windows.
 
     Args:
-        decoded_share: Share of the frames, chosen at random, that are decoded; decoding is most of the work.
+        decoded_share: Fraction of the frames, chosen at random, that are decoded; decoding is most of the work.
         bfloat16: Run convolutions and linear layers around the images in bfloat16.
     """
     device = windows.depth_m.device.type
@@ -97,7 +97,7 @@ class Judgement:
     predicted_semantic_accuracy: dict[int, float] = field(default_factory=dict)
     behaviour_nll: float
     share_error: float
-    """Mean absolute difference from the teacher's share over the dimensions that the body has."""
+    """Mean absolute difference from the teacher's action over the dimensions that the body has."""
     zero_share_error: float
     """The same for never moving."""
     free_space_r2: float
@@ -176,18 +176,18 @@ def _judge_future(
         figures[horizon] = {
             "depth_error_m": float(depth_error_m(decoded.anywhere_m(), truth)),
             "repeat_depth_error_m": float(depth_error_m(seen, truth)),
-            "semantic_accuracy": _share_right(decoded.semantic_logits.argmax(dim=1), *classes),
-            "repeat_semantic_accuracy": _share_right(seen_class, *classes),
-            "repeat_own_semantic_accuracy": _share_right(own_class, *classes),
+            "semantic_accuracy": _accuracy(decoded.semantic_logits.argmax(dim=1), *classes),
+            "repeat_semantic_accuracy": _accuracy(seen_class, *classes),
+            "repeat_own_semantic_accuracy": _accuracy(own_class, *classes),
         }
         if horizon:
             image = predicted[horizon - 1]
             figures[horizon] |= {
                 "predicted_depth_error_m": float(depth_error_m(image.depth_m, truth)),
-                "predicted_semantic_accuracy": _share_right(image.semantic, *classes),
+                "predicted_semantic_accuracy": _accuracy(image.semantic, *classes),
             }
     return figures
 
 
-def _share_right(answer: Tensor, truth: Tensor, counted: Tensor) -> float:
+def _accuracy(answer: Tensor, truth: Tensor, counted: Tensor) -> float:
     return float((answer == truth)[counted].float().mean())

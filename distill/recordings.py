@@ -18,7 +18,7 @@ FORMAT = "crossbody-recording"
 VERSION = 3
 _SEAL_BYTES = 512
 """Before the HDF5 content: its SHA-256, then zeros; the smallest user block that HDF5 allows"""
-"""2: what the local map says about the way, drawn along the episode."""
+"""2: with the features of the local plan, whose costmap begins with the episode."""
 SUFFIX = ".h5"
 
 _IMAGE = (DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX)
@@ -58,8 +58,8 @@ FIELDS: dict[str, dict[str, tuple[str, tuple[int | None, ...]]]] = {
 is what the teacher would do, valid where ``labelled``; ``command`` is what was executed after this observation.
 ``plan_features`` are ``world_model.local_planner.planner.LocalPlan.features`` of what that view's camera has seen
 since the episode began, from every mount that it had meanwhile.
-``features`` are ``world_model.base_head.policy_features`` (base share last); ``mean`` is that of the specialist's full
-share, base + residual.
+``features`` are ``world_model.base_head.policy_features`` (base action last); ``mean`` is that of the specialist's full
+action, base + residual.
 """
 
 

@@ -28,14 +28,14 @@ class Parity:
     state: float
     """Relative to 1 + its size: a cost to go may be tens of metres"""
     learned_state: float
-    """The same of history and sample alone, without the map"""
+    """The same of history and sample alone, without the costmap"""
 
 
 def compare(graph: PolicyGraph, model: bytes, *, steps: int = STEPS, batches: tuple[int, ...] = BATCHES) -> Parity:
     """Roll out both, each with its own recurrent state fed back, on the same observations.
 
-    The command executed last is an observation: both are told the original's. Fed back each its own, two exact copies
-    drift apart, because a trained policy turns the last bit of a command into another choice of way before long.
+    The command executed last is an observation: both get the original's. Each fed its own, two exact copies drift
+    apart, because a trained policy sooner or later turns the last bit of a command into another path.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # on small batches threads mostly wait for each other

@@ -17,7 +17,7 @@ class WorldModelConfig:
     min_std: float = 0.1
     """Floor of the latent's standard deviation, as in PlaNet."""
     recurrent: bool = True
-    """Without, the history is forgotten at every step and the sample alone goes on: to see what it is worth"""
+    """False forgets the history at every step and passes on the sample alone: an ablation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,8 @@ class LossWeights:
     kl: float = 0.005
     """Reconstructions are means over pixels, not sums as in Dreamer. With 0.1 only 4 nats a step came through."""
     kl_balance: float = 0.8
-    """Share of the KL that trains the prior; the rest keeps the posterior near it. Source: DreamerV2, section 2."""
+    """Fraction of the KL that trains the prior; the rest keeps the posterior near it. Source: DreamerV2, section 2."""
     free_nats: float = 1.0
     behaviour: float = 1.0
     semantic_classes: tuple[float, ...] = (1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 4.0)
-    """Floor and walls fill the image; what one runs into is small. X-Mobility weighs its classes 1 to 5."""
+    """Floor and walls fill the image; obstacles are small. X-Mobility weighs its classes 1 to 5."""

@@ -17,10 +17,10 @@ class Agent(Protocol):
 
     @property
     def output(self) -> Literal["action", "command"]:
-        """What ``act`` returns: actions of the robot's limits, or a command in m/s and rad/s (exported policies)."""
+        """What ``act`` returns: normalised actions, or commands in m/s and rad/s (exported policies)."""
 
     def reset(self, mask: torch.Tensor) -> None:
-        """Forget what was remembered for the environments in ``mask`` (B,) bool: a new episode begins there."""
+        """Reset the memory of the environments in ``mask`` (B,) bool: a new episode begins there."""
 
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return the (B, 3) action for one control step."""

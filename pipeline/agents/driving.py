@@ -1,4 +1,4 @@
-"""The driving law of the scripted agents: aim, drive, slow down, stop at the goal, turn to its heading, stand."""
+"""The controller of the scripted agents: aim, drive, slow down, stop at the goal, turn to its heading, stand."""
 
 import math
 
@@ -8,7 +8,7 @@ from embodiments.limits import command_to_action
 from embodiments.spaces import LIMIT_FIELDS, STAND_SPEED_MPS
 
 ARRIVE_M = 0.15
-"""Stop driving within this distance: inside both protocols' tolerance (0.25 and 0.5 m) with room for coasting."""
+"""Stop driving within this distance: inside both protocols' tolerance (0.25 and 0.5 m) less the coasting."""
 LEAVE_M = 0.24
 """Drive again beyond this distance."""
 HOLD_GAIN_HZ, HOLD_MPS = 1.0, 0.15
@@ -18,9 +18,9 @@ WALKER_ARRIVE_M, WALKER_LEAVE_M = 0.22, 0.42
 AIM_RAD = 0.5
 """Turn on the spot while the goal is further aside than this: a curve around it would be a detour."""
 HEADING_RAD, HEADING_LEAVE_RAD = 0.04, 0.085
-"""Stop turning within the first angle of the goal's heading, turn again beyond the second; 0.1 rad are asked for."""
+"""Stop turning within the first angle of the goal's heading, turn again beyond the second; 0.1 rad are the limit."""
 BRAKING = 0.5
-"""Share of the acceleration limit that slowing down counts on; the rest covers the drive's delay."""
+"""Fraction of the acceleration limit that braking uses; the rest covers the drive's delay."""
 SPEED_GAIN_HZ = 1.5
 YAW_GAIN_HZ = 1.5
 CREEP_MPS = 2.0 * STAND_SPEED_MPS
@@ -43,7 +43,7 @@ class DrivingLaw:
     def actions(
         self, goal_b: torch.Tensor, target_xy_b_m: torch.Tensor, descriptor: torch.Tensor, *, speed_scale: torch.Tensor
     ) -> torch.Tensor:
-        """Return actions (B, 3) of the limits.
+        """Return normalised actions (B, 3).
 
         Args:
             goal_b: (B, 4) goal in the body frame.

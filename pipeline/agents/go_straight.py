@@ -21,7 +21,7 @@ class GoStraightAgent:
         self._law = DrivingLaw(num_envs=num_envs, device=device)
 
     def reset(self, mask: torch.Tensor) -> None:
-        """Forget what was remembered for the environments in ``mask`` (B,)."""
+        """Reset the memory of the environments in ``mask`` (B,)."""
         self._law.reset(mask)
 
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:

@@ -20,7 +20,7 @@ class RandomAgent:
     def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
         # Drawn on the CPU so that a seed means the same commands on every device.
         self._generator = torch.Generator().manual_seed(seed)
-        self._share = torch.zeros(num_envs, COMMAND_SIZE, device=device)
+        self._action = torch.zeros(num_envs, COMMAND_SIZE, device=device)
         self._age = torch.zeros(num_envs, dtype=torch.long, device=device)
 
     def reset(self, mask: torch.Tensor) -> None:
@@ -29,11 +29,11 @@ class RandomAgent:
 
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return actions (B, 3), uniform in [-1, 1]."""
-        draw = torch.rand(self._share.shape, generator=self._generator) * 2.0 - 1.0
+        draw = torch.rand(self._action.shape, generator=self._generator) * 2.0 - 1.0
         redraw = (self._age % HOLD_STEPS == 0)[:, None]
-        self._share = torch.where(redraw, draw.to(self._share.device), self._share)
+        self._action = torch.where(redraw, draw.to(self._action.device), self._action)
         self._age += 1
-        return self._share
+        return self._action
 
 
 def make(*, num_envs: int, device: str, seed: int) -> RandomAgent:

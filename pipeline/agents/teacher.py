@@ -1,6 +1,6 @@
 """The privileged teacher: follows the clearance-weighted shortest path on the true map, stops, turns to the heading.
 
-It descends the goal's cost field from wherever it is, so it also shows the way back after a disturbance.
+It descends the goal's cost field from its present position, so it also returns after a disturbance.
 """
 
 from typing import Literal
@@ -14,12 +14,12 @@ from pipeline.agents.driving import DrivingLaw, is_walker
 from world_model.local_planner.frames import goal_in_body
 
 DIRECT_M = 0.7
-"""Nearer than this it aims at the goal itself: a descent would overshoot the field's minimum and turn back."""
+"""Nearer than this it aims at the goal itself: the descent would overshoot the minimum of the field."""
 SLOW_CLEARANCE_M = 0.2
 """Below this clearance it slows down in proportion."""
 LEAST_SPEED_SCALE = 0.5
 SHY_M, SHY_GAIN_HZ, SHY_MPS = 0.12, 2.0, 0.2
-"""A walker steps aside while it is nearer to something than this: it sways, and drifts while it turns on the spot."""
+"""A walker steps aside while an obstacle is nearer than this: it sways, and drifts while it turns on the spot."""
 
 
 class TeacherAgent:
@@ -31,7 +31,7 @@ class TeacherAgent:
         self._law = DrivingLaw(num_envs=num_envs, device=device)
 
     def reset(self, mask: torch.Tensor) -> None:
-        """Forget what was remembered for the environments in ``mask`` (B,)."""
+        """Reset the memory of the environments in ``mask`` (B,)."""
         self._law.reset(mask)
 
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
@@ -39,18 +39,18 @@ class TeacherAgent:
         truth = privileged()
         walks = is_walker(truth["descriptor"])[:, None]
         rest_w = torch.cat([truth["stop_xy_w"], truth["goal_w"][:, 2:]], dim=1)
-        # A walker sways and drifts while it turns, further than the room that every goal has.
+        # A walker sways and drifts while it turns, further than the clearance of every goal.
         goal_b = goal_in_body(torch.where(walks, rest_w, truth["goal_w"]), truth["pose_w"])
         near = torch.linalg.vector_norm(goal_b[:, :2], dim=1, keepdim=True) < DIRECT_M
         target_b = torch.where(near, goal_b[:, :2], truth["descent_xy_b_m"])
         speed_scale = (truth["clearance_m"] / SLOW_CLEARANCE_M).clamp(LEAST_SPEED_SCALE, 1.0)
         action = self._law.actions(goal_b, target_b, truth["descriptor"], speed_scale=speed_scale)
         moves = (action != 0.0).any(dim=1, keepdim=True)
-        return (action + _shy_share(truth) * (walks & moves)).clamp(-1.0, 1.0)
+        return (action + _aside_action(truth) * (walks & moves)).clamp(-1.0, 1.0)
 
 
-def _shy_share(truth: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the actions (B, 3) of stepping aside from what is too near."""
+def _aside_action(truth: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the actions (B, 3) of a step aside from an obstacle that is too near."""
     speed_mps = (SHY_GAIN_HZ * (SHY_M - truth["clearance_m"])).clamp(0.0, SHY_MPS)[:, None]
     step_b = truth["away_xy_b"] * speed_mps
     return command_to_action(torch.cat([step_b, torch.zeros_like(speed_mps)], dim=1), truth["descriptor"])

@@ -13,13 +13,13 @@ class DaggerWarmUpConfig:
     """How the residual learns from the teacher before PPO takes over."""
 
     control_steps: int = 0
-    """In which the actor learns from the teacher, and the critic, as PPO goes on to need it; 0 = PPO from the start"""
+    """In which the actor learns from the teacher, and the critic for PPO; 0 = PPO from the start"""
     updates: int = 64
-    """Per PPO iteration; with the default horizon about 8 looks at every row"""
+    """Per PPO iteration; with the default horizon every transition is used about 8 times"""
     batch: int = 1024
     learning_rate: float = 1e-3
     rows: int = 250_000
-    """Rows remembered"""
+    """Transitions remembered"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +53,8 @@ class PpoConfig:
     """Brings returns (about -6 to 13) to the order of 1, where the critic learns best."""
     gradient_norm: float = 1.0
     validation_episodes: int = 256
-    """In the end and without exploring, with none, half and all of what was learned; what
-    arrives most often is kept. 0: all of it"""
+    """After training, without exploration, the correction is scaled by 0, 0.5 and 1; whichever settles most often is
+    used. 0 episodes: always 1."""
     env_runners: int = 0
     """Extra simulating Ray workers for this one specialist; 0 simulates in the training process."""
     checkpoint_s: float = 120.0

@@ -23,7 +23,7 @@ _OUTPUTS = (Columns.ACTION_DIST_INPUTS, Columns.ACTION_LOGP)
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """A stretch of one environment's rollout that belongs to one episode: rows ``begin`` to ``end``, exclusive."""
+    """A part of one environment's rollout that belongs to one episode: steps ``begin`` to ``end``, exclusive."""
 
     env: int
     begin: int
@@ -63,7 +63,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
     _needs_initial_reset: bool  # RLlib's
 
     def make_env(self) -> None:
-        """Build the environment, telling it which worker it is (RLlib's plain dict does not)."""
+        """Build the environment with the worker's index, which RLlib's plain dict lacks."""
         self.config.env_config["worker_index"] = self.worker_index or 0
         super().make_env()
 

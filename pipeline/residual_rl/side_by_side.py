@@ -48,8 +48,8 @@ def train_many(
             else:
                 done(job, result)
     for name, error in failed.items():
-        told = " ".join(str(getattr(error, "cause", None) or error).split())
-        raise ValueError(f"training of '{name}' failed: {told}; its last checkpoint is kept") from error
+        cause = " ".join(str(getattr(error, "cause", None) or error).split())
+        raise ValueError(f"training of '{name}' failed: {cause}; its last checkpoint remains") from error
 
 
 def _results(
@@ -82,7 +82,7 @@ def _results(
 
 
 def _gpus(job: Job, jobs: Sequence[Job]) -> float:
-    """Return this job's share of a GPU: all robots of one machine fit side by side on it."""
+    """Return this job's fraction of a GPU: all robots of one machine fit side by side on it."""
     if not job.device.startswith("cuda"):
         return 0.0
     return min(1.0, ray.cluster_resources().get("GPU", 0.0) / len(jobs))

@@ -97,7 +97,7 @@ def train(job: Job) -> dict[str, Any]:
 
 
 def _loop(learner: PPO, job: Job, curve: list[dict[str, Any]]) -> None:
-    """Train to the end of the budget; the curve so far grows, row by row."""
+    """Train to the end of the budget; the curve grows by one entry per iteration."""
     directory = job.work / CHECKPOINTS
     steps, before_s = (int(curve[-1]["control_steps"]), float(curve[-1]["wall_s"])) if curve else (0, 0.0)
     saved_steps = steps

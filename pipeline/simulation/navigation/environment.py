@@ -195,9 +195,9 @@ class NavigationEnvironment:
         self._ended = torch.ones_like(self._ended)
         return self.step_command(torch.zeros(self.num_envs, COMMAND_SIZE, device=self.device))
 
-    def step(self, share: torch.Tensor) -> Step:
-        """Run one control step with shares (B, 3) of the limits; what they ask for is projected here."""
-        wanted = action_to_command(share, self.body.descriptor)
+    def step(self, action: torch.Tensor) -> Step:
+        """Run one control step with normalised actions (B, 3); their command is projected here."""
+        wanted = action_to_command(action, self.body.descriptor)
         return self._execute(project(wanted, self.previous_command, self.body.descriptor))
 
     def step_command(self, command: torch.Tensor) -> Step:
@@ -348,10 +348,10 @@ class NavigationEnvironment:
     def _advance(self, running: torch.Tensor, *, broken: torch.Tensor) -> StepInfo:
         """Run the drive steps; return what happened."""
         poses_w, velocities_b, start_xy = [], [], self.pose_w[:, :2]
-        share = running.float() if self.disturbance is None else running * self.disturbance.factor("speed_scale")
+        scale = running.float() if self.disturbance is None else running * self.disturbance.factor("speed_scale")
         work_j = torch.full_like(self._along_m, 0.0 if self.config.measures_energy else torch.nan)
         for drive_step in range(DRIVE_STEPS):
-            self._drive.step(self._delay.arrived(drive_step) * share[:, None])
+            self._drive.step(self._delay.arrived(drive_step) * scale[:, None])
             poses_w.append(torch.cat([self.physics.position_w[:, :2], self.physics.yaw_w[:, None]], dim=1))
             velocities_b.append(self.physics.velocity_b)
             if self.config.measures_energy:

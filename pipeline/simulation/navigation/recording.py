@@ -1,4 +1,4 @@
-"""Record what a specialist would do, along its own way or along somebody else's."""
+"""Record a specialist's actions as labels, in the states that it, or another policy, drives to."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,10 @@ from pipeline.simulation.navigation.config import Disturbance
 from pipeline.simulation.navigation.environment import Step
 from world_model.residual_head import ResidualHead
 
-Rows = dict[str, np.ndarray]
+Recording = dict[str, np.ndarray]
 """Field of ``distill.recordings.FIELDS["specialist"]`` -> (T, B, ...)."""
 Act = Callable[[LatentStep], torch.Tensor]
-"""What is executed: full shares (B, 3)."""
+"""What is executed: full actions (B, 3)."""
 
 
 class Noise:
@@ -39,14 +39,14 @@ class Noise:
 
 @torch.no_grad()
 def specialist_action(specialist: ResidualHead, step: LatentStep) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the specialist's Gaussian over the full share: mean (B, 3), not clipped, and log_std (B, 3)."""
+    """Return the specialist's Gaussian over the full action: mean (B, 3), not clipped, and log_std (B, 3)."""
     mean, log_std = specialist(step.features)
     return step.base_action + mean, log_std.expand_as(mean)
 
 
 @torch.no_grad()
-def record(environment: LatentEnvironment, specialist: ResidualHead, act: Act, *, steps: int) -> Rows:
-    """Run ``steps`` control steps from where the environments are; label each with what the specialist would do.
+def record(environment: LatentEnvironment, specialist: ResidualHead, act: Act, *, steps: int) -> Recording:
+    """Run ``steps`` control steps from the present state; label each with the specialist's action.
 
     Row t holds the observation, how the step that led to it ended, the label, and the command executed after it.
     """
@@ -84,7 +84,7 @@ def outcome_code(step: LatentStep | Step) -> torch.Tensor:
 
 
 def outcome_rates(outcome: np.ndarray) -> dict[str, float]:
-    """Return how many episodes ended and the share of each outcome among them.
+    """Return how many episodes ended and the rate of each outcome among them.
 
     Args:
         outcome: Any shape, indices into ``OUTCOMES``.

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from distill.fitting import Rows, distance, fit, load_rows
+from distill.fitting import Transitions, distance, fit, load_rows
 from distill.generalist import Generalist, GeneralistConfig
 from distill.recordings import read_shard, shard_paths, write_shard
 from embodiments import registry
@@ -89,7 +89,7 @@ def _student(config: Config, run: StageRun, number: int, *, feature_size: int) -
     return Generalist(GeneralistConfig(feature_size=feature_size, hidden=config.hidden, one_hot=bodies))
 
 
-def _rows(config: Config, run: StageRun, robot: str, part: str, number: int) -> Rows:
+def _rows(config: Config, run: StageRun, robot: str, part: str, number: int) -> Transitions:
     recorded = [p for p in shard_paths(run.input("record_specialist", robot)) if p.name.startswith(f"{part}_")]
     jobs = [_job_file(run, robot, done) for done in range(1, number + 1)] if part == "train" else []
     return load_rows([*recorded, *jobs], drop_failures=config.drop_failures)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from distill.config import FitConfig
-from distill.fitting import Rows, distance, fit, leads_to_failure, load_rows
+from distill.fitting import Transitions, distance, fit, leads_to_failure, load_rows
 from distill.generalist import Generalist, GeneralistConfig
 from distill.recordings import read_shard, shard_paths
 from embodiments import registry
@@ -102,13 +102,13 @@ DISTIL = distill_generalist.Config(
 )
 
 
-def rows(robot: str, *, count: int = 600, seed: int = 0) -> Rows:
+def rows(robot: str, *, count: int = 600, seed: int = 0) -> Transitions:
     """Return made-up rows whose label follows from the features."""
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(count, 10, generator=generator)
     mean = features[:, -3:] + 0.5 * torch.tanh(features[:, :3])
     descriptor = torch.from_numpy(registry.get(robot).descriptor()).repeat(count, 1)
-    return Rows(features=features, descriptor=descriptor, mean=mean, log_std=torch.full((count, 3), -1.5))
+    return Transitions(features=features, descriptor=descriptor, mean=mean, log_std=torch.full((count, 3), -1.5))
 
 
 def test_episodes_that_lead_to_a_failure_are_found() -> None:
