@@ -6,8 +6,9 @@ from pathlib import Path
 from export.reexport import architecture, reexported
 from pipeline.commands.implementation.ship_policy import CARD, REEXPORTED, TRAINING, read_training
 from pipeline.commands.reexport import Config
-from pipeline.runs import atomic_files, manifest
+from pipeline.runs import manifest
 from pipeline.runs.processes import cores, spawned
+from world_model import atomic_files
 
 
 def main(config: Config) -> None:
@@ -37,8 +38,7 @@ def main(config: Config) -> None:
 def _replace(path: Path, content: bytes) -> None:
     """Replace a policy, its hash on the folder's card, and note the file that it was."""
     folder, old = path.parent, manifest.hash_file(path)
-    with atomic_files.replacing(path) as temporary:
-        temporary.write_bytes(content)
+    atomic_files.write_bytes(path, content)
     if (new := manifest.hash_file(path)) == old:
         return
     training = read_training(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.commands.implementation.ship_policy import (
     BENCHMARK,
     TRAINING,
+    earlier_files,
     evaluated_files,
     how_trained,
     read_training,
@@ -20,6 +21,11 @@ from pipeline.runs import manifest
 from world_model import atomic_files
 
 _SHOWN = ("specialist", "generalist")
+
+REEXPORTED_SINCE = (
+    "The policies are those of this folder, measured before `reexport` wrote the same networks into new files; "
+    "[`training.json`](training.json) names the old ones."
+)
 
 
 def main(config: Config) -> None:
@@ -40,8 +46,11 @@ def main(config: Config) -> None:
     except ValueError as error:
         raise ValueError(f"{config.evaluation}: {error}; those of {files} are meant, --run names others.") from None
     training = how_trained(config.run, exported) if config.run and exported else read_training(config.out)
-    if set(driven.values()) <= {manifest.hash_file(path) for path in _shipped(config.out)}:
+    shipped = {manifest.hash_file(path) for path in _shipped(config.out)}
+    if set(driven.values()) <= shipped:
         origin = "The files are those of this folder; the [card](README.md) says how they were trained."
+    elif set(driven.values()) <= shipped | set(earlier_files(config.out)):
+        origin = f"{REEXPORTED_SINCE} The [card](README.md) says how they were trained."
     else:
         origin = f"Not shipped. Trained by {training['trained']}"
     page = config.out / BENCHMARK.format(training["seed"])
