@@ -1,5 +1,6 @@
 """The command line: ``python -m pipeline STAGE --run runs/NAME --preset laptop [--field value ...]``."""
 
+import io
 import os
 import signal
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from types import FrameType
 
-from pipeline.runs import command_line, discovery
+from pipeline.runs import command_line, discovery, processes
 
 USAGE = """\
 usage: python -m pipeline STAGE [--run runs/NAME] [--preset smoke|laptop|workstation] [--FIELD VALUE ...]
@@ -26,6 +27,10 @@ options of every stage
 
 def main(arguments: Sequence[str]) -> int:
     """Run one stage or command; return 0, 2 for a mistake, 130 when interrupted, 141 when nobody reads any more."""
+    processes.end_with_starter()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console that lacks a character shows "?" and goes on
+            stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, _terminate)
     try:
         return _dispatch(list(arguments))

@@ -1,5 +1,9 @@
-"""Processes side by side: a command per robot, their lines told apart, and pools whose processes do one job each."""
+"""Processes side by side: a command per robot, their lines told apart, and pools whose processes do one job each.
 
+No child outlives its parent: on Linux the kernel ends it, even if the parent was killed.
+"""
+
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -13,6 +17,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _GRACE_S = 20.0
+_PARENT = "CROSSBODY_PARENT"
+"""Environment variable that tells a command which process started it."""
+_PR_SET_PDEATHSIG = 1
 
 
 def cores() -> int:
@@ -25,6 +32,25 @@ def threads(*, among: int = 1) -> int:
     return max(1, min(cores(), int(os.environ.get("OMP_NUM_THREADS") or cores())) // among)
 
 
+def end_with(parent: int) -> None:
+    """Let the kernel end this process when its parent ends, and end it now if that has happened already.
+
+    Call it in a child as early as possible. The kernel counts the thread that started the child as its parent: that
+    thread must wait for the child. Without effect elsewhere than on Linux.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(128 + signal.SIGKILL)
+
+
+def end_with_starter() -> None:
+    """Do so for the process that started this command, if it was ``run_side_by_side``."""
+    if parent := os.environ.pop(_PARENT, ""):
+        end_with(int(parent))
+
+
 @contextmanager
 def spawned(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool whose processes do one job each, because a process can hold one simulated scene only.
@@ -33,7 +59,9 @@ def spawned(workers: int) -> Iterator[ProcessPoolExecutor]:
     """
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=context, max_tasks_per_child=1, initializer=end_with, initargs=(os.getpid(),)
+    ) as pool:
         try:
             yield pool
         except KeyboardInterrupt:
@@ -54,7 +82,7 @@ def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> 
         Exit status per label.
     """
     workers = max(1, min(workers, len(commands)))
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", _PARENT: str(os.getpid())}
     if workers > 1:
         environment["OMP_NUM_THREADS"] = str(threads(among=workers))
     running: set[subprocess.Popen[str]] = set()
@@ -69,7 +97,8 @@ def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> 
             [sys.executable, "-m", "pipeline", *arguments],
             cwd=ROOT,
             env=environment,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -81,6 +110,8 @@ def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> 
             for line in process.stdout:
                 print(f"[{name}] {line.rstrip()}", flush=True)
         running.discard(process)
+        if process.returncode < 0 and not stopping.is_set():
+            print(f"[{name}] error: killed by {_name(-process.returncode)}, as for want of memory", flush=True)
         return name, process.returncode
 
     with ThreadPoolExecutor(workers) as pool:
@@ -102,6 +133,13 @@ def _stop(processes: set[subprocess.Popen[str]]) -> None:
             process.wait(timeout=_GRACE_S)
         except subprocess.TimeoutExpired:
             _signal(process, signal.SIGKILL)
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:

@@ -1,21 +1,26 @@
 """The rollouts of a robot's evaluation: one agent on one route through one shard, run and written as a whole.
 
-Several processes may work on the same job. A process claims a rollout before it runs it. A rollout whose rows exist is
-finished.
+Several processes may work on the same job. A process claims a rollout before it runs it. A claim ends with its process:
+another one then takes the rollout over. A rollout whose rows exist is finished.
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
 from pipeline.agents import registry as agents
 from pipeline.evaluation.episodes.plan import Job, shards
-from pipeline.runs import manifest
+from pipeline.runs import manifest, owner
 from world_model import atomic_files
+
+_ENDING_S = 10.0
+"""The kernel ends the children of a killed process at once; freeing a simulation's memory takes moments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,22 +50,29 @@ class Rollout:
 
     @property
     def claim(self) -> Path:
-        """Empty file of the process that runs the rollout."""
+        """File with the name of the process that runs the rollout."""
         return self._file("claim")
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody has finished or claimed the rollout."""
-        return not (self.rows.exists() or self.claim.exists())
+        """Whether the rollout is not finished and no running process has claimed it."""
+        return not (self.rows.exists() or owner.is_alive(self.claimed_by()))
+
+    def claimed_by(self) -> str:
+        """Return the name of the process that claimed the rollout, "" if none did."""
+        try:
+            return self.claim.read_text(encoding="ascii", errors="replace")
+        except FileNotFoundError:
+            return ""
 
     def take(self) -> bool:
         """Claim the rollout; False if another process was faster or has finished it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self.claim.touch(exist_ok=False)
-        except FileExistsError:
-            return False
-        return not self.rows.exists()
+        with FileLock(self.folder / "claims.lock"):  # one at a time: two must not take over the same dead claim
+            if not self.is_open:
+                return False
+            atomic_files.write_text(self.claim, owner.own_name())
+            return True
 
     def write(self, rows: pd.DataFrame, **arrays: Mapping[str, np.ndarray]) -> None:
         """Write the rollout, ``traces`` and ``failures``; the rows last and atomically: they mark it as finished."""
@@ -113,14 +125,28 @@ def rollouts(job: Job) -> Iterator[Rollout]:
 
 
 def forget_claims(job: Job) -> None:
-    """Drop the claims of killed processes and damaged rollouts. Call it only while no process runs."""
+    """Drop the claims of ended processes and damaged rollouts.
+
+    Raises:
+        ValueError: If a process of a killed evaluation still runs.
+    """
     no_room(job).unlink(missing_ok=True)
     for rollout in rollouts(job):
+        _wait_for_the_end_of(rollout.claimed_by(), rollout)
         rollout.claim.unlink(missing_ok=True)
         if rollout.rows.exists() and not rollout.is_whole():
             print(f"{rollout.rows} is damaged: its SHA-256 is not the one beside it; driving it again", flush=True)
             for file in (rollout.rows, rollout.traces, rollout.failures):
                 file.unlink(missing_ok=True)
+
+
+def _wait_for_the_end_of(name: str, rollout: Rollout) -> None:
+    """Wait for a process that the kernel is ending because its parent was killed."""
+    deadline_s = time.monotonic() + _ENDING_S
+    while owner.is_alive(name) and name != owner.own_name():
+        if time.monotonic() > deadline_s:
+            raise ValueError(f"process {name.split()[0]} still drives {rollout.rows.stem}; wait for it or stop it")
+        time.sleep(0.05)
 
 
 def no_room(job: Job) -> Path:

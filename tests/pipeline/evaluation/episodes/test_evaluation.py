@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +31,7 @@ from pipeline.evaluation.episodes.summary import (
     with_empty,
 )
 from pipeline.evaluation.report import answers, tables
-from pipeline.runs import manifest, provenance
+from pipeline.runs import manifest, owner, provenance
 from pipeline.runs.presets import DEFAULT_ROBOTS
 from pipeline.runs.provenance import ROOT
 from pipeline.simulation.navigation.episodes import NoFreeSpaceError
@@ -480,6 +482,22 @@ def test_a_part_is_taken_once_until_claims_are_forgotten(tmp_path: Path) -> None
     first.write(rows("teacher", [True]), traces={})
     shards.forget_claims(job)
     assert not first.is_open and not first.take()
+
+
+def test_a_claim_ends_with_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = _job(str(tmp_path))
+    first = next(shards.rollouts(job))
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        name = owner.name_of(process.pid)
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, "own_name", lambda: name)
+            assert first.take()
+        assert first.claimed_by() == name and not first.is_open and not first.take()
+        monkeypatch.setattr(shards, "_ENDING_S", 0.1)
+        with pytest.raises(ValueError, match=f"process {process.pid} still drives .+; wait for it or stop it"):
+            shards.forget_claims(job)
+        process.kill()
+    assert first.is_open and first.take() and first.claimed_by() == owner.own_name()
 
 
 def test_scripted_agents_drive_once_and_learned_ones_on_every_route() -> None:
