@@ -11,7 +11,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from pipeline.runs.stage import Command
+from pipeline.runs.stage import Command, Later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +65,4 @@ class Config:
     """Trainings at once; 0 = one per core"""
 
 
-def main(config: Config) -> None:
-    """Train, export, evaluate; print the table and write ``ablations.json``.
-
-    Raises:
-        ValueError: If a variant does not exist or its reference is missing, or one failed.
-    """
-    from pipeline.commands.implementation import ablate
-
-    ablate.main(config)
-
-
-COMMAND = Command(config=Config, main=main)
+COMMAND = Command(config=Config, main=Later("pipeline.commands.implementation.ablate", "main"))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runs.presets import DEFAULT_ROBOTS
-from pipeline.runs.stage import Command
+from pipeline.runs.stage import Command, Later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +26,4 @@ class Config:
     device: str = "cpu"
 
 
-def main(config: Config) -> None:
-    """Measure every robot at every size, one after the other, and print a table."""
-    from pipeline.commands.implementation import bench
-
-    bench.main(config)
-
-
-COMMAND = Command(config=Config, main=main)
+COMMAND = Command(config=Config, main=Later("pipeline.commands.implementation.bench", "main"))

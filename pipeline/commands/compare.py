@@ -9,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from pipeline.runs.stage import Command
+from pipeline.runs.stage import Command, Later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +24,4 @@ class Config:
     """Folder for compare.html and compare.json"""
 
 
-def main(config: Config) -> None:
-    """Print the table and write the page.
-
-    Raises:
-        ValueError: If a run has no finished evaluation, or the two have nothing in common.
-    """
-    from pipeline.commands.implementation import compare
-
-    compare.main(config)
-
-
-COMMAND = Command(config=Config, main=main)
+COMMAND = Command(config=Config, main=Later("pipeline.commands.implementation.compare", "main"))

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from pipeline.runs.presets import DEFAULT_ROBOTS
-from pipeline.runs.stage import Command
+from pipeline.runs.stage import Command, Later
 from pipeline.simulation.navigation.config import Protocol
 from scenes.registry import FileOptions
 
@@ -55,16 +55,4 @@ class Config(FileOptions):
     out: Path = Path("runs/robustness")
 
 
-def main(config: Config) -> None:
-    """Run everything that is not finished, write the figures and print them.
-
-    Raises:
-        ValueError: If something asked for does not exist or does not fit.
-        FileNotFoundError: If the policy does not exist.
-    """
-    from pipeline.commands.implementation import evaluate_robustness
-
-    evaluate_robustness.main(config)
-
-
-COMMAND = Command(config=Config, main=main)
+COMMAND = Command(config=Config, main=Later("pipeline.commands.implementation.evaluate_robustness", "main"))

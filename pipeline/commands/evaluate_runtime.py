@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from pipeline.runs.stage import Command
+from pipeline.runs.stage import Command, Later
 from scenes.registry import FileOptions
 
 
@@ -40,16 +40,4 @@ class Config(FileOptions):
     out: Path = Path("runs/evaluate_runtime")
 
 
-def main(config: Config) -> None:
-    """Drive all episodes; write ``closed_loop.parquet`` and ``closed_loop.json``, print the figures.
-
-    Raises:
-        ValueError: If the policy does not fit, or the evaluation is of another policy or has other episodes.
-        FileNotFoundError: If the policy or the evaluation does not exist.
-    """
-    from pipeline.commands.implementation import evaluate_runtime
-
-    evaluate_runtime.main(config)
-
-
-COMMAND = Command(config=Config, main=main)
+COMMAND = Command(config=Config, main=Later("pipeline.commands.implementation.evaluate_runtime", "main"))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runs.provenance import ROOT
-from pipeline.runs.stage import Command
+from pipeline.runs.stage import Command, Later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +18,4 @@ class Config:
     results: Path = ROOT / "docs" / "results.md"
 
 
-def main(config: Config) -> None:
-    """Write both files.
-
-    Raises:
-        ValueError: If the evaluation is not finished, there is no card, or the README lacks its markers.
-    """
-    from pipeline.commands.implementation import fill_readme
-
-    fill_readme.main(config)
-
-
-COMMAND = Command(config=Config, main=main)
+COMMAND = Command(config=Config, main=Later("pipeline.commands.implementation.fill_readme", "main"))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.runs import presets
-from pipeline.runs.stage import Command
+from pipeline.runs.stage import Command, Later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +21,4 @@ class Config:
     seed: int = 0
 
 
-def main(config: Config) -> None:
-    """Print a table, one line per kind of scene and robot."""
-    from pipeline.commands.implementation import hardness
-
-    hardness.main(config)
-
-
-COMMAND = Command(config=Config, main=main)
+COMMAND = Command(config=Config, main=Later("pipeline.commands.implementation.hardness", "main"))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runs.provenance import ROOT
-from pipeline.runs.stage import Command
+from pipeline.runs.stage import Command, Later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,15 +15,4 @@ class Config:
     """Folder of shipped policies; folders in it that have a ``training.json`` are part of it"""
 
 
-def main(config: Config) -> None:
-    """Replace every policy and its hash on the card, and note in ``training.json`` which file it was.
-
-    Raises:
-        ValueError: If a file is damaged or its new graph computes something else; then nothing is replaced.
-    """
-    from pipeline.commands.implementation import reexport
-
-    reexport.main(config)
-
-
-COMMAND = Command(config=Config, main=main)
+COMMAND = Command(config=Config, main=Later("pipeline.commands.implementation.reexport", "main"))

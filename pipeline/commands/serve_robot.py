@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from pipeline.runs.stage import Command
+from pipeline.runs.stage import Command, Later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +28,4 @@ class Config:
     seed: int = 0
 
 
-def main(config: Config) -> None:
-    """Serve one connection and end with it.
-
-    Raises:
-        ValueError: If the robot or scene does not exist, or is too tight for the robot.
-    """
-    from pipeline.commands.implementation import serve_robot
-
-    serve_robot.main(config)
-
-
-COMMAND = Command(config=Config, main=main, is_internal=True)
+COMMAND = Command(config=Config, main=Later("pipeline.commands.implementation.serve_robot", "main"), is_internal=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runs.provenance import ROOT
-from pipeline.runs.stage import Command
+from pipeline.runs.stage import Command, Later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,15 +23,4 @@ class Config:
     out: Path = ROOT / "export" / "pretrained"
 
 
-def main(config: Config) -> None:
-    """Write the page and copy the episodes.
-
-    Raises:
-        ValueError: If the evaluation is not finished, or is of other files than the shipped or the run's ones.
-    """
-    from pipeline.commands.implementation import ship_benchmark
-
-    ship_benchmark.main(config)
-
-
-COMMAND = Command(config=Config, main=main)
+COMMAND = Command(config=Config, main=Later("pipeline.commands.implementation.ship_benchmark", "main"))

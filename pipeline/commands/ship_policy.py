@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runs.provenance import ROOT
-from pipeline.runs.stage import Command
+from pipeline.runs.stage import Command, Later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,15 +20,4 @@ class Config:
     out: Path = ROOT / "export" / "pretrained"
 
 
-def main(config: Config) -> None:
-    """Copy the files and write the card, or the card alone; then remove what an earlier run had shipped beside them.
-
-    Raises:
-        ValueError: If a stage is missing, a file does not exist or is too large, or other files were evaluated.
-    """
-    from pipeline.commands.implementation import ship_policy
-
-    ship_policy.main(config)
-
-
-COMMAND = Command(config=Config, main=main)
+COMMAND = Command(config=Config, main=Later("pipeline.commands.implementation.ship_policy", "main"))

@@ -1,9 +1,10 @@
 """What a stage or a command says about itself: its file defines ``STAGE`` or ``COMMAND``, and its name is the file's.
 
 The files are imported to list them and to show their ``--help``. So they import neither torch nor a simulator at their
-top level; what needs those is imported when it runs.
+top level; what needs those is in ``implementation/`` beside them, and ``Later`` imports it when it runs.
 """
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -12,6 +13,23 @@ if TYPE_CHECKING:
     from pipeline.runs.run_folder import StageRun
 
 C = TypeVar("C")
+
+
+@dataclass(frozen=True)
+class Later:
+    """A function of a module that is imported when the function is called."""
+
+    module: str
+    name: str
+
+    def load(self) -> Callable[..., Any]:
+        """Import the module and return the function."""
+        found: Callable[..., Any] = getattr(importlib.import_module(self.module), self.name)
+        return found
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Import and call it."""
+        return self.load()(*arguments, **named)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from pipeline.runs.presets import SMOKE_ENVS
-from pipeline.runs.run_folder import StageRun
-from pipeline.runs.stage import Stage
+from pipeline.runs.stage import Later, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +46,6 @@ class Config:
     seed: int = 0
 
 
-def run(config: Config, run: StageRun) -> None:
-    """Record shards ``train_NNN.h5`` and ``val_NNN.h5``; measure and draw (``coverage.png``) what they cover."""
-    from pipeline.stages.implementation import collect_teacher
-
-    collect_teacher.run(config, run)
-
-
 def _smoke(config: Config) -> Config:
     return replace(
         config, num_envs=SMOKE_ENVS, steps=64, shard_steps=32, mounts=1, goals_per_scene=1, starts_per_goal=1
@@ -64,4 +56,9 @@ def _workstation(config: Config) -> Config:
     return replace(config, num_envs=512)
 
 
-STAGE = Stage(config=Config, run=run, needs=("make_scenes",), presets={"smoke": _smoke, "workstation": _workstation})
+STAGE = Stage(
+    config=Config,
+    run=Later("pipeline.stages.implementation.collect_teacher", "run"),
+    needs=("make_scenes",),
+    presets={"smoke": _smoke, "workstation": _workstation},
+)

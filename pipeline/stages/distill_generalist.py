@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from distill.config import FitConfig
 from pipeline.runs.presets import SMOKE_ENVS
-from pipeline.runs.run_folder import StageRun
-from pipeline.runs.stage import Stage
+from pipeline.runs.stage import Later, Stage
 from pipeline.simulation.navigation.config import Disturbance, TrainingEnvironmentConfig
 
 
@@ -43,13 +42,6 @@ class Config:
     seed: int = 0
 
 
-def run(config: Config, run: StageRun) -> None:
-    """Write ``generalist`` (safetensors and JSON) and ``rounds.json``."""
-    from pipeline.stages.implementation import distill_generalist
-
-    distill_generalist.run(config, run)
-
-
 def _smoke(config: Config) -> Config:
     return replace(
         config,
@@ -69,7 +61,7 @@ def _workstation(config: Config) -> Config:
 
 STAGE = Stage(
     config=Config,
-    run=run,
+    run=Later("pipeline.stages.implementation.distill_generalist", "run"),
     needs=("make_scenes", "pretrain_world_model", "train_specialist", "record_specialist"),
     trains="generalist",
     not_in_key=("workers",),

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.runs.presets import DEFAULT_ROBOTS, EVALUATED_ROBOTS, SMOKE_ENVS
-from pipeline.runs.run_folder import StageRun
-from pipeline.runs.stage import Stage
+from pipeline.runs.stage import Later, Stage
 from pipeline.simulation.navigation.config import Protocol
 from scenes.registry import FileOptions
 
@@ -45,13 +44,6 @@ class Config(FileOptions):
     without a file only if it was made at the present commit"""
 
 
-def run(config: Config, run: StageRun) -> None:
-    """Write ``summary.json``, ``episodes.parquet``, ``traces.npz`` and, of agents that see, ``failures.npz``."""
-    from pipeline.stages.implementation import evaluate_policy
-
-    evaluate_policy.run(config, run)
-
-
 def _smoke(config: Config) -> Config:
     return replace(
         config,
@@ -70,7 +62,7 @@ def _workstation(config: Config) -> Config:
 
 STAGE = Stage(
     config=Config,
-    run=run,
+    run=Later("pipeline.stages.implementation.evaluate_policy", "run"),
     needs=("export_policy",),
     not_in_key=("workers",),
     presets={"smoke": _smoke, "workstation": _workstation},

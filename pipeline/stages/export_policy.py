@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipeline.runs.discovery import stage
-from pipeline.runs.run_folder import StageRun
-from pipeline.runs.stage import Stage
+from pipeline.runs.stage import Later, Stage
 
 NEEDS = ("pretrain_world_model", "train_specialist", "distill_generalist")
 
@@ -34,15 +33,13 @@ class Config:
         return tuple(name for name in NEEDS if stage(name).trains not in (None, *self.agents))
 
 
-def run(config: Config, run: StageRun) -> None:
-    """Write ``base.onnx``, ``specialist_ROBOT.onnx`` and ``generalist.onnx``."""
-    from pipeline.stages.implementation import export_policy
-
-    export_policy.run(config, run)
-
-
 def _smoke(config: Config) -> Config:
     return replace(config, parity_steps=20)
 
 
-STAGE = Stage(config=Config, run=run, needs=NEEDS, presets={"smoke": _smoke})
+STAGE = Stage(
+    config=Config,
+    run=Later("pipeline.stages.implementation.export_policy", "run"),
+    needs=NEEDS,
+    presets={"smoke": _smoke},
+)

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from pipeline.runs.run_folder import StageRun
-from pipeline.runs.stage import Stage
+from pipeline.runs.stage import Later, Stage
 from scenes import registry
 
 
@@ -22,13 +21,6 @@ class Config:
     seed: int = 0
 
 
-def run(config: Config, run: StageRun) -> None:
-    """Write ``scenes_{train,val}.npz``, ``hardness.json`` and ``scenes_{train,val}.png``."""
-    from pipeline.stages.implementation import make_scenes
-
-    make_scenes.run(config, run)
-
-
 def _smoke(config: Config) -> Config:
     return replace(config, train_scenes_per_kind=2, val_scenes_per_kind=1, hardness_episodes=1)
 
@@ -37,4 +29,8 @@ def _workstation(config: Config) -> Config:
     return replace(config, train_scenes_per_kind=256, val_scenes_per_kind=32)
 
 
-STAGE = Stage(config=Config, run=run, presets={"smoke": _smoke, "workstation": _workstation})
+STAGE = Stage(
+    config=Config,
+    run=Later("pipeline.stages.implementation.make_scenes", "run"),
+    presets={"smoke": _smoke, "workstation": _workstation},
+)

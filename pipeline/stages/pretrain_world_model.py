@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pipeline.runs.presets import SMOKE_ENVS
-from pipeline.runs.run_folder import StageRun
-from pipeline.runs.stage import Stage
+from pipeline.runs.stage import Later, Stage
 from world_model.config import LossWeights, WorldModelConfig
 
 
@@ -51,13 +50,6 @@ class Config:
     seed: int = 0
 
 
-def run(config: Config, run: StageRun) -> None:
-    """Write ``world_model`` and ``base_head`` (safetensors and JSON), ``predictions.png`` and ``figures.json``."""
-    from pipeline.stages.implementation import pretrain_world_model
-
-    pretrain_world_model.run(config, run)
-
-
 def _smoke(config: Config) -> Config:
     return replace(
         config,
@@ -86,7 +78,7 @@ def _workstation(config: Config) -> Config:
 
 STAGE = Stage(
     config=Config,
-    run=run,
+    run=Later("pipeline.stages.implementation.pretrain_world_model", "run"),
     needs=("make_scenes", "collect_teacher"),
     not_in_key=("save_every_s",),
     presets={"smoke": _smoke, "workstation": _workstation},

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field, replace
 from tyro.conf import Suppress
 
 from pipeline.runs.presets import SMOKE_ENVS
-from pipeline.runs.run_folder import StageRun
-from pipeline.runs.stage import Stage
+from pipeline.runs.stage import Later, Stage
 from pipeline.simulation.navigation.config import Disturbance, TrainingEnvironmentConfig
 
 
@@ -27,13 +26,6 @@ class Config:
     seed: int = 0
 
 
-def run(config: Config, run: StageRun) -> None:
-    """Write shards ``train_NNN.h5`` and ``val_NNN.h5``; failed episodes stay in, they hold the corner cases."""
-    from pipeline.stages.implementation import record_specialist
-
-    record_specialist.run(config, run)
-
-
 def _smoke(config: Config) -> Config:
     environment = replace(config.environment, goals_per_scene=1, starts_per_goal=1)
     return replace(config, num_envs=SMOKE_ENVS, shards=1, shard_steps=32, environment=environment)
@@ -45,7 +37,7 @@ def _workstation(config: Config) -> Config:
 
 STAGE = Stage(
     config=Config,
-    run=run,
+    run=Later("pipeline.stages.implementation.record_specialist", "run"),
     needs=("make_scenes", "pretrain_world_model", "train_specialist"),
     per_robot=True,
     presets={"smoke": _smoke, "workstation": _workstation},

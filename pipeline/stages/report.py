@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from pipeline.runs.run_folder import StageRun
-from pipeline.runs.stage import Stage
+from pipeline.runs.stage import Later, Stage
 
 ROBUSTNESS = "evaluate_robustness/robustness.json"
 
@@ -33,20 +32,13 @@ class Config:
     """Which scene and episode is filmed"""
 
 
-def run(config: Config, run: StageRun) -> None:
-    """Write ``report.html``, ``tables.md``, the films, and the evaluation as TensorBoard events."""
-    from pipeline.stages.implementation import report
-
-    report.run(config, run)
-
-
 def _smoke(config: Config) -> Config:
     return replace(config, film_robots=("tiago",))  # one film shows that filming works; each is a simulated scene
 
 
 STAGE = Stage(
     config=Config,
-    run=run,
+    run=Later("pipeline.stages.implementation.report", "run"),
     reads_if_there=(
         "make_scenes",
         "collect_teacher",

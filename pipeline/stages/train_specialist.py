@@ -3,15 +3,13 @@
 Optionally the privileged teacher labels first what the residual drives (``residual_rl/dagger_warm_up.py``).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from tyro.conf import Suppress
 
 from pipeline.residual_rl.config import PpoConfig
 from pipeline.runs.presets import SMOKE_ENVS
-from pipeline.runs.run_folder import StageRun
-from pipeline.runs.stage import Stage
+from pipeline.runs.stage import Later, Stage
 from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
 
 
@@ -41,18 +39,6 @@ class Config:
     seed: int = 0
 
 
-def run(config: Config, run: StageRun) -> None:
-    """Train one robot: ``residual_head``, ``critic`` (safetensors and JSON), ``curve.json``."""
-    run_many([config], [run])
-
-
-def run_many(configs: Sequence[Config], runs: Sequence[StageRun], *, workers: int = 0) -> None:
-    """Train several robots, so many at once (0 = one per core); each is published as soon as it is finished."""
-    from pipeline.stages.implementation import train_specialist
-
-    train_specialist.run_many(configs, runs, workers=workers)
-
-
 def _smoke(config: Config) -> Config:
     iteration = 32 * SMOKE_ENVS
     ppo = replace(
@@ -77,8 +63,8 @@ def _workstation(config: Config) -> Config:
 
 STAGE = Stage(
     config=Config,
-    run=run,
-    run_many=run_many,
+    run=Later("pipeline.stages.implementation.train_specialist", "run"),
+    run_many=Later("pipeline.stages.implementation.train_specialist", "run_many"),
     needs=("make_scenes", "pretrain_world_model"),
     per_robot=True,
     trains="specialist",

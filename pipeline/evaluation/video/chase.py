@@ -51,7 +51,7 @@ class ChaseCamera:
             route_w_m: (R, 2) drawn on the floor.
         """
         view = self.view(base_w=base_w, size_px=size_px)
-        robot = place(self._parts, xy_w_m=(0.0, 0.0), yaw_w_rad=0.0, angles_rad=angles_rad, base_w=base_w)
+        robot = place(self._parts, base_w=base_w, angles_rad=angles_rad)
         marks = [] if goal_w is None else goal_marks(goal_w)
         marks += [] if route_w_m is None else [disc(point, radius_m=0.05, rgb=ROUTE_RGB) for point in route_w_m]
         return render([self._scene, robot, *marks], view)

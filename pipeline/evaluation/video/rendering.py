@@ -24,14 +24,6 @@ SEMANTIC_COLOURS = np.asarray(
 """(classes, 3) RGB of ``scenes.scene.SEMANTIC_CLASSES``."""
 SKY = np.asarray((0.97, 0.98, 1.0), dtype=np.float32)
 AMBIENT, SKYLIGHT, SUNLIGHT = 0.56, 0.22, 0.36
-SUN_RADIUS = 0.04
-"""Radius of the sun's disc for soft shadows, as a tangent"""
-CROWDED_M = 0.7
-"""Surfaces nearer than this keep the sky's light from each other."""
-SKY_RAYS = 4
-"""Rays per sample that look for such surfaces"""
-SOFT_SAMPLES = 4
-"""Samples per pixel along each side of a picture with soft shadows"""
 EDGE_CONTRAST = 0.03
 """Pixels that differ more than this from a neighbour are sampled again"""
 _RAYS_AT_ONCE = 2_000_000
@@ -84,22 +76,18 @@ def scene_surface(scene: Scene, *, wall_height_m: float | None = None) -> Surfac
     )
 
 
-def render(surfaces: Sequence[Surface], view: View, *, soft: bool = False) -> np.ndarray:
+def render(surfaces: Sequence[Surface], view: View) -> np.ndarray:
     """Return a picture (H, W, 3) uint8 with sun, sky light and shadows, and smooth edges.
 
     Args:
         surfaces: What there is to see.
         view: The camera.
-        soft: Soft shadows and darker corners, from random rays; about a hundred times slower.
     """
     world = _World(surfaces, view)
     rows, columns = np.mgrid[: view.height_px, : view.width_px].astype(np.float32)
-    if soft:
-        image = _mean_of_samples(world, rows, columns, per_side=SOFT_SAMPLES, rng=np.random.default_rng(0))
-    else:
-        image = world.look(rows, columns)
-        edges = _edges(image)
-        image[edges] = _mean_of_samples(world, rows[edges], columns[edges], per_side=2)
+    image = world.look(rows, columns)
+    edges = _edges(image)
+    image[edges] = _mean_of_samples(world, rows[edges], columns[edges], per_side=2)
     return (image * 255.0 + 0.5).astype(np.uint8)
 
 
@@ -112,55 +100,41 @@ class _World:
         self._caster = MeshRaycaster(self._surface.vertices_w_m, self._surface.triangles)
         self._sun_w = _unit(np.asarray(view.sun_w, dtype=np.float32)[None])[0]
 
-    def look(self, rows: np.ndarray, columns: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        """Return the colours (..., 3) at positions in the image [px]; with ``rng`` shadows are soft."""
+    def look(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return the colours (..., 3) at positions in the image [px]."""
         directions = _directions(self._view, rows, columns)
         rays = directions.reshape(-1, 3)
-        parts = [self._colours(rays[i : i + _RAYS_AT_ONCE], rng) for i in range(0, len(rays), _RAYS_AT_ONCE)]
+        parts = [self._colours(rays[i : i + _RAYS_AT_ONCE]) for i in range(0, len(rays), _RAYS_AT_ONCE)]
         return np.concatenate([np.zeros((0, 3), dtype=np.float32), *parts]).reshape(directions.shape)
 
-    def _colours(self, rays: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+    def _colours(self, rays: np.ndarray) -> np.ndarray:
         eye = np.asarray(self._view.eye_w_m, dtype=np.float32)
         distance, triangle = self._caster.cast(eye, rays)
         hit = triangle >= 0
         colours = np.broadcast_to(SKY, rays.shape).copy()
-        colours[hit] = self._shade(eye + distance[hit, None] * rays[hit], rays[hit], triangle[hit], rng)
+        colours[hit] = self._shade(eye + distance[hit, None] * rays[hit], rays[hit], triangle[hit])
         return colours
 
-    def _shade(
-        self, point_w_m: np.ndarray, rays: np.ndarray, triangle: np.ndarray, rng: np.random.Generator | None
-    ) -> np.ndarray:
+    def _shade(self, point_w_m: np.ndarray, rays: np.ndarray, triangle: np.ndarray) -> np.ndarray:
         surface = self._surface
         corners = surface.vertices_w_m[surface.triangles[triangle]]  # (N, 3, 3)
         normal = _unit(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
         normal *= -np.sign((normal * rays).sum(axis=1, keepdims=True))  # face the eye, whatever the winding
         origin = point_w_m + _SHADOW_OFFSET_M * normal
-        towards_sun, sky = np.broadcast_to(self._sun_w, rays.shape), np.ones(len(rays))
-        if rng is not None:
-            towards_sun = towards_sun + SUN_RADIUS * rng.normal(size=rays.shape)
-            sky = np.mean([self._openness(origin, normal, rng) for _ in range(SKY_RAYS)], axis=0)
-        _, blocker = self._caster.cast(origin, towards_sun)
+        _, blocker = self._caster.cast(origin, np.broadcast_to(self._sun_w, rays.shape))
         lit = (normal @ self._sun_w).clip(min=0.0) * (blocker < 0)
-        light = (AMBIENT + SKYLIGHT * (0.5 + 0.5 * normal[:, 2])) * (0.45 + 0.55 * sky) + SUNLIGHT * lit
+        light = (AMBIENT + SKYLIGHT * (0.5 + 0.5 * normal[:, 2])) + SUNLIGHT * lit
         colour = surface.colours[triangle]
         if surface.tiled is not None:
             odd = (np.floor(point_w_m[:, 0]) + np.floor(point_w_m[:, 1])) % 2 == 1
             colour = colour * np.where(surface.tiled[triangle] & odd, 0.94, 1.0)[:, None]
         return (colour * light[:, None]).clip(0.0, 1.0)
 
-    def _openness(self, origin: np.ndarray, normal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return (N,) how far a random ray gets, 1 from ``CROWDED_M`` on; cosine-distributed about the normal."""
-        scattered = normal + _unit(rng.normal(size=normal.shape))
-        nearest, _ = self._caster.cast(origin, _unit(scattered))
-        return np.clip(nearest / CROWDED_M, 0.0, 1.0)
 
-
-def _mean_of_samples(
-    world: _World, rows: np.ndarray, columns: np.ndarray, *, per_side: int, rng: np.random.Generator | None = None
-) -> np.ndarray:
+def _mean_of_samples(world: _World, rows: np.ndarray, columns: np.ndarray, *, per_side: int) -> np.ndarray:
     """Return the mean colours (..., 3) of a grid of samples inside each pixel."""
     offsets = (np.arange(per_side, dtype=np.float32) + 0.5) / per_side - 0.5
-    samples = [world.look(rows + down, columns + right, rng) for down in offsets for right in offsets]
+    samples = [world.look(rows + down, columns + right) for down in offsets for right in offsets]
     mean: np.ndarray = np.mean(samples, axis=0)
     return mean
 

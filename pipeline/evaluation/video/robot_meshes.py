@@ -30,12 +30,8 @@ class RobotParts:
     """Per part (F, 3) RGB"""
 
 
-def load_parts(embodiment: Embodiment, *, max_triangles: int | None = None) -> RobotParts:
-    """Read the robot's visual meshes.
-
-    Args:
-        embodiment: The robot.
-        max_triangles: A mesh with more is simplified; None keeps them all.
+def load_parts(embodiment: Embodiment) -> RobotParts:
+    """Read the robot's visual meshes, simplified.
 
     Raises:
         FileNotFoundError: If the package with the robot's model is not installed.
@@ -46,7 +42,7 @@ def load_parts(embodiment: Embodiment, *, max_triangles: int | None = None) -> R
     links, vertices, triangles, colours = [], [], [], []
     for link in urdf.findall("link"):
         for visual in link.findall("visual"):
-            for mesh, rgb in _load(visual, path, max_triangles):
+            for mesh, rgb in _load(visual, path):
                 links.append(link.get("name", ""))
                 vertices.append(trimesh.transform_points(mesh.vertices, origin_pose(visual)))
                 triangles.append(np.asarray(mesh.faces))
@@ -61,43 +57,28 @@ def load_parts(embodiment: Embodiment, *, max_triangles: int | None = None) -> R
     )
 
 
-def place(
-    parts: RobotParts,
-    *,
-    xy_w_m: tuple[float, float],
-    yaw_w_rad: float,
-    angles_rad: Mapping[str, float] | None = None,
-    base_w: np.ndarray | None = None,
-) -> Surface:
+def place(parts: RobotParts, *, base_w: np.ndarray, angles_rad: Mapping[str, float]) -> Surface:
     """Return the robot's surface in the world.
 
     Args:
         parts: The robot.
-        xy_w_m: Where its base stands.
-        yaw_w_rad: Where it faces.
+        base_w: (4, 4) pose of the root link.
         angles_rad: Joint name -> angle; joints not named stay in the neutral posture.
-        base_w: (4, 4) full pose of the root link, instead of standing upright with its lowest point on the ground.
     """
-    poses = link_poses(parts.urdf, neutral_angles_rad(parts.embodiment) | dict(angles_rad or {}))
+    poses = link_poses(parts.urdf, neutral_angles_rad(parts.embodiment) | dict(angles_rad))
     points = [
         trimesh.transform_points(vertices, poses[link])
         for link, vertices in zip(parts.links, parts.vertices_l_m, strict=True)
     ]
     first = np.cumsum([0] + [len(p) for p in points])
-    body = np.concatenate(points)
-    if base_w is None:
-        base_w = trimesh.transformations.rotation_matrix(yaw_w_rad, (0.0, 0.0, 1.0))
-        base_w[:3, 3] = (*xy_w_m, -body[:, 2].min())
     return Surface(
-        vertices_w_m=trimesh.transform_points(body, base_w),
+        vertices_w_m=trimesh.transform_points(np.concatenate(points), base_w),
         triangles=np.concatenate([t + n for t, n in zip(parts.triangles, first[:-1], strict=True)]),
         colours=np.concatenate(parts.colours),
     )
 
 
-def _load(
-    visual: ElementTree.Element, urdf: Path, max_triangles: int | None
-) -> list[tuple[trimesh.Trimesh, np.ndarray | None]]:
+def _load(visual: ElementTree.Element, urdf: Path) -> list[tuple[trimesh.Trimesh, np.ndarray | None]]:
     """Return the meshes of one visual, simplified, with the colours that the mesh file itself gives.
 
     A file that cannot be read gives none: a picture does without it.
@@ -115,20 +96,14 @@ def _load(
     except (OSError, ValueError, KeyError):
         return []
     scale = [float(v) for v in shape.get("scale", "1 1 1").split()]
-    return [
-        _simplified(mesh, scale, max_triangles)
-        for mesh in parts
-        if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces)
-    ]
+    return [_simplified(mesh, scale) for mesh in parts if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces)]
 
 
-def _simplified(
-    mesh: trimesh.Trimesh, scale: list[float], max_triangles: int | None
-) -> tuple[trimesh.Trimesh, np.ndarray | None]:
+def _simplified(mesh: trimesh.Trimesh, scale: list[float]) -> tuple[trimesh.Trimesh, np.ndarray | None]:
     rgb = _mesh_rgb(mesh)
     plain = trimesh.Trimesh(vertices=mesh.vertices * scale, faces=mesh.faces, process=True)
-    if max_triangles is not None and len(plain.faces) > max_triangles:
-        plain = plain.simplify_quadric_decimation(face_count=max_triangles)
+    if len(plain.faces) > FILM_TRIANGLES:
+        plain = plain.simplify_quadric_decimation(face_count=FILM_TRIANGLES)
     return plain, rgb
 
 

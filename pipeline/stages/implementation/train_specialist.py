@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from pipeline.residual_rl.vector_environment import ResidualVectorEnvironment
 
 
-def run_many(configs: Sequence[Config], runs: Sequence[StageRun], *, workers: int) -> None:
+def run(config: Config, run: StageRun) -> None:
+    """Train one robot: ``residual_head``, ``critic`` (safetensors and JSON), ``curve.json``."""
+    run_many([config], [run])
+
+
+def run_many(configs: Sequence[Config], runs: Sequence[StageRun], *, workers: int = 0) -> None:
     """Train several robots, so many at once (0 = one per core); each is published as soon as it is finished."""
     from pipeline.residual_rl.side_by_side import train_many
 

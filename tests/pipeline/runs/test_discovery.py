@@ -3,12 +3,13 @@
 import dataclasses
 import inspect
 import typing
+from collections.abc import Callable
 
 import pytest
 
 from pipeline.runs import discovery, presets
 from pipeline.runs.command_line import StageOptions
-from pipeline.runs.stage import Stage
+from pipeline.runs.stage import Later, Stage
 
 LINE = (
     "make_scenes",
@@ -41,7 +42,7 @@ def test_commands_say_what_they_do(name: str) -> None:
     command = discovery.command(name)
     assert command.summary.endswith((".", ":")) or ". " in command.summary or ": " in command.summary
     assert command.config.__dataclass_params__.frozen
-    assert list(inspect.signature(command.main).parameters) == ["config"]
+    assert _parameters(command.main) == ["config"]
 
 
 def test_workers_that_others_start_are_not_listed() -> None:
@@ -61,9 +62,13 @@ def test_config_is_frozen_keyword_only_and_explained(stage: Stage[typing.Any]) -
 
 
 def test_run_takes_config_and_run(stage: Stage[typing.Any]) -> None:
-    assert list(inspect.signature(stage.run).parameters) == ["config", "run"]
+    assert _parameters(stage.run) == ["config", "run"]
     if stage.run_many is not None:
-        assert list(inspect.signature(stage.run_many).parameters) == ["configs", "runs", "workers"]
+        assert _parameters(stage.run_many) == ["configs", "runs", "workers"]
+
+
+def _parameters(function: Callable[..., object]) -> list[str]:
+    return list(inspect.signature(function.load() if isinstance(function, Later) else function).parameters)
 
 
 def test_presets_fit(stage: Stage[typing.Any]) -> None:
