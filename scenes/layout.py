@@ -125,11 +125,6 @@ class Layout:
             if z_min == 0.0:
                 self._mark(self._walls, centre_xy, ((last - first) / 2.0, thickness_m / 2.0), yaw, 0.0)
 
-    def reserve(self, room: Room) -> None:
-        """Keep a rectangle clear of items."""
-        centre = ((room.x_min_m + room.x_max_m) / 2.0, (room.y_min_m + room.y_max_m) / 2.0)
-        self._mark(self._reserved, centre, (room.width_m / 2.0, room.depth_m / 2.0), 0.0, 0.0)
-
     def stand(self, item: Item, xy: tuple[float, float], yaw_rad: float, *, gap_m: float = PASSAGE_M) -> bool:
         """Place an item away from walls if it fits with ``gap_m`` all around; return whether it did."""
         half = (item.half_x_m, item.half_y_m)

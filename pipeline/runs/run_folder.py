@@ -162,27 +162,6 @@ class StageRun:
         atomic_files.write_text(self.work / _MARKER, json.dumps(marked))
 
 
-def execute(
-    name: str, config: Any, run_root: Path | str | None, *, preset: str | None = None, out: Path | None = None
-) -> bool:
-    """Run one stage, unless its folder is already there with the same configuration and inputs.
-
-    Args:
-        name: Stage.
-        config: Its ``Config``.
-        run_root: ``runs/NAME``; None to run outside of a run, without inputs of other stages.
-        preset: Only recorded.
-        out: Folder to publish into instead of ``run_root/STAGE``.
-
-    Returns:
-        Whether the stage ran.
-
-    Raises:
-        ValueError: If an input is missing or broken, another process holds the folder, or the disk is full.
-    """
-    return bool(execute_many(name, [config], run_root, preset=preset, out=out))
-
-
 def execute_many(
     name: str,
     configs: Sequence[Any],
@@ -192,10 +171,21 @@ def execute_many(
     out: Path | None = None,
     workers: int = 0,
 ) -> list[str | None]:
-    """Run one stage for several robots in this process, so many at once (0 = one per core); ``execute`` says the rest.
+    """Run one stage in this process, unless its folder is already there with the same configuration and inputs.
+
+    Args:
+        name: Stage.
+        configs: Its ``Config``, one per robot.
+        run_root: ``runs/NAME``; None to run outside of a run, without inputs of other stages.
+        preset: Only recorded.
+        out: Folder to publish into instead of ``run_root/STAGE``.
+        workers: Robots at once; 0 = one per core.
 
     Returns:
         The robots for which it ran (None for a stage without robots).
+
+    Raises:
+        ValueError: If an input is missing or broken, another process holds the folder, or the disk is full.
     """
     stage = discovery.stage(name)
     root = Path(run_root) if run_root is not None else None

@@ -5,8 +5,6 @@ A metric that is not defined (no episode, no success) is ``nan`` per episode and
 
 import numpy as np
 
-from embodiments.spaces import STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
-
 
 def spl(success: np.ndarray, *, geodesic_m: np.ndarray, path_m: np.ndarray) -> np.ndarray:
     """Return success weighted by path length, per episode (N,).
@@ -68,59 +66,9 @@ def wtt_s(success: np.ndarray, *, time_s: np.ndarray) -> float | None:
     return float(len(reached) * np.asarray(time_s, dtype=float)[reached].mean()) if reached.any() else None
 
 
-def jerk_mps3(velocity_w_mps: np.ndarray, *, dt_s: float) -> float | None:
-    """Return the mean size of the jerk over an episode: how far from smooth the motion was.
-
-    Args:
-        velocity_w_mps: (T, 2) velocity in the world frame at a fixed rate.
-        dt_s: time between two rows.
-
-    Returns:
-        Mean norm of the velocity's second difference per dt²; None with fewer than three rows.
-    """
-    velocity = np.asarray(velocity_w_mps, dtype=float)
-    if len(velocity) < 3:
-        return None
-    return float(np.linalg.norm(np.diff(velocity, n=2, axis=0), axis=1).mean() / dt_s**2)
-
-
-def path_length_m(position_w_m: np.ndarray) -> float:
-    """Return the length of the path through positions 1 s apart, so that the sway of a walking body does not count.
-
-    Args:
-        position_w_m: (T, 2) where the robot was at the start, after every second, and at the end.
-    """
-    steps = np.diff(np.asarray(position_w_m, dtype=float), axis=0)
-    return float(np.linalg.norm(steps, axis=1).sum())
-
-
-def stopped_s(velocity_b: np.ndarray, *, dt_s: float) -> float:
-    """Return how long the robot stood still: slower than both thresholds below which a command means stand.
-
-    Args:
-        velocity_b: (T, 3) vx, vy [m/s] and yaw rate [rad/s], means over ``dt_s``.
-    """
-    velocity = np.asarray(velocity_b, dtype=float)
-    stands = (np.linalg.norm(velocity[:, :2], axis=1) < STAND_SPEED_MPS) & (
-        np.abs(velocity[:, 2]) < STAND_YAW_RATE_RADPS
-    )
-    return float(stands.sum() * dt_s)
-
-
 def stopped_share(stopped_time_s: np.ndarray, *, time_s: np.ndarray) -> np.ndarray:
     """Return the fraction of each episode's time (N,) in which the robot stood still."""
     return np.asarray(stopped_time_s, dtype=float) / np.asarray(time_s, dtype=float)
-
-
-def mechanical_work_j(torque_nm: np.ndarray, *, velocity_radps: np.ndarray, dt_s: float) -> float:
-    """Return the work of the motors over an episode: braking counts like driving, as no drive here gives energy back.
-
-    Args:
-        torque_nm: (T, J) of the driven joints.
-        velocity_radps: (T, J) of the same joints at the same times.
-        dt_s: time between two rows.
-    """
-    return float(np.abs(np.asarray(torque_nm, dtype=float) * np.asarray(velocity_radps, dtype=float)).sum() * dt_s)
 
 
 def energy_j_per_m(energy_j: np.ndarray, *, path_m: np.ndarray) -> float | None:

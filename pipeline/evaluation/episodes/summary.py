@@ -131,18 +131,6 @@ def with_empty(
     return summary | {"cells": summary["cells"] + cells, "pooled": summary["pooled"] + list(pooled.values())}
 
 
-def compare(episodes: pd.DataFrame) -> list[Cell]:
-    """Return the paired differences of ``PAIRS`` per robot and over all robots, and of ``CELL_PAIRS`` per cell.
-
-    Args:
-        episodes: Rows with ``EPISODE_COLUMNS``.
-
-    Returns:
-        One entry per pair and metric: first − second, mean over episodes, with a scene-clustered 95 % interval.
-    """
-    return _comparisons(_prepared(episodes), frozenset())
-
-
 def _poolable(episodes: pd.DataFrame, unseen: frozenset[str]) -> pd.DataFrame:
     """Return the rows that are pooled over all robots: of known ones, by agents that drove every one of them."""
     known = episodes[~episodes["embodiment"].isin(unseen)]

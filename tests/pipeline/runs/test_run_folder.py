@@ -67,6 +67,11 @@ def use(config: Config, run: StageRun) -> None:
     (run.directory / "copy.txt").write_text(text)
 
 
+def execute(name: str, config: Any, root: Path | None, **options: Any) -> bool:
+    """Run one stage with one configuration and return whether it ran."""
+    return bool(run_folder.execute_many(name, [config], root, **options))
+
+
 @pytest.fixture
 def functions(monkeypatch: pytest.MonkeyPatch) -> dict[str, SimpleNamespace]:
     """Three stages that exist only here: make -> use, and one with a folder per robot."""
@@ -93,7 +98,7 @@ def root(tmp_path: Path, functions: dict[str, SimpleNamespace]) -> Path:
 
 
 def test_manifest_says_what_made_the_folder(root: Path) -> None:
-    assert run_folder.execute("make", Config(seed=3), root, preset="smoke")
+    assert execute("make", Config(seed=3), root, preset="smoke")
     body = manifest.verify(root / "make", stage="make").body
     digest = hashlib.sha256(b"hello go2").hexdigest()
     assert body["outputs"] == {"sub/data.txt": {"sha256": digest, "bytes": 9}}
@@ -107,88 +112,88 @@ def test_manifest_says_what_made_the_folder(root: Path) -> None:
 
 
 def test_skips_while_configuration_and_inputs_are_the_same(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_folder.execute("make", Config(), root)
-    assert run_folder.execute("use", Config(), root)
-    assert not run_folder.execute("make", Config(), root)
-    assert not run_folder.execute("use", Config(), root)
+    assert execute("make", Config(), root)
+    assert execute("use", Config(), root)
+    assert not execute("make", Config(), root)
+    assert not execute("use", Config(), root)
     assert "use: up to date, skipped" in capsys.readouterr().out
-    assert run_folder.execute("make", Config(text="other"), root)
-    assert run_folder.execute("use", Config(), root)
+    assert execute("make", Config(text="other"), root)
+    assert execute("use", Config(), root)
     assert (root / "use" / "copy.txt").read_text() == "other go2"
 
 
 def test_remaking_an_input_bit_for_bit_does_not_remake_what_follows(root: Path) -> None:
-    run_folder.execute("make", Config(), root)
-    run_folder.execute("use", Config(), root)
+    execute("make", Config(), root)
+    execute("use", Config(), root)
     (root / "make" / "manifest.json").unlink()
-    assert run_folder.execute("make", Config(), root)
-    assert not run_folder.execute("use", Config(), root)
+    assert execute("make", Config(), root)
+    assert not execute("use", Config(), root)
 
 
 def test_a_file_named_in_the_configuration_is_an_input(root: Path, tmp_path: Path) -> None:
     policy = tmp_path / "policy.onnx"
     policy.write_bytes(b"one")
-    assert run_folder.execute("make", Config(policy=str(policy)), root)
-    assert not run_folder.execute("make", Config(policy=str(policy)), root)
+    assert execute("make", Config(policy=str(policy)), root)
+    assert not execute("make", Config(policy=str(policy)), root)
     policy.write_bytes(b"two")
-    assert run_folder.execute("make", Config(policy=str(policy)), root)
+    assert execute("make", Config(policy=str(policy)), root)
 
 
 def test_a_robot_and_its_gait_are_inputs(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "GAITS_FOLDER", tmp_path)
     (tmp_path / "go2.safetensors").write_bytes(b"one")
-    assert run_folder.execute("make", Config(), root)
-    assert not run_folder.execute("make", Config(), root)
+    assert execute("make", Config(), root)
+    assert not execute("make", Config(), root)
     (tmp_path / "go2.safetensors").write_bytes(b"two")
-    assert run_folder.execute("make", Config(), root)
+    assert execute("make", Config(), root)
     go2 = registry.get("go2")
     monkeypatch.setattr(registry, "get", lambda name: dataclasses.replace(go2, footprint=go2.footprint[:1]))
-    assert run_folder.execute("make", Config(), root)
+    assert execute("make", Config(), root)
 
 
 def test_missing_input_names_the_mend(root: Path) -> None:
     with pytest.raises(ValueError, match=r"make has no manifest.json.*python -m pipeline make --run .*test"):
-        run_folder.execute("use", Config(), root)
+        execute("use", Config(), root)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"format": 1}', '{"format": 9, "stage": "make"}'])
 def test_broken_manifest_is_one_clear_line(root: Path, content: str) -> None:
-    run_folder.execute("make", Config(), root)
+    execute("make", Config(), root)
     (root / "make" / "manifest.json").write_text(content)
     with pytest.raises(ValueError, match="python -m pipeline make") as error:
-        run_folder.execute("use", Config(), root)
+        execute("use", Config(), root)
     assert "\n" not in str(error.value)
 
 
 def test_foreign_manifest_is_refused(root: Path) -> None:
-    run_folder.execute("make", Config(), root)
+    execute("make", Config(), root)
     manifest.write(root / "make", {**manifest.read(root / "make").body, "stage": "other"})
     with pytest.raises(ValueError, match="was made by stage 'other', not by 'make'"):
-        run_folder.execute("use", Config(), root)
+        execute("use", Config(), root)
 
 
 @pytest.mark.parametrize("damage", [b"hellp go2", b"hello", b"", None])
 def test_damaged_input_is_refused_before_the_run(root: Path, damage: bytes | None) -> None:
-    run_folder.execute("make", Config(), root)
+    execute("make", Config(), root)
     file = root / "make" / "sub" / "data.txt"
     if damage is None:
         file.unlink()
     else:
         file.write_bytes(damage)
     with pytest.raises(ValueError, match=r"data.txt (is damaged|is missing|has \d bytes)"):
-        run_folder.execute("use", Config(), root)
+        execute("use", Config(), root)
     assert not (root / "use").exists()
 
 
 def test_damaged_output_is_made_again(root: Path) -> None:
-    run_folder.execute("make", Config(), root)
+    execute("make", Config(), root)
     (root / "make" / "sub" / "data.txt").write_text("hellp go2")
-    assert run_folder.execute("make", Config(), root)
+    assert execute("make", Config(), root)
     assert (root / "make" / "sub" / "data.txt").read_text() == "hello go2"
 
 
 def test_failure_keeps_old_outputs_and_work(root: Path, functions: dict[str, SimpleNamespace]) -> None:
-    run_folder.execute("make", Config(), root)
+    execute("make", Config(), root)
 
     def fail(config: Config, run: StageRun) -> None:
         (run.directory / "half.txt").write_text("half")
@@ -197,7 +202,7 @@ def test_failure_keeps_old_outputs_and_work(root: Path, functions: dict[str, Sim
 
     functions["make"].run = fail
     with pytest.raises(RuntimeError, match="on purpose"):
-        run_folder.execute("make", Config(text="new"), root)
+        execute("make", Config(text="new"), root)
     assert manifest.verify(root / "make").outputs.keys() == {"sub/data.txt"}
     assert not list(root.glob(".make.*"))
     assert (root / ".work" / "make" / "checkpoint.txt").read_text() == "step 7"
@@ -219,9 +224,9 @@ def test_resumes_only_with_the_same_configuration(
 
     functions["make"].run = interrupted_with_events
     with pytest.raises(KeyboardInterrupt):
-        run_folder.execute("make", Config(text="same"), root)
+        execute("make", Config(text="same"), root)
     functions["make"].run = resuming
-    run_folder.execute("make", Config(text=text), root)
+    execute("make", Config(text=text), root)
     assert seen == [resumed]
     assert (root / "make" / "tensorboard" / "events").exists() == resumed
 
@@ -237,12 +242,12 @@ def test_an_interrupted_run_may_be_given_more_budget_but_not_less_nor_other_sett
     seen = []
     functions["make"].run = interrupted
     with pytest.raises(KeyboardInterrupt):
-        run_folder.execute("make", Budgeted(ppo=Ppo(steps=7)), root)
+        execute("make", Budgeted(ppo=Ppo(steps=7)), root)
     functions["make"].run = lambda config, run: seen.append((run.work / "checkpoint.txt").exists())
-    run_folder.execute("make", Budgeted(ppo=Ppo(steps=budget, rate=rate)), root)
+    execute("make", Budgeted(ppo=Ppo(steps=budget, rate=rate)), root)
     assert seen == [resumed]
     assert manifest.read(root / "make").body["config"]["ppo"] == {"steps": budget, "rate": rate}
-    assert run_folder.execute("make", Budgeted(ppo=Ppo(steps=budget + 1)), root)  # what is finished was of another one
+    assert execute("make", Budgeted(ppo=Ppo(steps=budget + 1)), root)  # what is finished was of another one
 
 
 def test_what_does_not_change_the_result_is_not_in_the_key(root: Path, functions: dict[str, SimpleNamespace]) -> None:
@@ -251,12 +256,12 @@ def test_what_does_not_change_the_result_is_not_in_the_key(root: Path, functions
     seen = []
     functions["make"].run = interrupted
     with pytest.raises(KeyboardInterrupt):
-        run_folder.execute("make", Budgeted(ppo=Ppo(rate=1.0)), root)
+        execute("make", Budgeted(ppo=Ppo(rate=1.0)), root)
     functions["make"].run = lambda config, run: seen.append((run.work / "checkpoint.txt").exists())
-    assert run_folder.execute("make", Budgeted(ppo=Ppo(rate=2.0)), root) and seen == [True]
+    assert execute("make", Budgeted(ppo=Ppo(rate=2.0)), root) and seen == [True]
     assert manifest.read(root / "make").body["config"]["ppo"]["rate"] == 2.0
-    assert not run_folder.execute("make", Budgeted(ppo=Ppo(rate=3.0)), root)
-    assert run_folder.execute("make", Budgeted(ppo=Ppo(steps=8, rate=2.0)), root)
+    assert not execute("make", Budgeted(ppo=Ppo(rate=3.0)), root)
+    assert execute("make", Budgeted(ppo=Ppo(steps=8, rate=2.0)), root)
 
 
 def test_an_interruption_after_publishing_leaves_nothing_to_resume(
@@ -276,23 +281,23 @@ def test_an_interruption_after_publishing_leaves_nothing_to_resume(
     with monkeypatch.context() as patched:
         patched.setattr(run_folder.shutil, "rmtree", interrupted_while_removing)
         with pytest.raises(KeyboardInterrupt):
-            run_folder.execute("make", Config(), root)
-    assert not run_folder.execute("make", Config(), root)  # it is there
+            execute("make", Config(), root)
+    assert not execute("make", Config(), root)  # it is there
     shutil.rmtree(root / "make")
     seen = []
     functions["make"].run = lambda config, run: seen.append((run.work / "checkpoint.txt").exists())
-    run_folder.execute("make", Config(), root)
+    execute("make", Config(), root)
     assert seen == [False]
 
 
 def test_an_interruption_before_it_began_does_not_claim_what_another_configuration_left(
     root: Path, functions: dict[str, SimpleNamespace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_folder.execute("make", Config(), root)
+    execute("make", Config(), root)
     seen = []
     functions["each"].run = interrupted
     with pytest.raises(KeyboardInterrupt):
-        run_folder.execute("each", Config(text="first"), root)
+        execute("each", Config(text="first"), root)
     answers = iter([None, KeyboardInterrupt])
 
     def verify(folders: object) -> None:
@@ -305,7 +310,7 @@ def test_an_interruption_before_it_began_does_not_claim_what_another_configurati
         with pytest.raises(KeyboardInterrupt):
             run_folder.execute_many("each", others, root)
     functions["each"].run = lambda config, run: seen.append((run.work / "checkpoint.txt").exists())
-    run_folder.execute("each", Config(text="second"), root)
+    execute("each", Config(text="second"), root)
     assert seen == [False]
 
 
@@ -322,9 +327,9 @@ def test_what_was_handed_over_is_not_lost_before_it_is_published(
 
     functions["make"].run = functools.partial(run, fails=True)
     with pytest.raises(RuntimeError, match="no space"):
-        run_folder.execute("make", Config(), root)
+        execute("make", Config(), root)
     functions["make"].run = functools.partial(run, fails=False)
-    assert run_folder.execute("make", Config(), root)
+    assert execute("make", Config(), root)
     assert (root / "make" / "shard.txt").read_text() == "an hour's work"
     assert not (root / ".work" / "make").exists()
 
@@ -333,10 +338,10 @@ def test_what_was_adopted_is_kept_until_it_is_deleted(root: Path, capsys: pytest
     (root / "make").mkdir(parents=True)
     (root / "make" / "weights.txt").write_text("of a file")
     manifest.write(root / "make", {"stage": "make", "robot": None, "key": "", "adopted": {"file": "base.onnx"}})
-    assert not run_folder.execute("make", Config(), root)
+    assert not execute("make", Config(), root)
     assert "make: adopted from base.onnx, kept; delete it to train anew" in capsys.readouterr().out
     (root / "make" / "weights.txt").write_text("damaged")
-    assert run_folder.execute("make", Config(), root)
+    assert execute("make", Config(), root)
 
 
 def test_a_repainted_map_and_a_file_of_the_run_are_inputs(
@@ -344,22 +349,22 @@ def test_a_repainted_map_and_a_file_of_the_run_are_inputs(
 ) -> None:
     nav2_map.save(Grid(values=np.eye(8, dtype=bool), origin_xy_w_m=(0.0, 0.0), resolution_m=0.05), tmp_path / "m.yaml")
     config = Config(policy=str(tmp_path / "m.yaml"))
-    assert run_folder.execute("make", config, root)
-    assert not run_folder.execute("make", config, root)
+    assert execute("make", config, root)
+    assert not execute("make", config, root)
     Image.fromarray(np.full((8, 8), 254, dtype=np.uint8)).save(nav2_map.image_file(tmp_path / "m.yaml"))
-    assert run_folder.execute("make", config, root)
+    assert execute("make", config, root)
     discovery.stages()["make"] = dataclasses.replace(
         discovery.stages()["make"], reads_files_if_there=("sweeps/sweeps.json",)
     )
-    assert not run_folder.execute("make", config, root)
+    assert not execute("make", config, root)
     (root / "sweeps").mkdir()
     (root / "sweeps" / "sweeps.json").write_text("{}")
-    assert run_folder.execute("make", config, root)
-    assert not run_folder.execute("make", config, root)
+    assert execute("make", config, root)
+    assert not execute("make", config, root)
 
 
 def test_one_folder_per_robot_reads_its_own_inputs(root: Path) -> None:
-    run_folder.execute("make", Config(), root)
+    execute("make", Config(), root)
     ran = run_folder.execute_many("each", [Config(embodiment="go2"), Config(embodiment="g1")], root)
     assert ran == ["go2", "g1"]
     assert (root / "each" / "g1" / "sub" / "data.txt").read_text() == "hello g1"
@@ -386,7 +391,7 @@ def test_waiting_for_a_turn_takes_no_time_and_an_earlier_try_does(
             run.publish()
 
     discovery.stages()["each"] = dataclasses.replace(discovery.stages()["each"], run_many=train)
-    run_folder.execute("make", Config(), root)
+    execute("make", Config(), root)
     configs = [Config(embodiment="go2"), Config(embodiment="g1")]
     with pytest.raises(KeyboardInterrupt):
         run_folder.execute_many("each", configs, root)
@@ -399,19 +404,19 @@ def test_a_stage_of_all_robots_reads_every_finished_robot(root: Path, functions:
     seen: list[tuple[str, ...]] = []
     functions["gather"].run = lambda config, run: seen.append(run.robots("each"))
     with pytest.raises(ValueError, match="has no finished robot"):
-        run_folder.execute("gather", Config(), root)
-    run_folder.execute("make", Config(), root)
+        execute("gather", Config(), root)
+    execute("make", Config(), root)
     run_folder.execute_many("each", [Config(embodiment="go2"), Config(embodiment="g1")], root)
-    run_folder.execute("gather", Config(), root)
-    run_folder.execute("each", Config(embodiment="tiago"), root)
-    run_folder.execute("gather", Config(), root)
+    execute("gather", Config(), root)
+    execute("each", Config(embodiment="tiago"), root)
+    execute("gather", Config(), root)
     assert seen == [("g1", "go2"), ("g1", "go2", "tiago")]
 
 
 def test_full_disk_is_said_before_the_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=5e8))
     with pytest.raises(ValueError, match=r"0\.5 GB free, this stage asks for 1\.0 GB"):
-        run_folder.execute("make", Config(), root)
+        execute("make", Config(), root)
 
 
 def test_out_folder_of_somebody_else_is_not_replaced(root: Path, tmp_path: Path) -> None:
@@ -419,12 +424,12 @@ def test_out_folder_of_somebody_else_is_not_replaced(root: Path, tmp_path: Path)
     out.mkdir()
     (out / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match="is not the output of a stage"):
-        run_folder.execute("make", Config(), None, out=out)
-    assert run_folder.execute("make", Config(), None, out=tmp_path / "new")
+        execute("make", Config(), None, out=out)
+    assert execute("make", Config(), None, out=tmp_path / "new")
     assert manifest.verify(tmp_path / "new").stage == "make"
-    assert run_folder.execute("make", Config(text="again"), None, out=tmp_path / "new")
+    assert execute("make", Config(text="again"), None, out=tmp_path / "new")
     with pytest.raises(ValueError, match="is the output of stage 'make'"):
-        run_folder.execute("each", Config(), None, out=tmp_path / "new")
+        execute("each", Config(), None, out=tmp_path / "new")
 
 
 KILLED_AT = """
@@ -458,7 +463,7 @@ def run(config, run):
 
 provenance.describe = dict
 discovery.stage = lambda name: Stage(name=name, config=Config, run=run)
-run_folder.execute("make", Config(text=sys.argv[3]), sys.argv[1])
+run_folder.execute_many("make", [Config(text=sys.argv[3])], sys.argv[1])
 """
 
 

@@ -25,7 +25,6 @@ from pipeline.evaluation.episodes.summary import (
     ALL,
     EPISODE_COLUMNS,
     Provenance,
-    compare,
     read_episodes,
     summarise,
     with_empty,
@@ -172,7 +171,9 @@ def test_without_a_generalist_robots_that_no_run_trains_on_are_unseen(
 def test_comparisons_pair_the_same_episodes_whatever_their_order() -> None:
     specialist = rows("specialist", [True, False, True, False])
     generalist = rows("generalist", [True, False, True, True]).iloc[::-1]
-    found = [c for c in compare(pd.concat([specialist, generalist])) if c["metric"] == "success"]
+    found = [
+        c for c in summarise(pd.concat([specialist, generalist]), PROVENANCE)["comparisons"] if c["metric"] == "success"
+    ]
     pooled = next(c for c in found if c["embodiment"] == "go2" and c["scene"] == ALL)
     assert (pooled["first"], pooled["second"], pooled["episodes"]) == ("generalist", "specialist", 4)
     assert pooled["difference"] == pytest.approx(0.25)
@@ -181,7 +182,7 @@ def test_comparisons_pair_the_same_episodes_whatever_their_order() -> None:
 
 
 def test_agents_that_did_not_run_are_not_compared() -> None:
-    assert compare(rows("generalist", [True, False])) == []
+    assert summarise(rows("generalist", [True, False]), PROVENANCE)["comparisons"] == []
 
 
 def test_the_body_that_comes_along_needs_no_specialist_and_one_that_is_asked_for_does(tmp_path: Path) -> None:

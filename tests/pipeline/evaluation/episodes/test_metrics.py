@@ -64,31 +64,8 @@ def test_fastest_time_is_continuous_where_the_profile_changes() -> None:
     assert below == pytest.approx(above, abs=1e-6)
 
 
-def test_jerk_by_hand() -> None:
-    # speed 0.5 * 2 * t^2 has the constant jerk 2 m/s^3
-    time_s = np.arange(20) * 0.1
-    velocity = np.stack([time_s**2, np.zeros(20)], axis=1)
-    assert metrics.jerk_mps3(velocity, dt_s=0.1) == pytest.approx(2.0)
-    assert metrics.jerk_mps3(np.ones((5, 2)), dt_s=0.1) == pytest.approx(0.0)
-    assert metrics.jerk_mps3(np.ones((2, 2)), dt_s=0.1) is None
-
-
-def test_path_length_by_hand() -> None:
-    assert metrics.path_length_m(np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 6.0]])) == pytest.approx(7.0)
-    assert metrics.path_length_m(np.array([[1.0, 1.0]])) == 0.0
-
-
-def test_time_stopped_by_hand() -> None:
-    # still; creeping; drifting askew above 0.05 m/s; turning on the spot; still but for 0.04 rad/s
-    velocity = np.array([[0.0, 0, 0], [0.049, 0, 0], [0.04, 0.04, 0], [0, 0, -0.06], [0, 0, -0.04]])
-    assert metrics.stopped_s(velocity, dt_s=0.1) == pytest.approx(0.3)
+def test_fraction_of_the_time_stopped_by_hand() -> None:
     np.testing.assert_allclose(metrics.stopped_share(np.array([0.3, 0.0]), time_s=np.array([0.5, 8.0])), [0.6, 0.0])
-
-
-def test_mechanical_work_by_hand() -> None:
-    # 2 Nm at 3 rad/s and 1 Nm braking at 4 rad/s for 20 ms, then nothing
-    torque, velocity = np.array([[2.0, -1.0], [0.0, 5.0]]), np.array([[3.0, 4.0], [7.0, 0.0]])
-    assert metrics.mechanical_work_j(torque, velocity_radps=velocity, dt_s=0.02) == pytest.approx(0.2)
 
 
 def test_energy_per_metre_leaves_out_what_is_undefined() -> None:
