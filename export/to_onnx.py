@@ -10,8 +10,10 @@ import torch
 
 from export.graph import INPUT_NAMES, PolicyGraph, example_inputs
 
-OPSET = 20
-"""Understood by onnxruntime 1.23.2, the newest for the robot's Python 3.10."""
+OPSET = 18
+"""The lowest that the operators need: ScatterElements with "max" or "min", and Split into so many outputs, came with it."""
+IR_VERSION = 8
+"""The one that came with this opset; onnxruntime reads both from 1.14 on."""
 MAX_BYTES = 20_000_000
 
 
@@ -41,6 +43,7 @@ def to_onnx(graph: PolicyGraph) -> onnx.ModelProto:
         )
     assert program is not None
     model = program.model_proto
+    model.ir_version = IR_VERSION
     _strip(model)
     _check(model, graph)
     return model

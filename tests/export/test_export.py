@@ -18,7 +18,7 @@ from embodiments.spaces import CONTROL_HZ, DESCRIPTOR_FIELDS, OBSERVATION_SHAPES
 from export import contract, parity
 from export.graph import INPUT_NAMES, STATE_INPUT, PolicyGraph, example_inputs
 from export.runtime.contract import CONTRACT_KEY, HASH_KEY, verify_hash
-from export.to_onnx import MAX_BYTES, OPSET, to_onnx
+from export.to_onnx import IR_VERSION, MAX_BYTES, OPSET, to_onnx
 from pipeline.stages.export_policy import STAGE, Config
 from pipeline.stages.implementation import export_policy
 from world_model.base_head import BaseHead, BaseHeadConfig, policy_feature_size
@@ -84,8 +84,16 @@ def test_inputs_are_what_a_robot_sees_and_nothing_else(generalist: tuple[PolicyG
     assert not [name for name in names for word in privileged if word in name]
     assert [value.name for value in model.graph.output] == ["command", "state_output", "value"]
     assert {entry.domain for entry in model.opset_import} <= {"", "ai.onnx"}
-    assert max(entry.version for entry in model.opset_import) <= OPSET
     assert not [t for t in model.graph.initializer if t.external_data]
+
+
+def test_opset_and_ir_version_are_the_lowest_that_the_operators_need(generalist: tuple[PolicyGraph, bytes]) -> None:
+    model = onnx.load_from_string(generalist[1])
+    assert [entry.version for entry in model.opset_import] == [OPSET] == [18]
+    assert model.ir_version == IR_VERSION == onnx.helper.find_min_ir_version_for(model.opset_import)
+    scattered = [node for node in model.graph.node if node.op_type == "ScatterElements"]
+    reductions = {onnx.helper.get_node_attr_value(node, "reduction") for node in scattered}
+    assert reductions & {"max", "min"}, "no operator needs opset 18 any more: lower it"
 
 
 def test_the_file_says_nothing_about_the_machine_that_made_it(generalist: tuple[PolicyGraph, bytes]) -> None:

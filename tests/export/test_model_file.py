@@ -167,7 +167,7 @@ def texts(model: onnx.ModelProto) -> None:
 
 
 def newer_opset(model: onnx.ModelProto) -> None:
-    model.opset_import[0].version = OPSET + 1
+    model.opset_import[0].version = model_file.MAX_OPSET + 1
 
 
 def negative_opset(model: onnx.ModelProto) -> None:
@@ -280,7 +280,7 @@ def test_our_policy_passes_quickly() -> None:
 
 def test_a_small_model_of_standard_operators_passes() -> None:
     assert passes(small().SerializeToString())
-    assert OPSET == model_file.MAX_OPSET
+    assert OPSET <= model_file.MAX_OPSET
 
 
 @pytest.mark.parametrize(("change", "message"), BAD, ids=[change.__name__ for change, _ in BAD])
