@@ -57,7 +57,7 @@ setup: .venv/.setup-stamp
 VERSION := $(shell .venv/bin/python -ISc 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 BROKEN := $(if $(wildcard .venv/lib/python$(VERSION)/site-packages),,broken)
 .PHONY: broken
-.venv/.setup-stamp: requirements.txt requirements-dev.txt .ci/setup $(BROKEN)
+.venv/.setup-stamp: requirements.txt requirements-dev.txt .ci/setup .ci/check_libraries.py $(BROKEN)
 	@PYTHON='$(PYTHON)' TORCH='$(TORCH)' .ci/setup
 	@touch $@
 

@@ -11,9 +11,9 @@ import torch
 from export.graph import INPUT_NAMES, PolicyGraph, example_inputs
 
 OPSET = 18
-"""The lowest that the operators need: ScatterElements with "max" or "min", and Split into so many outputs, came with it."""
+"""The lowest that the operators need: ScatterElements with reduction "max" came with it."""
 IR_VERSION = 8
-"""The one that came with this opset; onnxruntime reads both from 1.14 on."""
+"""The lowest that may hold this opset."""
 MAX_BYTES = 20_000_000
 
 

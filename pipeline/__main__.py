@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from types import FrameType
 
-from pipeline.runs import command_line, discovery, processes
+from pipeline.runs import caches, command_line, discovery, processes
 
 USAGE = """\
 usage: python -m pipeline STAGE [--run runs/NAME] [--preset smoke|laptop|workstation] [--FIELD VALUE ...]
@@ -54,6 +54,8 @@ def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE)
         return 0
+    if line := caches.prepare():
+        print(line, file=sys.stderr)
     name, rest = arguments[0], [argument for argument in arguments[1:] if argument != "--traceback"]
     if name in discovery.stage_names():
         return command_line.run_stage(discovery.stage(name), rest)

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from pipeline.residual_rl.training import PROGRESS, Job, train
 from pipeline.runs.processes import ROOT, cores
@@ -109,7 +110,7 @@ class _Bar:
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """Join the cluster that RAY_ADDRESS names, or start Ray on this machine alone; shut it down in the end."""
+    """Join the cluster that RAY_ADDRESS names, or start Ray for this machine alone; shut it down in the end."""
     os.environ.setdefault("RAY_worker_niceness", "0")  # its default, 15, starves workers beside anything else
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -128,6 +129,7 @@ def _start() -> None:
     """Start Ray here; again if a busy machine keeps it from coming up within the 30 s that it grants itself."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))  # its workers inherit it
+    _listen_on_loopback_only()
     for attempt in range(_STARTS):
         try:
             ray.init(
@@ -142,3 +144,12 @@ def _start() -> None:
             ray.shutdown()
             if "timed out" not in str(error) or attempt == _STARTS - 1:
                 raise
+
+
+def _listen_on_loopback_only() -> None:
+    """Keep Ray's servers off the network: whoever reaches their ports can run code here.
+
+    Ray replaces ``_node_ip_address="127.0.0.1"`` by the machine's address. Without clusters it keeps the loopback.
+    """
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # for the processes that Ray starts
+    ray_constants.ENABLE_RAY_CLUSTER = False  # for this one, which read the variable when it imported Ray

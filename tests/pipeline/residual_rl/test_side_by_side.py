@@ -1,0 +1,29 @@
+"""Ray for this machine alone: no other machine can reach it."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+import psutil
+import pytest
+import ray
+
+from pipeline.residual_rl.side_by_side import connected
+
+
+def listening() -> Iterator[tuple[str, str]]:
+    """Yield process name and address of every server that this process and its children run."""
+    own = psutil.Process()
+    for process in (own, *own.children(recursive=True)):
+        for connection in process.net_connections("inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                yield process.name(), connection.laddr.ip.removeprefix("::ffff:")
+
+
+@pytest.mark.slow
+def test_ray_listens_on_the_loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with connected():
+        assert ray.get(ray.remote(lambda: 1).remote()) == 1
+        found = list(listening())
+    assert {"gcs_server", "raylet"} <= {name for name, _ in found}
+    assert not [(name, address) for name, address in found if not ip_address(address).is_loopback]
