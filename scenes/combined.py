@@ -6,7 +6,7 @@ import numpy as np
 
 from scenes.layout import Layout, draw_connected
 from scenes.office import build_floor, furnish_floor
-from scenes.rooms import INNER_WALL_M, build, door_positions, long_wall
+from scenes.rooms import INNER_WALL_M, Wall, build, door_positions
 from scenes.scene import Scene
 from scenes.shelving import fill_with_rows, long_shelf, pallet_rack
 from scenes.warehouse_single import strew_hall
@@ -28,7 +28,7 @@ def _draw(rng: np.random.Generator, name: str) -> Scene:
     doors = []
     for room in (corridor, behind[int(rng.integers(len(behind)))]):
         doors += door_positions(rng, room.y_min_m, room.y_max_m, [], count=1)
-    build(layout, long_wall(axis=1, at_m=wall_at, first_m=floor.y_min_m, last_m=floor.y_max_m), doors)
+    build(layout, Wall(axis=1, at_m=wall_at, first_m=floor.y_min_m, last_m=floor.y_max_m), doors)
     furnish_floor(layout, corridor, rooms)
     street = hall.x_min_m + rng.uniform(1.8, 2.6)
     make_row = pallet_rack if rng.random() < 0.6 else long_shelf

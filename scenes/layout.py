@@ -235,10 +235,10 @@ def draw_connected(draw: Callable[[], Scene]) -> Scene:
     raise RuntimeError(f"none of {_DRAWS} drawn scenes of kind '{scene.kind}' is connected.")
 
 
-def connected_fraction(scene: Scene, *, radius_m: float = BODY_RADIUS_M) -> float:
+def connected_fraction(scene: Scene) -> float:
     """Return the largest fraction of a disc's free space in one piece; 0 if less than 12 % of the floor is free."""
     distance = distance_field(layer_occupancy(scene, layers_m=(BODY_HEIGHT_M,)))
-    free = distance.values[0] > radius_m
+    free = distance.values[0] > BODY_RADIUS_M
     pieces, count = scipy.ndimage.label(free)
     if count == 0 or free.mean() < 0.12:
         return 0.0

@@ -9,11 +9,11 @@ from scenes.furniture import Make
 from scenes.layout import Layout, Room, draw_connected
 from scenes.rooms import (
     INNER_WALL_M,
+    Wall,
     along_walls,
     build,
     door_positions,
     furnish,
-    long_wall,
     scatter,
     split_into_rooms,
 )
@@ -63,7 +63,7 @@ def _strip(layout: Layout, area: Room, *, door_side_max: bool) -> list[Room]:
     junctions = sorted(room.x_min_m - INNER_WALL_M / 2.0 for room in touching if room.x_min_m > area.x_min_m + 1e-6)
     count = max(1, int(np.sum(rng.random(len(touching)) < 0.85)))
     at = edge + INNER_WALL_M / 2.0 if door_side_max else edge - INNER_WALL_M / 2.0
-    wall = long_wall(axis=0, at_m=at, first_m=area.x_min_m, last_m=area.x_max_m)
+    wall = Wall(axis=0, at_m=at, first_m=area.x_min_m, last_m=area.x_max_m)
     build(layout, wall, door_positions(rng, area.x_min_m, area.x_max_m, junctions, count=count))
     return rooms
 

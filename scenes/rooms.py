@@ -15,7 +15,9 @@ _DOOR_MARGIN_M = 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Wall:
+class Wall:
+    """An inner wall."""
+
     axis: int
     """0 runs along x, 1 along y."""
     at_m: float
@@ -32,7 +34,7 @@ def split_into_rooms(layout: Layout, area: Room, *, max_area_m2: float, second_d
         second_door: probability of a second door in an inner wall.
     """
     rooms: list[Room] = []
-    walls: list[_Wall] = []
+    walls: list[Wall] = []
     _cut(layout.rng, area, max_area_m2, rooms, walls)
     for wall in walls:
         count = 1 + int(layout.rng.random() < second_door)
@@ -41,7 +43,7 @@ def split_into_rooms(layout: Layout, area: Room, *, max_area_m2: float, second_d
     return rooms
 
 
-def build(layout: Layout, wall: _Wall, doors_m: list[tuple[float, float]]) -> None:
+def build(layout: Layout, wall: Wall, doors_m: list[tuple[float, float]]) -> None:
     """Build an inner wall with doors given by (position along its axis, width)."""
     start, end = (wall.first_m, wall.at_m), (wall.last_m, wall.at_m)
     if wall.axis == 1:
@@ -51,12 +53,7 @@ def build(layout: Layout, wall: _Wall, doors_m: list[tuple[float, float]]) -> No
     )
 
 
-def long_wall(*, axis: int, at_m: float, first_m: float, last_m: float) -> _Wall:
-    """Describe an inner wall along x (axis 0) or y (axis 1)."""
-    return _Wall(axis=axis, at_m=at_m, first_m=first_m, last_m=last_m)
-
-
-def junctions_m(walls: list[_Wall], wall: _Wall) -> list[float]:
+def junctions_m(walls: list[Wall], wall: Wall) -> list[float]:
     """Return where other walls meet this one, along its axis."""
     reach = INNER_WALL_M
     return [
@@ -128,7 +125,7 @@ def along_walls(layout: Layout, room: Room, make: Make, *, count: int, tries: in
     return placed
 
 
-def _cut(rng: np.random.Generator, area: Room, max_area_m2: float, rooms: list[Room], walls: list[_Wall]) -> None:
+def _cut(rng: np.random.Generator, area: Room, max_area_m2: float, rooms: list[Room], walls: list[Wall]) -> None:
     longest = max(area.width_m, area.depth_m)
     done = area.area_m2 < max_area_m2 * rng.uniform(0.55, 1.0) and longest / min(area.width_m, area.depth_m) < 2.0
     if done or longest < 2.0 * MIN_ROOM_M + INNER_WALL_M:
@@ -139,11 +136,11 @@ def _cut(rng: np.random.Generator, area: Room, max_area_m2: float, rooms: list[R
     half = INNER_WALL_M / 2.0
     at = rng.uniform(low + MIN_ROOM_M + half, high - MIN_ROOM_M - half)
     if along_x:
-        walls.append(_Wall(axis=1, at_m=at, first_m=area.y_min_m, last_m=area.y_max_m))
+        walls.append(Wall(axis=1, at_m=at, first_m=area.y_min_m, last_m=area.y_max_m))
         first = Room(x_min_m=low, x_max_m=at - half, y_min_m=area.y_min_m, y_max_m=area.y_max_m)
         second = Room(x_min_m=at + half, x_max_m=high, y_min_m=area.y_min_m, y_max_m=area.y_max_m)
     else:
-        walls.append(_Wall(axis=0, at_m=at, first_m=area.x_min_m, last_m=area.x_max_m))
+        walls.append(Wall(axis=0, at_m=at, first_m=area.x_min_m, last_m=area.x_max_m))
         first = Room(x_min_m=area.x_min_m, x_max_m=area.x_max_m, y_min_m=low, y_max_m=at - half)
         second = Room(x_min_m=area.x_min_m, x_max_m=area.x_max_m, y_min_m=at + half, y_max_m=high)
     _cut(rng, first, max_area_m2, rooms, walls)

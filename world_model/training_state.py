@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,29 +45,22 @@ def save_state(
 
 
 def restore_state(
-    directory: Path,
-    modules: Mapping[str, nn.Module],
-    optimiser: torch.optim.Optimizer,
-    *,
-    report: Callable[[str], object] = print,
+    directory: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer
 ) -> tuple[int, dict[str, Any]]:
     """Load the newest undamaged checkpoint into modules and optimiser; return its step and ``extra``.
 
-    Returns (0, {}) and changes nothing where there is none.
-
-    Args:
-        report: Receives one line for every damaged checkpoint; the one before it is tried next.
+    Returns (0, {}) and changes nothing where there is none. A damaged checkpoint is named, and the one before it tried.
     """
     for path in _generations(directory):
         data = path.read_bytes()
         match = _NAME.fullmatch(path.name)
         if match is None or hashlib.sha256(data).hexdigest()[:16] != match.group(2):
-            report(f"checkpoint {path} is damaged: its SHA-256 is not the one in its name; trying the one before it")
+            print(f"checkpoint {path} is damaged: its SHA-256 is not the one in its name; trying the one before it")
             continue
         try:
             tensors = safetensors.torch.load(data)
         except safetensors.SafetensorError as error:
-            report(f"checkpoint {path} is no safetensors file ({error}); trying the one before it")
+            print(f"checkpoint {path} is no safetensors file ({error}); trying the one before it")
             continue
         _load(tensors, modules, optimiser)
         with safetensors.safe_open(path, framework="pt") as file:

@@ -17,7 +17,7 @@ class GoStraightAgent:
 
     output: Literal["action"] = "action"
 
-    def __init__(self, *, num_envs: int, device: str) -> None:
+    def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
         self._law = DrivingLaw(num_envs=num_envs, device=device)
 
     def reset(self, mask: torch.Tensor) -> None:
@@ -32,11 +32,6 @@ class GoStraightAgent:
         )
 
 
-def make(*, num_envs: int, device: str, seed: int) -> GoStraightAgent:
-    """Return the agent that drives straight to the goal."""
-    return GoStraightAgent(num_envs=num_envs, device=device)
-
-
 AGENT = AgentInfo(
     label="drives straight to the goal, sees nothing",
     kind="scripted",
@@ -46,5 +41,5 @@ AGENT = AgentInfo(
     on_maps=True,
     uses_depth=False,
     uses_route=False,
-    make=make,
+    make=GoStraightAgent,
 )

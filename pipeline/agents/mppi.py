@@ -152,16 +152,11 @@ class MppiAgent:
         return torch.minimum(*distance_m) - self._radius_m
 
 
-def make(*, num_envs: int, device: str, seed: int) -> MppiAgent:
-    """Return the controller."""
-    return MppiAgent(num_envs=num_envs, device=device, seed=seed)
-
-
 AGENT = AgentInfo(
     label="model predictive path integral control on the planner's map, nothing learned",
     kind="classical",
     order=40,
     colour="#b07fa8",
     by_default=False,  # about as good as planner at twice its price
-    make=make,
+    make=MppiAgent,
 )

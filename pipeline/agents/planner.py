@@ -15,7 +15,7 @@ class PlannerAgent:
 
     output: Literal["action"] = "action"
 
-    def __init__(self, *, num_envs: int, device: str) -> None:
+    def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
         self._state = torch.zeros(num_envs, planner.STATE_SIZE, device=device)
 
     def reset(self, mask: torch.Tensor) -> None:
@@ -29,15 +29,10 @@ class PlannerAgent:
         return action
 
 
-def make(*, num_envs: int, device: str, seed: int) -> PlannerAgent:
-    """Return the planner."""
-    return PlannerAgent(num_envs=num_envs, device=device)
-
-
 AGENT = AgentInfo(
     label="draws a map from depth and follows the cheapest way on it, nothing learned",
     kind="classical",
     order=30,
     colour="#8a6fb0",
-    make=make,
+    make=PlannerAgent,
 )

@@ -36,11 +36,6 @@ class RandomAgent:
         return self._action
 
 
-def make(*, num_envs: int, device: str, seed: int) -> RandomAgent:
-    """Return the agent that drives at random."""
-    return RandomAgent(num_envs=num_envs, device=device, seed=seed)
-
-
 AGENT = AgentInfo(
     label="drives at random",
     kind="scripted",
@@ -49,5 +44,5 @@ AGENT = AgentInfo(
     by_default=False,  # it reaches no goal and uses all the time there is
     uses_depth=False,
     uses_route=False,
-    make=make,
+    make=RandomAgent,
 )

@@ -27,7 +27,7 @@ class TeacherAgent:
 
     output: Literal["action"] = "action"
 
-    def __init__(self, *, num_envs: int, device: str) -> None:
+    def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
         self._law = DrivingLaw(num_envs=num_envs, device=device)
 
     def reset(self, mask: torch.Tensor) -> None:
@@ -56,11 +56,6 @@ def _aside_action(truth: dict[str, torch.Tensor]) -> torch.Tensor:
     return command_to_action(torch.cat([step_b, torch.zeros_like(speed_mps)], dim=1), truth["descriptor"])
 
 
-def make(*, num_envs: int, device: str, seed: int) -> TeacherAgent:
-    """Return the privileged teacher."""
-    return TeacherAgent(num_envs=num_envs, device=device)
-
-
 AGENT = AgentInfo(
     label="knows the whole map: a bound, not a competitor",
     kind="privileged",
@@ -69,5 +64,5 @@ AGENT = AgentInfo(
     line_style=(0, (5, 1, 1, 1)),
     uses_depth=False,
     uses_route=False,
-    make=make,
+    make=TeacherAgent,
 )

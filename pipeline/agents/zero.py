@@ -14,17 +14,15 @@ class ZeroAgent:
 
     output: Literal["action"] = "action"
 
+    def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
+        """Take what every agent is made with."""
+
     def reset(self, mask: torch.Tensor) -> None:
         """Do nothing: there is nothing to forget."""
 
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return zero actions (B, 3)."""
         return torch.zeros_like(observation.previous_command[:, :COMMAND_SIZE])
-
-
-def make(*, num_envs: int, device: str, seed: int) -> ZeroAgent:
-    """Return the agent that never moves."""
-    return ZeroAgent()
 
 
 AGENT = AgentInfo(
@@ -35,5 +33,5 @@ AGENT = AgentInfo(
     by_default=False,  # it reaches no goal and uses all the time there is
     uses_depth=False,
     uses_route=False,
-    make=make,
+    make=ZeroAgent,
 )

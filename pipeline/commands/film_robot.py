@@ -44,7 +44,7 @@ def main(config: Config) -> None:
         ValueError: If there is no episode to draw.
     """
     # the simulator, which the command line's help does not need
-    from pipeline.evaluation.video.robot_film import Shot, film
+    from pipeline.evaluation.video.robot_film import film
 
     if not config.policy.is_file():
         raise FileNotFoundError(f"no exported policy {config.policy}; make it with: python -m pipeline export_policy")
@@ -52,8 +52,9 @@ def main(config: Config) -> None:
         raise ValueError(f"--candidates must be at least 1, found {config.candidates}")
     config.out.parent.mkdir(parents=True, exist_ok=True)
     started_s = time.monotonic()
-    shot = Shot(
-        embodiment=robots.get(config.embodiment),
+    shown = film(
+        robots.get(config.embodiment),
+        config.out,
         policy=config.policy,
         scene=config.scene,
         route=config.route,
@@ -61,7 +62,6 @@ def main(config: Config) -> None:
         seed=config.seed,
         candidates=config.candidates,
     )
-    shown = film(shot, config.out)
     shown |= {"embodiment": config.embodiment, "scene": config.scene, "route": config.route, "split": config.split}
     shown |= {"agent": config.policy.stem.partition("_")[0], "policy_sha256": manifest.hash_file(config.policy)}
     shown |= {"policy": config.policy.name, "candidates": config.candidates, "seed": config.seed}

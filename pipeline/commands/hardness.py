@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from pipeline.runs import presets
-from pipeline.runs.stage import Command, Later
+from pipeline.runs.stage import Command
+
+_PER_SCENE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,4 +23,22 @@ class Config:
     seed: int = 0
 
 
-COMMAND = Command(config=Config, main=Later("pipeline.commands.implementation.hardness", "main"))
+def main(config: Config) -> None:
+    """Print a table, one line per kind of scene and robot."""
+    # the simulation, which the command line's help does not need
+    from embodiments import registry as robots
+    from pipeline.simulation.navigation.episodes import scene_fields
+    from pipeline.simulation.navigation.hardness import measure, table
+    from scenes import registry
+
+    rows = []
+    for kind in config.scenes or registry.names():
+        count = max(1, config.episodes // _PER_SCENE)
+        scenes = [registry.generate(kind, split=config.split, index=index) for index in range(count)]
+        fields = [scene_fields(scene) for scene in scenes]
+        for name in config.embodiments:
+            rows.append(measure(robots.get(name), scenes, fields, per_scene=_PER_SCENE, seed=config.seed))
+    print(table(rows))
+
+
+COMMAND = Command(config=Config, main=main)

@@ -114,8 +114,8 @@ def _prepare(config: Config) -> "tuple[NavigationEnvironment, Agent, Filming]":
     from pipeline.agents import registry as agents
     from pipeline.agents.exported import ExportedAgent
     from pipeline.evaluation.video.filming import LARGE, LARGE_WITHOUT_CHASE, Filming
-    from pipeline.simulation.navigation.environment import NavigationConfig
-    from pipeline.simulation.navigation.task import build_task, make_environment
+    from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment
+    from pipeline.simulation.navigation.task import build_task
 
     embodiment = robots.get(config.embodiments[0])
     if config.policy is not None and config.agent in ("", "blind"):
@@ -130,7 +130,7 @@ def _prepare(config: Config) -> "tuple[NavigationEnvironment, Agent, Filming]":
         scenes += [_scene(config, name, index=config.seed * count + k) for k in range(count)]
     per_scene = config.episodes if len(scenes) == len(config.scenes) else 1
     task = build_task(embodiment, scenes, protocol="compass", per_scene=per_scene, route=config.route, seed=config.seed)
-    environment = make_environment(task, config=NavigationConfig(settle_s=1.0), num_envs=1, seed=config.seed)
+    environment = NavigationEnvironment(task, config=NavigationConfig(settle_s=1.0), num_envs=1, seed=config.seed)
     environment.assign(torch.arange(len(task.episodes))[None])
     label = config.agent or (config.policy.stem if config.policy else "")
     layout = LARGE if config.chase else LARGE_WITHOUT_CHASE

@@ -3,7 +3,6 @@
 A folder without a valid manifest does not exist. The manifest is written last: where it is valid, all else is there.
 """
 
-import fnmatch
 import hashlib
 import json
 import re
@@ -39,10 +38,6 @@ class Manifest:
     """Relative path -> {"sha256", "bytes"}."""
     body: Mapping[str, Any]
     """The whole document: config, seed, git, packages, inputs, metrics, wall_time_s."""
-
-    def files(self, pattern: str) -> tuple[str, ...]:
-        """Return the outputs whose path matches a pattern such as ``train_*.h5``, sorted."""
-        return tuple(sorted(name for name in self.outputs if fnmatch.fnmatchcase(name, pattern)))
 
     def digest(self) -> str:
         """Return the hash of the folder's content: equal content, equal digest, whenever it was made."""

@@ -22,7 +22,6 @@ from pipeline.evaluation.episodes.traces import LastFrames, Trace
 from pipeline.runs.progress import progress
 from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
 from pipeline.simulation.navigation.episodes import NoFreeSpaceError
-from pipeline.simulation.navigation.task import make_environment
 from pipeline.simulation.navigation.tracker import SETTLE_S
 from pipeline.simulation.physics.randomisation import nominal
 from scenes.registry import random_key
@@ -98,9 +97,9 @@ def _enter(environment: NavigationEnvironment | None, plan: Plan, job: Job) -> N
     """Return the environment in the plan's scenes; the first call builds it."""
     task = plan.task
     if environment is not None:
-        environment.enter(scenes=task.scenes, fields=task.fields, episodes=task.episodes)
+        environment.enter(task)
         return environment
-    return make_environment(
+    return NavigationEnvironment(
         task,
         config=NavigationConfig(randomisation=nominal(), settle_s=SETTLE_S, measures_energy=True),
         num_envs=job.num_envs,  # some may idle: the simulator compiles anew for every batch size

@@ -34,7 +34,7 @@ def mean_interval(values: np.ndarray, *, clusters: np.ndarray, seed: int = 0) ->
     Args:
         values: (N,) one value per episode; nan where undefined, left out.
         clusters: (N,) the scene of each episode, any hashable label.
-        seed: of the resampling.
+        seed: Of the resampling.
 
     Returns:
         Lower and upper end; None where fewer than two clusters hold a defined value.
@@ -44,7 +44,7 @@ def mean_interval(values: np.ndarray, *, clusters: np.ndarray, seed: int = 0) ->
 
 
 def paired_difference(
-    first: np.ndarray, second: np.ndarray, *, clusters: np.ndarray, seed: int = 0
+    first: np.ndarray, second: np.ndarray, *, clusters: np.ndarray
 ) -> tuple[float, Interval | None] | None:
     """Return the mean of first − second over the same episodes, with its scene-clustered 95 % bootstrap interval.
 
@@ -56,7 +56,6 @@ def paired_difference(
         first: (N,) values of one agent; nan where undefined.
         second: (N,) values of the other agent on the very same episodes, in the same order.
         clusters: (N,) the scene of each episode.
-        seed: of the resampling.
 
     Returns:
         Difference and interval; None where no episode is defined for both.
@@ -70,7 +69,7 @@ def paired_difference(
     difference = first - second
     if not np.isfinite(difference).any():
         return None
-    interval = mean_interval(difference, clusters=clusters, seed=seed)
+    interval = mean_interval(difference, clusters=clusters)
     defined = np.isfinite(difference)
     if np.isin(np.stack([first, second])[:, defined], (0.0, 1.0)).all():
         interval = wider(interval, paired_rate_difference(first[defined], second[defined]))
@@ -139,7 +138,7 @@ def rate_difference(first: int, second: int, *, totals: tuple[int, int]) -> Inte
 
 
 def independent_difference(
-    first: np.ndarray, second: np.ndarray, *, clusters: tuple[np.ndarray, np.ndarray], seed: int = 0
+    first: np.ndarray, second: np.ndarray, *, clusters: tuple[np.ndarray, np.ndarray]
 ) -> Interval | None:
     """Return the 95 % bootstrap interval of mean(first) − mean(second) over different episodes, by whole scenes.
 
@@ -147,13 +146,12 @@ def independent_difference(
         first: (N,) values; nan where undefined, left out.
         second: (M,) values.
         clusters: The scene of each episode of the first and of the second.
-        seed: of the resampling.
 
     Returns:
         Lower and upper end; None where either has fewer than two scenes.
     """
     means = [
-        _resampled_means(np.asarray(values, dtype=float), clusters=scenes, seed=seed + side)
+        _resampled_means(np.asarray(values, dtype=float), clusters=scenes, seed=side)
         for side, (values, scenes) in enumerate(zip((first, second), clusters, strict=True))
     ]
     return None if means[0] is None or means[1] is None else _central(means[0] - means[1])
@@ -179,7 +177,7 @@ def _central(means: np.ndarray) -> Interval:
 
 
 def paired_ratio(
-    first: np.ndarray, second: np.ndarray, *, clusters: np.ndarray, seed: int = 0
+    first: np.ndarray, second: np.ndarray, *, clusters: np.ndarray
 ) -> tuple[float, Interval | None] | None:
     """Return mean of first ÷ mean of second over the same episodes, with its scene-clustered 95 % bootstrap interval.
 
@@ -187,7 +185,6 @@ def paired_ratio(
         first: (N,) values under one condition.
         second: (N,) values of the very same episodes under the other, in the same order.
         clusters: (N,) the scene of each episode.
-        seed: of the resampling.
 
     Returns:
         Ratio and interval; None where the second mean is 0. No interval with fewer than two scenes. Resamples in which
@@ -204,7 +201,7 @@ def paired_ratio(
     names, members = np.unique(np.asarray(clusters), return_inverse=True)
     if len(names) < 2:
         return float(first.mean() / second.mean()), None
-    drawn = _resamples(len(names), seed)
+    drawn = _resamples(len(names), 0)
     above, below = (drawn @ np.bincount(members, weights=values) for values in (first, second))
     ratios = above[below > 0.0] / below[below > 0.0]
     return float(first.mean() / second.mean()), _central(ratios)

@@ -70,13 +70,11 @@ def svg(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def map_of_tracks(
-    scene: Scene, tracks: Sequence[Track], *, margin_m: float = 1.5, protocol: Protocol = "compass"
-) -> Figure:
+def map_of_tracks(scene: Scene, tracks: Sequence[Track], *, protocol: Protocol = "compass") -> Figure:
     """Return one episode seen from above: what every agent did, coloured by how it ended."""
     figure, axes = new_figure(width=3.0, height=3.0)
     points = np.concatenate([track.pose_w[:, :2] for track in tracks] + [tracks[0].goal_w[None, :2]])
-    draw_scene(axes, scene, window=frame(axes, points, margin_m=margin_m))
+    draw_scene(axes, scene, window=frame(axes, points, margin_m=1.5))
     for track in tracks:
         colour = ENDING_COLOURS[track.ending]
         style = agents.get(track.agent).line_style

@@ -62,7 +62,6 @@ def pivot(
     text: Callable[[Any], str],
     rows: Sequence[str],
     columns: Sequence[str],
-    heading: str = "robot",
 ) -> pd.DataFrame:
     """Return a frame with one entry per row and column as text; a dash where there is none.
 
@@ -73,9 +72,8 @@ def pivot(
         text: Writes it.
         rows: All rows in order.
         columns: All columns in order.
-        heading: Heads the column with the names of the rows.
     """
-    frame = pd.DataFrame(NOTHING, index=pd.Index(rows, name=heading), columns=list(columns))
+    frame = pd.DataFrame(NOTHING, index=pd.Index(rows, name="robot"), columns=list(columns))
     for entry in entries:
         frame.loc[row(entry), column(entry)] = text(entry)
     return frame

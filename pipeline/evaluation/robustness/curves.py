@@ -106,18 +106,13 @@ def _run_again(rate: Row | None) -> str:
 def draw(rows: Sequence[Row]) -> Figure:
     """Return success over the levels of one factor, with 95 % intervals, one line per robot."""
     figure, axes = new_figure(width=3.2, height=2.3)
-    levels = list(dict.fromkeys(row["level"] for row in rows))
-    are_numbers = not any(isinstance(level, str) for level in levels)
-    levels = sorted(levels) if are_numbers else levels
     for robot in dict.fromkeys(row["embodiment"] for row in rows):
-        own = sorted((row for row in rows if row["embodiment"] == robot), key=lambda row: levels.index(row["level"]))
-        x = [row["level"] if are_numbers else levels.index(row["level"]) for row in own]
+        own = sorted((row for row in rows if row["embodiment"] == robot), key=lambda row: row["level"])
+        x = [row["level"] for row in own]
         colour, rate = robot_colour(robot), [100.0 * row["success"] for row in own]
         axes.plot(x, rate, marker="o", markersize=3, linewidth=1.4, color=colour, label=robot)
         bounds = np.asarray([row.get("success_ci95") or (np.nan, np.nan) for row in own], dtype=float) * 100.0
         axes.fill_between(x, bounds[:, 0], bounds[:, 1], color=colour, alpha=0.12, linewidth=0)
-    if not are_numbers:
-        axes.set_xticks(range(len(levels)), [str(level) for level in levels])
     unit = rows[0].get("unit")
     axes.set_xlabel(_words(rows[0]["factor"]) + (f" [{unit}]" if unit else ""))
     axes.set_ylabel("success in %")

@@ -21,9 +21,8 @@ from pipeline.evaluation.robustness import worst_case
 from pipeline.evaluation.robustness.worst_case import SearchConfig
 from pipeline.simulation.conditions import disturbances
 from pipeline.simulation.conditions.disturbances import FACTORS, NAMES, NEUTRAL
-from pipeline.simulation.navigation.environment import NavigationConfig
+from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment
 from pipeline.simulation.navigation.episodes import EpisodeSet
-from pipeline.simulation.navigation.task import make_environment
 
 OUTCOMES = ("success", "collision", "fall", "timeout", "broken", "time_s", "path_m", "min_clearance_m")
 
@@ -87,7 +86,7 @@ class Disturbed:
         self._copies = max(1, asked.population, *levels)
         task = dataclasses.replace(self._plan.task, episodes=_repeated(self._plan.task.episodes, times=self._copies))
         config = NavigationConfig(disturbable=True)
-        self.environment = make_environment(
+        self.environment = NavigationEnvironment(
             task, config=config, num_envs=job.num_envs, seed=job.seed, device=job.device
         )
         self.environment.sees = agents.get(agent).uses_depth

@@ -20,7 +20,7 @@ from pipeline.evaluation.video.frames import (
     compose,
     compose_for_page,
 )
-from pipeline.evaluation.video.robot_meshes import RobotParts, load_parts
+from pipeline.evaluation.video.robot_meshes import FILM_TRIANGLES, RobotParts, load_parts
 from pipeline.simulation.navigation.environment import NavigationEnvironment, Step
 from pipeline.simulation.navigation.episodes import SUCCESS_RADIUS_M
 from pipeline.simulation.physics.robot_physics import RobotPhysics
@@ -57,10 +57,15 @@ class Filming:
         self._layout = layout
         self._parts: RobotParts | None = None
         if layout.chase_px is not None:
-            self._parts = load_parts(environment.embodiment)
+            self._parts = load_parts(environment.embodiment, max_triangles=FILM_TRIANGLES)
         self._camera: ChaseCamera | None = None
         self._trail: list[np.ndarray] = []
         self._view = MapView(np.zeros((1, 2)))
+
+    @property
+    def robot(self) -> str:
+        """Name of the robot."""
+        return self._environment.embodiment.name
 
     def observe(self, step: Step) -> None:
         """Take note of a step; every step of an episode must be observed, also one that gets no frame."""

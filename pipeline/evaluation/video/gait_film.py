@@ -14,7 +14,7 @@ from pipeline.evaluation.video.chase import ChaseCamera
 from pipeline.evaluation.video.filming import base_w, joint_angles_rad
 from pipeline.evaluation.video.frames import PAGE_PX
 from pipeline.evaluation.video.robot_film import ENCODING
-from pipeline.evaluation.video.robot_meshes import load_parts
+from pipeline.evaluation.video.robot_meshes import FILM_TRIANGLES, load_parts
 from pipeline.simulation.gait.trials import GaitTrials, command_range
 from pipeline.simulation.physics.dynamics import GaitRandomisation
 from pipeline.simulation.physics.gait_weights import load_gait
@@ -40,7 +40,7 @@ def film(embodiment: Embodiment, weights: Path | None, out: Path, *, seed: int =
     network = load_gait(embodiment.drive, weights)
     physics = RobotPhysics(embodiment, num_envs=1, seed=seed, randomisable=True)
     trials = GaitTrials(embodiment, physics, network, block=GaitRandomisation(), seed=seed)
-    camera = ChaseCamera(load_parts(embodiment), _GROUND, yaw_w_rad=0.0)
+    camera = ChaseCamera(load_parts(embodiment, max_triangles=FILM_TRIANGLES), _GROUND, yaw_w_rad=0.0)
     options: dict[str, Any] = {"codec": "libx264", "output_params": list(ENCODING)}
     with imageio.get_writer(out, fps=DRIVE_HZ / STRIDE, **options) as writer:
         for count, (name, command) in enumerate(_walk(trials, embodiment)):

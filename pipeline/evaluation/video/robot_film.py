@@ -1,7 +1,7 @@
 """A short film of one robot through one episode, small enough for a page."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from embodiments.spaces import CONTROL_HZ
 from pipeline.agents.exported import ExportedAgent
 from pipeline.evaluation.video.filming import PAGE, Filming, drive, ending_of, with_still_end
 from pipeline.runs.progress import progress
-from pipeline.simulation.navigation.environment import NavigationConfig
+from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
 from pipeline.simulation.navigation.episodes import EpisodeSet, RouteKind
-from pipeline.simulation.navigation.task import build_task, make_environment
+from pipeline.simulation.navigation.task import build_task
 from scenes.registry import load
 
 FILM_S = 24.0
@@ -27,55 +27,58 @@ ENCODING = ("-crf", "25", "-preset", "slow", "-movflags", "+faststart")
 """Of H.264, which browsers play"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shot:
-    """What is filmed."""
-
-    embodiment: Embodiment
-    policy: Path
-    scene: str
-    """Kind, or the path of a map"""
-    route: RouteKind
-    split: str
-    seed: int
-    candidates: int
-    """Episodes that are drawn; the one with the longest path to its goal is filmed, before anybody drove"""
-
-
-def film(shot: Shot, out: Path) -> dict[str, Any]:
+def film(
+    embodiment: Embodiment,
+    out: Path,
+    *,
+    policy: Path,
+    scene: str,
+    route: RouteKind,
+    split: str,
+    seed: int,
+    candidates: int,
+) -> dict[str, Any]:
     """Write the film and one frame of it beside it (.jpg).
+
+    Args:
+        scene: Kind, or the path of a map.
+        candidates: Episodes that are drawn; the one with the longest path to its goal is filmed, before anybody drove.
 
     Returns:
         What it shows: ``ending``, ``time_s``, ``time_limit_s``, ``path_m`` (the shortest one), ``scene_name``,
         ``episode``, and ``speed``, how many times faster than it was.
     """
-    import imageio.v2 as imageio
-
-    scene = load(shot.scene, split=shot.split, index=shot.seed)
-    task = build_task(
-        shot.embodiment, [scene], protocol="compass", per_scene=shot.candidates, route=shot.route, seed=shot.seed
-    )
+    place = load(scene, split=split, index=seed)
+    task = build_task(embodiment, [place], protocol="compass", per_scene=candidates, route=route, seed=seed)
     episode = longest(task.episodes)
-    print(f"{shot.embodiment.name}: building the simulation", flush=True)
-    environment = make_environment(task, config=NavigationConfig(), num_envs=1, seed=shot.seed)
+    print(f"{embodiment.name}: building the simulation", flush=True)
+    environment = NavigationEnvironment(task, config=NavigationConfig(), num_envs=1, seed=seed)
     environment.assign(torch.tensor([[episode]]))
-    agent = ExportedAgent(shot.policy, shot.embodiment, device="cpu", allow_unseen=True)
-    filming = Filming(environment, task.scenes, label=shot.policy.stem, layout=PAGE)
+    agent = ExportedAgent(policy, embodiment, device="cpu", allow_unseen=True)
+    filming = Filming(environment, task.scenes, label=policy.stem, layout=PAGE)
     limit_s = float(task.episodes.time_limit_s[episode])
     stride = math.ceil(limit_s / FILM_S)
-    shown: dict[str, Any] = {
+    return {
         "speed": stride,
-        "scene_name": scene.name,
+        "scene_name": place.name,
         "episode": episode,
         "time_limit_s": round(limit_s, 1),
         "path_m": round(float(task.episodes.initial_geodesic_m[episode]), 1),
+        **_write(out, filming, drive(environment, agent), stride=stride, most_steps=round(limit_s * CONTROL_HZ)),
     }
+
+
+def _write(out: Path, filming: Filming, steps: Iterator[Step], *, stride: int, most_steps: int) -> dict[str, Any]:
+    """Write every ``stride``-th step as a frame, and one frame as a picture; return how and when the episode ended."""
+    import imageio.v2 as imageio
+
+    shown: dict[str, Any] = {}
     options: dict[str, Any] = {"fps": CONTROL_HZ, "codec": "libx264", "output_params": list(ENCODING)}
     with (
         imageio.get_writer(out, **options) as writer,
-        progress(round(limit_s * CONTROL_HZ), f"{shot.embodiment.name} drives; control steps of the time limit") as bar,
+        progress(most_steps, f"{filming.robot} drives; control steps of the time limit") as bar,
     ):
-        for count, step in enumerate(drive(environment, agent)):
+        for count, step in enumerate(steps):
             bar.advance(1)
             filming.observe(step)
             ending = ending_of(step)

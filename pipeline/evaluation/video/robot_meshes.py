@@ -30,8 +30,12 @@ class RobotParts:
     """Per part (F, 3) RGB"""
 
 
-def load_parts(embodiment: Embodiment) -> RobotParts:
-    """Read the robot's visual meshes, simplified.
+def load_parts(embodiment: Embodiment, *, max_triangles: int | None = None) -> RobotParts:
+    """Read the robot's visual meshes.
+
+    Args:
+        embodiment: The robot.
+        max_triangles: A mesh with more is simplified; None keeps them all.
 
     Raises:
         FileNotFoundError: If the package with the robot's model is not installed.
@@ -42,7 +46,7 @@ def load_parts(embodiment: Embodiment) -> RobotParts:
     links, vertices, triangles, colours = [], [], [], []
     for link in urdf.findall("link"):
         for visual in link.findall("visual"):
-            for mesh, rgb in _load(visual, path):
+            for mesh, rgb in _load(visual, path, max_triangles):
                 links.append(link.get("name", ""))
                 vertices.append(trimesh.transform_points(mesh.vertices, origin_pose(visual)))
                 triangles.append(np.asarray(mesh.faces))
@@ -78,7 +82,9 @@ def place(parts: RobotParts, *, base_w: np.ndarray, angles_rad: Mapping[str, flo
     )
 
 
-def _load(visual: ElementTree.Element, urdf: Path) -> list[tuple[trimesh.Trimesh, np.ndarray | None]]:
+def _load(
+    visual: ElementTree.Element, urdf: Path, max_triangles: int | None
+) -> list[tuple[trimesh.Trimesh, np.ndarray | None]]:
     """Return the meshes of one visual, simplified, with the colours that the mesh file itself gives.
 
     A file that cannot be read gives none: a picture does without it.
@@ -96,14 +102,20 @@ def _load(visual: ElementTree.Element, urdf: Path) -> list[tuple[trimesh.Trimesh
     except (OSError, ValueError, KeyError):
         return []
     scale = [float(v) for v in shape.get("scale", "1 1 1").split()]
-    return [_simplified(mesh, scale) for mesh in parts if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces)]
+    return [
+        _simplified(mesh, scale, max_triangles)
+        for mesh in parts
+        if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces)
+    ]
 
 
-def _simplified(mesh: trimesh.Trimesh, scale: list[float]) -> tuple[trimesh.Trimesh, np.ndarray | None]:
+def _simplified(
+    mesh: trimesh.Trimesh, scale: list[float], max_triangles: int | None
+) -> tuple[trimesh.Trimesh, np.ndarray | None]:
     rgb = _mesh_rgb(mesh)
     plain = trimesh.Trimesh(vertices=mesh.vertices * scale, faces=mesh.faces, process=True)
-    if len(plain.faces) > FILM_TRIANGLES:
-        plain = plain.simplify_quadric_decimation(face_count=FILM_TRIANGLES)
+    if max_triangles is not None and len(plain.faces) > max_triangles:
+        plain = plain.simplify_quadric_decimation(face_count=max_triangles)
     return plain, rgb
 
 

@@ -5,21 +5,21 @@ Episodes end by success, collision, fall, broken physics (terminated) or the tim
 gymnasium's NEXT_STEP: the step after an end ignores its action and returns the first observation of the next episode.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from embodiments.embodiment import Embodiment, GaitDrive
+from embodiments.embodiment import GaitDrive
 from embodiments.limits import action_to_command, bound, project
 from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ
 from pipeline.simulation.conditions.disturbances import LONGEST_LATENCY_S, Disturbance
 from pipeline.simulation.navigation.config import RewardConfig
 from pipeline.simulation.navigation.episode_queue import Assignment
-from pipeline.simulation.navigation.episodes import SUCCESS_RADIUS_M, EpisodeSet, SceneFields
+from pipeline.simulation.navigation.episodes import SUCCESS_RADIUS_M
 from pipeline.simulation.navigation.reward import StepReward
+from pipeline.simulation.navigation.task import Task
 from pipeline.simulation.navigation.tracker import EpisodeTracker, Outcome, StepInfo
 from pipeline.simulation.physics.body import BodyBatch
 from pipeline.simulation.physics.delay import DRIVE_STEPS, DelayLine
@@ -31,7 +31,6 @@ from pipeline.simulation.sensors.depth_camera import DepthCamera
 from pipeline.simulation.sensors.odometry import Odometry
 from pipeline.simulation.sensors.route import planned_route, project_on_route, straight_route
 from scenes.raycasting import SceneRaycaster
-from scenes.scene import Scene
 from world_model.local_planner.frames import goal_in_body, to_body, wrap_angle
 
 LOOK_AHEAD_M = 0.6
@@ -73,18 +72,10 @@ class NavigationEnvironment:
     """Batched environment of one robot type; every environment may hold another scene."""
 
     def __init__(
-        self,
-        embodiment: Embodiment,
-        *,
-        scenes: Sequence[Scene],
-        fields: Sequence[SceneFields],
-        episodes: EpisodeSet,
-        config: NavigationConfig,
-        num_envs: int,
-        device: str = "cpu",
-        seed: int = 0,
+        self, task: Task, *, config: NavigationConfig, num_envs: int, device: str = "cpu", seed: int = 0
     ) -> None:
-        """Build physics, ray caster and fields; call ``reset`` before the first step."""
+        """Build physics, ray caster and fields, one environment per process; call ``reset`` before the first step."""
+        embodiment, episodes = task.embodiment, task.episodes
         self.embodiment, self.config, self.num_envs, self.device = embodiment, config, num_envs, device
         self._generator = torch.Generator(device=device).manual_seed(seed)
         block = config.randomisation
@@ -97,7 +88,7 @@ class NavigationEnvironment:
         )
         self._drive = make_drive(embodiment, self.physics)
         self.body = BodyBatch(embodiment, num_envs=num_envs, block=block, generator=self._generator, device=device)
-        self.camera = DepthCamera(SceneRaycaster(scenes), self.physics, noise_scale=block.depth_noise, seed=seed)
+        self.camera = DepthCamera(SceneRaycaster(task.scenes), self.physics, noise_scale=block.depth_noise, seed=seed)
         self.disturbance: Disturbance | None = None
         if config.disturbable:
             self.disturbance = Disturbance(num_envs, episodes=len(episodes), device=device)
@@ -110,19 +101,19 @@ class NavigationEnvironment:
         )
         self.sees = True
         """Whether depth is rendered; agents that do not look need not wait for it, and get zeros"""
-        self._load(fields, episodes)
+        self._load(task)
         self._allocate()
 
-    def enter(self, *, scenes: Sequence[Scene], fields: Sequence[SceneFields], episodes: EpisodeSet) -> None:
+    def enter(self, task: Task) -> None:
         """Go on with other scenes and episodes of the same protocol; call ``reset`` before the next step."""
-        self.camera.set_raycaster(SceneRaycaster(scenes))
-        self._load(fields, episodes)
+        self.camera.set_raycaster(SceneRaycaster(task.scenes))
+        self._load(task)
         self._allocate()
 
-    def _load(self, fields: Sequence[SceneFields], episodes: EpisodeSet) -> None:
-        device = self.device
+    def _load(self, task: Task) -> None:
+        device, episodes = self.device, task.episodes
         self.episodes = episodes
-        self._distance = FieldBank([f.distance for f in fields], device=device, dtype=torch.float16)
+        self._distance = FieldBank([f.distance for f in task.fields], device=device, dtype=torch.float16)
         self._nearest = self._distance.lowest(self.body.layers)
         self._assignment = Assignment(episodes, num_envs=self.num_envs, generator=self._generator, device=device)
         self._cost = FieldBank(episodes.cost_to_go, device=device)

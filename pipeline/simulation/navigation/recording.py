@@ -31,10 +31,21 @@ class Noise:
 
     def next(self) -> torch.Tensor:
         """Return the (B, 3) noise of this control step."""
-        keep = self._disturbance.correlation
-        fresh = torch.randn(self._value.shape, generator=self._generator, device=self._value.device)
-        self._value = keep * self._value + (1.0 - keep**2) ** 0.5 * self._disturbance.deviation * fresh
+        self._value = next_noise(
+            self._value,
+            deviation=self._disturbance.deviation,
+            correlation=self._disturbance.correlation,
+            generator=self._generator,
+        )
         return self._value * self._mask
+
+
+def next_noise(
+    noise: torch.Tensor, *, deviation: float, correlation: float, generator: torch.Generator
+) -> torch.Tensor:
+    """Return the noise one control step later: correlated with the present one, of the same deviation."""
+    fresh = torch.randn(noise.shape, generator=generator, device=noise.device)
+    return correlation * noise + (1.0 - correlation**2) ** 0.5 * deviation * fresh
 
 
 @torch.no_grad()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from embodiments.embodiment import Embodiment
-from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment
 from pipeline.simulation.navigation.episodes import (
     EpisodeSet,
     Protocol,
@@ -53,24 +52,3 @@ def build_task(
         starts_per_goal=starts_per_goal,
     )
     return Task(embodiment=embodiment, scenes=tuple(scenes), fields=fields, episodes=episodes)
-
-
-def make_environment(
-    task: Task,
-    *,
-    config: NavigationConfig,
-    num_envs: int,
-    seed: int,
-    device: str = "cpu",
-) -> NavigationEnvironment:
-    """Build the environment of a task; one per process."""
-    return NavigationEnvironment(
-        task.embodiment,
-        scenes=task.scenes,
-        fields=task.fields,
-        episodes=task.episodes,
-        config=config,
-        num_envs=num_envs,
-        device=device,
-        seed=seed,
-    )

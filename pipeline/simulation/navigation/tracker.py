@@ -12,6 +12,17 @@ SUCCESS_HEADING_RAD = 0.1
 SETTLE_S = 2.5
 """Longest time that an episode continues after a success to see whether it settles: a 1 s mean, held for 1 s."""
 _SECOND = round(CONTROL_HZ)
+_RECORDED = (
+    "time_s",
+    "path_m",
+    "distance_to_goal_m",
+    "geodesic_m",
+    "min_clearance_m",
+    "jerk_mps3",
+    "stopped_s",
+    "energy_j",
+)
+"""Fields of an outcome that are recorded until the first success"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +89,7 @@ class EpisodeTracker:
         self._held = zeros.long()
         self._success = zeros.bool()
         self._settled = zeros.bool()
-        recorded = ("time_s", "path_m", "distance", "geodesic", "clearance", "jerk", "stopped_s", "energy_j")
-        self._values = {name: zeros.clone() for name in recorded}
+        self._values = {name: zeros.clone() for name in _RECORDED}
         self._jerk_sum = zeros.clone()
         self._anchor_w = torch.zeros(num_envs, 2, device=device)
         self._whole_path_m = zeros.clone()
@@ -104,7 +114,7 @@ class EpisodeTracker:
         self._settled &= ~mask
         for value in self._values.values():
             value[mask] = 0.0
-        self._values["clearance"][mask] = torch.inf
+        self._values["min_clearance_m"][mask] = torch.inf
         self._jerk_sum[mask] = 0.0
         self._whole_path_m[mask] = 0.0
         self._anchor_w[mask] = position_w[mask]
@@ -138,14 +148,7 @@ class EpisodeTracker:
             fall=step.fall & unsuccessful,
             timeout=timeout.clone(),
             broken=step.broken & unsuccessful,
-            time_s=self._values["time_s"].clone(),
-            path_m=self._values["path_m"].clone(),
-            distance_to_goal_m=self._values["distance"].clone(),
-            geodesic_m=self._values["geodesic"].clone(),
-            min_clearance_m=self._values["clearance"].clone(),
-            jerk_mps3=self._values["jerk"].clone(),
-            stopped_s=self._values["stopped_s"].clone(),
-            energy_j=self._values["energy_j"].clone(),
+            **{name: value.clone() for name, value in self._values.items()},
         )
 
     def _within(
@@ -183,10 +186,10 @@ class EpisodeTracker:
         fresh = {
             "time_s": self._steps * CONTROL_DT_S,
             "path_m": path,
-            "distance": step.distance_m,
-            "geodesic": step.geodesic_m,
-            "clearance": torch.minimum(values["clearance"], step.clearance_m),
-            "jerk": torch.where(self._steps >= 3, self._jerk_sum / (self._steps - 2).clamp(min=1), torch.nan),
+            "distance_to_goal_m": step.distance_m,
+            "geodesic_m": step.geodesic_m,
+            "min_clearance_m": torch.minimum(values["min_clearance_m"], step.clearance_m),
+            "jerk_mps3": torch.where(self._steps >= 3, self._jerk_sum / (self._steps - 2).clamp(min=1), torch.nan),
             "stopped_s": values["stopped_s"] + stands * CONTROL_DT_S,
             "energy_j": values["energy_j"] + step.work_j,
         }

@@ -6,8 +6,8 @@ from embodiments.embodiment import Embodiment
 from pipeline.agents import teacher
 from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
 from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
-from pipeline.simulation.navigation.environment import NavigationConfig
-from pipeline.simulation.navigation.task import build_task, make_environment
+from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment
+from pipeline.simulation.navigation.task import build_task
 from scenes.scene import Scene
 from world_model.base_policy import BasePolicy
 
@@ -43,6 +43,6 @@ def build(
         seed=config.episode_seed,
     )
     settings = NavigationConfig(randomisation=config.randomisation, reward=config.reward)
-    navigation = make_environment(task, config=settings, num_envs=num_envs, seed=seed, device=device)
-    labels = teacher.make(num_envs=num_envs, device=device, seed=seed) if labelled else None
+    navigation = NavigationEnvironment(task, config=settings, num_envs=num_envs, seed=seed, device=device)
+    labels = teacher.TeacherAgent(num_envs=num_envs, device=device, seed=seed) if labelled else None
     return LatentEnvironment(navigation, base, privileged=privileged, teacher=labels, curriculum=curriculum)

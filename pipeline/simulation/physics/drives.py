@@ -1,6 +1,5 @@
 """Drives turn a velocity command into joint targets: wheels, or a learned gait. Called at 50 Hz."""
 
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -22,11 +21,8 @@ class Drive(Protocol):
         """Track an admissible command (B, 3) vx, vy [m/s], yaw rate [rad/s] for one drive step (20 ms) of physics."""
 
 
-def make_drive(embodiment: Embodiment, physics: RobotPhysics, *, gait_weights: Path | None = None) -> Drive:
+def make_drive(embodiment: Embodiment, physics: RobotPhysics) -> Drive:
     """Return the robot's drive.
-
-    Args:
-        gait_weights: A gait other than the one that ships with the robot.
 
     Raises:
         FileNotFoundError: If a legged robot has no gait weights.
@@ -37,7 +33,7 @@ def make_drive(embodiment: Embodiment, physics: RobotPhysics, *, gait_weights: P
         raise ValueError(f"physics at {1.0 / physics.dt_s:g} Hz is not a multiple of the drive's {DRIVE_HZ:g} Hz")
     if isinstance(embodiment.drive, DifferentialDrive):
         return WheelDrive(embodiment.drive, physics, substeps=substeps)
-    return LegDrive(embodiment.drive, physics, substeps=substeps, weights=gait_weights)
+    return LegDrive(embodiment.drive, physics, substeps=substeps)
 
 
 class WheelDrive:
@@ -61,9 +57,9 @@ class WheelDrive:
 class LegDrive:
     """A learned gait on proprioception."""
 
-    def __init__(self, drive: GaitDrive, physics: RobotPhysics, *, substeps: int, weights: Path | None = None) -> None:
+    def __init__(self, drive: GaitDrive, physics: RobotPhysics, *, substeps: int) -> None:
         self._physics, self._substeps = physics, substeps
-        self._network = load_gait(drive, weights).to(physics.device)
+        self._network = load_gait(drive).to(physics.device)
         self._controller = GaitController(drive, num_envs=physics.num_envs, device=physics.device)
 
     def reset(self, mask: torch.Tensor) -> None:

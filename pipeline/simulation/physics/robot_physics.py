@@ -13,7 +13,7 @@ import torch
 
 from embodiments.embodiment import DifferentialDrive, Embodiment, GaitDrive
 from pipeline.simulation.physics import genesis_scene
-from pipeline.simulation.physics.robot_model import driven_joints, neutral_mesh, standing_height_m
+from pipeline.simulation.physics.robot_model import driven_joints, standing_height_m
 from pipeline.simulation.physics.variation import Variation, scale_masses, set_gains
 
 FALL_TILT_LEGGED_RAD = math.radians(60.0)
@@ -225,14 +225,6 @@ class RobotPhysics:
         current = self._robot.get_dofs_velocity()[:, :2]
         self._robot.set_dofs_velocity(torch.where(mask[:, None], current + velocity_w, current), [0, 1])
         self._state.clear()
-
-    def neutral_mesh(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """Return vertices_b (V, 3), triangles (F, 3) and the link of each triangle, in the standing or stowed posture.
-
-        The base frame has yaw 0 and its ground is z = 0.
-        """
-        mesh = neutral_mesh(self.embodiment)
-        return mesh.vertices_b, mesh.triangles, [mesh.links[index] for index in mesh.triangle_link]
 
     # Internals
 

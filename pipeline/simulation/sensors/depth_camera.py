@@ -9,7 +9,6 @@ import torch
 from embodiments.embodiment import Embodiment
 from embodiments.spaces import (
     CAMERA_FIELDS,
-    DEPTH_FOCAL_PX,
     DEPTH_HEIGHT_PX,
     DEPTH_RANGE_M,
     DEPTH_WIDTH_PX,
@@ -18,6 +17,7 @@ from pipeline.simulation.physics.robot_model import neutral_mesh, standing_heigh
 from pipeline.simulation.sensors.depth_noise import DepthNoise, add_noise
 from scenes.raycasting import SceneRaycaster, cast_mesh
 from scenes.scene import OTHER, PERSON
+from world_model.local_planner.depth_to_obstacles import ray_slopes
 
 CARRIER_DISTANCE_M = 0.05
 """A link that appears nearer than this is the one that the camera is built into."""
@@ -145,11 +145,7 @@ class DepthCamera:
 
 def pixel_rays() -> torch.Tensor:
     """Return (H, W, 3) rays through the pixel centres: x along the optical axis and 1, y left, z up."""
-    column = torch.arange(DEPTH_WIDTH_PX) + 0.5
-    row = torch.arange(DEPTH_HEIGHT_PX) + 0.5
-    left = (DEPTH_WIDTH_PX / 2.0 - column) / DEPTH_FOCAL_PX
-    up = (DEPTH_HEIGHT_PX / 2.0 - row) / DEPTH_FOCAL_PX
-    up, left = torch.meshgrid(up, left, indexing="ij")
+    left, up = torch.broadcast_tensors(*ray_slopes(torch.zeros(0)))
     return torch.stack([torch.ones_like(left), left, up], dim=-1)
 
 

@@ -16,9 +16,9 @@ from pipeline.runs.progress import progress
 from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation import recording_quality
 from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
-from pipeline.simulation.navigation.recording import outcome_code
+from pipeline.simulation.navigation.recording import next_noise, outcome_code
 from pipeline.simulation.navigation.recording_quality import EpisodeEnd
-from pipeline.simulation.navigation.task import Task, build_task, make_environment
+from pipeline.simulation.navigation.task import Task, build_task
 from pipeline.simulation.physics.randomisation import training
 from pipeline.stages.collect_teacher import Config
 from scenes.storage import load_scenes
@@ -32,7 +32,7 @@ def run(config: Config, run: StageRun) -> None:
     if config.steps % config.shard_steps:
         raise ValueError(f"steps ({config.steps}) must be a multiple of shard_steps ({config.shard_steps})")
     task = _task(config, run.input("make_scenes"))
-    environment = make_environment(
+    environment = NavigationEnvironment(
         task, config=NavigationConfig(randomisation=training()), num_envs=config.num_envs, seed=config.seed
     )
     recorder = Recorder(environment, config)
@@ -77,7 +77,7 @@ class Recorder:
 
     def __init__(self, environment: NavigationEnvironment, config: Config) -> None:
         self._environment, self._config = environment, config
-        self._agent = teacher.make(num_envs=config.num_envs, device=environment.device, seed=config.seed)
+        self._agent = teacher.TeacherAgent(num_envs=config.num_envs, device=environment.device, seed=config.seed)
         self._generator = torch.Generator().manual_seed(config.seed)
         self._noise = torch.zeros(config.num_envs, COMMAND_SIZE)
         self._maps = torch.zeros((1 + config.mounts) * config.num_envs, planner.STATE_SIZE)
@@ -107,7 +107,9 @@ class Recorder:
             # Copied before the step, which may change them in place.
             row = {name: value.clone() for name, value in _row(environment, step, share, mounts).items()}
             row["plan_features"] = self._plan(row)
-            self._noise = _disturb(self._noise, config, self._generator)
+            self._noise = next_noise(
+                self._noise, deviation=1.0, correlation=config.noise_correlation, generator=self._generator
+            )
             executed = _mix(share, self._noise, config, step=self._steps)
             executed = executed * active_dimensions(environment.body.descriptor)
             self._steps += 1
@@ -196,12 +198,6 @@ def _random_mounts(count: int, generator: torch.Generator) -> torch.Tensor:
         "camera_max_range_m": torch.full((count,), 10.0),
     }
     return torch.stack([columns[name] for name in CAMERA_FIELDS], dim=1)
-
-
-def _disturb(noise: torch.Tensor, config: Config, generator: torch.Generator) -> torch.Tensor:
-    keep = config.noise_correlation
-    fresh = torch.randn(noise.shape, generator=generator)
-    return keep * noise + (1.0 - keep**2) ** 0.5 * fresh
 
 
 def _mix(share: torch.Tensor, noise: torch.Tensor, config: Config, *, step: int) -> torch.Tensor:

@@ -106,7 +106,7 @@ def body_with_random_goals() -> Callable[[str], Body]:
 @pytest.mark.parametrize("name", LIMITS)
 def test_go_straight_reaches_every_goal_in_the_open(name: str, body_with_random_goals: Callable[[str], Body]) -> None:
     body = body_with_random_goals(name)
-    agent = go_straight.make(num_envs=64, device="cpu", seed=0)
+    agent = go_straight.GoStraightAgent(num_envs=64, device="cpu", seed=0)
     agent.reset(torch.ones(64, dtype=torch.bool))
     limit_s = 25.6 * max(1.0, 1.0 / LIMITS[name][0][0])
     reached = torch.zeros(64, dtype=torch.bool)
@@ -139,7 +139,7 @@ def test_who_is_driven_once_for_all_routes_does_not_look_at_them(body_with_rando
 
 def test_the_planner_drives_straight_where_it_sees_nothing(body_with_random_goals: Callable[[str], Body]) -> None:
     body = body_with_random_goals("fast_wheels")
-    agent = planner.make(num_envs=64, device="cpu", seed=0)
+    agent = planner.PlannerAgent(num_envs=64, device="cpu", seed=0)
     agent.reset(torch.ones(64, dtype=torch.bool))
     reached = torch.zeros(64, dtype=torch.bool)
     for _ in range(200):
@@ -152,7 +152,7 @@ def test_the_planner_drives_straight_where_it_sees_nothing(body_with_random_goal
 def test_mppi_stops_at_goals_in_the_open(name: str) -> None:
     goal_w = torch.tensor([[2.0, 0.5, 1.0], [1.0, -1.5, -2.0], [-1.5, 0.5, 0.0], [1.5, 1.0, 3.0]])
     body = Body(descriptor_of(name, batch=4), LIMITS[name][1], torch.zeros(4, 3), goal_w)
-    agent = mppi.make(num_envs=4, device="cpu", seed=0)
+    agent = mppi.MppiAgent(num_envs=4, device="cpu", seed=0)
     agent.reset(torch.ones(4, dtype=torch.bool))
     reached = torch.zeros(4, dtype=torch.bool)
     for _ in range(300):
@@ -173,7 +173,7 @@ def test_mppi_does_not_drive_into_what_it_sees() -> None:
     closest_m = {}
     for distance_m in (1.2, 10.0):
         body = Body(descriptor, 0.05, torch.zeros(1, 3), torch.tensor([[4.0, 0.0, 0.0]]))
-        agent = mppi.make(num_envs=1, device="cpu", seed=0)
+        agent = mppi.MppiAgent(num_envs=1, device="cpu", seed=0)
         agent.reset(torch.ones(1, dtype=torch.bool))
         for _ in range(40):
             ahead_m = distance_m - float(body.pose_w[0, 0])
@@ -186,7 +186,7 @@ def test_mppi_does_not_drive_into_what_it_sees() -> None:
 
 
 def test_mppi_begins_anew_where_everybody_does() -> None:
-    agent = mppi.make(num_envs=2, device="cpu", seed=0)
+    agent = mppi.MppiAgent(num_envs=2, device="cpu", seed=0)
     first, second = [], []
     for shares in (first, second):
         body = Body(descriptor_of("gait", batch=2), 0.05, torch.zeros(2, 3), torch.full((2, 3), 3.0))
@@ -199,7 +199,7 @@ def test_mppi_begins_anew_where_everybody_does() -> None:
 
 def test_mppi_forgets_only_where_an_episode_begins() -> None:
     body = Body(descriptor_of("fast_wheels", batch=2), 0.05, torch.zeros(2, 3), torch.full((2, 3), 3.0))
-    agent = mppi.make(num_envs=2, device="cpu", seed=0)
+    agent = mppi.MppiAgent(num_envs=2, device="cpu", seed=0)
     for _ in range(5):
         body.step(agent.act(body.observe(), privileged))
     agent.reset(torch.tensor([True, False]))
@@ -208,7 +208,7 @@ def test_mppi_forgets_only_where_an_episode_begins() -> None:
 
 
 def test_go_straight_forgets_the_goal_it_reached() -> None:
-    agent = go_straight.make(num_envs=2, device="cpu", seed=0)
+    agent = go_straight.GoStraightAgent(num_envs=2, device="cpu", seed=0)
     body = Body(
         descriptor=descriptor_of("fast_wheels", batch=2),
         lag_s=0.05,
@@ -224,13 +224,15 @@ def test_go_straight_forgets_the_goal_it_reached() -> None:
 
 def test_zero_never_moves() -> None:
     body = Body(descriptor_of("gait", batch=3), 0.1, torch.zeros(3, 3), torch.ones(3, 3))
-    assert torch.equal(zero.make(num_envs=3, device="cpu", seed=0).act(body.observe(), privileged), torch.zeros(3, 3))
+    assert torch.equal(
+        zero.ZeroAgent(num_envs=3, device="cpu", seed=0).act(body.observe(), privileged), torch.zeros(3, 3)
+    )
 
 
 def test_random_is_seeded_bounded_and_held_for_a_second() -> None:
     def roll_out(seed: int) -> torch.Tensor:
         body = Body(descriptor_of("gait", batch=4), 0.1, torch.zeros(4, 3), torch.ones(4, 3))
-        agent: Agent = random.make(num_envs=4, device="cpu", seed=seed)
+        agent: Agent = random.RandomAgent(num_envs=4, device="cpu", seed=seed)
         agent.reset(torch.ones(4, dtype=torch.bool))
         return torch.stack([agent.act(body.observe(), privileged).clone() for _ in range(20)])
 
@@ -256,7 +258,7 @@ def truth_of(body: str, *, clearance_m: float, goal_w: list[float], stop_xy_w: l
 
 def teach(body: str, truth: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return the share (3,) that a fresh teacher chooses."""
-    agent = teacher.make(num_envs=1, device="cpu", seed=0)
+    agent = teacher.TeacherAgent(num_envs=1, device="cpu", seed=0)
     observation = Body(truth["descriptor"], 0.1, truth["pose_w"], truth["goal_w"]).observe()
     return agent.act(observation, lambda: truth)[0]
 

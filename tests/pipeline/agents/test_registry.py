@@ -15,7 +15,7 @@ from pipeline.agents import zero
 from pipeline.agents.agent import AgentInfo
 
 AGENT = AgentInfo(
-    label="waits", kind="scripted", order=5, colour="#000000", line_style="--", on_maps=True, make=zero.make
+    label="waits", kind="scripted", order=5, colour="#000000", line_style="--", on_maps=True, make=zero.ZeroAgent
 )
 """
 

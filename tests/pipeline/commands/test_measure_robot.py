@@ -6,6 +6,7 @@ import pytest
 
 from embodiments import registry
 from pipeline.commands import measure_robot
+from pipeline.evaluation.video.robot_meshes import FILM_TRIANGLES, load_parts
 
 
 def test_prints_the_camera_and_a_footprint(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,3 +25,9 @@ def test_prints_the_camera_and_a_footprint(capsys: pytest.CaptureFixture[str]) -
 def test_an_unknown_link_is_named() -> None:
     with pytest.raises(ValueError, match="no link 'eye'; its links: base_link"):
         measure_robot.main(measure_robot.Config(embodiment="stretch_re1", camera_link="eye"))
+
+
+def test_a_model_is_measured_whole_and_only_films_simplify_it() -> None:
+    robot = registry.get("stretch_re1")
+    whole, film = load_parts(robot), load_parts(robot, max_triangles=FILM_TRIANGLES)
+    assert sum(map(len, whole.triangles)) > 2 * sum(map(len, film.triangles))

@@ -80,7 +80,7 @@ def test_the_environment_tells_the_curriculum_how_episodes_ended() -> None:
     environment = plane(curriculum=True)
     navigation = environment.environment
     assert isinstance(navigation, PlaneNavigation)
-    driver = go_straight.make(num_envs=environment.num_envs, device="cpu", seed=0)
+    driver = go_straight.GoStraightAgent(num_envs=environment.num_envs, device="cpu", seed=0)
     step = environment.reset()
     succeeded = torch.zeros(8, dtype=torch.bool)
     drives = (torch.arange(environment.num_envs) % 2 == 0)[:, None]  # the others stand and run out of time
@@ -103,8 +103,8 @@ def test_active_dimensions_follow_the_body_and_privileged_inputs_the_setting() -
 
 
 def test_the_teachers_action_is_carried_and_the_teacher_starts_anew_with_every_episode() -> None:
-    teacher = go_straight.make(num_envs=6, device="cpu", seed=0)
-    environment, alone = plane(teacher=teacher), go_straight.make(num_envs=6, device="cpu", seed=0)
+    teacher = go_straight.GoStraightAgent(num_envs=6, device="cpu", seed=0)
+    environment, alone = plane(teacher=teacher), go_straight.GoStraightAgent(num_envs=6, device="cpu", seed=0)
     assert not plane().has_teacher and plane().reset().teacher_action.shape == (6, 0)
     assert environment.has_teacher
     step = environment.reset()

@@ -97,7 +97,7 @@ def test_a_share_of_the_actor_is_tried_in_the_active_dimensions_alone(monkeypatc
     taken: list[torch.Tensor] = []
     step = environment.environment.step
     monkeypatch.setattr(environment.environment, "step", lambda share: taken.append(share) or step(share))
-    environment.validate(actor, share=0.5, episodes=2)
+    environment.validate(actor, scale=0.5, episodes=2)
     assert torch.stack(taken[1:4]).tolist() == [[[0.5, 0.0, 0.5]] * 2] * 3
 
 
@@ -108,7 +108,7 @@ def test_the_actor_is_asked_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> No
         environment, "_residual", lambda active: answered.append(active.device.type) or torch.zeros(2, 3)
     )
     elsewhere = ResidualHead(ResidualHeadConfig(feature_size=FEATURES)).to("meta")  # as a GPU is to the CPU
-    environment.validate(elsewhere, share=0.5, episodes=2)
+    environment.validate(elsewhere, scale=0.5, episodes=2)
     assert set(answered) == {"meta"}
 
 

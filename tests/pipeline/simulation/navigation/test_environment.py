@@ -22,20 +22,20 @@ PRIVILEGED_WORDS = ("semantic", "clearance", "cost", "geodesic", "map", "pose", 
 def run_tiago() -> dict[str, Any]:
     """Run a few episodes of TIAGo and write down what the tests look at. Runs in a process of its own."""
     from pipeline.agents import teacher
-    from pipeline.simulation.navigation.environment import NavigationConfig
-    from pipeline.simulation.navigation.task import build_task, make_environment
+    from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment
+    from pipeline.simulation.navigation.task import build_task
     from scenes.registry import generate
 
     torch.set_num_threads(1)
     scenes = [generate("clutter", split="train", index=index) for index in range(ENVS)]
     task = build_task(registry.get("tiago"), scenes, protocol="compass", per_scene=1, route="planned", seed=3)
-    environment = make_environment(task, config=NavigationConfig(), num_envs=ENVS, seed=0)
+    environment = NavigationEnvironment(task, config=NavigationConfig(), num_envs=ENVS, seed=0)
     log: dict[str, Any] = {"start_w": task.episodes.start_w, "goal_w": task.episodes.goal_w}
     log["geodesic_m"] = task.episodes.initial_geodesic_m
 
     def run_through(*, poison: bool = False, speechless: bool = False) -> list[np.ndarray]:
         environment.assign(torch.arange(ENVS)[:, None])
-        agent = teacher.make(num_envs=ENVS, device="cpu", seed=0)
+        agent = teacher.TeacherAgent(num_envs=ENVS, device="cpu", seed=0)
         step = environment.reset()
         log.setdefault("first", step.first.numpy().copy())
         log.setdefault("first_depth", step.observation.depth_m.numpy().copy())
@@ -94,9 +94,9 @@ def _enter_and_come_back(environment: Any, task: Any, run_through: Callable[[], 
 
     scenes = [generate("office", split="train", index=0)]
     other = build_task(task.embodiment, scenes, protocol="compass", per_scene=ENVS, route="straight", seed=1)
-    environment.enter(scenes=other.scenes, fields=other.fields, episodes=other.episodes)
+    environment.enter(other)
     run_through()
-    environment.enter(scenes=task.scenes, fields=task.fields, episodes=task.episodes)
+    environment.enter(task)
     return run_through()
 
 
