@@ -1,8 +1,10 @@
 """Fit the generalist to recordings: transitions in memory, batches balanced over robots, analytic KL or MSE."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +19,9 @@ from embodiments.limits import active_dimensions
 _FIELDS = ("features", "embodiment", "mean", "log_std", "outcome")
 _FAILED = [OUTCOMES.index(name) for name in ("collision", "fall", "broken")]
 _EVALUATION_ROWS = 8192
+_KEEP_EVERY = 200
+"""Updates between the states that a broken one goes back to"""
+MAX_BROKEN_UPDATES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +90,14 @@ def fit(
 ) -> None:
     """Train ``student`` in place; the same seed and transitions give the same weights.
 
+    An update whose loss or gradient is not finite is dropped, and the last good weights are taken up again.
+
     Args:
         robots: Transitions by robot; every batch holds as many of each.
         report: Called after every update with its number and loss.
+
+    Raises:
+        ValueError: If ``MAX_BROKEN_UPDATES`` updates were not finite.
     """
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(student.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -95,6 +105,7 @@ def fit(
     device = next(student.parameters()).device
     each = max(1, config.batch // len(robots))
     student.train()
+    good, broken = _state(student, optimiser), 0
     for update in range(updates):
         taken = [rows.take(torch.randint(len(rows), (each,), generator=generator)) for rows in robots.values()]
         batch = Transitions(
@@ -103,11 +114,39 @@ def fit(
         loss = _loss(student, batch, config.loss)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), config.gradient_norm)
-        optimiser.step()
-        schedule.step()
+        norm = torch.nn.utils.clip_grad_norm_(student.parameters(), config.gradient_norm)
+        if torch.isfinite(loss) and torch.isfinite(norm):
+            if update % _KEEP_EVERY == 0:
+                good = _state(student, optimiser)
+            optimiser.step()
+            schedule.step()
+        else:
+            broken += 1
+            _restore(student, optimiser, good)
+            _refuse(broken, update, robots)
         report(update, float(loss.detach()))
     student.eval()
+
+
+def _state(student: Generalist, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    return copy.deepcopy({"student": student.state_dict(), "optimiser": optimiser.state_dict()["state"]})
+
+
+def _restore(student: Generalist, optimiser: torch.optim.Optimizer, good: Mapping[str, Any]) -> None:
+    """Go back to a good state; the learning rate goes on."""
+    student.load_state_dict(good["student"])
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": copy.deepcopy(good["optimiser"]), "param_groups": groups})
+
+
+def _refuse(broken: int, update: int, robots: Mapping[str, Transitions]) -> None:
+    """Stop after a few broken updates, and say whose rows are to blame, if rows are."""
+    print(f"update {update}: the loss is not finite; back to the last good weights ({broken})", flush=True)
+    if broken < MAX_BROKEN_UPDATES:
+        return
+    bad = [name for name, rows in robots.items() if not all(bool(v.isfinite().all()) for v in vars(rows).values())]
+    cause = f"the recordings of {', '.join(bad)} hold NaN or infinity" if bad else "lower --fit.learning-rate"
+    raise ValueError(f"the loss of the fit was not finite in {broken} updates, the last one {update}: {cause}")
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from types import FrameType
 
@@ -32,8 +32,13 @@ def main(arguments: Sequence[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a console that lacks a character shows "?" and goes on
             stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, _terminate)
+    return guarded(lambda: _dispatch(list(arguments)), shows_origin="--traceback" in arguments)
+
+
+def guarded(action: Callable[[], int], *, shows_origin: bool = False) -> int:
+    """Return an action's exit status; its errors are one line."""
     try:
-        return _dispatch(list(arguments))
+        return action()
     except BrokenPipeError:  # the reader of our output (head, less) has seen enough; a stage is not finished by that
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
@@ -41,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         print("error: a worker process was killed, as for want of memory; try --workers 1", file=sys.stderr)
         return 2
     except (ValueError, OSError) as error:
-        if "--traceback" in arguments:
+        if shows_origin:
             traceback.print_exc()
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return 2

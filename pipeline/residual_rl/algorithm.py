@@ -16,6 +16,8 @@ from pipeline.residual_rl.module import ResidualModule
 from pipeline.residual_rl.vector_environment import ResidualVectorEnvironment
 
 ENVIRONMENT = "crossbody-residual"
+RESTARTS = 4
+"""Of each environment runner"""
 
 
 def build(
@@ -109,7 +111,7 @@ def _fault_tolerant(algorithm: PPOConfig) -> PPOConfig:
     """Bound every retry: RLlib's defaults would hide a deterministic crash for hours."""
     return algorithm.fault_tolerance(
         restart_failed_env_runners=algorithm.num_env_runners > 0,
-        max_num_env_runner_restarts=4,
+        max_num_env_runner_restarts=RESTARTS,
         delay_between_env_runner_restarts_s=2.0,
         num_consecutive_env_runner_failures_tolerance=3,
         restart_failed_sub_environments=False,  # would rebuild the simulator inside the same process

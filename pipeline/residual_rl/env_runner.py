@@ -6,7 +6,9 @@ the oracle in the tests: the same seed gives the same episodes.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,10 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer
 
 from pipeline.residual_rl.vector_environment import ResidualVectorEnvironment
+from world_model import atomic_files
 
+CAUSE = "env_runner_error.txt"
+"""Entry of the environment's configuration, and name of the file, that says what an environment raised last."""
 _OUTPUTS = (Columns.ACTION_DIST_INPUTS, Columns.ACTION_LOGP)
 
 
@@ -65,9 +70,26 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
     def make_env(self) -> None:
         """Build the environment with the worker's index, which RLlib's plain dict lacks."""
         self.config.env_config["worker_index"] = self.worker_index or 0
-        super().make_env()
+        with self._noting_the_cause():
+            super().make_env()
 
-    def _sample(
+    @contextmanager
+    def _noting_the_cause(self) -> Iterator[None]:
+        """Write down what an environment raises: a runner that RLlib starts anew takes it along otherwise."""
+        try:
+            yield
+        except Exception as error:
+            if path := self.config.env_config.get(CAUSE):
+                where = f"environment runner {self.worker_index or 0}, seed {self.config.env_config.get('seed')}"
+                told = " ".join(str(error).split())
+                atomic_files.write_text(Path(path), f"{type(error).__name__}: {told} ({where})")
+            raise
+
+    def _sample(self, **options: Any) -> list[SingleAgentEpisode]:
+        with self._noting_the_cause():
+            return self._sample_rollout(**options)
+
+    def _sample_rollout(
         self,
         *,
         num_timesteps: int | None = None,

@@ -48,9 +48,10 @@ def train_many(
                 failed[job.name] = result
             else:
                 done(job, result)
-    for name, error in failed.items():
-        cause = " ".join(str(getattr(error, "cause", None) or error).split())
-        raise ValueError(f"training of '{name}' failed: {cause}; its last checkpoint remains") from error
+    if failed:
+        causes = {name: " ".join(str(getattr(error, "cause", None) or error).split()) for name, error in failed.items()}
+        lines = [f"training of '{name}' failed: {cause}; its last checkpoint remains" for name, cause in causes.items()]
+        raise ValueError(" ".join(lines)) from next(iter(failed.values()))
 
 
 def _results(

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from ray.rllib.algorithms.ppo import PPO
 from ray.rllib.core import DEFAULT_MODULE_ID
@@ -19,6 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.residual_rl import algorithm, checkpoints
 from pipeline.residual_rl.config import CURVE, SMOOTHING_EPISODES, PpoConfig
+from pipeline.residual_rl.env_runner import CAUSE
 from pipeline.residual_rl.learner import DAGGER_LOSS
 from pipeline.residual_rl.module import ResidualModule
 from pipeline.residual_rl.vector_environment import OUTCOMES, ResidualVectorEnvironment
@@ -27,9 +29,14 @@ from pipeline.simulation.navigation import closed_loop_validation
 from world_model import atomic_files
 from world_model.checkpoint import save_module
 
+MAX_ITERATIONS_WITHOUT_SAMPLES = 10
+"""In a row; more than the restarts that a runner is given."""
+MAX_ROLLBACKS = 2
+"""Times that a training goes back to its last good checkpoint because loss or weights are not finite; then it stops."""
 PROGRESS = "progress.json"
 """In the work folder, rewritten every iteration: the figures of the last one, for whoever watches."""
 CHECKPOINTS = "checkpoints"
+_POLL_S = 1.0
 
 Make = Callable[[dict[str, Any]], ResidualVectorEnvironment]
 
@@ -72,7 +79,7 @@ def train(job: Job) -> dict[str, Any]:
         gamma=job.gamma,
         seed=seed,
         environment=job.environment,
-        environment_config={**job.environment_config, "seed": seed},
+        environment_config={**job.environment_config, "seed": seed, CAUSE: str(job.work / CAUSE)},
         module_config=job.module_config,
         device=job.device,
     )
@@ -97,31 +104,99 @@ def train(job: Job) -> dict[str, Any]:
 
 
 def _loop(learner: PPO, job: Job, curve: list[dict[str, Any]]) -> None:
-    """Train to the end of the budget; the curve grows by one entry per iteration."""
+    """Train to the end of the budget; the curve so far grows, row by row."""
     directory = job.work / CHECKPOINTS
-    steps, before_s = (int(curve[-1]["control_steps"]), float(curve[-1]["wall_s"])) if curve else (0, 0.0)
-    saved_steps = steps
+    if not curve:
+        _save(learner, directory, curve)
+    saved_steps = _steps(curve)
+    before_s = float(curve[-1]["wall_s"]) if curve else 0.0
     began_s = saved_s = time.monotonic()
     window: deque[dict[str, int]] = deque()
-    with SummaryWriter(str(job.work / TENSORBOARD), purge_step=steps + 1) as board:
-        while steps < job.ppo.control_steps or not curve:
+    rollbacks = without_samples = 0
+    with SummaryWriter(str(job.work / TENSORBOARD), purge_step=saved_steps + 1) as board:
+        while _steps(curve) < job.ppo.control_steps or not curve:
             result = learner.train()
             counts = _pop_counts(learner)
-            steps += counts["control_steps"]
+            if counts["control_steps"] == 0 or DEFAULT_MODULE_ID not in result.get("learners", {}):
+                without_samples += 1
+                _await_a_runner(learner, job, without_samples)
+                continue
+            without_samples = 0
+            if not _is_finite(learner, result):
+                rollbacks += 1
+                _roll_back(learner, directory, curve, rollbacks=rollbacks)
+                continue
             figures = {
                 "iteration": len(curve) + 1,
-                "control_steps": steps,
+                "control_steps": _steps(curve) + counts["control_steps"],
                 "wall_s": round(before_s + time.monotonic() - began_s, 2),
                 **_rates(window, counts),
                 **_learning(result, job.ppo),
+                **({"rollbacks": rollbacks} if rollbacks else {}),
             }
             curve.append(figures)
             _publish(board, job, figures)
             if time.monotonic() - saved_s >= job.ppo.checkpoint_s:
                 _save(learner, directory, curve)
-                saved_s, saved_steps = time.monotonic(), steps
-    if saved_steps < steps:
+                saved_s, saved_steps = time.monotonic(), _steps(curve)
+    if saved_steps < _steps(curve):
         _save(learner, directory, curve)
+
+
+def _steps(curve: list[dict[str, Any]]) -> int:
+    return int(curve[-1]["control_steps"]) if curve else 0
+
+
+def _await_a_runner(learner: PPO, job: Job, without_samples: int) -> None:
+    """Wait until a runner that Ray is starting again answers; RLlib itself does not wait.
+
+    Raises:
+        RuntimeError: If none will, or they failed again and again; it names the last error.
+    """
+    actors = learner.env_runner_group._worker_manager.actors().values()
+    while without_samples < MAX_ITERATIONS_WITHOUT_SAMPLES:
+        answers = [_answer(actor) for actor in actors]
+        if "running" in answers:
+            return
+        if "starting" not in answers:
+            break
+        time.sleep(_POLL_S)
+    found = job.work / CAUSE
+    cause = found.read_text(encoding="utf-8") if found.is_file() else "they were killed, as for want of memory"
+    raise RuntimeError(f"no environment runner is left, each was started again {algorithm.RESTARTS} times: {cause}")
+
+
+def _answer(actor: Any) -> str:
+    try:
+        ray.get(actor.ping.remote())
+    except ray.exceptions.ActorUnavailableError:
+        return "starting"
+    except ray.exceptions.RayActorError:
+        return "dead"
+    return "running"
+
+
+def _is_finite(learner: PPO, result: dict[str, Any]) -> bool:
+    """Return whether the loss of an iteration and all weights after it are finite."""
+    module = learner.get_module(DEFAULT_MODULE_ID)
+    loss = float(result["learners"][DEFAULT_MODULE_ID]["total_loss"])
+    return math.isfinite(loss) and all(bool(value.isfinite().all()) for value in module.state_dict().values())
+
+
+def _roll_back(learner: PPO, directory: Path, curve: list[dict[str, Any]], *, rollbacks: int) -> None:
+    """Go back to the last checkpoint, weights and curve; other exploration follows.
+
+    Raises:
+        ValueError: If that did not help.
+    """
+    found = checkpoints.newest(directory)
+    if found is None or rollbacks > MAX_ROLLBACKS:
+        raise ValueError(
+            f"loss or weights were not finite in {rollbacks} iterations, the last one after {_steps(curve)} control "
+            "steps; lower --ppo.actor-learning-rate or --ppo.critic-learning-rate"
+        )
+    curve[:] = found[1]["curve"]
+    _restore(learner, found[0], curve)
 
 
 def _validate(learner: PPO, job: Job) -> dict[str, float]:
@@ -151,7 +226,7 @@ def _validate_in(runner: Any, *, scale: float, episodes: int) -> closed_loop_val
 def _restore(learner: PPO, checkpoint: Path, curve: list[dict[str, Any]]) -> None:
     """Load a whole checkpoint and the coefficient of the KL loss, which RLlib leaves out of it."""
     learner.restore_from_path(str(checkpoint.absolute()))
-    coefficient = curve[-1].get("kl_coefficient")  # none while only the critic learned
+    coefficient = curve[-1].get("kl_coefficient") if curve else None  # none while only the critic learned
     if coefficient is not None:
         learner.learner_group.foreach_learner(partial(_set_kl_coefficient, value=coefficient))
 
@@ -163,7 +238,7 @@ def _set_kl_coefficient(learner: Any, *, value: float) -> None:
 def _save(learner: PPO, directory: Path, curve: list[dict[str, Any]]) -> None:
     checkpoints.save(
         directory,
-        control_steps=int(curve[-1]["control_steps"]),
+        control_steps=_steps(curve),
         state={"curve": curve},
         write=lambda path: learner.save_to_path(str(path.absolute())),
     )
@@ -177,12 +252,11 @@ def _publish(board: SummaryWriter, job: Job, figures: dict[str, Any]) -> None:
 
 
 def _pop_counts(learner: PPO) -> dict[str, int]:
-    """Return what ended in all simulating workers since the last call."""
+    """Return what ended in all running workers since the last call; no control steps where all of them have died."""
     answers = learner.env_runner_group.foreach_env_runner(_counts_of, local_env_runner=True)
     found = [counts for counts in answers if counts]
-    if not found:
-        raise RuntimeError("no simulating worker answers; what happened to them stands above")
-    return {name: sum(counts[name] for counts in found) for name in found[0]}
+    names = found[0] if found else {"control_steps": 0}
+    return {name: sum(counts.get(name, 0) for counts in found) for name in names}
 
 
 def _counts_of(runner: Any) -> dict[str, int]:

@@ -265,7 +265,7 @@ def test_the_same_command_resumes_after_a_kill(tmp_path: Path, number: signal.Si
     root = Path(__file__).parents[3]
     with subprocess.Popen(command, cwd=root, start_new_session=True, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120.0
-        while checkpoints.newest(tmp_path / "work" / "checkpoints") is None and time.monotonic() < deadline:
+        while not _has_trained(tmp_path / "work" / "checkpoints") and time.monotonic() < deadline:
             time.sleep(0.2)
         process.send_signal(number)
     _wait_until_quiet(tmp_path / "work" / PROGRESS)
@@ -279,6 +279,12 @@ def test_the_same_command_resumes_after_a_kill(tmp_path: Path, number: signal.Si
     assert [row["iteration"] for row in curve] == list(range(1, len(curve) + 1))
     assert (np.diff([row["control_steps"] for row in curve]) > 0).all()
     assert (np.diff([row["wall_s"] for row in curve]) > 0).all()
+
+
+def _has_trained(directory: Path) -> bool:
+    """Return whether there is a checkpoint other than the first, of step 0."""
+    found = checkpoints.newest(directory)
+    return found is not None and bool(found[1]["curve"])
 
 
 def _wait_until_quiet(file: Path) -> None:

@@ -132,6 +132,46 @@ def test_the_fit_comes_close_to_the_specialists(loss: str) -> None:
             assert after["kl"] < 0.2 * before[robot]["kl"]
 
 
+class Once(Generalist):
+    """A generalist whose answers are NaN in a single update."""
+
+    calls = 0
+
+    def forward(self, features: torch.Tensor, descriptor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Count."""
+        self.calls += self.training
+        mean, log_std = super().forward(features, descriptor)
+        return mean * (float("nan") if self.training and self.calls == 120 else 1.0), log_std
+
+
+def test_a_broken_update_goes_back_to_the_last_good_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    student = Once(GeneralistConfig(feature_size=10, hidden=(32, 32)))
+    data = {robot: rows(robot) for robot in ROBOTS}
+    losses: list[float] = []
+    fit(
+        student,
+        data,
+        FitConfig(batch=256, learning_rate=5e-3),
+        updates=300,
+        seed=0,
+        report=lambda _, x: losses.append(x),
+    )
+    assert [number for number, loss in enumerate(losses) if not np.isfinite(loss)] == [119]
+    assert losses[120] == pytest.approx(losses[0], rel=0.2) and losses[-1] < 0.2 * losses[0]
+    assert capsys.readouterr().out == "update 119: the loss is not finite; back to the last good weights (1)\n"
+
+
+def test_recordings_with_nan_end_the_fit_and_are_named() -> None:
+    student = Generalist(GeneralistConfig(feature_size=10, hidden=(8,)))
+    data = {robot: rows(robot) for robot in ROBOTS}
+    data[ROBOTS[1]].mean[:] = torch.nan
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    with pytest.raises(ValueError, match=f"in 3 updates, the last one 2: the recordings of {ROBOTS[1]} hold NaN"):
+        fit(student, data, FitConfig(batch=64), updates=100, seed=0, report=lambda *_: None)
+    assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
+
+
 def test_only_active_dimensions_count() -> None:
     student = Generalist(GeneralistConfig(feature_size=10, hidden=(8,)))
     here = rows("tiago")  # a differential drive has no lateral speed
