@@ -150,7 +150,7 @@ def test_parts_of_another_commit_are_driven_anew(
         clean = next(shards.rollouts(job))
         parts_found.append(clean.rows.exists())
         clean.folder.mkdir(parents=True, exist_ok=True)
-        clean.rows.touch()
+        clean.write(rows)
 
     monkeypatch.setattr(evaluate_robustness, "describe", lambda: {"git": git})
     monkeypatch.setattr(evaluate_robustness, "evaluate", drive)
@@ -229,7 +229,7 @@ def look(environment: Any) -> dict[str, Any]:
         "last_goal": step.observation.goal_b.numpy().copy(),
         "depth": seen.depth_m.numpy().copy(),
         "last_depth": step.observation.depth_m.numpy().copy(),
-        "told": seen.embodiment.numpy().copy(),
+        "told": seen.descriptor.numpy().copy(),
         "mass": float(robot.get_links_mass([robot.base_link.idx_local]).flatten()[0]),
     }
 
