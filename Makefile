@@ -49,7 +49,7 @@ help:
 	@echo 'make specialist ROBOT=g1    one robot, reusing what is there'
 	@echo 'Stages:           scenes data pretrain specialists record distill export evaluate report; gaits (weights are in the repository)'
 	@echo 'make evaluate POLICY=FILE.onnx    one exported policy on its own; make benchmark: 640 goals in every cell, hours'
-	@echo 'Also:             setup check robustness readme bench demo play hardness list clean'
+	@echo 'Also:             setup check faults robustness readme bench demo play hardness list clean'
 	@sed -n 's/^#   /  /p' Makefile
 
 setup: .venv/.setup-stamp
@@ -121,6 +121,12 @@ check: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# Kills, bit flips, failing file operations, the robot's faults and hostile input, as a table in docs/reliability.md.
+# Needs a C compiler. `make test` does the same with few of each.
+.PHONY: faults
+faults: setup
+	$(PYTHON_BIN) -m tests.faults --out docs/reliability.md $(ARGS)
 
 test: check
 	$(PYTHON_BIN) -m pytest -q $(PARALLEL) $(PYTEST_ARGS)

@@ -1,8 +1,8 @@
 """Recordings on disk: HDF5 shards of sequences, (T, B, ...), checked when written and when read."""
 
 import hashlib
+import io
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from embodiments.spaces import COMMAND_SIZE, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX, DESCRIPTOR_SIZE, GOAL_SIZE, ROUTE_POINTS
+from world_model import atomic_files
 from world_model.local_planner.planner import FEATURE_SIZE as PLAN_FEATURES
 
 FORMAT = "crossbody-recording"
@@ -98,23 +99,20 @@ def write_shard(
     """
     _check_fields(str(path), arrays, kind=kind)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    try:
-        with h5py.File(temporary, "w", userblock_size=_SEAL_BYTES) as file:
-            file.attrs["format"] = FORMAT
-            file.attrs["version"] = VERSION
-            file.attrs["kind"] = kind
-            file.attrs["attributes"] = json.dumps(dict(attributes or {}))
-            for name, array in arrays.items():
-                chunks = (min(64, array.shape[0]), 1, *array.shape[2:])
-                file.create_dataset(name, data=array, chunks=chunks, compression="lzf", shuffle=True, fletcher32=True)
-        with temporary.open("r+b") as written:
-            written.write(_seal_of(temporary))
-            written.flush()
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    content = io.BytesIO()  # HDF5 itself passes over some errors of a file system
+    with h5py.File(content, "w", userblock_size=_SEAL_BYTES) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["version"] = VERSION
+        file.attrs["kind"] = kind
+        file.attrs["attributes"] = json.dumps(dict(attributes or {}))
+        for name, array in arrays.items():
+            chunks = (min(64, array.shape[0]), 1, *array.shape[2:])
+            file.create_dataset(name, data=array, chunks=chunks, compression="lzf", shuffle=True, fletcher32=True)
+    body = content.getbuffer()[_SEAL_BYTES:]
+    seal = hashlib.sha256(body).hexdigest().encode().ljust(_SEAL_BYTES, b"\0")
+    with atomic_files.replacing(path) as temporary, temporary.open("wb") as written:
+        written.write(seal)
+        written.write(body)
 
 
 def read_shard(path: Path, *, kind: str, fields: tuple[str, ...] | None = None) -> Shard:

@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -32,11 +33,12 @@ def main(arguments: Sequence[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a console that lacks a character shows "?" and goes on
             stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, _terminate)
-    return guarded(lambda: _dispatch(list(arguments)), shows_origin="--traceback" in arguments)
+    return guarded(lambda: dispatch(list(arguments)), shows_origin="--traceback" in arguments)
 
 
 def guarded(action: Callable[[], int], *, shows_origin: bool = False) -> int:
-    """Return an action's exit status; its errors are one line."""
+    """Return an action's exit status; its errors are one line, those of the threads that it starts too."""
+    threading.excepthook = _say_in_one_line
     try:
         return action()
     except BrokenPipeError:  # the reader of our output (head, less) has seen enough; a stage is not finished by that
@@ -55,7 +57,8 @@ def guarded(action: Callable[[], int], *, shows_origin: bool = False) -> int:
         return 130
 
 
-def _dispatch(arguments: list[str]) -> int:
+def dispatch(arguments: list[str]) -> int:
+    """Run the stage or command that the first word names; return its exit status."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE)
         return 0
@@ -73,6 +76,14 @@ def _one_line(error: Exception) -> str:
     """Return an error's message in one line; of an error that a worker process raised, the worker's message."""
     cause = getattr(error, "cause", None) or error
     return " ".join(str(cause).split()) or type(cause).__name__
+
+
+def _say_in_one_line(failed: threading.ExceptHookArgs) -> None:
+    """Say what ended a thread; the main thread goes on, or meets the same error."""
+    if isinstance(failed.exc_value, OSError | ValueError):
+        print(f"in a thread: {_one_line(failed.exc_value)}", file=sys.stderr)
+    else:
+        threading.__excepthook__(failed)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -11,14 +11,31 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a name to write to, in the folder of ``path``; it replaces ``path`` when the block ends without an error.
 
     Until then, and after an error, what ``path`` held is untouched. One writer at a time.
+
+    Raises:
+        OSError: Whatever the file system says, with the name of the file.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
+        with naming(path):
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give the block's errors of the file system the name ``path`` if they have none: that of a full disk has none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        if error.errno is None:
+            raise OSError(f"{error}: '{path}'") from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

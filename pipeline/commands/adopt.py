@@ -44,6 +44,8 @@ def main(config: Config) -> None:
         ValueError: If a file is missing or unfit, a specialist was trained on another base, or the run has its own.
     """
     base = _read(config.policies / BASE)
+    if base.graph.head is not None:
+        raise ValueError(f"{config.policies / BASE} is no base policy: it holds a {type(base.graph.head).__name__}")
     robots = config.embodiments or _robots(config.policies)
     specialists = {robot: _specialist(config.policies / SPECIALIST.format(robot), base) for robot in robots}
     base_folder = config.run / "pretrain_world_model"

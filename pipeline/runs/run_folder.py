@@ -201,7 +201,8 @@ def execute_many(
                 stack.callback(run.close)
                 runs.append((config, run))
         if runs:
-            _run(stage, runs, workers=workers)
+            with atomic_files.naming(targets[0].parent):
+                _run(stage, runs, workers=workers)
     return [run.robot for _, run in runs]
 
 

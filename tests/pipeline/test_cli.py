@@ -1,5 +1,6 @@
 """Bad input on the command line: one clear line that says what exists, exit status 2, no traceback."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -80,9 +81,19 @@ def test_a_stage_whose_output_nobody_reads_is_not_called_finished(monkeypatch: p
     def nobody_reads(_: object) -> int:
         raise BrokenPipeError
 
-    monkeypatch.setattr(cli, "_dispatch", nobody_reads)
+    monkeypatch.setattr(cli, "dispatch", nobody_reads)
     monkeypatch.setattr(cli.os, "dup2", lambda *_: None)
     assert cli.main(["make_scenes"]) == 141
+
+
+@pytest.mark.parametrize(
+    "console", [{"PYTHONIOENCODING": "latin-1"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}]
+)
+def test_a_console_that_lacks_a_character_shows_another_one(console: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "pipeline", "make_scénes→☃"]
+    finished = subprocess.run(command, cwd=ROOT, env=os.environ | console, capture_output=True, check=False)
+    assert finished.returncode == 2
+    assert finished.stderr.startswith(b"error: no stage or command 'make_sc") and b"Traceback" not in finished.stderr
 
 
 @pytest.mark.parametrize(("workers", "message"), [("-1", "it must be at least 0"), ("two", "Error parsing --workers")])

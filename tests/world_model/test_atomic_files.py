@@ -48,3 +48,14 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     assert path.read_text() == "old"
     atomic_files.write_text(path, "new")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_without_a_name_gets_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    full = r"^\[Errno 28\] No space left on device: '.+/a\.txt'$"
+    with pytest.raises(OSError, match=full), atomic_files.replacing(path):
+        raise OSError(28, "No space left on device")
+    with pytest.raises(FileNotFoundError, match=r"'b'$"), atomic_files.naming(path):
+        raise FileNotFoundError(2, "No such file or directory", "b")
+    with pytest.raises(OSError, match=r"^a library's own words: '.+/a\.txt'$"), atomic_files.naming(path):
+        raise OSError("a library's own words")

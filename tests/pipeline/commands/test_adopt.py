@@ -65,6 +65,9 @@ def test_a_run_goes_on_from_the_files(policies: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_adopted_is_named(policies: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no .*base\.onnx"):
         adopt.main(adopt.Config(run=tmp_path / "run", policies=tmp_path))
+    (tmp_path / "base.onnx").write_bytes((policies / "specialist_go2.onnx").read_bytes())
+    with pytest.raises(ValueError, match=r"base\.onnx is no base policy: it holds a ResidualHead"):
+        adopt.main(adopt.Config(run=tmp_path / "run", policies=tmp_path))
     stranger = specialist()
     stranger.base_head.layers[0].weight.data += 0.1  # type: ignore[operator, union-attr]
     (tmp_path / "base.onnx").write_bytes((policies / "base.onnx").read_bytes())

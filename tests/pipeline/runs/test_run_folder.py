@@ -501,7 +501,7 @@ def test_interrupting_the_command_line_exits_130(tmp_path: Path) -> None:
     script.write_text(
         "import sys, time\nfrom pipeline import __main__ as cli\n"
         "def hang(arguments):\n    print('ready', flush=True)\n    time.sleep(60)\n"
-        "cli._dispatch = hang\nsys.exit(cli.main([]))\n"
+        "cli.dispatch = hang\nsys.exit(cli.main([]))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
