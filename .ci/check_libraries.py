@@ -18,15 +18,25 @@ from pathlib import Path
 DEBIAN_PACKAGES: Mapping[str, str] = {
     "libEGL.so.1": "libegl1",
     "libGL.so.1": "libgl1",
+    "libICE.so.6": "libice6",
+    "libOpenGL.so.0": "libopengl0",
+    "libSM.so.6": "libsm6",
     "libX11.so.6": "libx11-6",
     "libXrender.so.1": "libxrender1",
+    "libfontconfig.so.1": "libfontconfig1",
+    "libfreetype.so.6": "libfreetype6",
+    "libgomp.so.1": "libgomp1",
     "libidn2.so.0": "libidn2-0",
     "libudev.so.1": "libudev1",
     "libusb-1.0.so.0": "libusb-1.0-0",
+    "libxcb.so.1": "libxcb1",
 }
 """Library -> the package of Debian and Ubuntu that holds it."""
-OPENED_BY_NAME = ("libEGL.so.1", "libGL.so.1")
-"""PyOpenGL, which Genesis imports, opens these while it runs; no compiled file names them."""
+OPENED_BY_NAME: Mapping[str, tuple[str, ...]] = {
+    "OpenGL": ("libEGL.so.1", "libGL.so.1"),
+    "pyglet": ("libX11.so.6", "libXrender.so.1"),
+}
+"""Package -> what it opens by name when Genesis imports it; no compiled file names these."""
 _OPTIONAL = ("libcu", "libnv", "libhip", "libroc", "libamd", "libhsa", "libmpi", "libibverbs", "libtensorflow")
 """What belongs to a GPU, a cluster or another framework: packages do without it."""
 _DYNAMIC, _LOAD = 2, 1
@@ -71,7 +81,10 @@ def missing(packages: Path, *, loads: Callable[[str], bool] = loadable) -> dict[
     """Return library -> a file that needs it, for what neither the wheels in a folder nor this machine have."""
     files = [file for file in sorted(packages.rglob("*.so*")) if file.is_file()]
     brought = {file.name for file in files}
-    users = dict.fromkeys(OPENED_BY_NAME, "PyOpenGL") if (packages / "OpenGL").is_dir() else {}
+    users: dict[str, str] = {}
+    for package, libraries in OPENED_BY_NAME.items():
+        if (packages / package).is_dir():
+            users |= dict.fromkeys(libraries, package)
     for file in files:
         for library in needed(file):
             users.setdefault(library, str(file.relative_to(packages)))

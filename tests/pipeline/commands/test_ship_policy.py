@@ -47,6 +47,7 @@ def test_the_card_holds_the_figures_and_the_file_is_the_evaluated_one(run: Path,
         "training seed 3",
         manifest.hash_file(out / "generalist.onnx"),
         "train_specialist 3.",
+        "`CPUExecutionProvider` (opset 18, IR version 8)",
         "--policy FOLDER/generalist.onnx --agents generalist --embodiments go2 --episodes 8 --seed 0",
     ):
         assert part in text
