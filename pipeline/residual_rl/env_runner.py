@@ -19,10 +19,9 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer
 
 from pipeline.residual_rl.vector_environment import ResidualVectorEnvironment
-from world_model import atomic_files
 
 CAUSE = "env_runner_error.txt"
-"""Entry of the environment's configuration, and name of the file, that says what an environment raised last."""
+"""Entry of the environment's configuration, and name of the file: a line for every error of an environment."""
 _OUTPUTS = (Columns.ACTION_DIST_INPUTS, Columns.ACTION_LOGP)
 
 
@@ -82,7 +81,8 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             if path := self.config.env_config.get(CAUSE):
                 where = f"environment runner {self.worker_index or 0}, seed {self.config.env_config.get('seed')}"
                 told = " ".join(str(error).split())
-                atomic_files.write_text(Path(path), f"{type(error).__name__}: {told} ({where})")
+                with Path(path).open("a", encoding="utf-8") as file:
+                    file.write(f"{type(error).__name__}: {told} ({where})\n")
             raise
 
     def _sample(self, **options: Any) -> list[SingleAgentEpisode]:

@@ -70,6 +70,7 @@ def train(job: Job) -> dict[str, Any]:
     """
     torch.set_num_threads(job.threads)
     job.work.mkdir(parents=True, exist_ok=True)
+    (job.work / CAUSE).unlink(missing_ok=True)
     found = checkpoints.newest(job.work / CHECKPOINTS)
     curve: list[dict[str, Any]] = list(found[1]["curve"]) if found else []
     # After a kill other episodes and other exploration follow, not what was learned from already.
@@ -116,6 +117,7 @@ def _loop(learner: PPO, job: Job, curve: list[dict[str, Any]]) -> None:
     with SummaryWriter(str(job.work / TENSORBOARD), purge_step=saved_steps + 1) as board:
         while _steps(curve) < job.ppo.control_steps or not curve:
             result = learner.train()
+            _refuse_a_repeated_error(job)
             counts = _pop_counts(learner)
             if counts["control_steps"] == 0 or DEFAULT_MODULE_ID not in result.get("learners", {}):
                 without_samples += 1
@@ -161,9 +163,20 @@ def _await_a_runner(learner: PPO, job: Job, without_samples: int) -> None:
         if "starting" not in answers:
             break
         time.sleep(_POLL_S)
-    found = job.work / CAUSE
-    cause = found.read_text(encoding="utf-8") if found.is_file() else "they were killed, as for want of memory"
+    cause = (_errors(job) or ["they were killed, as for want of memory"])[-1]
     raise RuntimeError(f"no environment runner is left, each was started again {algorithm.RESTARTS} times: {cause}")
+
+
+def _refuse_a_repeated_error(job: Job) -> None:
+    """Stop when an environment has raised the same twice: starting it again and again would not mend it."""
+    errors = _errors(job)
+    if errors[-1:] == errors[-2:-1] != []:
+        raise RuntimeError(f"an environment failed twice in the same way: {errors[-1]}")
+
+
+def _errors(job: Job) -> list[str]:
+    file = job.work / CAUSE
+    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
 
 
 def _answer(actor: Any) -> str:

@@ -4,7 +4,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.faults import shim
@@ -23,21 +23,23 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="faults-") as folder, line.stand_ins():
         root, steps = Path(folder).resolve() / "runs" / "toy", line.steps()
         references = kills.make_line(root, steps)
-        parts: dict[str, Callable[[], list[table.Row]]] = {
+        parts: dict[str, Callable[[], Iterable[table.Row]]] = {
             "kills": lambda: kills.run(root, steps, references, kills=options.kills),
             "errors": lambda: io_errors.run(root, steps, references, share=options.operations),
             "flips": lambda: flips.run(root, steps, references, flips=options.flips),
             "robot": lambda: robot.run(small=options.small),
             "hostile": hostile.run,
         }
-        for name, part in parts.items():
-            if name in options.only:
-                began_s = time.monotonic()
-                found = part()
-                rows += found
-                print(f"{name}: {sum(row.trials for row in found)} trials in {time.monotonic() - began_s:.0f} s")
-                for row in found:
-                    print("\n".join(row.failures), end="\n" if row.failures else "", flush=True)
+        try:
+            for name in options.only:
+                began_s, before = time.monotonic(), len(rows)
+                for row in parts[name]():
+                    rows.append(row)
+                    print("\n".join([f"{row.test}, {row.what}: {row.trials}", *row.failures]), flush=True)
+                trials = sum(row.trials for row in rows[before:])
+                print(f"{name}: {trials:,} trials in {time.monotonic() - began_s:.0f} s", flush=True)
+        except KeyboardInterrupt:
+            print("interrupted; the table of what was finished:")
     print(table.text(rows))
     if options.out:
         _fill(options.out, table.text(rows))

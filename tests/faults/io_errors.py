@@ -3,7 +3,7 @@
 import errno
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,9 +24,9 @@ KINDS = {
 
 def run(
     root: Path, steps: Sequence[Step], references: dict[str, Reference], *, share: float = 1.0, seed: int = 0
-) -> list[Row]:
+) -> Iterator[Row]:
     """Fail in a share of all operations, each in one way, the ways in turn; a row per step."""
-    rng, rows = np.random.default_rng([seed, 2]), []
+    rng = np.random.default_rng([seed, 2])
     for step in steps:
         expected = references[step.name]
         count = max(1, round(share * expected.operations))
@@ -39,8 +39,7 @@ def run(
             line.clear(root, step)
             shutil.copytree(Path(outside) / "saved", root / step.folder)
         row.remark = f"{count} of {expected.operations} operations"
-        rows.append(row)
-    return rows
+        yield row
 
 
 def _trial(root: Path, step: Step, expected: Reference, row: Row, *, kind: str, at: int) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -69,10 +69,11 @@ def is_whole(root: Path, step: Step) -> bool:
     return True
 
 
-def run(root: Path, steps: Sequence[Step], references: dict[str, Reference], *, kills: int, seed: int = 0) -> list[Row]:
+def run(
+    root: Path, steps: Sequence[Step], references: dict[str, Reference], *, kills: int, seed: int = 0
+) -> Iterator[Row]:
     """Kill so many times, all steps in turn; a row per step."""
     rng = np.random.default_rng([seed, 1])
-    rows = []
     for number, step in enumerate(steps):
         count = kills * (number + 1) // len(steps) - kills * number // len(steps)
         with tempfile.TemporaryDirectory() as outside:
@@ -82,8 +83,7 @@ def run(root: Path, steps: Sequence[Step], references: dict[str, Reference], *, 
                 _trial(root, step, references[step.name], row, rng, over_result=trial % 5 == 4)
             line.clear(root, step)
             shutil.copytree(Path(outside) / "saved", root / step.folder)
-        rows.append(row)
-    return rows
+        yield row
 
 
 def _trial(

@@ -34,6 +34,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
         job(folder, "nan_once", fault="nan", times=1),
         job(folder, "nan_always", fault="nan", times=10**6),
         job(folder, "dies_twice", fault="dies", times=2, env_runners=1),
+        job(folder, "dies_always", fault="dies", times=10**6, env_runners=1),
         job(folder, "raises_always", fault="raises", times=10**6, env_runners=1),
     ]
     figures: dict[str, Any] = {}
@@ -75,9 +76,15 @@ def test_the_death_of_a_runner_costs_no_more_than_its_samples(trained: tuple[Pat
     assert all(0 < after - before <= 1024 for before, after in itertools.pairwise(steps))
 
 
-def test_an_error_that_comes_back_is_named_and_restarts_are_bounded(trained: tuple[Path, dict[str, Any], str]) -> None:
+def test_a_runner_is_started_again_four_times(trained: tuple[Path, dict[str, Any], str]) -> None:
     folder, _, error = trained
-    assert "training of 'raises_always' failed: no environment runner is left, each was started again 4 times" in error
-    assert "RuntimeError: the wheels fell off (environment runner 1, seed 3)" in error
-    assert len(list((folder / "raises_always" / "marks").iterdir())) <= 5
+    assert "training of 'dies_always' failed: no environment runner is left, each was started again 4 times" in error
+    assert len(list((folder / "dies_always" / "marks").iterdir())) == 5
+
+
+def test_an_error_that_comes_back_ends_the_training_and_is_named(trained: tuple[Path, dict[str, Any], str]) -> None:
+    folder, _, error = trained
+    told = "RuntimeError: the wheels fell off (environment runner 1, seed 3)"
+    assert f"training of 'raises_always' failed: an environment failed twice in the same way: {told}" in error
+    assert len(list((folder / "raises_always" / "marks").iterdir())) == 2
     assert "\n" not in error
