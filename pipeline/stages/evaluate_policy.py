@@ -11,7 +11,7 @@ from typing import Literal
 
 from pipeline.runs.presets import DEFAULT_ROBOTS, EVALUATED_ROBOTS, SMOKE_ENVS
 from pipeline.runs.stage import Later, Stage
-from pipeline.simulation.navigation.config import Protocol
+from pipeline.simulation.navigation.config import Conditions, Protocol
 from scenes.registry import FileOptions
 
 
@@ -29,6 +29,8 @@ class Config(FileOptions):
     route: tuple[Literal["straight", "planned"], ...] = ("straight", "planned")
     """The route that the policy gets; headlines show the first one. COMPASS: straight"""
     protocol: Protocol = "compass"
+    conditions: Conditions = "nominal"
+    """nominal, or field: people, odometry drift, latency, noise, camera error"""
     agents: tuple[str, ...] = ()
     """Agent ids; none: all that have no file or whose file is there"""
     split: Literal["val", "test"] = "test"

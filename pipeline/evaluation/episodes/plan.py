@@ -15,6 +15,7 @@ import numpy as np
 
 from embodiments import registry as robots
 from embodiments.embodiment import Embodiment
+from pipeline.simulation.navigation.config import Conditions
 from pipeline.simulation.navigation.episodes import (
     EpisodeSet,
     NoFreeSpaceError,
@@ -88,6 +89,7 @@ class Job:
     """Folder for the finished rollouts"""
     files: FileOptions = dataclasses.field(default_factory=FileOptions)
     """How maps and meshes are read"""
+    conditions: Conditions = "nominal"
     disturbances: Disturbances | None = None
     """Of a robustness evaluation"""
 

@@ -94,7 +94,8 @@ def read(folder: Path, settings: Mapping[str, Any], inputs: Mapping[str, str]) -
         body = manifest.verify(folder, stage="evaluate_policy").body
     except manifest.ManifestError as error:
         raise ValueError(f"--reuse: {error}.") from None
-    theirs, ours = body["config"], {name: value for name, value in settings.items() if name not in _MAY_DIFFER}
+    theirs = {"conditions": "nominal"} | body["config"]  # older evaluations had no others
+    ours = {name: value for name, value in settings.items() if name not in _MAY_DIFFER}
     if other := [name for name, value in ours.items() if theirs.get(name) != value]:
         differing = ", ".join(f"{name} {theirs.get(name)} there and {ours[name]} here" for name in other)
         raise ValueError(f"--reuse {folder}: other episodes were driven there ({differing}).")

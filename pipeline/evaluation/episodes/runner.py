@@ -20,6 +20,8 @@ from pipeline.evaluation.episodes.shards import Rollout, no_room, rollouts
 from pipeline.evaluation.episodes.summary import EPISODE_COLUMNS
 from pipeline.evaluation.episodes.traces import LastFrames, Trace
 from pipeline.runs.progress import progress
+from pipeline.simulation.conditions.field import draw_field
+from pipeline.simulation.navigation.crowd_plan import episode_keys, plan_people
 from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
 from pipeline.simulation.navigation.episodes import NoFreeSpaceError
 from pipeline.simulation.navigation.tracker import SETTLE_S
@@ -95,17 +97,28 @@ def _next_shard(job: Job, *, present: int, first: int) -> int | None:
 
 def _enter(environment: NavigationEnvironment | None, plan: Plan, job: Job) -> NavigationEnvironment:
     """Return the environment in the plan's scenes; the first call builds it."""
-    task = plan.task
-    if environment is not None:
+    task, in_field = plan.task, job.conditions == "field"
+    if environment is None:
+        environment = NavigationEnvironment(
+            task,
+            config=NavigationConfig(
+                randomisation=nominal(),
+                settle_s=SETTLE_S,
+                measures_energy=True,
+                disturbable=in_field,
+                people=in_field,
+            ),
+            num_envs=job.num_envs,  # some may idle: the simulator compiles anew for every batch size
+            seed=job.seed,
+            device=job.device,
+        )
+    else:
         environment.enter(task)
-        return environment
-    return NavigationEnvironment(
-        task,
-        config=NavigationConfig(randomisation=nominal(), settle_s=SETTLE_S, measures_energy=True),
-        num_envs=job.num_envs,  # some may idle: the simulator compiles anew for every batch size
-        seed=job.seed,
-        device=job.device,
-    )
+    if in_field:
+        keys = episode_keys(task.scenes, task.episodes)
+        environment.disturb(draw_field(keys, seed=job.seed), np.arange(len(keys)) % len(plan))
+        environment.populate(plan_people(task.scenes, task.fields, task.episodes, seed=job.seed))
+    return environment
 
 
 def _seed(job: Job, shard: int) -> int:
@@ -226,6 +239,7 @@ def _table(columns: Mapping[str, np.ndarray], rollout: Rollout, *, job: Job, pla
             "scene": plan.scene,
             "agent": rollout.agent,
             "protocol": job.protocol,
+            "conditions": job.conditions,
             "route": rollout.route,
             "episode": plan.number,
             "scene_seed": plan.scene_seed,

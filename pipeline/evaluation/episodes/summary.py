@@ -17,6 +17,7 @@ EPISODE_COLUMNS = (
     "scene",
     "agent",
     "protocol",
+    "conditions",
     "route",
     "episode",
     "scene_seed",
@@ -83,8 +84,12 @@ class Provenance:
 
 
 def read_episodes(file: Path) -> pd.DataFrame:
-    """Return the rows of ``episodes.parquet``; older files call ``end_geodesic_m`` just ``geodesic_m``."""
-    return pd.read_parquet(file).rename(columns={"geodesic_m": "end_geodesic_m"})
+    """Return the rows of ``episodes.parquet``; older files call ``end_geodesic_m`` just ``geodesic_m``.
+
+    They have no ``conditions`` either: there were none but nominal ones.
+    """
+    rows = pd.read_parquet(file).rename(columns={"geodesic_m": "end_geodesic_m"})
+    return rows if "conditions" in rows else rows.assign(conditions="nominal")
 
 
 def summarise(episodes: pd.DataFrame, provenance: Provenance) -> dict[str, list[Cell]]:
@@ -118,7 +123,7 @@ def with_empty(
     Returns:
         The summary; the figures of an empty cell are None. A robot that drove nowhere has empty pooled cells too.
     """
-    known = ("split", "protocol", "seed", "training_seed")
+    known = ("split", "protocol", "conditions", "seed", "training_seed")
     template = dict.fromkeys(summary["cells"][0]) | {name: summary["cells"][0][name] for name in known}
     driven = {cell["embodiment"] for cell in summary["cells"]}
     cells, pooled = [], {}
@@ -181,6 +186,7 @@ def _cell(group: pd.DataFrame, provenance: Provenance, *, scene: str = "", embod
         "split": provenance.split,
         "agent": str(first["agent"]),
         "protocol": str(first["protocol"]),
+        "conditions": str(first["conditions"]),
         "route": str(first["route"]),
         "seed": provenance.seed,
         "training_seed": provenance.training_seed,

@@ -6,6 +6,8 @@ from typing import Literal
 from pipeline.simulation.physics.randomisation import Randomisation, training
 
 Protocol = Literal["compass", "pointnav"]
+Conditions = Literal["nominal", "field"]
+"""Nominal dynamics and sensors with nobody there, or ``conditions.field`` with people"""
 
 
 @dataclass(frozen=True, kw_only=True)

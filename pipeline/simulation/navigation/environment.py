@@ -13,14 +13,15 @@ import torch
 from embodiments.embodiment import GaitDrive
 from embodiments.limits import action_to_command, bound, project
 from embodiments.observation import Observation
-from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ
+from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ, HEIGHT_LAYERS_M
+from pipeline.simulation.conditions.crowd import Crowd, CrowdPlan
 from pipeline.simulation.conditions.disturbances import LONGEST_LATENCY_S, Disturbance
 from pipeline.simulation.navigation.config import RewardConfig
 from pipeline.simulation.navigation.episode_queue import Assignment
 from pipeline.simulation.navigation.episodes import SUCCESS_RADIUS_M
 from pipeline.simulation.navigation.reward import StepReward
 from pipeline.simulation.navigation.task import Task
-from pipeline.simulation.navigation.tracker import EpisodeTracker, Outcome, StepInfo
+from pipeline.simulation.navigation.tracker import STOOD_S, EpisodeTracker, Outcome, StepInfo, stands
 from pipeline.simulation.physics.body import BodyBatch
 from pipeline.simulation.physics.delay import DRIVE_STEPS, DelayLine
 from pipeline.simulation.physics.drives import make_drive
@@ -50,6 +51,8 @@ class NavigationConfig:
     disturbable: bool = False
     """Whether ``disturb`` may be called. It costs some speed, and the simulator rounds differently: results are to be
     compared among such environments."""
+    people: bool = False
+    """Whether ``populate`` may be called; needs ``disturbable``."""
     measures_energy: bool = False
     """Whether the motors' work is summed up, which costs some percent of a step."""
 
@@ -92,6 +95,8 @@ class NavigationEnvironment:
         self.disturbance: Disturbance | None = None
         if config.disturbable:
             self.disturbance = Disturbance(num_envs, episodes=len(episodes), device=device)
+        self._crowd = Crowd(num_envs, device=device) if config.people else None
+        self._people: dict[str, torch.Tensor] = {}
         self._tracker = EpisodeTracker(
             num_envs,
             radius_m=SUCCESS_RADIUS_M[episodes.protocol],
@@ -115,6 +120,9 @@ class NavigationEnvironment:
         self.episodes = episodes
         self._distance = FieldBank([f.distance for f in task.fields], device=device, dtype=torch.float16)
         self._nearest = self._distance.lowest(self.body.layers)
+        if self._crowd is not None:
+            self._nearest_to_people = self._distance.lowest(len(HEIGHT_LAYERS_M))
+            self._people = {}
         self._assignment = Assignment(episodes, num_envs=self.num_envs, generator=self._generator, device=device)
         self._cost = FieldBank(episodes.cost_to_go, device=device)
         self._geodesic = FieldBank(episodes.geodesic, device=device)
@@ -132,6 +140,7 @@ class NavigationEnvironment:
         )
         self._along_m: torch.Tensor = torch.zeros(count, device=device)
         longest_s = max(block.latency_s[1], LONGEST_LATENCY_S if self.disturbance else 0.0)
+        self._stood_s: torch.Tensor = torch.zeros(count, device=device)
         self._delay = DelayLine(count, longest_s=longest_s, device=device)
         self._reward = StepReward(count, self.config.reward, device=device)
 
@@ -169,6 +178,18 @@ class NavigationEnvironment:
         if self.disturbance is None:
             raise ValueError("NavigationEnvironment.disturb needs NavigationConfig(disturbable=True)")
         self.disturbance.load(values, numbers)
+
+    def populate(self, plan: CrowdPlan) -> None:
+        """Set the people of every episode that begins from now on.
+
+        Raises:
+            ValueError: If the environment was not built with ``people=True``, or the plan is for other episodes.
+        """
+        if self._crowd is None:
+            raise ValueError("NavigationEnvironment.populate needs NavigationConfig(people=True)")
+        if len(plan) != len(self.episodes):
+            raise ValueError(f"the people of {len(plan)} episodes were given for {len(self.episodes)}")
+        self._people = {name: torch.as_tensor(value, device=self.device) for name, value in vars(plan).items()}
 
     def settle_for(self, seconds: float) -> None:
         """Let episodes go on after a success for up to so long from here on, whatever ``NavigationConfig`` said."""
@@ -245,7 +266,8 @@ class NavigationEnvironment:
         """Return depth (B, 1, H, W) [m] and semantic class (B, H, W) from the robot's camera or other mounts (B, 7)."""
         mount = self.body.camera if camera is None else camera
         person = None if self.disturbance is None else self.disturbance.person
-        cast = person.cast if person is not None and bool(person.present.any()) else None
+        walkers = [who for who in (person, self._crowd) if who is not None and bool(who.present.any())]
+        cast = walkers[0].cast if walkers else None
         return self.camera.render(mount, self.scene_index, own_body=camera is None, person=cast)
 
     @property
@@ -272,7 +294,15 @@ class NavigationEnvironment:
             "clearance_patch": self.body.clearance_patch_m(self._nearest, self.scene_index, self.pose_w),
             "velocity_b": self._velocity_b,
             "descriptor": self.body.descriptor,
+            **self._people_now(),
         }
+
+    def _people_now(self) -> dict[str, torch.Tensor]:
+        """Return where people are, (B, K, 2), how fast they walk, (B, K, 2), and who is there, (B, K)."""
+        if self._crowd is None:
+            return {}
+        crowd = self._crowd
+        return {"people_xy_w": crowd.xy_w, "people_velocity_w": crowd.velocity_w, "people_present": crowd.present}
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -298,7 +328,11 @@ class NavigationEnvironment:
             state[mask] = 0.0
         self.pose_w = torch.where(mask[:, None], start_w, self.pose_w)
         self._tracker.begin(mask, self.pose_w[:, :2])
+        self._stood_s[mask] = 0.0
         self._begin_disturbed(mask)
+        if self._crowd is not None and self._people:
+            row = self.episode.clamp(min=0)
+            self._crowd.begin(mask, {name: value[row] for name, value in self._people.items()})
 
     def _begin_disturbed(self, mask: torch.Tensor) -> None:
         """Let what is wrong in the new episodes begin."""
@@ -351,8 +385,12 @@ class NavigationEnvironment:
         clearance = self.body.clearance_m(self._distance, self.scene_index, passed_w).amin(dim=0)
         if self.disturbance is not None:
             clearance = torch.minimum(clearance, self.disturbance.person.advance(self.body, passed_w))
+        person_gap_m = self._people_gap_m(passed_w)
+        touched = person_gap_m < 0.0
+        bumped = touched & (self._stood_s >= STOOD_S)
         velocity_b, pose_w = torch.nan_to_num(torch.stack(velocities_b)).mean(dim=0), passed_w[-1]
         self._velocity_b, self.pose_w = velocity_b, pose_w
+        self._stood_s = torch.where(stands(velocity_b), self._stood_s + CONTROL_DT_S, 0.0)
         self._odometry.travel(
             (pose_w[:, :2] - start_xy).norm(dim=1),
             generator=self._generator,
@@ -366,12 +404,21 @@ class NavigationEnvironment:
             distance_m=offset.norm(dim=1),
             heading_error_rad=wrap_angle(self._now["goal_w"][:, 2] - pose_w[:, 2]),
             geodesic_m=self._at_goal_field(self._geodesic, pose_w[:, :2]),
-            clearance_m=clearance,
-            collision=(clearance < 0.0) & running,
+            clearance_m=torch.minimum(clearance, person_gap_m),
+            person_gap_m=person_gap_m,
+            person_bumped=bumped & running,
+            collision=((clearance < 0.0) | (touched & ~bumped)) & running,
             fall=self.physics.fallen() & running,
             broken=(self.physics.broken() | broken) & running,
             work_j=work_j,
         )
+
+    def _people_gap_m(self, passed_w: torch.Tensor) -> torch.Tensor:
+        """Let people walk for one control step; return the least gap (B,) to one of them, inf without people."""
+        if self._crowd is None:
+            return torch.full_like(self._along_m, torch.inf)
+        gaps_m = self._crowd.walk(self.body, passed_w, distance=self._nearest_to_people, scene_index=self.scene_index)
+        return gaps_m.amin(dim=1)
 
     def _at_goal_field(self, bank: FieldBank, xy_w_m: torch.Tensor) -> torch.Tensor:
         return bank.sample(self._now["goal_index"], torch.zeros_like(self._now["goal_index"]), xy_w_m)

@@ -136,7 +136,7 @@ def build_episodes(
         found = sampler.sample(
             per_scene,
             starts_per_goal=starts_per_goal,
-            key=f"{_identity(scene)}/{embodiment.name}/{protocol}/{seed}"
+            key=f"{scene_key(scene)}/{embodiment.name}/{protocol}/{seed}"
             + (f"/{series}" if series else "")
             + (f"/{split}" if split else ""),
         )
@@ -146,7 +146,7 @@ def build_episodes(
     return _episode_set(embodiment, goals, episodes, scene_index, protocol=protocol, route=route)
 
 
-def _identity(scene: Scene) -> str:
+def scene_key(scene: Scene) -> str:
     """Return what an episode's random key calls a scene: the content of a file, whatever its path, else the name."""
     return content_key(scene) if scene.kind in ("map", "mesh") else scene.name
 

@@ -51,11 +51,11 @@ def body_maps(embodiment: Embodiment, *, distance: Grid, known_distance: Grid) -
     """Return the maps of a body from a scene's distance fields."""
     circumscribed_m = [embodiment.circumscribed_radius_m(layer) for layer in range(len(HEIGHT_LAYERS_M))]
     inscribed_m = [_inscribed_m(embodiment, layer) for layer in range(len(HEIGHT_LAYERS_M))]
-    circumscribed = _coarsen(clearance(distance, circumscribed_m))
+    circumscribed = coarsen(clearance(distance, circumscribed_m))
     return BodyMaps(
-        inscribed=_coarsen(clearance(distance, inscribed_m)),
+        inscribed=coarsen(clearance(distance, inscribed_m)),
         circumscribed=circumscribed,
-        known=_coarsen(clearance(known_distance, circumscribed_m)),
+        known=coarsen(clearance(known_distance, circumscribed_m)),
         reachable=_largest_region(circumscribed.values > GOAL_CLEARANCE_M),
     )
 
@@ -92,7 +92,7 @@ def _inscribed_m(embodiment: Embodiment, layer: int) -> float:
     return max(embodiment.inscribed_radius_m(layer), RESOLUTION_M / 2.0) if embodiment.footprint[layer] else 0.0
 
 
-def _coarsen(grid: Grid) -> Grid:
+def coarsen(grid: Grid) -> Grid:
     """Return the smallest value of each block of cells, which errs on the side of the obstacle."""
     height, width = (size // FIELD_STRIDE * FIELD_STRIDE for size in grid.values.shape)
     blocks = grid.values[:height, :width].reshape(height // FIELD_STRIDE, FIELD_STRIDE, width // FIELD_STRIDE, -1)

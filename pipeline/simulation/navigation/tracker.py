@@ -11,6 +11,9 @@ SUCCESS_YAW_RATE_RADPS = 0.1
 SUCCESS_HEADING_RAD = 0.1
 SETTLE_S = 2.5
 """Longest time that an episode continues after a success to see whether it settles: a 1 s mean, held for 1 s."""
+STOOD_S = 0.5
+"""Who touches a robot that has stood for so long has walked into it."""
+NEAR_PERSON_M = 0.3
 _SECOND = round(CONTROL_HZ)
 _RECORDED = (
     "time_s",
@@ -21,6 +24,8 @@ _RECORDED = (
     "jerk_mps3",
     "stopped_s",
     "energy_j",
+    "person_bumped",
+    "near_person_s",
 )
 """Fields of an outcome that are recorded until the first success"""
 
@@ -50,6 +55,10 @@ class Outcome:
     """Time below both stand thresholds"""
     energy_j: torch.Tensor
     """Mechanical work of the motors; nan where it is not measured"""
+    person_bumped: torch.Tensor
+    """Whether somebody walked into the robot after it had stood for ``STOOD_S``; no collision of the robot's"""
+    near_person_s: torch.Tensor
+    """Time nearer than ``NEAR_PERSON_M`` to somebody"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +78,9 @@ class StepInfo:
     """Smallest over the control step"""
     work_j: torch.Tensor
     """Mechanical work of the motors in the control step; nan where it is not measured"""
+    person_gap_m: torch.Tensor
+    """Smallest gap to a person over the control step; inf without people"""
+    person_bumped: torch.Tensor
     collision: torch.Tensor
     fall: torch.Tensor
     broken: torch.Tensor
@@ -154,9 +166,9 @@ class EpisodeTracker:
     def _within(
         self, distance_m: torch.Tensor, speed_mps: torch.Tensor, yaw_rate: torch.Tensor, heading: torch.Tensor
     ) -> torch.Tensor:
-        stands = (speed_mps < SUCCESS_SPEED_MPS) & (yaw_rate.abs() < SUCCESS_YAW_RATE_RADPS)
-        turned = heading.abs() < SUCCESS_HEADING_RAD if self._needs_heading else torch.ones_like(stands)
-        return (distance_m < self._radius_m) & stands & turned
+        slow = (speed_mps < SUCCESS_SPEED_MPS) & (yaw_rate.abs() < SUCCESS_YAW_RATE_RADPS)
+        turned = heading.abs() < SUCCESS_HEADING_RAD if self._needs_heading else torch.ones_like(slow)
+        return (distance_m < self._radius_m) & slow & turned
 
     def _settle(self, step: StepInfo, active: torch.Tensor) -> None:
         """Check the success conditions on the 1 s mean, held for 1 s."""
@@ -181,8 +193,6 @@ class EpisodeTracker:
         counted = running & (self._steps >= 3)
         self._jerk_sum += torch.where(counted, jerk / CONTROL_DT_S**2, 0.0)
         self._past_velocity_w = torch.stack([self._past_velocity_w[:, 1], step.velocity_w], dim=1)
-        velocity_b = step.velocity_b
-        stands = (velocity_b[:, :2].norm(dim=1) < STAND_SPEED_MPS) & (velocity_b[:, 2].abs() < STAND_YAW_RATE_RADPS)
         fresh = {
             "time_s": self._steps * CONTROL_DT_S,
             "path_m": path,
@@ -190,8 +200,15 @@ class EpisodeTracker:
             "geodesic_m": step.geodesic_m,
             "min_clearance_m": torch.minimum(values["min_clearance_m"], step.clearance_m),
             "jerk_mps3": torch.where(self._steps >= 3, self._jerk_sum / (self._steps - 2).clamp(min=1), torch.nan),
-            "stopped_s": values["stopped_s"] + stands * CONTROL_DT_S,
+            "stopped_s": values["stopped_s"] + stands(step.velocity_b) * CONTROL_DT_S,
             "energy_j": values["energy_j"] + step.work_j,
+            "near_person_s": values["near_person_s"] + (step.person_gap_m < NEAR_PERSON_M) * CONTROL_DT_S,
+            "person_bumped": torch.maximum(values["person_bumped"], step.person_bumped.float()),
         }
         for name, value in fresh.items():
             values[name] = torch.where(running, value, values[name])
+
+
+def stands(velocity_b: torch.Tensor) -> torch.Tensor:
+    """Return (B,) bool: velocities (B, 3) below both stand thresholds."""
+    return (velocity_b[:, :2].norm(dim=1) < STAND_SPEED_MPS) & (velocity_b[:, 2].abs() < STAND_YAW_RATE_RADPS)

@@ -165,6 +165,7 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
                 episodes=config.episodes,
                 routes=tuple(dict.fromkeys(config.route)),
                 protocol=config.protocol,
+                conditions=config.conditions,
                 seed=config.seed,
                 num_envs=config.num_envs,
                 device=config.device,

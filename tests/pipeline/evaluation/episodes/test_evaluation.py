@@ -39,10 +39,12 @@ from pipeline.stages.implementation import evaluate_policy
 from pipeline.stages.implementation.evaluate_policy import _forget_stale_rollouts, _policies, _unseen
 
 CELL_KEYS = [
-    *("embodiment", "scene", "split", "agent", "protocol", "route", "seed", "training_seed", "policy_sha256"),
+    *("embodiment", "scene", "split", "agent", "protocol", "conditions", "route", "seed"),
+    *("training_seed", "policy_sha256"),
     *("episodes", "success", "success_ci95", "success_settled", "spl", "soft_spl", "sct", "collision", "fall"),
     *("timeout", "time_s", "wtt_s", "min_clearance_m", "jerk_mps3"),
-    *("path_m", "stopped_share", "energy_j", "energy_j_per_m", "broken", "unseen"),
+    *("path_m", "stopped_share", "energy_j", "energy_j_per_m", "broken"),
+    "unseen",
     *(f"{name}_ci95_scenes" for name in ("success", "spl", "soft_spl", "sct", "collision")),
 ]
 PROVENANCE = Provenance(split="test", seed=7, training_seed=3, policy_sha256={("generalist", "go2"): "ab" * 32})
@@ -55,6 +57,7 @@ def rows(agent: str, success: list[bool], *, embodiment: str = "go2", scene: str
         "scene": scene,
         "agent": agent,
         "protocol": "compass",
+        "conditions": "nominal",
         "route": "straight",
         "episode": np.arange(count),
         "scene_seed": np.arange(count),

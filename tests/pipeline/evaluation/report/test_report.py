@@ -70,7 +70,7 @@ def summary() -> tables.Summary:
                     "min_clearance_m": 0.2,
                     "jerk_mps3": 1.0,
                 }
-                rest |= {"stopped_s": 0.0, "energy_j": 100.0, "broken": False}
+                rest |= {"stopped_s": 0.0, "energy_j": 100.0, "broken": False, "conditions": "nominal"}
                 tables.append(pd.DataFrame(columns | figures | rest)[list(EPISODE_COLUMNS)])
     provenance = Provenance(split="test", seed=0, training_seed=0, policy_sha256={})
     return summarise(pd.concat(tables, ignore_index=True), provenance)

@@ -31,6 +31,8 @@ def step_info(
         geodesic_m=nothing,
         clearance_m=torch.tensor([clearance_m]),
         work_j=nothing,
+        person_gap_m=torch.full((1,), torch.inf),
+        person_bumped=torch.tensor([False]),
         collision=torch.tensor([hit]),
         fall=torch.tensor([fell]),
         broken=torch.tensor([False]),

@@ -30,6 +30,8 @@ def step_info(
         geodesic_m=one * distance_m,
         clearance_m=one,
         work_j=one * work_j,
+        person_gap_m=torch.full((1,), torch.inf),
+        person_bumped=torch.tensor([False]),
         collision=torch.tensor([collision]),
         fall=torch.tensor([False]),
         broken=torch.tensor([False]),
