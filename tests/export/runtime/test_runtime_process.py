@@ -271,7 +271,7 @@ def test_a_maps_unknown_is_no_place_to_go(tmp_path: Path, capsys: pytest.Capture
     arguments += ["--map", str(tmp_path / "two_rooms.yaml"), "--start", "2", "2.5", "0"]
     assert main([*arguments, "--goal", "7.5", "2.5", "0"]) == 2
     said = capsys.readouterr()
-    assert "64.0% of its cells have grey 205" in said.out and said.err.startswith("error: no way leads")
+    assert "64.0% of its cells have grey 205" in said.out and said.err.startswith("error: no path leads")
     assert main([*arguments, "--goal", "3", "2.5", "0"]) == 0
     (tmp_path / "two_rooms.yaml").write_text("a: &a [x, x]\nmode: *a\n")
     capsys.readouterr()
