@@ -31,10 +31,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is not None:
+        if error.filename is not None or error.errno is None:  # without a number it is a message of our own
             raise
-        if error.errno is None:
-            raise OSError(f"{error}: '{path}'") from error
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 

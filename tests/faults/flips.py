@@ -25,13 +25,13 @@ INTERRUPTED_AT = (0.5, 0.7, 0.9)
 
 
 def run(root: Path, steps: Sequence[Step], references: dict[str, Reference], *, flips: int, seed: int = 0) -> list[Row]:
-    """Flip so many bits: half in finished folders, a tenth in work folders, the rest in shipped files."""
+    """Flip so many bits: half in finished folders, one in fifty in work folders, the rest in shipped files."""
     rng = np.random.default_rng([seed, 3])
     finished = _finished(root, steps, rng, flips // 2)
     return [
         *finished,
-        *_work(root, steps, references, rng, flips // 10),
-        *_shipped(rng, flips - flips // 2 - flips // 10),
+        *_work(root, steps, references, rng, flips // 50),
+        *_shipped(rng, flips - flips // 2 - flips // 50),
     ]
 
 
