@@ -2,13 +2,13 @@
 
 import contextlib
 import os
-import resource
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipeline.__main__ import guarded
@@ -24,7 +24,7 @@ class Ended:
     """Standard output and error"""
     seconds: float
     megabytes: float
-    """Greatest memory beyond that of the process that it was forked from"""
+    """Greatest memory beyond that at its beginning; 0 if it was killed"""
 
     @property
     def has_traceback(self) -> bool:
@@ -40,30 +40,33 @@ class Ended:
 
 def run(action: Callable[[], Any], *, prepare: Callable[[], None] = lambda: None) -> Ended:
     """Fork, call ``prepare`` and then ``action`` as the command line does, and wait for the end."""
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as memory:
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
-            _as_command(action, prepare, output.fileno())
+            _as_command(action, prepare, output.fileno(), memory.fileno())
         began_s = time.monotonic()
-        _, status, usage = os.wait4(pid, 0)
-        own_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        _, status = os.waitpid(pid, 0)
+        seconds = time.monotonic() - began_s
         output.seek(0)
+        memory.seek(0)
         return Ended(
             status=os.waitstatus_to_exitcode(status),
             output=output.read().decode(errors="replace"),
-            seconds=time.monotonic() - began_s,
-            megabytes=max(0.0, (usage.ru_maxrss - own_kb) / 1024.0),
+            seconds=seconds,
+            megabytes=float(memory.read() or 0),
         )
 
 
-def _as_command(action: Callable[[], Any], prepare: Callable[[], None], output: int) -> None:
-    status = 1
+def _as_command(action: Callable[[], Any], prepare: Callable[[], None], output: int, memory: int) -> None:
+    status, began_mb = 1, 0.0
     try:
         for number in (1, 2):
             os.dup2(output, number)
         sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        began_mb = _peak_mb()
         prepare()
         status = guarded(action)
     except BaseException:
@@ -72,4 +75,11 @@ def _as_command(action: Callable[[], Any], prepare: Callable[[], None], output: 
         with contextlib.suppress(BaseException):
             sys.stdout.flush()
             sys.stderr.flush()
+            os.write(memory, str(_peak_mb() - began_mb).encode())
         os._exit(status)
+
+
+def _peak_mb() -> float:
+    """Return this process's greatest memory."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) / 1024.0 for line in lines if line.startswith("VmHWM"))

@@ -57,5 +57,5 @@ def test_an_error_without_a_name_gets_the_files(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
     with pytest.raises(FileNotFoundError, match=r"'b'$"), atomic_files.naming(path):
         raise FileNotFoundError(2, "No such file or directory", "b")
-    with pytest.raises(FileNotFoundError, match="^there is no map b$"), atomic_files.naming(path):
+    with pytest.raises(FileNotFoundError, match=r"^there is no map b$"), atomic_files.naming(path):
         raise FileNotFoundError("there is no map b")
