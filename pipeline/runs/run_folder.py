@@ -190,7 +190,7 @@ def execute_many(
     stage = discovery.stage(name)
     root = Path(run_root) if run_root is not None else None
     targets = [out or _target(root, name, _robot(stage, config)) for config in configs]
-    with ExitStack() as stack:
+    with atomic_files.naming(targets[0].parent), ExitStack() as stack:
         for target, config in zip(targets, configs, strict=True):
             _refuse_foreign(target, stage.name, out=out)
             stack.enter_context(lock.held(_lock_file(target, _robot(stage, config))))
@@ -201,8 +201,7 @@ def execute_many(
                 stack.callback(run.close)
                 runs.append((config, run))
         if runs:
-            with atomic_files.naming(targets[0].parent):
-                _run(stage, runs, workers=workers)
+            _run(stage, runs, workers=workers)
     return [run.robot for _, run in runs]
 
 
