@@ -15,6 +15,7 @@ from embodiments.embodiment import Embodiment, GaitDrive
 from embodiments.spaces import DRIVE_HZ
 from pipeline.runs import lock, manifest, processes
 from pipeline.runs.stage import Command
+from world_model import atomic_files
 
 if TYPE_CHECKING:
     from rsl_rl.runners import OnPolicyRunner
@@ -84,7 +85,7 @@ def main(config: Config) -> None:
 def train_one(config: Config, name: str) -> None:
     """Train one robot in this process (a process holds one Genesis scene)."""
     directory = config.out / name
-    with lock.held(directory / "checkpoints" / "lock"):
+    with atomic_files.naming(directory), lock.held(directory / "checkpoints" / "lock"):
         _train(config, registry.get(name), directory)
     _film(name, directory)
 

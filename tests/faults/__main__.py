@@ -23,9 +23,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="faults-") as folder, line.stand_ins():
         root, steps = Path(folder).resolve() / "runs" / "toy", line.steps()
         references = kills.make_line(root, steps)
+        chosen = [step for step in steps if not options.steps or step.name.startswith(tuple(options.steps))]
         parts: dict[str, Callable[[], Iterable[table.Row]]] = {
-            "kills": lambda: kills.run(root, steps, references, kills=options.kills),
-            "errors": lambda: io_errors.run(root, steps, references, share=options.operations),
+            "kills": lambda: kills.run(root, chosen, references, kills=options.kills),
+            "errors": lambda: io_errors.run(root, chosen, references, share=options.operations),
             "flips": lambda: flips.run(root, steps, references, flips=options.flips),
             "robot": lambda: robot.run(small=options.small),
             "hostile": hostile.run,
@@ -56,6 +57,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, help="default 320, small 12")
     parser.add_argument("--flips", type=int, help="default 1200, small 60")
     parser.add_argument("--operations", type=float, help="share that fails, default 1.0, small 0.004")
+    parser.add_argument("--steps", nargs="+", help="of kills and errors, by the beginning of their names")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--out", type=Path, help="Markdown file whose table is replaced")
     options = parser.parse_args()

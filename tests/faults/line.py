@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from distill.config import FitConfig
 from embodiments import registry
@@ -245,7 +245,7 @@ class Learner:
         """Write files as RLlib does: some, in folders."""
         (Path(path) / "learner").mkdir()
         state = {name: value.contiguous() for name, value in self._module.state_dict().items()}
-        save_file(state, Path(path) / "learner" / "weights.safetensors")
+        (Path(path) / "learner" / "weights.safetensors").write_bytes(save(state))
         (Path(path) / "iteration").write_text(str(self._iteration))
 
     def restore_from_path(self, path: str) -> None:
