@@ -65,6 +65,5 @@ def _with_weights(template: onnx.ModelProto, graph: PolicyGraph) -> onnx.ModelPr
     weights = graph.state_dict()
     for initializer in model.graph.initializer:
         if initializer.name in weights:
-            array = weights[initializer.name].numpy()
-            initializer.CopyFrom(numpy_helper.from_array(array, initializer.name))
+            initializer.raw_data = numpy_helper.from_array(weights[initializer.name].numpy()).raw_data
     return model
