@@ -179,6 +179,10 @@ class Embodiment:
         """Return the radius around the base origin that covers the body in this layer; 0 where empty."""
         return max((float(np.hypot(d.x_m, d.y_m)) + d.radius_m for d in self.footprint[layer]), default=0.0)
 
+    def half_width_m(self, layer: int) -> float:
+        """Return the half width of the body in this layer; 0 where empty."""
+        return max((abs(disc.y_m) + disc.radius_m for disc in self.footprint[layer]), default=0.0)
+
     def descriptor(self) -> np.ndarray:
         """Return the (E,) float32 vector of physical quantities, laid out as ``spaces.DESCRIPTOR_FIELDS``."""
         limits = [getattr(self.limits, name) for name in LIMIT_FIELDS]
@@ -192,8 +196,7 @@ class Embodiment:
         discs = self.footprint[layer]
         front = max((d.x_m + d.radius_m for d in discs), default=0.0)
         rear = max((d.radius_m - d.x_m for d in discs), default=0.0)
-        half_width = max((abs(d.y_m) + d.radius_m for d in discs), default=0.0)
-        return front, rear, half_width
+        return front, rear, self.half_width_m(layer)
 
 
 def _support_m(discs: tuple[Disc, ...], *, reduce) -> float:  # type: ignore[no-untyped-def]

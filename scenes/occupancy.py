@@ -20,7 +20,7 @@ def layer_occupancy(
     Args:
         layers_m: (z_min, z_max) per layer above the ground; touching at a face is no overlap.
         resolution_m: edge of a cell.
-        known_only: leave out what the known map does not show.
+        known_only: as the known map shows it: without what it does not know, with what has been taken away since.
 
     Returns:
         (S, H, W) bool; cells outside the scene's extent are occupied. A solid thinner than a cell also fills the
@@ -37,9 +37,10 @@ def layer_occupancy(
     y_w = origin[1] + (np.arange(rows) + 0.5) * resolution_m
     inside = ((y_w > y_min) & (y_w < y_max))[:, None] & ((x_w > x_min) & (x_w < x_max))[None, :]
     values = np.repeat(~inside[None], len(layers_m), axis=0)  # (S, H, W)
-    for solid in scene.solids:
+    shown = [solid for solid in scene.solids if solid.known] + list(scene.map_only) if known_only else scene.solids
+    for solid in shown:
         layers = [i for i, (low, high) in enumerate(layers_m) if solid.z_min_m < high and solid.z_max_m > low]
-        if layers and (solid.known or not known_only):
+        if layers:
             _fill(values, layers, solid, x_w, y_w)
     if scene.mesh is not None:
         mesh_occupancy.fill(values, scene.mesh, layers_m=layers_m, x_w=x_w, y_w=y_w)

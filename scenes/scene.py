@@ -48,6 +48,8 @@ class Scene:
     """x_min, y_min, x_max, y_max; nothing outside of it can be reached."""
     mesh: Mesh | None = None
     """Triangles in place of solids, for what comes from a mesh file"""
+    map_only: tuple[Solid, ...] = ()
+    """What the known map shows although it no longer stands there"""
     remarks: tuple[str, ...] = ()
     """Lines for the user on how a file was read"""
 

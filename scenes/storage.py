@@ -11,7 +11,13 @@ _ARRAYS = ("name", "kind", "extent_w_m", "solids", "corners", "xy_w_m", "z_m", "
 
 
 def save_scenes(path: Path, scenes: Sequence[Scene]) -> None:
-    """Write scenes; reading them back gives equal ones."""
+    """Write scenes as they were generated; reading them back gives equal ones.
+
+    Raises:
+        ValueError: If a scene's map was changed (``scenes.changes``); that is not stored.
+    """
+    if changed := [scene.name for scene in scenes if scene.map_only]:
+        raise ValueError(f"scenes with a changed map cannot be stored: {', '.join(changed)}")
     solids = [solid for scene in scenes for solid in scene.solids]
     with path.open("wb") as file:
         np.savez_compressed(

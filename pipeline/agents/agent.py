@@ -7,8 +7,9 @@ from typing import Literal, Protocol
 import torch
 
 from embodiments.observation import Observation
+from pipeline.agents.truth import Truth
 
-Privileged = Callable[[], dict[str, torch.Tensor]]
+Privileged = Callable[[], Truth]
 """Gives what the simulation knows and no robot sees; for the teacher only."""
 
 

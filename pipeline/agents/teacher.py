@@ -1,6 +1,7 @@
 """The privileged teacher: follows the clearance-weighted shortest path on the true map, stops, turns to the heading.
 
-It descends the goal's cost field from its present position, so it also returns after a disturbance.
+It knows where people are and how fast they walk, and gives way to them. It descends the goal's cost field from its
+present position, so it also returns after a disturbance.
 """
 
 from typing import Literal
@@ -11,6 +12,8 @@ from embodiments.limits import command_to_action
 from embodiments.observation import Observation
 from pipeline.agents.agent import AgentInfo, Privileged
 from pipeline.agents.driving import DrivingLaw, is_walker
+from pipeline.agents.truth import Truth
+from pipeline.agents.yielding import give_way
 from world_model.local_planner.frames import goal_in_body
 
 DIRECT_M = 0.7
@@ -37,23 +40,23 @@ class TeacherAgent:
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return actions (B, 3); uses the true pose and map, not the observation."""
         truth = privileged()
-        walks = is_walker(truth["descriptor"])[:, None]
-        rest_w = torch.cat([truth["stop_xy_w"], truth["goal_w"][:, 2:]], dim=1)
+        walks = is_walker(truth.descriptor)[:, None]
+        rest_w = torch.cat([truth.stop_xy_w, truth.goal_w[:, 2:]], dim=1)
         # A walker sways and drifts while it turns, further than the clearance of every goal.
-        goal_b = goal_in_body(torch.where(walks, rest_w, truth["goal_w"]), truth["pose_w"])
+        goal_b = goal_in_body(torch.where(walks, rest_w, truth.goal_w), truth.pose_w)
         near = torch.linalg.vector_norm(goal_b[:, :2], dim=1, keepdim=True) < DIRECT_M
-        target_b = torch.where(near, goal_b[:, :2], truth["descent_xy_b_m"])
-        speed_scale = (truth["clearance_m"] / SLOW_CLEARANCE_M).clamp(LEAST_SPEED_SCALE, 1.0)
-        action = self._law.actions(goal_b, target_b, truth["descriptor"], speed_scale=speed_scale)
+        target_b = torch.where(near, goal_b[:, :2], truth.descent_xy_b_m)
+        speed_scale = (truth.clearance_m / SLOW_CLEARANCE_M).clamp(LEAST_SPEED_SCALE, 1.0)
+        action = self._law.actions(goal_b, target_b, truth.descriptor, speed_scale=speed_scale)
         moves = (action != 0.0).any(dim=1, keepdim=True)
-        return (action + _aside_action(truth) * (walks & moves)).clamp(-1.0, 1.0)
+        return give_way((action + _aside_action(truth) * (walks & moves)).clamp(-1.0, 1.0), truth)
 
 
-def _aside_action(truth: dict[str, torch.Tensor]) -> torch.Tensor:
+def _aside_action(truth: Truth) -> torch.Tensor:
     """Return the actions (B, 3) of a step aside from an obstacle that is too near."""
-    speed_mps = (SHY_GAIN_HZ * (SHY_M - truth["clearance_m"])).clamp(0.0, SHY_MPS)[:, None]
-    step_b = truth["away_xy_b"] * speed_mps
-    return command_to_action(torch.cat([step_b, torch.zeros_like(speed_mps)], dim=1), truth["descriptor"])
+    speed_mps = (SHY_GAIN_HZ * (SHY_M - truth.clearance_m)).clamp(0.0, SHY_MPS)[:, None]
+    step_b = truth.away_xy_b * speed_mps
+    return command_to_action(torch.cat([step_b, torch.zeros_like(speed_mps)], dim=1), truth.descriptor)
 
 
 AGENT = AgentInfo(

@@ -15,6 +15,7 @@ import numpy as np
 
 from embodiments import registry as robots
 from embodiments.embodiment import Embodiment
+from pipeline.simulation.conditions.field import changed_scene
 from pipeline.simulation.navigation.config import Conditions
 from pipeline.simulation.navigation.episodes import (
     EpisodeSet,
@@ -269,6 +270,7 @@ def _load(name: str, index: int, job: Job) -> _Loaded:
         scene = registry.load(name, options=job.files)
     else:
         scene = registry.generate(name, split=job.split, index=index)
+        scene = changed_scene(scene, seed=job.seed) if job.conditions == "field" else scene
     return scene, scene_fields(scene)
 
 

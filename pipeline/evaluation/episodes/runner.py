@@ -44,6 +44,8 @@ OUTCOME_COLUMNS = (
     "jerk_mps3",
     "stopped_s",
     "energy_j",
+    "person_bumped",
+    "near_person_s",
 )
 _START_COLUMNS = ("time_limit_s", "fastest_time_s", "initial_geodesic_m")
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.episodes import metrics, statistics
+from pipeline.simulation.navigation.episodes import FEASIBLE_FRACTION
 
 SUMMARY, EPISODES, TRACES, FAILURES = "summary.json", "episodes.parquet", "traces.npz", "failures.npz"
 """Files of a finished evaluation."""
@@ -38,12 +39,15 @@ EPISODE_COLUMNS = (
     "stopped_s",
     "energy_j",
     "broken",
+    "person_bumped",
+    "near_person_s",
 )
 """Columns of ``episodes.parquet``.
 
 ``initial_geodesic_m`` is measured at the start, ``end_geodesic_m`` where the episode ended. ``scene_seed`` is the index
 of the scene within its kind and split. Rows of one embodiment, scene, route and episode number are the same episode for
-every agent. ``broken``: physics failed or the policy answered NaN."""
+every agent. ``broken``: physics failed or the policy answered NaN. ``person_bumped``: somebody walked into the robot
+that had stood; no collision of the robot's. ``near_person_s``: time nearer than 0.3 m to somebody."""
 
 Pairs = tuple[tuple[str, str], ...]
 Cell = dict[str, Any]
@@ -86,10 +90,11 @@ class Provenance:
 def read_episodes(file: Path) -> pd.DataFrame:
     """Return the rows of ``episodes.parquet``; older files call ``end_geodesic_m`` just ``geodesic_m``.
 
-    They have no ``conditions`` either: there were none but nominal ones.
+    They lack the columns of conditions and people: there were none but nominal conditions, and nobody walked.
     """
     rows = pd.read_parquet(file).rename(columns={"geodesic_m": "end_geodesic_m"})
-    return rows if "conditions" in rows else rows.assign(conditions="nominal")
+    nobody = {"conditions": "nominal", "person_bumped": False, "near_person_s": 0.0}
+    return rows.assign(**{name: value for name, value in nobody.items() if name not in rows})
 
 
 def summarise(episodes: pd.DataFrame, provenance: Provenance) -> dict[str, list[Cell]]:
@@ -195,6 +200,7 @@ def _cell(group: pd.DataFrame, provenance: Provenance, *, scene: str = "", embod
         "success": _mean(success),
         "success_ci95": None if interval is None else list(interval),
         "success_settled": _mean(group["success_settled"]),
+        "success_feasible": _mean(success[_is_feasible(group)]),
         "spl": _mean(group["spl"]),
         "soft_spl": _mean(group["soft_spl"]),
         "sct": _mean(group["sct"]),
@@ -210,9 +216,16 @@ def _cell(group: pd.DataFrame, provenance: Provenance, *, scene: str = "", embod
         "energy_j": _mean(group["energy_j"][success]),
         "energy_j_per_m": metrics.energy_j_per_m(group["energy_j"].to_numpy(), path_m=group["path_m"].to_numpy()),
         "broken": _mean(group["broken"]),
+        "person_bumped": _mean(group["person_bumped"]),
+        "near_person_s": _mean(group["near_person_s"]),
         "unseen": robot in provenance.unseen,
         **_mean_intervals(group),
     }
+
+
+def _is_feasible(group: pd.DataFrame) -> np.ndarray:
+    """Return whether the fastest drive takes at most ``FEASIBLE_FRACTION`` of the time limit, (N,) bool."""
+    return (group["fastest_time_s"] <= FEASIBLE_FRACTION * group["time_limit_s"]).to_numpy(dtype=bool)
 
 
 def _mean_intervals(group: pd.DataFrame) -> Cell:

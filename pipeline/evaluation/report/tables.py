@@ -32,6 +32,7 @@ _WHOLE, _TENTHS, _HUNDREDTHS = (lambda value, n=n: number(value, digits=n) for n
 QUALITY: dict[str, tuple[str, Callable[[float | None], str]]] = {
     "success": ("success %", _RATE),
     "success_settled": ("settled %", _RATE),
+    "success_feasible": ("success of feasible goals %", _RATE),
     "spl": ("SPL", _HUNDREDTHS),
     "soft_spl": ("SoftSPL", _HUNDREDTHS),
     "sct": ("SCT", _HUNDREDTHS),
@@ -47,8 +48,12 @@ QUALITY: dict[str, tuple[str, Callable[[float | None], str]]] = {
     "energy_j_per_m": ("energy J/m", _WHOLE),
     "energy_j": ("energy J", _WHOLE),
     "broken": ("broken %", _RATE),
+    "person_bumped": ("bumped by a person %", _RATE),
+    "near_person_s": ("near a person s", _TENTHS),
 }
 """Figure of a cell -> heading, and how it is written"""
+PEOPLE = ("person_bumped", "near_person_s")
+"""Figures that mean something only where people walk"""
 _EFFICIENCY = {"spl": "SPL", "soft_spl": "SoftSPL", "sct": "SCT"}
 
 
@@ -85,8 +90,8 @@ def success_table(summary: Summary, *, route: str) -> Table:
     episodes = "/".join(str(n) for n in sorted({cell["episodes"] for cell in summary["cells"]} - {0}))
     scenes = ", ".join(dict.fromkeys(cell["scene"] for cell in summary["cells"]))
     note = (
-        f"Protocol {first['protocol']}, {episodes} episodes in each of {scenes} ({first['split']} split), the same for "
-        f"every agent{_excluded_goals(first['protocol'])}. {_INTERVALS}"
+        f"Protocol {first['protocol']}{_conditions(first)}, {episodes} episodes in each of {scenes} ({first['split']} "
+        f"split), the same for every agent{_goals(summary['cells'])}. {_INTERVALS}"
     )
     cells = _of_route(summary["pooled"], route)
     return _by_agent(summary, cells, f"Success in %, {route} route", text=rate_with_interval, note=note)
@@ -157,7 +162,9 @@ def efficiency_table(summary: Summary, *, route: str, agents: Sequence[str]) -> 
 def quality_table(summary: Summary, *, route: str, agents: Sequence[str]) -> Table:
     """Return the other figures of some agents, per robot; figures that no cell has get no column."""
     cells = [cell for cell in _of_route(summary["pooled"], route) if cell["agent"] in agents]
-    columns = {key: column for key, column in QUALITY.items() if any(key in cell for cell in cells)}
+    nobody = PEOPLE if all(cell.get("conditions", "nominal") == "nominal" for cell in cells) else ()
+    shown = [key for key in QUALITY if key not in nobody and any(key in cell for cell in cells)]
+    columns = {key: QUALITY[key] for key in shown}
     rows = [
         (name, *(text(cell.get(key)) for key, (_, text) in columns.items())) for name, cell in _named(summary, cells)
     ]
@@ -270,9 +277,17 @@ def _row_names(summary: Summary, rows: Sequence[Cell]) -> dict[str, str]:
     return {robot: robot_name(robot) + (", never trained on" if robot in unseen else "") for robot in robots}
 
 
-def _excluded_goals(protocol: str) -> str:
-    """Return which goals the protocol excludes, as the end of a sentence."""
-    if protocol != "compass":
+def _conditions(cell: Cell) -> str:
+    """Return the conditions as part of a sentence; nothing for nominal ones."""
+    found = cell.get("conditions", "nominal")
+    return "" if found == "nominal" else f", conditions {found}"
+
+
+def _goals(cells: Sequence[Cell]) -> str:
+    """Return which goals were set, as the end of a sentence; older evaluations left some out."""
+    if cells[0]["protocol"] != "compass":
         return ""
     percentage = f"{100 * FEASIBLE_FRACTION:.0f} %"
+    if any("success_feasible" in cell for cell in cells):
+        return f", all goals; feasible are those that the fastest drive takes at most {percentage} of the time for"
     return f", without goals that the fastest drive takes more than {percentage} of the time for (ADR 0009)"

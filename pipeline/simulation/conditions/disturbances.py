@@ -89,6 +89,15 @@ FACTORS: tuple[Factor, ...] = (
         meaning="delay between a command and the drive",
     ),
     Factor(
+        name="flying_pixels",
+        unit="fraction",
+        neutral=0.0,
+        low=0.0,
+        high=0.5,
+        levels=(0.1, 0.25, 0.5),
+        meaning="pixels at depth edges that read something between the near and the far side",
+    ),
+    Factor(
         name="camera_height",
         unit="m",
         neutral=0.0,

@@ -12,6 +12,7 @@ import torch
 from embodiments.limits import active_dimensions
 from embodiments.observation import Observation
 from pipeline.agents.agent import Agent
+from pipeline.agents.truth import Truth
 from pipeline.simulation.navigation.curriculum import EpisodeCurriculum
 from pipeline.simulation.navigation.environment import NavigationEnvironment, Step
 from pipeline.simulation.navigation.tracker import SETTLE_S, Outcome
@@ -137,7 +138,7 @@ class LatentEnvironment:
 
     def _observe(self, step: Step) -> LatentStep:
         self._update_curriculum(step)
-        known = self.environment.privileged() if self._privileged or self._teacher is not None else {}
+        known = self.environment.privileged() if self._privileged or self._teacher is not None else None
         self._last = LatentStep(
             observation=step.observation,
             features=self._features(step.observation, step.first),
@@ -163,21 +164,21 @@ class LatentEnvironment:
         _, features, self._state = by_rows(self.base.step, observation, state)
         return features
 
-    def _teacher_action(self, step: Step, known: dict[str, torch.Tensor]) -> torch.Tensor:
-        if self._teacher is None:
+    def _teacher_action(self, step: Step, known: Truth | None) -> torch.Tensor:
+        if self._teacher is None or known is None:
             return torch.zeros(self.num_envs, 0, device=self.device)
         self._teacher.reset(step.first)
         return self._teacher.act(step.observation, lambda: known)
 
-    def _privileged_inputs(self, known: dict[str, torch.Tensor]) -> torch.Tensor:
-        if not self._privileged:
+    def _privileged_inputs(self, known: Truth | None) -> torch.Tensor:
+        if not self._privileged or known is None:
             return torch.zeros(self.num_envs, 0, device=self.device)
         return torch.cat(
             [
-                (known["clearance_patch"] / CLEARANCE_SCALE_M).clamp(-1.0, 2.0),
-                known["descent_xy_b_m"] / CLEARANCE_SCALE_M,
-                (known["geodesic_m"] / GEODESIC_SCALE_M).clamp(max=4.0)[:, None],
-                (known["clearance_m"] / CLEARANCE_SCALE_M).clamp(max=2.0)[:, None],
+                (known.clearance_patch / CLEARANCE_SCALE_M).clamp(-1.0, 2.0),
+                known.descent_xy_b_m / CLEARANCE_SCALE_M,
+                (known.geodesic_m / GEODESIC_SCALE_M).clamp(max=4.0)[:, None],
+                (known.clearance_m / CLEARANCE_SCALE_M).clamp(max=2.0)[:, None],
             ],
             dim=1,
         )

@@ -14,6 +14,7 @@ from embodiments.embodiment import GaitDrive
 from embodiments.limits import action_to_command, bound, project
 from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ, HEIGHT_LAYERS_M
+from pipeline.agents.truth import Truth
 from pipeline.simulation.conditions.crowd import Crowd, CrowdPlan
 from pipeline.simulation.conditions.disturbances import LONGEST_LATENCY_S, Disturbance
 from pipeline.simulation.navigation.config import RewardConfig
@@ -275,34 +276,45 @@ class NavigationEnvironment:
         """(B, H, W) uint8 classes of the last observation's pixels; privileged."""
         return self._semantic
 
-    def privileged(self) -> dict[str, torch.Tensor]:
+    def privileged(self) -> Truth:
         """Return what only the teacher and a privileged critic may see."""
         position = self.pose_w[:, :2]
         target = self._cost.descend(self._now["goal_index"], position, length_m=LOOK_AHEAD_M, step_m=0.1)
-        clearance_m = self.body.clearance_m(self._distance, self.scene_index, self.pose_w)
+        clearance_m = self._clearance_at(self.pose_w)
         away_w = torch.zeros_like(position)
         if isinstance(self.embodiment.drive, GaitDrive):  # nobody else can step aside
             away_w = self.body.away_xy_w(self._distance, self.scene_index, self.pose_w, clearance_m)
-        return {
-            "pose_w": self.pose_w,
-            "goal_w": self._now["goal_w"],
-            "stop_xy_w": self._now["stop_xy_w_m"],
-            "descent_xy_b_m": to_body(target, self.pose_w),
-            "clearance_m": clearance_m,
-            "away_xy_b": to_body(position + away_w, self.pose_w),
-            "geodesic_m": self._at_goal_field(self._geodesic, position),
-            "clearance_patch": self.body.clearance_patch_m(self._nearest, self.scene_index, self.pose_w),
-            "velocity_b": self._velocity_b,
-            "descriptor": self.body.descriptor,
-            **self._people_now(),
-        }
+        xy_w, velocity_w, present = self._people_now()
+        return Truth(
+            pose_w=self.pose_w,
+            goal_w=self._now["goal_w"],
+            stop_xy_w=self._now["stop_xy_w_m"],
+            descent_xy_b_m=to_body(target, self.pose_w),
+            clearance_m=clearance_m,
+            away_xy_b=to_body(position + away_w, self.pose_w),
+            geodesic_m=self._at_goal_field(self._geodesic, position),
+            clearance_patch=self.body.clearance_patch_m(self._nearest, self.scene_index, self.pose_w),
+            velocity_b=self._velocity_b,
+            command=self.previous_command,
+            descriptor=self.body.descriptor,
+            people_xy_w=xy_w,
+            people_velocity_w=velocity_w,
+            people_present=present,
+            clearance_at=self._clearance_at,
+            cost_to_go_at=lambda xy_w: self._at_goal_field(self._cost, xy_w),
+            gap_at=self.body.gap_m,
+        )
 
-    def _people_now(self) -> dict[str, torch.Tensor]:
-        """Return where people are, (B, K, 2), how fast they walk, (B, K, 2), and who is there, (B, K)."""
+    def _clearance_at(self, pose_w: torch.Tensor) -> torch.Tensor:
+        """Return the clearance (..., B) of the footprint at poses (..., B, 3), people left out [m]."""
+        return self.body.clearance_m(self._distance, self.scene_index, pose_w)
+
+    def _people_now(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return where people are (B, K, 2), how fast they walk (B, K, 2), and who is there (B, K)."""
         if self._crowd is None:
-            return {}
-        crowd = self._crowd
-        return {"people_xy_w": crowd.xy_w, "people_velocity_w": crowd.velocity_w, "people_present": crowd.present}
+            nobody = torch.zeros(self.num_envs, 0, 2, device=self.device)
+            return nobody, nobody, torch.zeros(self.num_envs, 0, dtype=torch.bool, device=self.device)
+        return self._crowd.xy_w, self._crowd.velocity_w, self._crowd.present
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -347,6 +359,7 @@ class NavigationEnvironment:
         self._odometry.begin(mask, now.pose_bias)
         self.body.camera = torch.where(mask[:, None], self.body.camera + now.camera_error, self.body.camera)
         self.camera.noise_factor, self.camera.dropout = now.factor("depth_noise"), now.factor("depth_dropout")
+        self.camera.flying = now.factor("flying_pixels")
         now.person.begin(
             mask,
             speed_mps=now.factor("person"),
@@ -421,4 +434,6 @@ class NavigationEnvironment:
         return gaps_m.amin(dim=1)
 
     def _at_goal_field(self, bank: FieldBank, xy_w_m: torch.Tensor) -> torch.Tensor:
-        return bank.sample(self._now["goal_index"], torch.zeros_like(self._now["goal_index"]), xy_w_m)
+        """Return a field of each environment's goal (..., B) at world points (..., B, 2)."""
+        index = self._now["goal_index"].expand(xy_w_m.shape[:-1])
+        return bank.sample(index, torch.zeros_like(index), xy_w_m)

@@ -35,8 +35,8 @@ _COMPASS_BOX_M, _COMPASS_MIN_OFFSET_M, _COMPASS_FAR_FRACTION = 5.0, 2.0, 0.9
 _COMPASS_DISTANCE_M = (2.0, 7.07)
 _POINTNAV_GEODESIC_M = (5.0, 20.0)
 FEASIBLE_FRACTION = 0.6
-"""Goals whose fastest drive exceeds this fraction of the time limit are excluded: a goal 7 m away behind a row of racks
-can be 25 m away by path, too far for any driver in 25.6 s. COMPASS samples such goals too (ADR 0009)."""
+"""Goals whose fastest drive takes at most this fraction of the time limit are called feasible: a goal 7 m away behind a
+row of racks can be 25 m away by path. All goals are set, as in COMPASS; tables name the feasible ones too (ADR 15)."""
 _MAX_TRIES = 400
 """Goals in a row without an episode after which the search in a scene ends"""
 
@@ -116,14 +116,12 @@ def build_episodes(
     starts_per_goal: int = 1,
     series: int = 0,
     split: str = "",
-    feasible_fraction: float = FEASIBLE_FRACTION,
 ) -> EpisodeSet:
     """Sample ``per_scene`` episodes in every scene; each scene has its own random key, so none affects another.
 
     Args:
         series: Each series has other episodes in the same scenes.
         split: For scenes whose name does not contain it: maps and meshes. Each split has other episodes.
-        feasible_fraction: Under ``compass`` the fastest drive takes at most this fraction of the time limit.
 
     Raises:
         NoFreeSpaceError: If a scene has no start and goal that this body can reach.
@@ -132,7 +130,7 @@ def build_episodes(
     episodes: list[_Episode] = []
     scene_index: list[int] = []
     for index, (scene, field) in enumerate(zip(scenes, fields, strict=True)):
-        sampler = _Sampler(embodiment, scene, field, protocol=protocol, feasible_fraction=feasible_fraction)
+        sampler = _Sampler(embodiment, scene, field, protocol=protocol)
         found = sampler.sample(
             per_scene,
             starts_per_goal=starts_per_goal,
@@ -199,10 +197,8 @@ class _Sampler:
         fields: SceneFields,
         *,
         protocol: Protocol,
-        feasible_fraction: float,
     ) -> None:
         self._embodiment, self._scene, self._protocol = embodiment, scene, protocol
-        self._feasible_fraction = feasible_fraction
         self._maps = body_maps(embodiment, distance=fields.distance, known_distance=fields.known_distance)
         self.goals: list[Goal] = []
 
@@ -223,7 +219,7 @@ class _Sampler:
             if not len(candidates):
                 continue
             goal = solve_goal(self._maps, goal_xy)
-            starts = [xy for xy in candidates if self._is_feasible(float(goal.geodesic.at(xy)))][:starts_per_goal]
+            starts = [xy for xy in candidates if self._fits(float(goal.geodesic.at(xy)))][:starts_per_goal]
             if not starts:
                 continue
             for xy in starts:
@@ -241,12 +237,10 @@ class _Sampler:
             raise NoFreeSpaceError(self._too_few(len(episodes), count))
         return episodes[:count]
 
-    def _is_feasible(self, geodesic_m: float) -> bool:
-        """Return whether the length of the path fits the protocol."""
-        if self._protocol == "pointnav":
-            return _POINTNAV_GEODESIC_M[0] <= geodesic_m <= _POINTNAV_GEODESIC_M[1]
-        fastest_s = _fastest_s(self._embodiment, np.asarray(geodesic_m), protocol=self._protocol)
-        return bool(fastest_s <= self._feasible_fraction * _compass_limit_s(self._embodiment))
+    def _fits(self, geodesic_m: float) -> bool:
+        """Return whether the length of the path fits the protocol; COMPASS's takes any."""
+        low_m, high_m = _POINTNAV_GEODESIC_M
+        return self._protocol == "compass" or low_m <= geodesic_m <= high_m
 
     def _too_few(self, found: int, count: int) -> str:
         body = self._embodiment

@@ -19,6 +19,8 @@ GOAL_CLEARANCE_M = 0.05
 """Every goal is reachable for the circumscribed radius plus this much."""
 COMFORT_M = 0.30
 """From this clearance on, the cost of the teacher's path is its length."""
+BLOCKED_GOAL_M = 1.0
+"""Radius around a goal in which a route may cross what only the map shows"""
 STOP_RADIUS_M = 0.2
 """Largest distance between a goal and the teacher's stop pose, of the 0.5 m that count as success."""
 
@@ -34,7 +36,8 @@ class BodyMaps:
     known: Grid
     """Of the circumscribed circle, on the known map"""
     reachable: np.ndarray
-    """(H, W) bool: the largest connected region in which goals may lie; all False without free space"""
+    """(H, W) bool: where goals may lie, with room to turn, all connected by passages that the body's width fits; all
+    False without free space"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +54,15 @@ def body_maps(embodiment: Embodiment, *, distance: Grid, known_distance: Grid) -
     """Return the maps of a body from a scene's distance fields."""
     circumscribed_m = [embodiment.circumscribed_radius_m(layer) for layer in range(len(HEIGHT_LAYERS_M))]
     inscribed_m = [_inscribed_m(embodiment, layer) for layer in range(len(HEIGHT_LAYERS_M))]
+    half_widths_m = [max(inscribed_m[layer], embodiment.half_width_m(layer)) for layer in range(len(HEIGHT_LAYERS_M))]
     circumscribed = coarsen(clearance(distance, circumscribed_m))
     return BodyMaps(
         inscribed=coarsen(clearance(distance, inscribed_m)),
         circumscribed=circumscribed,
         known=coarsen(clearance(known_distance, circumscribed_m)),
-        reachable=_largest_region(circumscribed.values > GOAL_CLEARANCE_M),
+        reachable=_connected(
+            circumscribed.values > GOAL_CLEARANCE_M, through=coarsen(clearance(distance, half_widths_m)).values > 0.0
+        ),
     )
 
 
@@ -76,8 +82,17 @@ def solve_goal(maps: BodyMaps, goal_xy_w_m: np.ndarray) -> Goal:
 
 
 def known_route(maps: BodyMaps, start_w: np.ndarray, goal_w: np.ndarray) -> np.ndarray:
-    """Return (ROUTE_SAMPLES, 2): the shortest path for the body on the known map, as a robot with a map plans it."""
-    cost = _cost_field(maps.known, maps.known.values > 0.0, goal_w[:2])
+    """Return (ROUTE_SAMPLES, 2): the shortest path for the body on the known map, as a robot with a map plans it.
+
+    Where the map shows something at the goal that no longer stands there, the route leads through it.
+    """
+    free = maps.known.values > 0.0
+    row, column = maps.known.cell(goal_w[:2])
+    if not free[row, column]:
+        place = maps.known.centre(np.indices(free.shape).reshape(2, -1).T)
+        near = np.linalg.norm(place - goal_w[:2], axis=1) < BLOCKED_GOAL_M
+        free = free | near.reshape(free.shape)
+    cost = _cost_field(maps.known, free, goal_w[:2])
     path = descend(cost, start_w[:2].tolist(), step_m=0.1, max_points=512)
     return resample(path, ROUTE_SAMPLES)
 
@@ -103,12 +118,16 @@ def coarsen(grid: Grid) -> Grid:
     )
 
 
-def _largest_region(free: np.ndarray) -> np.ndarray:
-    regions, count = ndimage.label(free)
+def _connected(goals: np.ndarray, *, through: np.ndarray) -> np.ndarray:
+    """Return those cells (H, W) for goals that lie in one region of passable cells, the one with most of them.
+
+    Coarse cells err on the side of the obstacle: a passage keeps some 5 cm on each side of the body.
+    """
+    regions, count = ndimage.label(goals | through)
     if not count:
-        return np.zeros_like(free)
-    cells = ndimage.sum_labels(free, regions, np.arange(1, count + 1))
-    return np.asarray(regions == 1 + int(np.argmax(cells)))
+        return np.zeros_like(goals)
+    cells = ndimage.sum_labels(goals, regions, np.arange(1, count + 1))
+    return np.asarray(goals & (regions == 1 + int(np.argmax(cells))))
 
 
 def _stop_xy_w_m(clearance_m: Grid, goal_xy_w_m: np.ndarray) -> np.ndarray:

@@ -57,7 +57,6 @@ def measure(
         per_scene=per_scene,
         route="straight",
         seed=seed,
-        feasible_fraction=np.inf,
     )
     feasible = episodes.fastest_time_s <= FEASIBLE_FRACTION * episodes.time_limit_s
     straight = np.linalg.norm(episodes.goal_w[:, :2] - episodes.start_w[:, :2], axis=1)

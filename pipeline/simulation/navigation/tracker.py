@@ -160,7 +160,8 @@ class EpisodeTracker:
             fall=step.fall & unsuccessful,
             timeout=timeout.clone(),
             broken=step.broken & unsuccessful,
-            **{name: value.clone() for name, value in self._values.items()},
+            **{name: value.clone() for name, value in self._values.items() if name != "person_bumped"},
+            person_bumped=self._values["person_bumped"] > 0.0,
         )
 
     def _within(

@@ -14,7 +14,7 @@ from embodiments.spaces import (
     DEPTH_WIDTH_PX,
 )
 from pipeline.simulation.physics.robot_model import neutral_mesh, standing_height_m
-from pipeline.simulation.sensors.depth_noise import DepthNoise, add_noise
+from pipeline.simulation.sensors.depth_noise import DepthNoise, add_flying_pixels, add_noise
 from scenes.raycasting import SceneRaycaster, cast_mesh
 from scenes.scene import OTHER, PERSON
 from world_model.local_planner.depth_to_obstacles import ray_slopes
@@ -71,6 +71,8 @@ class DepthCamera:
         """(B,) extra factor on the noise, per environment"""
         self.dropout: torch.Tensor | None = None
         """(B,) extra fraction of lost pixels, per environment"""
+        self.flying: torch.Tensor | None = None
+        """(B,) fraction of the pixels at edges that fly, per environment"""
         self._base_height_m = standing_height_m(physics.embodiment)
         self._rays_c = pixel_rays().to(physics.device)  # (H, W, 3)
         self.self_mask = torch.as_tensor(own_body_mask(physics.embodiment), device=physics.device)
@@ -133,6 +135,8 @@ class DepthCamera:
 
     def _degraded(self, depth_m: torch.Tensor) -> torch.Tensor:
         """Return depth (B, h, w) with the sensor's noise and losses."""
+        if self.flying is not None and bool(self.flying.any()):
+            depth_m = add_flying_pixels(depth_m, rate=self.flying[:, None, None], generator=self._loss_generator)
         if self._noise_scale > 0.0:
             factor = 1.0 if self.noise_factor is None else self.noise_factor[:, None, None]
             scale = self._noise_scale * factor

@@ -6,6 +6,9 @@ import torch
 
 from embodiments.spaces import DEPTH_RANGE_M
 
+FLYING_STEP = 0.1
+"""Least step of the depth between neighbouring pixels, in parts of the nearer one, at which a pixel can fly"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DepthNoise:
@@ -42,6 +45,25 @@ def add_noise(
     lost = torch.rand(depth_m.shape, generator=generator, device=depth_m.device) < scale * loss_rate
     measured = torch.where(depth_m < DEPTH_RANGE_M, noisy, depth_m)
     return torch.where(lost | (depth_m == 0.0), 0.0, measured)
+
+
+def add_flying_pixels(depth_m: torch.Tensor, *, rate: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return depth images with pixels at edges that read a mixture of the near and the far side.
+
+    A pixel whose footprint covers both sides of a step measures neither. Source: Sabov and Krueger 2008,
+    "Identification and correction of flying pixels in range camera data".
+
+    Args:
+        depth_m: (B, H, W) planar depth [m]; 0 = invalid.
+        rate: (B, 1, 1) fraction of the edge pixels that fly.
+        generator: On the device of ``depth_m``.
+    """
+    beside = torch.roll(depth_m, 1, dims=-1)
+    beside[..., 0] = depth_m[..., 0]
+    step = (beside - depth_m).abs() > FLYING_STEP * torch.minimum(beside, depth_m)
+    share, drawn = (torch.rand(depth_m.shape, generator=generator, device=depth_m.device) for _ in range(2))
+    flies = step & (beside > 0.0) & (depth_m > 0.0) & (drawn < rate)
+    return torch.where(flies, torch.lerp(depth_m, beside, share), depth_m)
 
 
 def _edges(depth_m: torch.Tensor, step_ratio: float) -> torch.Tensor:

@@ -14,6 +14,7 @@ from embodiments.spaces import CONTROL_DT_S, DESCRIPTOR_SIZE, LIMIT_FIELDS, OBSE
 from pipeline.agents import go_straight, mppi, planner, random, teacher, zero
 from pipeline.agents import registry as agents
 from pipeline.agents.agent import Agent
+from pipeline.agents.truth import Truth
 
 LIMITS = {
     # forward, lateral, yaw rate, reverse, acceleration, yaw acceleration, wheel speed, half track; lag of the drive [s]
@@ -77,7 +78,7 @@ class Body:
         return near & still & (torch.atan2(goal_b[:, 3], goal_b[:, 2]).abs() < 0.1)
 
 
-def privileged() -> dict[str, torch.Tensor]:
+def privileged() -> Truth:
     raise AssertionError("this agent must not look at what no robot sees")
 
 
@@ -242,39 +243,77 @@ def test_random_is_seeded_bounded_and_held_for_a_second() -> None:
     assert torch.equal(shares[0], shares[9]) and not torch.equal(shares[9], shares[10])
 
 
-def truth_of(body: str, *, clearance_m: float, goal_w: list[float], stop_xy_w: list[float]) -> dict[str, torch.Tensor]:
-    """Return what the teacher may know of one body at the origin, with something near on its right."""
+def truth_of(
+    body: str,
+    *,
+    clearance_m: float = 1.0,
+    goal_w: tuple[float, ...] = (3.0, 0.0, 0.0),
+    stop_xy_w: tuple[float, ...] = (3.0, 0.0),
+    person: tuple[float, ...] = (),
+) -> Truth:
+    """Return what the teacher may know of one body at the origin, with something near on its right.
+
+    Args:
+        person: x, y, vx, vy of somebody in an open place; nobody by default.
+    """
     goal, rest = torch.tensor([goal_w]), torch.tensor([stop_xy_w])
-    return {
-        "pose_w": torch.zeros(1, 3),
-        "goal_w": goal,
-        "stop_xy_w": rest,
-        "descent_xy_b_m": goal[:, :2],
-        "clearance_m": torch.tensor([clearance_m]),
-        "away_xy_b": torch.tensor([[0.0, 1.0]]),
-        "descriptor": descriptor_of(body, batch=1),
-    }
+    people = torch.tensor(person).view(1, -1, 4)
+    nothing = torch.zeros(1)
+    return Truth(
+        pose_w=torch.zeros(1, 3),
+        goal_w=goal,
+        stop_xy_w=rest,
+        descent_xy_b_m=goal[:, :2],
+        clearance_m=torch.tensor([clearance_m]),
+        away_xy_b=torch.tensor([[0.0, 1.0]]),
+        geodesic_m=nothing,
+        clearance_patch=torch.zeros(1, 64),
+        velocity_b=torch.zeros(1, 3),
+        command=torch.zeros(1, 3),
+        descriptor=descriptor_of(body, batch=1),
+        people_xy_w=people[..., :2],
+        people_velocity_w=people[..., 2:],
+        people_present=torch.ones(people.shape[:2], dtype=torch.bool),
+        clearance_at=lambda poses_w: torch.ones(poses_w.shape[:-1]),
+        cost_to_go_at=lambda xy_w: (xy_w - goal[:, :2]).norm(dim=-1),
+        gap_at=lambda xy_w, poses_w: (xy_w - poses_w[..., :2]).norm(dim=-1) - 0.25,
+    )
 
 
-def teach(body: str, truth: dict[str, torch.Tensor]) -> torch.Tensor:
+def teach(body: str, truth: Truth) -> torch.Tensor:
     """Return the share (3,) that a fresh teacher chooses."""
     agent = teacher.TeacherAgent(num_envs=1, device="cpu", seed=0)
-    observation = Body(truth["descriptor"], 0.1, truth["pose_w"], truth["goal_w"]).observe()
+    observation = Body(truth.descriptor, 0.1, truth.pose_w, truth.goal_w).observe()
     return agent.act(observation, lambda: truth)[0]
 
 
+def test_the_teacher_waits_for_who_crosses_and_not_for_who_has_passed() -> None:
+    alone = teach("fast_wheels", truth_of("fast_wheels"))
+    crossing = teach("fast_wheels", truth_of("fast_wheels", person=(1.0, -0.8, 0.0, 0.8)))
+    passed = teach("fast_wheels", truth_of("fast_wheels", person=(1.0, 1.2, 0.0, 0.8)))
+    assert alone[0] > 0.5
+    assert crossing[0] < 0.5 * alone[0]
+    assert torch.equal(passed, alone)
+
+
+def test_the_teacher_backs_off_from_who_walks_into_it() -> None:
+    facing = teach("fast_wheels", truth_of("fast_wheels", person=(0.9, 0.0, -0.5, 0.0)))
+    assert facing[0] < 0.0 or facing[2].abs() > 0.3
+
+
 def test_a_walker_rests_where_there_is_room_and_a_wheeled_body_at_the_goal() -> None:
-    place = {"goal_w": [0.6, 0.0, 0.0], "stop_xy_w": [0.6, 0.2]}
-    walker, wheels = (teach(body, truth_of(body, clearance_m=1.0, **place)) for body in ("gait", "fast_wheels"))
+    goal_w, stop_xy_w = (0.6, 0.0, 0.0), (0.6, 0.2)
+    walker, wheels = (
+        teach(body, truth_of(body, goal_w=goal_w, stop_xy_w=stop_xy_w)) for body in ("gait", "fast_wheels")
+    )
     assert walker[2] > 0.0 == wheels[2]
 
 
 def test_a_walker_steps_aside_while_it_moves_and_stands_still_at_rest() -> None:
-    far = {"goal_w": [3.0, 0.0, 0.0], "stop_xy_w": [3.0, 0.0]}
     near, roomy, wheels = (
-        teach(body, truth_of(body, clearance_m=clearance_m, **far))
+        teach(body, truth_of(body, clearance_m=clearance_m))
         for body, clearance_m in (("gait", 0.05), ("gait", 0.5), ("fast_wheels", 0.05))
     )
     assert near[1] > 0.0 and roomy[1] == 0.0 and wheels[1] == 0.0
-    here = {"goal_w": [0.0, 0.0, 0.0], "stop_xy_w": [0.0, 0.0]}
-    assert (teach("gait", truth_of("gait", clearance_m=0.02, **here)) == 0.0).all()
+    here = truth_of("gait", clearance_m=0.02, goal_w=(0.0, 0.0, 0.0), stop_xy_w=(0.0, 0.0))
+    assert (teach("gait", here) == 0.0).all()

@@ -1,0 +1,81 @@
+"""How the teacher gives way: it tries commands against where people will be, and takes the one that costs least.
+
+People are expected to walk on as they do. That is true for a second and wrong after three, so a predicted contact
+counts less the later it is. A robot that stands is safe: whoever walks into it then is not its fault.
+"""
+
+import itertools
+
+import torch
+
+from embodiments.limits import action_to_command, active_dimensions, project
+from embodiments.spaces import CONTROL_DT_S, LIMIT_FIELDS
+from pipeline.agents.truth import Truth
+from world_model.local_planner.frames import moved
+
+PERSON_RADIUS_M = 0.25
+HORIZON_STEPS, EVERY = 20, 2
+"""Control steps that are looked ahead, and how many of them one check covers"""
+ROOM_M = 0.4
+"""Gap to a person below which a command costs something"""
+NEAR_M = 4.0
+"""Further people are not waited for."""
+FORGET_S = 1.2
+"""Time after which a predicted contact counts by a factor e less"""
+PERSON_COST_M, WALL_COST_M = 6.0, 20.0
+"""What contact costs, in metres of the cost to go"""
+MOVES = (-0.6, -0.3, 0.0, 0.35, 0.7, 1.0)
+TURNS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+SIDE_STEPS = ((0.0, 1.0), (0.0, -1.0), (0.5, 1.0), (0.5, -1.0))
+"""Normalised forward and lateral actions for bodies that can move sideways"""
+CHANGE_COST_M = 0.15
+"""What it costs to leave the action that ignores people, so that equal choices do not alternate"""
+
+
+def give_way(action: torch.Tensor, truth: Truth) -> torch.Tensor:
+    """Return actions (B, 3): those given (B, 3) where nobody is in the way, better ones where somebody is."""
+    distance_m = (truth.people_xy_w - truth.pose_w[:, None, :2]).norm(dim=-1)
+    concerned = (truth.people_present & (distance_m < NEAR_M)).any(dim=1)
+    if not bool(concerned.any()):
+        return action
+    candidates = _candidates(action, truth.descriptor)  # (C, B, 3)
+    cost_m = _cost_m(candidates, truth)
+    cost_m[1:] += CHANGE_COST_M
+    best = candidates.gather(0, cost_m.argmin(dim=0)[None, :, None].expand(1, -1, 3))[0]
+    return torch.where(concerned[:, None], best, action)
+
+
+def _candidates(action: torch.Tensor, descriptor: torch.Tensor) -> torch.Tensor:
+    """Return the actions (C, B, 3) to choose from; the first is the given one (B, 3)."""
+    driven = [(move, 0.0, turn) for move, turn in itertools.product(MOVES, TURNS)]
+    aside = [(move, side, 0.0) for move, side in SIDE_STEPS]
+    active = active_dimensions(descriptor)
+    grid = action.new_tensor([*driven, *aside])[:, None] * active
+    return torch.cat([action[None], grid.expand(-1, len(action), -1)])
+
+
+def _cost_m(candidates: torch.Tensor, truth: Truth) -> torch.Tensor:
+    """Return what each candidate (C, B, 3) costs, (C, B) [m]."""
+    count = len(candidates)
+    descriptor = truth.descriptor.expand(count, -1, -1)
+    target = action_to_command(candidates, descriptor)
+    command, pose = truth.command.expand(count, -1, -1), truth.pose_w.expand(count, -1, -1)
+    poses = []
+    for step in range(HORIZON_STEPS):
+        command = project(target, command, descriptor)
+        pose = moved(pose, command)
+        if step % EVERY == EVERY - 1:
+            poses.append(pose)
+    path = torch.stack(poses)  # (T, C, B, 3)
+    time_s = CONTROL_DT_S * EVERY * torch.arange(1, len(path) + 1, device=pose.device)[:, None, None]
+    fades = torch.exp(-time_s / FORGET_S)
+    near = torch.zeros_like(path[..., 0])
+    for person in range(truth.people_present.shape[1]):
+        there_w = truth.people_xy_w[:, person] + time_s[..., None] * truth.people_velocity_w[:, person]  # (T, 1, B, 2)
+        gap_m = truth.gap_at(there_w.expand_as(path[..., :2]), path) - PERSON_RADIUS_M
+        near = torch.maximum(near, (1.0 - gap_m / ROOM_M).clamp(min=0.0, max=2.0) * truth.people_present[:, person])
+    person_m = PERSON_COST_M * (near.square() * fades).amax(dim=0)
+    hit = (truth.clearance_at(path[1::2]) < 0.02).to(near.dtype) * fades[1::2]
+    forward_mps = truth.descriptor[:, LIMIT_FIELDS.index("forward_mps")]
+    slow = truth.cost_to_go_at(path[-1, ..., :2]) / forward_mps.clamp(min=0.1).sqrt()
+    return person_m + WALL_COST_M * hit.amax(dim=0) + slow
