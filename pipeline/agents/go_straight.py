@@ -9,27 +9,25 @@ import torch
 
 from embodiments.observation import Observation
 from pipeline.agents.agent import AgentInfo, Privileged
-from pipeline.agents.driving import DrivingLaw
+from world_model.local_planner import controller
 
 
 class GoStraightAgent:
-    """Aims the driving law at the goal itself."""
+    """Aims the local planner's controller at the goal itself."""
 
     output: Literal["action"] = "action"
 
     def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
-        self._law = DrivingLaw(num_envs=num_envs, device=device)
+        pass
 
     def reset(self, mask: torch.Tensor) -> None:
-        """Reset the memory of the environments in ``mask`` (B,)."""
-        self._law.reset(mask)
+        """Do nothing: it remembers nothing."""
 
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return actions (B, 3) from the goal in the body frame alone."""
         goal_b = observation.goal_b
-        return self._law.actions(
-            goal_b, goal_b[:, :2], observation.descriptor, speed_scale=torch.ones_like(goal_b[:, 0])
-        )
+        full_speed = torch.ones_like(goal_b[:, 0])
+        return controller.drive(goal_b, goal_b[:, :2], observation.descriptor, speed_scale=full_speed)
 
 
 AGENT = AgentInfo(

@@ -3,7 +3,7 @@
 The costmap is the local planner's (``world_model.local_planner.costmap``). Each control step the library samples
 sequences of normalised actions, rolls a unicycle (or, with a lateral limit, a holonomic body) out under the robot's
 own limits and weighs the sequences by their cost; ``MPPI_Batched`` does it for all environments in one batch. In the
-last half metre the driving law of the scripted agents parks: a mean over samples does not come to rest within
+last half metre the local planner's controller parks: a mean over samples does not come to rest within
 0.1 rad.
 
 Source: Williams et al. 2017, "Information Theoretic MPC for Model-Based Reinforcement Learning"; pytorch-mppi 0.9.1.
@@ -17,8 +17,7 @@ from embodiments.limits import action_to_command, active_dimensions, project
 from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE, FOOTPRINT_SLICE, HEIGHT_LAYERS_M, LIMIT_FIELDS
 from pipeline.agents.agent import AgentInfo, Privileged
-from pipeline.agents.driving import DrivingLaw
-from world_model.local_planner import costmap
+from world_model.local_planner import controller, costmap
 from world_model.local_planner.depth_to_obstacles import obstacle_points
 from world_model.local_planner.frames import moved, wrap_angle
 from world_model.local_planner.map_edge import hold_goal
@@ -49,7 +48,6 @@ class MppiAgent:
     def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
         from pytorch_mppi import MPPI_Batched  # slow to import, and only this agent needs it
 
-        self._law = DrivingLaw(num_envs=num_envs, device=device)
         self._map = torch.zeros(num_envs, costmap.STATE_SIZE, device=device)
         self._parks = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self._num_envs, self._steps = num_envs, 0
@@ -80,7 +78,6 @@ class MppiAgent:
         if bool(mask.all()):
             torch.manual_seed(self._seed)
             self._steps = 0
-        self._law.reset(mask)
         self._map = self._map.masked_fill(mask[:, None], 0.0)
         self._mppi.U[mask] = 0.0
         self._parks = self._parks & ~mask
@@ -100,7 +97,7 @@ class MppiAgent:
         self._mppi.U = self._mppi.U.clamp(-1.0, 1.0)
         distance_m = torch.linalg.vector_norm(goal_b[:, :2], dim=1)
         self._parks = distance_m < torch.where(self._parks, UNPARK_M, PARK_M)
-        parking = self._law.actions(goal_b, goal_b[:, :2], descriptor, speed_scale=torch.ones_like(distance_m))
+        parking = controller.drive(goal_b, goal_b[:, :2], descriptor, speed_scale=torch.ones_like(distance_m))
         return torch.where(self._parks[:, None], parking, action)
 
     def _prepare(self, grid: costmap.Costmap, goal_b: torch.Tensor, descriptor: torch.Tensor) -> None:

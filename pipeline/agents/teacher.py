@@ -11,9 +11,9 @@ import torch
 from embodiments.limits import command_to_action
 from embodiments.observation import Observation
 from pipeline.agents.agent import AgentInfo, Privileged
-from pipeline.agents.driving import DrivingLaw, is_walker
 from pipeline.agents.truth import Truth
 from pipeline.agents.yielding import give_way
+from world_model.local_planner import controller
 from world_model.local_planner.frames import goal_in_body
 
 DIRECT_M = 0.7
@@ -26,28 +26,27 @@ SHY_M, SHY_GAIN_HZ, SHY_MPS = 0.12, 2.0, 0.2
 
 
 class TeacherAgent:
-    """Aims the driving law along the descent of the privileged cost field."""
+    """Drives along the descent of the privileged cost field."""
 
     output: Literal["action"] = "action"
 
     def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
-        self._law = DrivingLaw(num_envs=num_envs, device=device)
+        pass
 
     def reset(self, mask: torch.Tensor) -> None:
-        """Reset the memory of the environments in ``mask`` (B,)."""
-        self._law.reset(mask)
+        """Do nothing: it remembers nothing."""
 
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return actions (B, 3); uses the true pose and map, not the observation."""
         truth = privileged()
-        walks = is_walker(truth.descriptor)[:, None]
+        walks = controller.is_walker(truth.descriptor)[:, None]
         rest_w = torch.cat([truth.stop_xy_w, truth.goal_w[:, 2:]], dim=1)
         # A walker sways and drifts while it turns, further than the clearance of every goal.
         goal_b = goal_in_body(torch.where(walks, rest_w, truth.goal_w), truth.pose_w)
         near = torch.linalg.vector_norm(goal_b[:, :2], dim=1, keepdim=True) < DIRECT_M
         target_b = torch.where(near, goal_b[:, :2], truth.descent_xy_b_m)
         speed_scale = (truth.clearance_m / SLOW_CLEARANCE_M).clamp(LEAST_SPEED_SCALE, 1.0)
-        action = self._law.actions(goal_b, target_b, truth.descriptor, speed_scale=speed_scale)
+        action = controller.drive(goal_b, target_b, truth.descriptor, speed_scale=speed_scale)
         moves = (action != 0.0).any(dim=1, keepdim=True)
         return give_way((action + _aside_action(truth) * (walks & moves)).clamp(-1.0, 1.0), truth)
 

@@ -1,8 +1,8 @@
 """People who walk to goals of their own: seen in depth, counted for contact, on nobody's map.
 
 They move by the social-force model: each is drawn along the path to the present goal, and pushed away by walls, by
-other people and by the robot. A person notices the robot after a delay and then gives it room; one who cannot get past
-it turns round and walks back, so that nobody holds a doorway for good.
+other people and by the robot. A person notices the robot after a delay, then walks around it and gives it room; one who
+cannot get past it turns round and walks back, so that nobody holds a doorway for good.
 
 Source: Helbing and Molnar 1995, "Social force model for pedestrian dynamics".
 """
@@ -38,6 +38,8 @@ STOP_GAP_M = 0.05
 """Whoever has noticed the robot steps no nearer than this."""
 BLOCKED = 0.3
 """A person slower than this times the wanted speed is being blocked, by the robot or by somebody else."""
+AROUND_M, AROUND_GAP_M = 2.0, 0.25
+"""Within the first distance whoever has noticed the robot aims past it, with the second between them"""
 AHEAD_M = 0.5
 """How far ahead on the path the point lies that a person walks to"""
 
@@ -76,6 +78,7 @@ class Crowd:
         self._spacing_m, self._along_m, self._direction = (torch.zeros(shape, device=device) for _ in range(3))
         self._notice_s, self._patience_s = (torch.zeros(shape, device=device) for _ in range(2))
         self._seen_s, self._blocked_s = (torch.zeros(shape, device=device) for _ in range(2))
+        self._side = torch.zeros(shape, device=device)
 
     @property
     def present(self) -> torch.Tensor:
@@ -101,6 +104,7 @@ class Crowd:
             "_patience_s": plan["patience_s"],
             "_seen_s": torch.zeros_like(spacing_m),
             "_blocked_s": torch.zeros_like(spacing_m),
+            "_side": torch.zeros_like(spacing_m),
             "xy_w": _on_path(path_w, spacing_m, plan["start_m"]),
             "velocity_w": torch.zeros_like(self.velocity_w),
         }
@@ -188,9 +192,9 @@ class Crowd:
         in_sight = ahead & (gap_m < SIGHT_M)
         self._seen_s = torch.where(in_sight, self._seen_s + CONTROL_DT_S, self._seen_s)
 
-    def _wanted_direction(self) -> torch.Tensor:
-        """Return the unit vectors (B, K, 2) along which people want to walk."""
-        target_w = _on_path(self._path_w, self._spacing_m, self._along_m + AHEAD_M * self._direction)
+    def _wanted_direction(self, ahead_m: float = AHEAD_M) -> torch.Tensor:
+        """Return the unit vectors (B, K, 2) to the points so far ahead on the paths."""
+        target_w = _on_path(self._path_w, self._spacing_m, self._along_m + ahead_m * self._direction)
         return torch.nn.functional.normalize(target_w - self.xy_w, dim=-1)
 
     def _acceleration(
@@ -202,13 +206,44 @@ class Crowd:
         scene_index: torch.Tensor,
     ) -> torch.Tensor:
         """Return the sum of the social forces per mass (B, K, 2) [m/s^2]."""
-        wanted = self._wanted_direction()
+        wanted = self._around(self._wanted_direction(), robot_w, gap_m, aware, distance, scene_index)
         drive = (self.speed_mps[..., None] * wanted - self.velocity_w) / RELAXATION_S
         from_robot = self.xy_w - robot_w[:, None, :2]
         robot = _push(from_robot, gap_m, wanted, push=ROBOT_PUSH_MPS2, reach_m=ROBOT_RANGE_M)
         return (
             drive + self._from_people(wanted) + _from_walls(self.xy_w, distance, scene_index) + aware[..., None] * robot
         )
+
+    def _around(
+        self,
+        wanted: torch.Tensor,
+        robot_w: torch.Tensor,
+        gap_m: torch.Tensor,
+        aware: torch.Tensor,
+        distance: FieldBank,
+        scene_index: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the wanted directions (B, K, 2), past the robot where it stands in the way.
+
+        Each passes on the side with more room beside the robot, and on the nearer side where both have enough.
+        """
+        offset = robot_w[:, None, :2] - self.xy_w
+        apart_m = offset.norm(dim=-1).clamp(min=1e-3)
+        berth_m = (apart_m - gap_m + AROUND_GAP_M).minimum(0.98 * apart_m)  # from the robot's centre to the person's
+        towards = offset / apart_m[..., None]
+        left = torch.stack([-towards[..., 1], towards[..., 0]], dim=-1)
+        far = self._wanted_direction(AROUND_M)  # a nearer point of the path may lie inside the robot
+        along, aside = (far * towards).sum(dim=-1), (far * left).sum(dim=-1)
+        sine = berth_m / apart_m  # of the angle between the robot and the line that just passes it
+        beside = [robot_w[:, None, :2] + sign * left * berth_m[..., None] for sign in (1.0, -1.0)]
+        room = [(_wall_distance_m(point, distance, scene_index) - RADIUS_M).clamp(max=AROUND_GAP_M) for point in beside]
+        better = torch.where(room[0] + 0.1 * aside > room[1] - 0.1 * aside, 1.0, -1.0)
+        cosine = (1.0 - sine.square()).sqrt()
+        in_the_way = aware & (gap_m < AROUND_M) & (along > cosine)
+        # Whoever has chosen a side keeps it until they are past.
+        self._side = torch.where(in_the_way, torch.where(self._side == 0.0, better, self._side), 0.0)
+        past = towards * cosine[..., None] + left * (self._side * sine)[..., None]
+        return torch.where(in_the_way[..., None], past, wanted)
 
     def _from_people(self, wanted: torch.Tensor) -> torch.Tensor:
         """Return how people push each other away, (B, K, 2)."""
@@ -220,15 +255,20 @@ class Crowd:
 
     def _advance(self) -> None:
         """Move on along the path; turn round at its ends and when blocked for too long."""
-        tangent = self._wanted_direction()
-        made_m = (self.velocity_w * tangent).sum(dim=-1) * CONTROL_DT_S
         length_m = self._spacing_m * (PATH_POINTS - 1)
-        self._along_m = (self._along_m + self._direction * made_m).clamp(min=0.0).minimum(length_m)
+        points_m = torch.arange(PATH_POINTS, device=self.xy_w.device) * self._spacing_m[..., None]  # (B, K, P)
+        made_m = (points_m - self._along_m[..., None]) * self._direction[..., None]
+        off_m = (self._path_w - self.xy_w[..., None, :]).norm(dim=-1)
+        near = torch.where((made_m >= 0.0) & (made_m <= AROUND_M), off_m, torch.inf).argmin(dim=-1, keepdim=True)
+        passed_m = points_m.gather(-1, near)[..., 0]
+        ahead = (passed_m - self._along_m) * self._direction > 0.0
+        self._along_m = torch.where(ahead, passed_m, self._along_m).clamp(min=0.0).minimum(length_m)
         slow = self.velocity_w.norm(dim=-1) < BLOCKED * self.speed_mps
         self._blocked_s = torch.where(slow & self.present, self._blocked_s + CONTROL_DT_S, 0.0)
         at_end = torch.where(self._direction > 0.0, self._along_m >= length_m - AHEAD_M, self._along_m <= AHEAD_M)
         turns = at_end | (self._blocked_s >= self._patience_s)
         self._direction = torch.where(turns, -self._direction, self._direction)
+        self._side = torch.where(turns, 0.0, self._side)
         self._blocked_s = torch.where(turns, 0.0, self._blocked_s)
 
 

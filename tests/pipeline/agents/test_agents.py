@@ -208,21 +208,6 @@ def test_mppi_forgets_only_where_an_episode_begins() -> None:
     assert not agent._map[0].any() and agent._map[1].any()
 
 
-def test_go_straight_forgets_the_goal_it_reached() -> None:
-    agent = go_straight.GoStraightAgent(num_envs=2, device="cpu", seed=0)
-    body = Body(
-        descriptor=descriptor_of("fast_wheels", batch=2),
-        lag_s=0.05,
-        pose_w=torch.zeros(2, 3),
-        goal_w=torch.tensor([[0.1, 0.0, 0.0], [0.1, 0.0, 0.0]]),
-    )
-    agent.act(body.observe(), privileged)
-    body.goal_w[:, 0] = 0.2  # between ARRIVE_M and LEAVE_M: only memory tells them apart
-    agent.reset(torch.tensor([True, False]))
-    share = agent.act(body.observe(), privileged)
-    assert share[0, 0] > 0.0 and share[1, 0] == 0.0
-
-
 def test_zero_never_moves() -> None:
     body = Body(descriptor_of("gait", batch=3), 0.1, torch.zeros(3, 3), torch.ones(3, 3))
     assert torch.equal(
@@ -296,9 +281,8 @@ def test_the_teacher_waits_for_who_crosses_and_not_for_who_has_passed() -> None:
     assert torch.equal(passed, alone)
 
 
-def test_the_teacher_backs_off_from_who_walks_into_it() -> None:
-    facing = teach("fast_wheels", truth_of("fast_wheels", person=(0.9, 0.0, -0.5, 0.0)))
-    assert facing[0] < 0.0 or facing[2].abs() > 0.3
+def test_the_teacher_does_not_drive_towards_who_walks_into_it() -> None:
+    assert teach("fast_wheels", truth_of("fast_wheels", person=(0.9, 0.0, -0.5, 0.0)))[0] <= 0.0
 
 
 def test_a_walker_rests_where_there_is_room_and_a_wheeled_body_at_the_goal() -> None:

@@ -95,7 +95,7 @@ def test_a_robot_in_the_door_is_not_waited_for_for_ever(body: BodyBatch) -> None
     places, _ = walk(crowd, body, corridor(door_m=0.9), seconds=12.0, robot=(0.0, 0.0, 0.0))
     nearest = int(places[:, 0, 0].argmax())
     assert -1.5 < places[nearest, 0, 0] < 0.0
-    assert places[-1, 0, 0] < -1.5
+    assert places[-1, 0, 0] < places[nearest, 0, 0] - 0.5
 
 
 def test_rays_hit_the_nearest_person() -> None:
@@ -128,3 +128,9 @@ def test_who_walks_where_depends_on_scene_and_episode_alone() -> None:
         point = round(plan.start_m[episode, person] / spacing_m[episode, person])
         start = plan.path_w_m[episode, person, point]
         assert np.linalg.norm(start - episodes.start_w[episode, :2]) > START_CLEAR_M - 0.1
+
+
+def test_who_has_noticed_the_robot_walks_around_it(body: BodyBatch) -> None:
+    places, gaps = walk(walkers(((-4.0, 0.0), (4.0, 0.0))), body, corridor(), seconds=10.0, robot=(0.0, 0.1, 0.0))
+    assert places[:, 0, 0].max() > 3.0
+    assert gaps[:, 0].min() > 0.05

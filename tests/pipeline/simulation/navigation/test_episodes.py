@@ -17,9 +17,9 @@ from pipeline.simulation.navigation.episodes import (
     build_episodes,
     scene_fields,
 )
-from pipeline.simulation.navigation.goal_fields import GOAL_CLEARANCE_M, STOP_RADIUS_M
+from pipeline.simulation.navigation.goal_fields import GOAL_CLEARANCE_M, STOP_RADIUS_M, body_maps
 from scenes import nav2_map, registry
-from scenes.fields import clearance
+from scenes.fields import clearance, distance_field
 from scenes.grid import Grid
 
 
@@ -111,3 +111,21 @@ def test_a_map_has_the_same_episodes_whatever_its_path(tmp_path: Path, monkeypat
     for same in ("./room.yaml", str(tmp_path / "room.yaml"), "copy.yaml"):
         np.testing.assert_array_equal(starts(same), typed)
     assert not np.array_equal(starts("other.yaml"), typed)
+
+
+def test_goals_lie_behind_doors_that_the_body_fits_and_can_turn_beyond() -> None:
+    go2, anymal = robots.get("go2"), robots.get("anymal_c")
+    hall = np.zeros((1, 128, 200), dtype=bool)
+    hall[0, [0, -1], :] = hall[0, :, [0, -1]] = True
+    hall[0, :, 100] = True
+    hall[0, 56:73, 100] = False  # a door of 0.85 m
+    distance = distance_field(Grid(values=hall, origin_xy_w_m=(0.0, 0.0), resolution_m=0.05))
+    layered = Grid(
+        values=np.repeat(distance.values, len(HEIGHT_LAYERS_M), 0), origin_xy_w_m=(0.0, 0.0), resolution_m=0.05
+    )
+    halves = []
+    for robot in (go2, anymal):
+        reachable = body_maps(robot, distance=layered, known_distance=layered).reachable
+        halves.append((reachable[:, :50].any(), reachable[:, 51:].any()))
+    assert halves[0] == (True, True)
+    assert sum(halves[1]) == 1

@@ -12,7 +12,7 @@ from embodiments.embodiment import Embodiment
 from embodiments.registry import get, names
 from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_RANGE_M
 from pipeline.simulation.sensors.depth_camera import DepthCamera, own_body_mask, pixel_rays
-from pipeline.simulation.sensors.depth_noise import DepthNoise, add_noise
+from pipeline.simulation.sensors.depth_noise import DepthNoise, add_flying_pixels, add_noise
 from scenes.raycasting import SceneRaycaster
 from scenes.scene import BOX, FLOOR, OTHER, WALL, Scene, box
 
@@ -250,3 +250,15 @@ def test_noise_is_reproducible_and_can_be_off():
     assert torch.equal(first, second)
     quiet = add_noise(depth, noise=DepthNoise(), generator=torch.Generator().manual_seed(3), scale=0.0)
     assert torch.equal(quiet, depth)
+
+
+def test_pixels_fly_at_edges_alone_and_between_the_two_sides() -> None:
+    depth_m = torch.full((2, 40, 64), 3.0)
+    depth_m[:, :, :20] = 1.0
+    depth_m[:, :, 40:] = 0.0
+    rate = torch.tensor([0.0, 1.0])[:, None, None]
+    flying = add_flying_pixels(depth_m, rate=rate, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(flying[0], depth_m[0])
+    changed = flying[1] != depth_m[1]
+    assert changed[:, 20].all() and changed.sum() == 40
+    assert ((flying[1, :, 20] > 1.0) & (flying[1, :, 20] < 3.0)).all()
