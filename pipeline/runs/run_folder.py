@@ -7,6 +7,7 @@ killed leaves only ``runs/NAME/.work/STAGE/``, from which the same command resum
 
 import contextlib
 import dataclasses
+import difflib
 import json
 import shutil
 import time
@@ -189,6 +190,8 @@ def execute_many(
     """
     stage = discovery.stage(name)
     root = Path(run_root) if run_root is not None else None
+    if root is not None and not stage.needs and stage.reads_if_there and not root.is_dir():
+        raise ValueError(nothing_finished(root))  # before a folder of that name is made
     targets = [out or _target(root, name, _robot(stage, config)) for config in configs]
     with atomic_files.naming(targets[0].parent), ExitStack() as stack:
         for target, config in zip(targets, configs, strict=True):
@@ -203,6 +206,14 @@ def execute_many(
         if runs:
             _run(stage, runs, workers=workers)
     return [run.robot for _, run in runs]
+
+
+def nothing_finished(root: Path) -> str:
+    """Return that a run has no finished stage, with the names of runs beside it that have one."""
+    finished = {path.parents[1].name for path in root.parent.glob(f"[!.]*/[!.]*/{manifest.NAME}")}
+    close = difflib.get_close_matches(root.name, finished, n=1)
+    hint = f"; did you mean {root.parent / close[0]}?" if close else f". Runs there: {', '.join(finished) or 'none'}."
+    return f"{root} has no finished stage to report{hint}"
 
 
 def _run(stage: Stage[Any], runs: Sequence[tuple[Any, StageRun]], *, workers: int) -> None:

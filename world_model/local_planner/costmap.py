@@ -8,6 +8,7 @@ that are no longer needed are overwritten in place, because a fresh one costs as
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -101,7 +102,13 @@ def empty(batch: int, *, like: Tensor) -> Costmap:
     return unpack(like.new_zeros(batch, STATE_SIZE))
 
 
-def update(state: Costmap, points: Tensor, observation: Observation[Tensor]) -> UpdatedCostmap:
+Anticipate = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Measured evidence (B, CELLS, CELLS), seen (B, CELLS, CELLS) and pose (B, 3) -> evidence and seen to plan on"""
+
+
+def update(
+    state: Costmap, points: Tensor, observation: Observation[Tensor], *, anticipate: Anticipate | None = None
+) -> UpdatedCostmap:
     """Return the costmap after one control step.
 
     The pose moves by the measured velocity, obstacles and seen ground are entered, and some sweeps correct the cost to
@@ -110,14 +117,16 @@ def update(state: Costmap, points: Tensor, observation: Observation[Tensor]) -> 
     Args:
         points: (B, 64, 6) from ``obstacle_points``, of the image after the step.
         observation: After the step.
+        anticipate: Gives the map to plan on; the measured map stays what is remembered. None plans on the measured one.
     """
     pose = moved(state.pose, observation.velocity_b)
     evidence, seen = _entered(state, points, pose)
+    planned_evidence, planned_seen = anticipate(evidence, seen, pose) if anticipate else (evidence, seen)
     goal = to_anchor(observation.goal_b[:, None, :2], pose)[:, 0]
     straight = _straight_m(goal)
-    distance = _distance_m(evidence)
+    distance = _distance_m(planned_evidence)
     cost = _cell_cost(distance, half_width_m(observation.descriptor))
-    cost = cost + _route_cost(observation.route_xy_b_m, pose, seen)
+    cost = cost + _route_cost(observation.route_xy_b_m, pose, planned_seen)
     total = straight + state.cost_to_go
     # The goal's own cells are the source of the cost to go.
     source = straight + (100.0 * (straight - CELL_M)).clip(0.0, MOST_M)
@@ -238,7 +247,7 @@ def _norm(xy: Tensor) -> Tensor:
 
 def _straight_m(goal: Tensor) -> Tensor:
     """Return the straight distance (B, CELLS, CELLS) of every cell to the goal (B, 2)."""
-    axis = _axis_m(goal)
+    axis = axis_m(goal)
     x, y = axis[None, None, :] - goal[:, 0, None, None], axis[None, :, None] - goal[:, 1, None, None]
     return (x.square() + y.square()).sqrt()
 
@@ -282,7 +291,7 @@ def _route_cost(route_xy_b_m: Tensor, pose: Tensor, seen: Tensor) -> Tensor:
     start = torch.cat([here, route_xy_b_m[:, :-1]], dim=1)
     along = torch.cat([start, (start + route_xy_b_m) / 2.0, route_xy_b_m[:, -1:]], dim=1)  # (B, 21, 2), 0.5 m apart
     along = to_anchor(along, pose)
-    axis = _axis_m(pose).unflatten(0, (-1, _COARSE)).mean(dim=1)
+    axis = axis_m(pose).unflatten(0, (-1, _COARSE)).mean(dim=1)
     across = (axis[None, None, :] - along[..., :1]).square()[:, :, None, :]  # (B, 21, 1, CELLS / 2)
     up = (axis[None, None, :] - along[..., 1:]).square()[:, :, :, None]  # (B, 21, CELLS / 2, 1)
     distance = (across + up).amin(dim=1).sqrt()
@@ -300,7 +309,7 @@ def _ramp(value: Tensor, between: tuple[float, float]) -> Tensor:
     return ((value - between[0]) / (between[1] - between[0])).clip(0.0, 1.0)
 
 
-def _axis_m(like: Tensor) -> Tensor:
+def axis_m(like: Tensor) -> Tensor:
     """Return the position (CELLS,) of the cells' centres along an axis [m]."""
     return (torch.arange(CELLS, device=like.device, dtype=like.dtype) - (CELLS - 1) / 2.0) * CELL_M
 

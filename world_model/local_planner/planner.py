@@ -49,19 +49,22 @@ class LocalPlan(NamedTuple):
         return torch.cat([aim, self.clearances_m / _CLEARANCE_SCALE_M, *scaled, self.action], dim=-1)
 
 
-def step(observation: Observation[Tensor], state: Tensor) -> tuple[LocalPlan, Tensor]:
+def step(
+    observation: Observation[Tensor], state: Tensor, *, anticipate: costmap.Anticipate | None = None
+) -> tuple[LocalPlan, Tensor]:
     """Take in one observation.
 
     Args:
         observation: Its goal lies on the costmap, see ``map_edge.hold_goal``.
         state: (B, STATE_SIZE); zeros after a reset.
+        anticipate: Gives the map to plan on, see ``costmap.update``.
 
     Returns:
         The local plan, and the next state (B, STATE_SIZE).
     """
     goal_b, descriptor = observation.goal_b, observation.descriptor
     points = obstacle_points(observation.depth_m, descriptor)
-    updated = costmap.update(costmap.unpack(state.detach()), points, observation)
+    updated = costmap.update(costmap.unpack(state.detach()), points, observation, anticipate=anticipate)
     query = costmap.query(updated, goal_b, descriptor)
     speed_scale = (query.clearance_m / SLOW_CLEARANCE_M).clip(LEAST_SPEED_SCALE, 1.0)
     stop_pose_b = torch.cat([query.stop_b, goal_b[:, 2:]], dim=-1)

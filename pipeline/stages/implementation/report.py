@@ -1,6 +1,5 @@
 """Gather what a run has finished into one page."""
 
-import difflib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from pipeline.evaluation.robustness import curves as robustness_curves
 from pipeline.residual_rl.config import CURVE
 from pipeline.runs import manifest
 from pipeline.runs.provenance import ROOT
-from pipeline.runs.run_folder import TENSORBOARD, StageRun
+from pipeline.runs.run_folder import TENSORBOARD, StageRun, nothing_finished
 from pipeline.stages.report import ROBUSTNESS, Config
 
 HTML, MARKDOWN, FILMS = "report.html", "tables.md", "films"
@@ -25,7 +24,7 @@ def run(config: Config, run: StageRun) -> None:
     """Write ``report.html``, ``tables.md``, the films, and the evaluation's figures for TensorBoard."""
     folders = run.inputs | _own_evaluation(config)
     if not folders:
-        raise ValueError(_nothing_to_show(run.target.parent))
+        raise ValueError(nothing_finished(run.target.parent))
     summary = _summary(folders.get("evaluate_policy"))
     entries = page.stage_entries(folders)
     newest = manifest.read(folders[entries[-1].name]).body if entries else {}
@@ -53,14 +52,6 @@ def run(config: Config, run: StageRun) -> None:
     if summary is not None:
         write_tensorboard(summary, run.work / TENSORBOARD)
     run.metrics["stages_shown"] = len(entries)
-
-
-def _nothing_to_show(root: Path) -> str:
-    """Return why there is no page about a run, with the names of runs beside it that have something."""
-    finished = {path.parents[1].name for path in root.parent.glob(f"[!.]*/[!.]*/{manifest.NAME}")}
-    close = difflib.get_close_matches(root.name, finished, n=1)
-    hint = f"; did you mean {root.parent / close[0]}?" if close else f". Runs there: {', '.join(finished) or 'none'}."
-    return f"{root} has no finished stage to report{hint}"
 
 
 def _own_evaluation(config: Config) -> dict[str, Path]:

@@ -41,9 +41,20 @@ from pipeline.stages.implementation.evaluate_policy import _forget_stale_rollout
 CELL_KEYS = [
     *("embodiment", "scene", "split", "agent", "protocol", "conditions", "route", "seed"),
     *("training_seed", "policy_sha256"),
-    *("episodes", "success", "success_ci95", "success_settled", "spl", "soft_spl", "sct", "collision", "fall"),
+    *(
+        "episodes",
+        "success",
+        "success_ci95",
+        "success_settled",
+        "success_feasible",
+        "spl",
+        "soft_spl",
+        "sct",
+        "collision",
+        "fall",
+    ),
     *("timeout", "time_s", "wtt_s", "min_clearance_m", "jerk_mps3"),
-    *("path_m", "stopped_share", "energy_j", "energy_j_per_m", "broken"),
+    *("path_m", "stopped_share", "energy_j", "energy_j_per_m", "broken", "person_bumped", "near_person_s"),
     "unseen",
     *(f"{name}_ci95_scenes" for name in ("success", "spl", "soft_spl", "sct", "collision")),
 ]
@@ -78,6 +89,8 @@ def rows(agent: str, success: list[bool], *, embodiment: str = "go2", scene: str
         "stopped_s": [0.0 if s else 4.0 for s in success],
         "energy_j": [100.0 if s else 50.0 for s in success],
         "broken": False,
+        "person_bumped": [False, True] * (count // 2) + [False] * (count % 2),
+        "near_person_s": 0.5,
     }
     return pd.DataFrame(values)[list(EPISODE_COLUMNS)]
 
@@ -92,6 +105,7 @@ def test_a_cell_by_hand() -> None:
     assert (cell["time_s"], cell["wtt_s"]) == (8.0, 32.0)
     assert cell["jerk_mps3"] is None
     assert (cell["path_m"], cell["energy_j"], cell["broken"]) == (5.0, 100.0, 0.0)
+    assert (cell["person_bumped"], cell["near_person_s"], cell["success_feasible"]) == (0.5, 0.5, 0.75)
     assert cell["stopped_share"] == pytest.approx(0.25 * 4.0 / 8.0)
     assert cell["energy_j_per_m"] == pytest.approx(350.0 / 20.0)
     assert cell["policy_sha256"] == "ab" * 32 and cell["training_seed"] == 3
@@ -352,8 +366,15 @@ def test_a_scene_gets_a_second_episode_when_all_have_one() -> None:
         assert sorted(number for draw in group for number in draw.numbers) == list(range(150))
 
 
-def test_a_generated_scene_without_room_gives_way_and_is_named() -> None:
-    """ANYmal C, 0.78 m from its middle to its furthest corner, has no start and goal in office/test/27."""
+def test_a_generated_scene_without_room_gives_way_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = plan.build_episodes
+
+    def cramped(embodiment: Any, scenes: Any, fields: Any, **named: Any) -> Any:
+        if scenes[0].name == "office/test/27":
+            raise NoFreeSpaceError("no free space")
+        return build(embodiment, scenes, fields, **named)
+
+    monkeypatch.setattr(plan, "build_episodes", cramped)
     job = _job("", embodiment="anymal_c", scenes=("office",), split="test", episodes=1)
     taken: dict[Any, Any] = {}
     index, episodes = plan._drawn(Draw(scene="office", index=27, series=0, numbers=(27,)), job, get("anymal_c"), taken)

@@ -71,6 +71,7 @@ def summary() -> tables.Summary:
                     "jerk_mps3": 1.0,
                 }
                 rest |= {"stopped_s": 0.0, "energy_j": 100.0, "broken": False, "conditions": "nominal"}
+                rest |= {"person_bumped": False, "near_person_s": 0.0}
                 tables.append(pd.DataFrame(columns | figures | rest)[list(EPISODE_COLUMNS)])
     provenance = Provenance(split="test", seed=0, training_seed=0, policy_sha256={})
     return summarise(pd.concat(tables, ignore_index=True), provenance)
@@ -283,7 +284,7 @@ def test_a_mistyped_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert cli.main(["report", "--run", str(tmp_path / "lptop")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and f"did you mean {tmp_path / 'laptop'}?" in error
-    assert not (tmp_path / "lptop" / "report").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["laptop"]
     assert cli.main(["report", "--run", str(tmp_path / "x")]) == 2
     assert "has no finished stage to report. Runs there: laptop." in capsys.readouterr().err
 

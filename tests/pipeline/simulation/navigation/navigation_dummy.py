@@ -10,6 +10,7 @@ from embodiments.limits import action_to_command, project
 from embodiments.observation import Observation
 from embodiments.spaces import CONTROL_DT_S, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX, ROUTE_POINTS
 from pipeline.agents.agent import Agent
+from pipeline.agents.truth import Truth
 from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
 from pipeline.simulation.physics.body import PATCH_SIDE
 from world_model.base_head import BaseHead, BaseHeadConfig
@@ -96,15 +97,28 @@ class PlaneNavigation:
             descriptor=self._descriptor,
         )
 
-    def privileged(self) -> dict[str, torch.Tensor]:
-        """Return what the critic reads."""
-        ones = torch.ones(self.num_envs)
-        return {
-            "clearance_patch": torch.ones(self.num_envs, PATCH_SIDE**2),
-            "descent_xy_b_m": torch.zeros(self.num_envs, 2),
-            "geodesic_m": 3.0 * ones,
-            "clearance_m": 0.5 * ones,
-        }
+    def privileged(self) -> Truth:
+        """Return what the critic reads; nobody walks here."""
+        ones, nobody = torch.ones(self.num_envs), torch.zeros(self.num_envs, 0, 2)
+        return Truth(
+            pose_w=self._pose_w,
+            goal_w=self._goal_w,
+            stop_xy_w=self._goal_w[:, :2],
+            descent_xy_b_m=torch.zeros(self.num_envs, 2),
+            clearance_m=0.5 * ones,
+            away_xy_b=torch.zeros(self.num_envs, 2),
+            geodesic_m=3.0 * ones,
+            clearance_patch=torch.ones(self.num_envs, PATCH_SIDE**2),
+            velocity_b=torch.zeros(self.num_envs, 3),
+            command=self.previous_command,
+            descriptor=self._descriptor,
+            people_xy_w=nobody,
+            people_velocity_w=nobody,
+            people_present=torch.zeros(self.num_envs, 0, dtype=torch.bool),
+            clearance_at=lambda poses_w: torch.ones(poses_w.shape[:-1]),
+            cost_to_go_at=lambda xy_w: xy_w.norm(dim=-1),
+            gap_at=lambda xy_w, poses_w: (xy_w - poses_w[..., :2]).norm(dim=-1),
+        )
 
     def _begin(self, mask: torch.Tensor) -> None:
         angle = torch.rand(self.num_envs, generator=self._generator) * 6.2832
