@@ -40,6 +40,8 @@ class Truth:
     """(B, K, 2) [m/s]"""
     people_present: torch.Tensor
     """(B, K) bool"""
+    distance_at: Lookup
+    """Points (B, Q, 2) -> distance (B, Q) to the nearest obstacle in any of the body's layers, people left out [m]"""
     clearance_at: Lookup
     """Poses (..., B, 3) -> clearance (..., B) of the footprint there, people left out [m]"""
     cost_to_go_at: Lookup

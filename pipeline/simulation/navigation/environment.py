@@ -300,10 +300,16 @@ class NavigationEnvironment:
             people_xy_w=xy_w,
             people_velocity_w=velocity_w,
             people_present=present,
+            distance_at=self._distance_at,
             clearance_at=self._clearance_at,
             cost_to_go_at=lambda xy_w: self._at_goal_field(self._cost, xy_w),
             gap_at=self.body.gap_m,
         )
+
+    def _distance_at(self, xy_w: torch.Tensor) -> torch.Tensor:
+        """Return the distance (B, Q) of points (B, Q, 2) to the nearest obstacle of the body's layers [m]."""
+        index = self.scene_index[:, None].expand(xy_w.shape[:2])
+        return self._nearest.sample(index, torch.zeros_like(index), xy_w)
 
     def _clearance_at(self, pose_w: torch.Tensor) -> torch.Tensor:
         """Return the clearance (..., B) of the footprint at poses (..., B, 3), people left out [m]."""

@@ -1,6 +1,7 @@
 """Reference agents on a kinematic body: they do what they say, batched, seeded, and only through the observation."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from embodiments import registry
 from embodiments.limits import action_to_command, project
 from embodiments.observation import Observation, from_inputs
 from embodiments.spaces import CONTROL_DT_S, DESCRIPTOR_SIZE, LIMIT_FIELDS, OBSERVATION_SHAPES
-from pipeline.agents import go_straight, mppi, planner, random, teacher, zero
+from pipeline.agents import go_straight, mppi, oracle_map, planner, random, teacher, zero
 from pipeline.agents import registry as agents
 from pipeline.agents.agent import Agent
 from pipeline.agents.truth import Truth
@@ -125,7 +126,7 @@ def test_who_is_driven_once_for_all_routes_does_not_look_at_them(body_with_rando
     around[:, :5] += torch.tensor([1.5, 1.5])
     bent = dataclasses.replace(seen, route_xy_b_m=around)
     for name in agents.without_weights():
-        if name == "teacher":  # sees the map, and nothing else
+        if agents.get(name).kind == "privileged":  # they know more than the observation
             continue
         shares = []
         for observation in (seen, bent):
@@ -259,6 +260,7 @@ def truth_of(
         people_xy_w=people[..., :2],
         people_velocity_w=people[..., 2:],
         people_present=torch.ones(people.shape[:2], dtype=torch.bool),
+        distance_at=lambda xy_w: torch.ones(xy_w.shape[:-1]),
         clearance_at=lambda poses_w: torch.ones(poses_w.shape[:-1]),
         cost_to_go_at=lambda xy_w: (xy_w - goal[:, :2]).norm(dim=-1),
         gap_at=lambda xy_w, poses_w: (xy_w - poses_w[..., :2]).norm(dim=-1) - 0.25,
@@ -301,3 +303,17 @@ def test_a_walker_steps_aside_while_it_moves_and_stands_still_at_rest() -> None:
     assert near[1] > 0.0 and roomy[1] == 0.0 and wheels[1] == 0.0
     here = truth_of("gait", clearance_m=0.02, goal_w=(0.0, 0.0, 0.0), stop_xy_w=(0.0, 0.0))
     assert (teach("gait", here) == 0.0).all()
+
+
+def test_the_oracle_knows_what_is_behind_and_where_people_are() -> None:
+    truth = truth_of("fast_wheels", person=(2.0, 1.0, 0.0, 0.0))
+    truth = dataclasses.replace(truth, distance_at=lambda xy_w: (xy_w[..., 0] + 2.0).abs())  # a wall 2 m behind
+    pose = torch.tensor([[0.5, 0.0, math.pi / 2]])  # the costmap began elsewhere, turned
+    occupied, near = oracle_map.near_truth(truth, pose)
+    assert occupied[0][near[0]].any()
+    rows, columns = (occupied & near)[0].nonzero().T
+    x, y = (columns - 39.5) * 0.2 - 0.5, (rows - 39.5) * 0.2
+    ahead, left = y, -x  # in the body's frame
+    is_wall = (ahead + 2.0).abs() < 0.11
+    is_person = (ahead - 2.0).square() + (left - 1.0).square() < 0.36**2
+    assert (is_wall | is_person).all() and is_wall.any() and is_person.any()

@@ -41,9 +41,9 @@ def test_a_new_file_is_a_new_agent_everywhere(waiting: str) -> None:
 def test_the_agents_that_exist() -> None:
     assert registry.names() == (
         *("zero", "random", "go_straight", "planner", "mppi"),
-        *("blind", "base", "specialist", "generalist", "teacher"),
+        *("blind", "base", "specialist", "generalist", "oracle_map", "teacher"),
     )
-    assert registry.without_weights() == ("zero", "random", "go_straight", "planner", "mppi", "teacher")
+    assert registry.without_weights() == ("zero", "random", "go_straight", "planner", "mppi", "oracle_map", "teacher")
     assert registry.generalists() == ("blind", "generalist")
 
 

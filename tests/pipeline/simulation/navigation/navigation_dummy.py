@@ -115,6 +115,7 @@ class PlaneNavigation:
             people_xy_w=nobody,
             people_velocity_w=nobody,
             people_present=torch.zeros(self.num_envs, 0, dtype=torch.bool),
+            distance_at=lambda xy_w: torch.ones(xy_w.shape[:-1]),
             clearance_at=lambda poses_w: torch.ones(poses_w.shape[:-1]),
             cost_to_go_at=lambda xy_w: xy_w.norm(dim=-1),
             gap_at=lambda xy_w, poses_w: (xy_w - poses_w[..., :2]).norm(dim=-1),
