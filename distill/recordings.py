@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from embodiments.spaces import COMMAND_SIZE, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX, DESCRIPTOR_SIZE, GOAL_SIZE, ROUTE_POINTS
-from world_model import atomic_files
+from world_model import anticipation, atomic_files
 from world_model.local_planner.planner import FEATURE_SIZE as PLAN_FEATURES
 
 FORMAT = "crossbody-recording"
@@ -52,6 +52,11 @@ FIELDS: dict[str, dict[str, tuple[str, tuple[int | None, ...]]]] = {
         "log_std": ("float32", (COMMAND_SIZE,)),
         "command": ("float32", (COMMAND_SIZE,)),
     },
+    "surroundings": {
+        "square": ("uint8", (anticipation.INPUTS, anticipation.SIDE, anticipation.SIDE)),
+        "truth": ("uint8", (anticipation.OUTPUTS, anticipation.SIDE**2 // 8)),
+        "counted": ("bool", ()),
+    },
 }
 """Kind -> field -> dtype and shape after (T, B); None = any length.
 
@@ -60,7 +65,8 @@ is what the teacher would do, valid where ``labelled``; ``command`` is what was 
 ``plan_features`` are ``world_model.local_planner.planner.LocalPlan.features`` of what that view's camera has seen
 since the episode began, from every mount that it had meanwhile.
 ``features`` are ``world_model.base_head.policy_features`` (base action last); ``mean`` is that of the specialist's full
-action, base + residual.
+action, base + residual. ``square`` is what ``world_model.anticipation`` sees, times 255; ``truth`` what is there, as
+packed bits; ``counted`` whether the episode went on long enough to know it.
 """
 
 

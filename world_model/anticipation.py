@@ -8,12 +8,12 @@ Source of the network's form: Ronneberger et al. 2015, "U-Net". Source of the id
 Anticipation for Efficient Exploration and Navigation".
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from embodiments.spaces import DEPTH_WIDTH_PX
+from world_model.config import AnticipationConfig
 from world_model.local_planner import costmap
 from world_model.local_planner.frames import to_anchor, to_body
 
@@ -29,15 +29,12 @@ INPUTS = 2 + len(POINT_STEPS)
 """Evidence, seen, and one raster of points for each of ``POINT_STEPS``"""
 OUTPUTS = 1 + len(HORIZONS_S)
 """Still things, then moving ones at each horizon"""
+REACH_M = 4.0
+"""The network's word counts up to this distance"""
+SURE = 0.2
+"""Below this probability ground counts as seen, the more the lower it is"""
 MOVING_WEIGHT = 6.0
 """Weight of cells with somebody in the loss: they are one in a hundred"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnticipationConfig:
-    """Sizes of the network."""
-
-    channels: tuple[int, int, int] = (12, 24, 36)
 
 
 class Anticipation(nn.Module):
@@ -65,6 +62,25 @@ class Anticipation(nn.Module):
         return answer
 
 
+class Trail:
+    """The obstacle points of the last control steps, on the costmap."""
+
+    def __init__(self, batch: int, *, like: Tensor) -> None:
+        self._points = like.new_zeros(batch, POINT_STEPS[-1] + 1, DEPTH_WIDTH_PX, 3)
+
+    def forget(self, mask: Tensor) -> None:
+        """Forget everything where a new episode begins, (B,) bool."""
+        self._points = self._points.masked_fill(mask[:, None, None, None], 0.0)
+
+    def add(self, points: Tensor) -> None:
+        """Take in the points (B, P, 3) of this control step: x, y on the costmap [m] and weight."""
+        self._points = torch.cat([points[:, None], self._points[:, :-1]], dim=1)
+
+    def chosen(self) -> Tensor:
+        """Return the points of ``POINT_STEPS``, (B, len(POINT_STEPS), P, 3)."""
+        return self._points[:, list(POINT_STEPS)]
+
+
 def loss(logits: Tensor, truth: Tensor) -> Tensor:
     """Return the weighted cross-entropy of logits (B, OUTPUTS, SIDE, SIDE) against what was there, 0 or 1."""
     weight = torch.ones_like(truth)
@@ -79,6 +95,11 @@ def cells_b(like: Tensor) -> Tensor:
     return torch.stack([x, y], dim=-1).flatten(0, 1)
 
 
+def cells_w(pose_w: Tensor) -> Tensor:
+    """Return the centres (B, SIDE^2, 2) of the square's cells around bodies at world poses (B, 3) [m]."""
+    return to_anchor(cells_b(pose_w).expand(len(pose_w), -1, -1), pose_w)
+
+
 def square(evidence: Tensor, seen: Tensor, pose: Tensor, past_points: Tensor) -> Tensor:
     """Return what the network sees, (B, INPUTS, SIDE, SIDE).
 
@@ -88,7 +109,7 @@ def square(evidence: Tensor, seen: Tensor, pose: Tensor, past_points: Tensor) ->
         pose: (B, 3) of the body on the costmap.
         past_points: (B, len(POINT_STEPS), P, 3) x, y on the costmap [m] and weight.
     """
-    place = to_anchor(cells_b(pose).expand(len(pose), -1, -1), pose)
+    place = cells_w(pose)
     grids = [costmap.look_up(grid, place).unflatten(1, (SIDE, SIDE)) for grid in (evidence, seen)]
     rasters = [_raster(past_points[:, index], pose) for index in range(len(POINT_STEPS))]
     return torch.stack([*grids, *rasters], dim=1)
@@ -122,12 +143,6 @@ def onto_costmap(
     grid = (costmap.CELLS, costmap.CELLS)
     planned = (evidence.flatten(1) + trust * (there - evidence.flatten(1))).unflatten(1, grid)
     return planned, torch.maximum(seen, (trust * (3.0 * sure).clip(max=1.0)).unflatten(1, grid))
-
-
-REACH_M = 4.0
-"""The network's word counts up to this distance"""
-SURE = 0.2
-"""Below this probability ground counts as seen, the more the lower it is"""
 
 
 def _block(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:

@@ -37,3 +37,11 @@ class LossWeights:
     behaviour: float = 1.0
     semantic_classes: tuple[float, ...] = (1.0, 1.0, 2.0, 2.0, 4.0, 4.0, 4.0)
     """Floor and walls fill the image; obstacles are small. X-Mobility weighs its classes 1 to 5."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnticipationConfig:
+    """Sizes of the anticipation network."""
+
+    channels: tuple[int, int, int] = (12, 24, 36)
+    """At full, half and quarter resolution"""

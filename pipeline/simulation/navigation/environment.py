@@ -284,7 +284,7 @@ class NavigationEnvironment:
         away_w = torch.zeros_like(position)
         if isinstance(self.embodiment.drive, GaitDrive):  # nobody else can step aside
             away_w = self.body.away_xy_w(self._distance, self.scene_index, self.pose_w, clearance_m)
-        xy_w, velocity_w, present = self._people_now()
+        xy_w, velocity_w, present = self.people()
         return Truth(
             pose_w=self.pose_w,
             goal_w=self._now["goal_w"],
@@ -300,13 +300,13 @@ class NavigationEnvironment:
             people_xy_w=xy_w,
             people_velocity_w=velocity_w,
             people_present=present,
-            distance_at=self._distance_at,
+            distance_at=self.distance_at,
             clearance_at=self._clearance_at,
             cost_to_go_at=lambda xy_w: self._at_goal_field(self._cost, xy_w),
             gap_at=self.body.gap_m,
         )
 
-    def _distance_at(self, xy_w: torch.Tensor) -> torch.Tensor:
+    def distance_at(self, xy_w: torch.Tensor) -> torch.Tensor:
         """Return the distance (B, Q) of points (B, Q, 2) to the nearest obstacle of the body's layers [m]."""
         index = self.scene_index[:, None].expand(xy_w.shape[:2])
         return self._nearest.sample(index, torch.zeros_like(index), xy_w)
@@ -315,7 +315,7 @@ class NavigationEnvironment:
         """Return the clearance (..., B) of the footprint at poses (..., B, 3), people left out [m]."""
         return self.body.clearance_m(self._distance, self.scene_index, pose_w)
 
-    def _people_now(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def people(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return where people are (B, K, 2), how fast they walk (B, K, 2), and who is there (B, K)."""
         if self._crowd is None:
             nobody = torch.zeros(self.num_envs, 0, 2, device=self.device)

@@ -1,0 +1,203 @@
+"""Drive in both conditions, and write what is measured around the body beside what is there, shard by shard."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from distill.recordings import write_shard
+from embodiments import registry
+from embodiments.limits import active_dimensions
+from embodiments.spaces import COMMAND_SIZE, CONTROL_HZ
+from pipeline.agents.teacher import TeacherAgent
+from pipeline.runs.progress import progress
+from pipeline.runs.run_folder import StageRun
+from pipeline.simulation.conditions.crowd import RADIUS_M
+from pipeline.simulation.conditions.disturbances import NEUTRAL
+from pipeline.simulation.conditions.field import changed_scene, draw_field
+from pipeline.simulation.navigation.crowd_plan import episode_keys, plan_people
+from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment
+from pipeline.simulation.navigation.recording import next_noise
+from pipeline.simulation.navigation.task import build_task
+from pipeline.simulation.physics.randomisation import training
+from pipeline.stages.record_surroundings import Config
+from scenes.registry import random_key
+from scenes.scene import Scene
+from scenes.storage import load_scenes
+from world_model import anticipation
+from world_model.anticipation import CELL_M, HORIZONS_S, Trail
+from world_model.local_planner import planner
+from world_model.local_planner.depth_to_obstacles import obstacle_points
+from world_model.local_planner.frames import to_anchor
+from world_model.local_planner.map_edge import hold_goal
+
+_CORRELATION = 0.9
+_TAUGHT = 4
+"""In one of so many environments the teacher drives: it goes where the planner does not."""
+_LATER = tuple(round(horizon_s * CONTROL_HZ) for horizon_s in HORIZONS_S)
+
+
+def run(config: Config, run: StageRun) -> None:
+    """Write shards ``train_NNN.h5`` and ``val_NNN.h5``; validation scenes come only into the latter."""
+    border = config.num_envs - max(1, config.num_envs // 8)
+    recorder: Recorder | None = None
+    frames = 0
+    with progress(config.shards * config.shard_steps * config.num_envs, f"record {config.embodiment}") as bar:
+        for shard in range(config.shards):
+            paths = {part: run.work / f"{part}_{shard:03d}.h5" for part in ("train", "val")}
+            if not all(path.exists() for path in paths.values()):
+                # After a kill other episodes follow, by the first new shard's seed.
+                recorder = recorder or Recorder(config, run, border=border, seed=config.seed + shard)
+                rows = recorder.record()
+                for part, columns in (("train", slice(0, border)), ("val", slice(border, config.num_envs))):
+                    chosen = {name: value[:, columns] for name, value in rows.items()}
+                    attributes = {"embodiment": config.embodiment, "seed": config.seed, "shard": shard}
+                    write_shard(paths[part], chosen, kind="surroundings", attributes=attributes)
+                frames += int(rows["counted"].sum())
+            bar.advance(config.shard_steps * config.num_envs)
+    for part in ("train", "val"):
+        for shard in range(config.shards):
+            run.hand_over(run.work / f"{part}_{shard:03d}.h5")
+    run.metrics["frames"] = frames
+
+
+@dataclass
+class _Frame:
+    """One recorded control step."""
+
+    step: int
+    pose_w: torch.Tensor
+    square: torch.Tensor
+    still: torch.Tensor
+
+
+@dataclass
+class _Past:
+    """What happened in every control step of a shard; people are needed up to 1.5 s after a frame."""
+
+    people_xy_w: list[torch.Tensor] = field(default_factory=list)
+    people_present: list[torch.Tensor] = field(default_factory=list)
+    first: list[torch.Tensor] = field(default_factory=list)
+
+
+class Recorder:
+    """Runs on through its episodes, from one shard into the next."""
+
+    def __init__(self, config: Config, run: StageRun, *, border: int, seed: int) -> None:
+        self._config = config
+        folder = run.input("make_scenes")
+        parts = [load_scenes(folder / f"scenes_{part}.npz") for part in ("train", "val")]
+        self._environment = _environment(config, [*parts[0], *parts[1]], seed=seed)
+        episodes = self._environment.episodes
+        rng = np.random.default_rng([seed, 4])
+        is_val = episodes.scene_index >= len(parts[0])
+        length = config.shards * config.shard_steps // 2 + 1  # no episode ends within two steps of its beginning
+        queue = [
+            rng.choice(np.flatnonzero(is_val == (environment >= border)), size=length)
+            for environment in range(config.num_envs)
+        ]
+        self._environment.assign(torch.as_tensor(np.stack(queue)))
+        self._step = self._environment.reset()
+        self._generator = torch.Generator(device=config.device).manual_seed(seed)
+        self._teacher = TeacherAgent(num_envs=config.num_envs, device=config.device, seed=seed)
+        self._taught = (torch.arange(config.num_envs, device=config.device) % _TAUGHT == 0)[:, None]
+        zeros = torch.zeros(config.num_envs, COMMAND_SIZE, device=config.device)
+        self._noise, self._deviation = zeros, zeros[:, :1]
+        self._state = torch.zeros(config.num_envs, planner.STATE_SIZE, device=config.device)
+        self._trail = Trail(config.num_envs, like=zeros)
+
+    @torch.no_grad()
+    def record(self) -> dict[str, np.ndarray]:
+        """Run one shard; return its fields, each (T, B, ...)."""
+        frames, past = [], _Past()
+        for step in range(self._config.shard_steps):
+            action, square = self._plan()
+            xy_w, _, present = self._environment.people()
+            past.people_xy_w.append(xy_w.clone())
+            past.people_present.append(present.clone())
+            past.first.append(self._step.first.clone())
+            if step % self._config.every_steps == 0:
+                pose_w = self._environment.pose_w.clone()
+                still = self._environment.distance_at(anticipation.cells_w(pose_w)) < CELL_M / 2.0
+                frames.append(_Frame(step=step, pose_w=pose_w, square=square, still=still))
+            self._noise = next_noise(self._noise, deviation=1.0, correlation=_CORRELATION, generator=self._generator)
+            noisy = (action + self._deviation * self._noise).clamp(-1.0, 1.0)
+            self._step = self._environment.step(noisy * active_dimensions(self._environment.body.descriptor))
+        return _fields(frames, past)
+
+    def _plan(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the action (B, 3) and what the network would see."""
+        observation, first = self._step.observation, self._step.first
+        drawn = self._config.noise * torch.rand(len(first), 1, generator=self._generator, device=first.device)
+        self._deviation = torch.where(first[:, None], drawn, self._deviation)
+        self._trail.forget(first)
+        held, state = hold_goal(observation, self._state * (~first)[:, None], self._state[:, :3])
+        points = obstacle_points(held.depth_m, held.descriptor)
+        seen: list[torch.Tensor] = []
+
+        def look(evidence: torch.Tensor, ground: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            self._trail.add(torch.cat([to_anchor(points[..., :2], pose), points[..., 2:3]], dim=-1))
+            seen.append(anticipation.square(evidence, ground, pose, self._trail.chosen()))
+            return evidence, ground
+
+        plan, self._state = planner.step(held, state, anticipate=look)
+        taught = self._teacher.act(observation, self._environment.privileged)
+        return torch.where(self._taught, taught, plan.action), seen[0]
+
+
+def _environment(config: Config, scenes: list[Scene], *, seed: int) -> NavigationEnvironment:
+    """Return the environment with both conditions, each in scenes of its own."""
+    in_field = [random_key(scene.name, "surroundings", seed).random() < config.field_share for scene in scenes]
+    scenes = [
+        changed_scene(scene, seed=seed) if field else scene for scene, field in zip(scenes, in_field, strict=True)
+    ]
+    task = build_task(
+        registry.get(config.embodiment),
+        scenes,
+        protocol="compass",
+        per_scene=config.goals_per_scene,
+        route="mixed",
+        seed=seed,
+    )
+    environment = NavigationEnvironment(
+        task,
+        config=NavigationConfig(randomisation=training(), disturbable=True, people=True),
+        num_envs=config.num_envs,
+        device=config.device,
+        seed=seed,
+    )
+    is_field = np.asarray(in_field)[task.episodes.scene_index]
+    keys = episode_keys(task.scenes, task.episodes)
+    environment.disturb(np.where(is_field[:, None], draw_field(keys, seed=seed), NEUTRAL), np.arange(len(keys)))
+    people = plan_people(task.scenes, task.fields, task.episodes, seed=seed)
+    people.speed_mps[~is_field] = 0.0  # nobody is there
+    environment.populate(people)
+    return environment
+
+
+def _fields(frames: list[_Frame], past: _Past) -> dict[str, np.ndarray]:
+    """Return what is written; a frame counts where its episode goes on long enough to know what follows."""
+    rows: dict[str, list[np.ndarray]] = {"square": [], "truth": [], "counted": []}
+    for frame in frames:
+        last = frame.step + max(_LATER)
+        if last >= len(past.first):
+            break
+        places = anticipation.cells_w(frame.pose_w)  # (B, SIDE^2, 2)
+        moving = [
+            _moving(places, past.people_xy_w[frame.step + k], past.people_present[frame.step + k]) for k in _LATER
+        ]
+        truth = torch.stack([frame.still, *moving], dim=1)  # (B, OUTPUTS, SIDE^2)
+        again = torch.stack(past.first[frame.step + 1 : last + 1]).any(dim=0)
+        rows["square"].append((frame.square * 255.0).round().to(torch.uint8).cpu().numpy())
+        rows["truth"].append(np.packbits(truth.cpu().numpy(), axis=-1))
+        rows["counted"].append((~again).cpu().numpy())
+    return {name: np.stack(values) for name, values in rows.items()}
+
+
+def _moving(places_w: torch.Tensor, people_xy_w: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    """Return which places (B, Q, 2) somebody fills, (B, Q) bool."""
+    found = torch.zeros_like(places_w[..., 0], dtype=torch.bool)
+    for person in range(present.shape[1]):
+        gap_m = (places_w - people_xy_w[:, person, None]).norm(dim=-1) - RADIUS_M
+        found |= (gap_m < CELL_M / 2.0) & present[:, person, None]
+    return found

@@ -1,0 +1,102 @@
+"""The training loop of the anticipation network, with checkpoints and held-out figures."""
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from distill.recordings import read_shard, shard_paths
+from distill.surroundings import Frames, figures
+from pipeline.runs.progress import progress
+from pipeline.runs.run_folder import TENSORBOARD, StageRun
+from pipeline.stages.train_anticipation import Config
+from world_model import atomic_files
+from world_model.anticipation import Anticipation, loss
+from world_model.checkpoint import save_module
+from world_model.training_state import restore_state, save_state
+
+
+def run(config: Config, run: StageRun) -> None:
+    """Write ``anticipation`` (safetensors and JSON) and ``figures.json``."""
+    if config.steps < 1 or config.batch_frames < 1:
+        raise ValueError("steps and batch_frames must be at least 1")
+    robots = run.robots("record_surroundings")
+    paths = [path for robot in robots for path in shard_paths(run.input("record_surroundings", robot))]
+    train, val = (_frames(paths, part) for part in ("train", "val"))
+    torch.manual_seed(config.seed)
+    network = Anticipation(config.anticipation).to(config.device)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    checkpoints = run.work / "checkpoints"
+    step, _ = restore_state(checkpoints, {"anticipation": network}, optimiser)
+    run.note(f"{len(train)} frames of {', '.join(robots)} to train on, {len(val)} held out; starting at step {step}")
+    saved_s = time.monotonic()
+    board = SummaryWriter(str(run.work / TENSORBOARD), purge_step=step)
+    with board, progress(config.steps, "anticipation") as bar:
+        bar.advance(step)
+        try:
+            while step < config.steps:
+                value = _update(config, network, optimiser, train, step=step)
+                step += 1
+                bar.advance(1, loss=value)
+                if step % 20 == 0:
+                    board.add_scalar("loss", value, step)
+                if step % config.judge_every_steps == 0:
+                    for name, figure in _judge(config, network, val).items():
+                        board.add_scalar(f"val/{name}", figure, step)
+                if time.monotonic() - saved_s > config.save_every_s:
+                    save_state(checkpoints, {"anticipation": network}, optimiser, step=step)
+                    saved_s = time.monotonic()
+        except KeyboardInterrupt:
+            run.note(f"interrupted at step {step}; the same command goes on from the last checkpoint")
+            raise
+    judged = _judge(config, network, val)
+    save_module(network, run.directory, "anticipation", notes={"embodiments": list(robots), "steps": step, **judged})
+    atomic_files.write_bytes(run.directory / "figures.json", json.dumps(judged, indent=2).encode())
+    run.metrics.update(judged)
+
+
+def _frames(paths: Sequence[Path], part: str) -> Frames:
+    """Return the frames that count of all shards of one part."""
+    chosen = [path for path in paths if path.name.startswith(f"{part}_")]
+    shards = [read_shard(path, kind="surroundings").arrays for path in chosen]
+    counted = [shard["counted"] for shard in shards]
+    square, truth = (
+        np.concatenate([shard[name][kept] for shard, kept in zip(shards, counted, strict=True)])
+        for name in ("square", "truth")
+    )
+    if not len(square):
+        raise ValueError(f"no recorded episode of part '{part}' lasts 1.5 s; record more: record_surroundings --shards")
+    return Frames(square=square, truth=truth)
+
+
+def _update(
+    config: Config, network: Anticipation, optimiser: torch.optim.Optimizer, frames: Frames, *, step: int
+) -> float:
+    """Take one step. The batch follows from seed and step, so a resumed training is the same training."""
+    rng = np.random.default_rng([config.seed, step])
+    square, truth = frames.batch(rng.integers(len(frames), size=config.batch_frames), device=config.device)
+    if rng.random() < 0.5:  # left and right are alike
+        square, truth = square.flip(2), truth.flip(2)
+    warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    for group in optimiser.param_groups:
+        group["lr"] = config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
+    network.train()
+    value = loss(network(square), truth)
+    optimiser.zero_grad(set_to_none=True)
+    value.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_norm)
+    if not torch.isfinite(norm):
+        raise ValueError(f"the loss is not finite at step {step}; lower --learning-rate or check the recordings")
+    optimiser.step()
+    return float(value.detach())
+
+
+def _judge(config: Config, network: Anticipation, frames: Frames) -> dict[str, float]:
+    network.eval()
+    chosen = np.linspace(0, len(frames) - 1, min(config.val_frames, len(frames))).astype(int)
+    return figures(network, frames, chosen, device=config.device)

@@ -1,0 +1,44 @@
+"""Stage: record what a robot measures around itself and what is really there, in both conditions, for anticipation.
+
+The local planner drives, disturbed by correlated noise; in every fourth environment the teacher does.
+"""
+
+from dataclasses import dataclass, replace
+
+from tyro.conf import Suppress
+
+from pipeline.runs.presets import SMOKE_ENVS
+from pipeline.runs.stage import Later, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How much is recorded and how."""
+
+    embodiment: Suppress[str] = "tiago"
+    num_envs: int = 64
+    shards: int = 4
+    shard_steps: int = 384
+    """Control steps per environment and shard"""
+    every_steps: int = 3
+    """Control steps from one recorded frame to the next: neighbours hold much the same"""
+    field_share: float = 0.75
+    """Share of the scenes in which conditions ``field`` hold; ``nominal`` in the others"""
+    goals_per_scene: int = 2
+    noise: float = 0.5
+    """Largest standard deviation of the noise on the actions; each episode draws its own between 0 and this"""
+    device: str = "cpu"
+    seed: int = 0
+
+
+def _smoke(config: Config) -> Config:
+    return replace(config, num_envs=SMOKE_ENVS, shards=1, shard_steps=48, goals_per_scene=1)
+
+
+STAGE = Stage(
+    config=Config,
+    run=Later("pipeline.stages.implementation.record_surroundings", "run"),
+    needs=("make_scenes",),
+    per_robot=True,
+    presets={"smoke": _smoke},
+)
