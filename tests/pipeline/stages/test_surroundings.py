@@ -1,0 +1,123 @@
+"""What is recorded around the body, and a training on it that goes on where it was stopped."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from distill.recordings import read_shard, write_shard
+from pipeline.runs import manifest
+from pipeline.runs.run_folder import execute_many
+from pipeline.stages import record_surroundings, train_anticipation
+from pipeline.stages.implementation import train_anticipation as training
+from pipeline.stages.implementation.record_surroundings import _fields, _Frame, _Past
+from scenes import registry
+from scenes.storage import save_scenes
+from world_model.anticipation import INPUTS, OUTPUTS, SIDE, Anticipation
+from world_model.checkpoint import load_module
+
+
+def cell(ahead_m: float, left_m: float) -> int:
+    """Return the index of a cell of the square."""
+    return round((left_m + 4.0) / 0.2 - 0.5) * SIDE + round((ahead_m + 3.0) / 0.2 - 0.5)
+
+
+def test_people_are_where_they_will_be_and_frames_before_an_end_do_not_count() -> None:
+    past = _Past()
+    for step in range(40):
+        past.people_xy_w.append(torch.tensor([[[1.1, 0.1 + 0.1 * step]], [[1.1, 0.1]]]))
+        past.people_present.append(torch.tensor([[True], [False]]))
+        past.first.append(torch.tensor([step == 30, False]))
+    frames = [
+        _Frame(
+            step=step,
+            pose_w=torch.tensor([[0.0, 0.1 * step, 0.0]] * 2),
+            square=torch.zeros(2, INPUTS, SIDE, SIDE),
+            still=torch.zeros(2, SIDE**2, dtype=torch.bool),
+        )
+        for step in (0, 18, 30)
+    ]
+    rows = _fields(frames, past)
+    assert rows["counted"].tolist() == [[True, True], [False, True]]  # the last frame has no 1.5 s after it
+    truth = np.unpackbits(rows["truth"], axis=-1).astype(bool)
+    for horizon, later_s in enumerate((0.0, 0.5, 1.0, 1.5)):
+        assert truth[0, 0, 1 + horizon, cell(1.1, 0.1 + later_s)]
+        assert not truth[0, 0, 1 + horizon, cell(1.1, -0.7)]
+    assert not truth[:, 1].any() and not truth[:, :, 0].any()
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    folder = run / "make_scenes"
+    folder.mkdir(parents=True)
+    for part in ("train", "val"):
+        save_scenes(folder / f"scenes_{part}.npz", [registry.generate("office", split=part, index=0)])
+    manifest.write(folder, {"stage": "make_scenes", "key": "x"})
+    return run
+
+
+@pytest.mark.slow
+def test_a_recording_holds_both_conditions(run_folder: Path) -> None:
+    config = record_surroundings.Config(
+        embodiment="tiago", num_envs=8, shards=1, shard_steps=36, goals_per_scene=4, field_share=1.0
+    )
+    execute_many("record_surroundings", [config], run_folder)
+    shard = read_shard(run_folder / "record_surroundings" / "tiago" / "train_000.h5", kind="surroundings").arrays
+    square, counted = shard["square"], shard["counted"]
+    assert square.shape[1:] == (7, INPUTS, SIDE, SIDE) and counted.any()
+    truth = np.unpackbits(shard["truth"], axis=-1).reshape(*counted.shape, OUTPUTS, SIDE, SIDE)
+    assert 0.02 < truth[:, :, 0].mean() < 0.9  # walls and furniture
+    assert square[1:, :, 1].max() == 255  # ground that was seen
+    # What the camera measured as an obstacle is mostly there.
+    measured = square[:, :, 0] > 200
+    assert (truth[:, :, :2].any(axis=2) | ~measured)[counted].mean() > 0.9
+
+
+def recorded(run: Path, *, frames: int) -> None:
+    """Publish recordings of one robot: a bar at random places, as seen and as true."""
+    folder = run / "record_surroundings" / "tiago"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for part in ("train", "val"):
+        square = np.zeros((frames, 2, INPUTS, SIDE, SIDE), dtype=np.uint8)
+        square[:, :, 0] = 255 * (rng.random((frames, 2, SIDE, 1)) < 0.2)
+        truth = np.zeros((frames, 2, OUTPUTS, SIDE, SIDE), dtype=bool)
+        truth[:, :, 0] = square[:, :, 0] > 0
+        fields = {"square": square, "truth": np.packbits(truth.reshape(frames, 2, OUTPUTS, -1), axis=-1)}
+        fields["counted"] = np.ones((frames, 2), dtype=bool)
+        write_shard(folder / f"{part}_000.h5", fields, kind="surroundings")
+    manifest.write(folder, {"stage": "record_surroundings", "robot": "tiago", "key": "x"})
+
+
+def test_a_stopped_training_is_the_same_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = train_anticipation.Config(
+        steps=12, batch_frames=8, warmup_steps=2, val_frames=8, judge_every_steps=6, save_every_s=0.0
+    )
+    update, calls = training._update, []
+
+    def stop_once(*arguments: Any, **named: Any) -> float:
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return update(*arguments, **named)
+
+    weights = []
+    for name in ("whole", "stopped"):
+        run = tmp_path / name
+        recorded(run, frames=12)
+        if name == "stopped":
+            monkeypatch.setattr(training, "_update", stop_once)
+            with pytest.raises(KeyboardInterrupt):
+                execute_many("train_anticipation", [config], run)
+        execute_many("train_anticipation", [config], run)
+        folder = run / "train_anticipation"
+        weights.append((folder / "anticipation.safetensors").read_bytes())
+        figures = json.loads((folder / "figures.json").read_text())
+        assert {"still_2m_precision", "moving_1.5s_4m_recall", "measured_2m_recall"} <= figures.keys()
+        load_module(Anticipation, folder, "anticipation")
+    assert weights[0] == weights[1]
+    assert len(calls) == 13  # five before the stop, the stopped one, and the seven that were left
