@@ -23,8 +23,8 @@ Written by `python -m pipeline fill_readme`. Do not edit it by hand.
   path on a map of walls and fixed furniture.
 * `planner` is the policy's own local planner with nothing learned; `base`, `specialist` and `generalist` add learning
   to it. `blind` is the generalist with its depth image zeroed. `teacher` knows the whole map: a bound, no competitor.
-* A table's note says which goals were set. Evaluations before 30 November 2026 left out those whose fastest drive exceeds
-  60 % of the time limit; all are set since ([ADR 0015](adr/0015-field-conditions.md)).
+* A table's note says which goals were set. Evaluations before 30 November 2026 left out those whose fastest drive
+  exceeds 60 % of the time limit; all are set since ([ADR 0015](adr/0015-field-conditions.md)).
 """
 
 
