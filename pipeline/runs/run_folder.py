@@ -246,6 +246,8 @@ def _prepare(stage: Stage[Any], config: Any, root: Path | None, target: Path, *,
     if _up_to_date(target, stage.name, robot, key):
         return None
     _check_disk(target, stage.needs_disk_gb)
+    if stage.check is not None:
+        stage.check(config)
     stage_inputs.verify(folders)
     rest, budget = _without(counted, stage.budget) if stage.budget else (counted, 0.0)
     work_key = manifest.hash_of({**about, "config": rest})

@@ -40,6 +40,8 @@ class Stage(Generic[C]):
     """Frozen dataclass. It may have a property ``does_without``: those of ``needs`` that it does not read"""
     run: Callable[[C, "StageRun"], None]
     """Does the work; with ``per_robot`` for the robot ``config.embodiment``"""
+    check: Callable[[C], None] | None = None
+    """Refuses a user's files before ``run`` imports what takes seconds and half a gigabyte"""
     run_many: Callable[..., None] | None = None
     """``run_many(configs, runs, workers=)``: several robots in one process"""
     needs: tuple[str, ...] = ()

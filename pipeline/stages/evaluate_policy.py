@@ -64,6 +64,7 @@ def _workstation(config: Config) -> Config:
 
 STAGE = Stage(
     config=Config,
+    check=Later("pipeline.stages.implementation.evaluation_inputs", "check"),
     run=Later("pipeline.stages.implementation.evaluate_policy", "run"),
     needs=("export_policy",),
     not_in_key=("workers",),

@@ -238,3 +238,18 @@ def test_output_into_a_closed_pipe_is_no_error() -> None:
     command = f"{sys.executable} -m pipeline list | head -1"
     finished = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert finished.stderr == ""
+
+
+@pytest.mark.parametrize("bad", ["policy", "mesh"])
+def test_bad_files_are_refused_before_torch_is_loaded(bad: str, tmp_path: Path) -> None:
+    file = tmp_path / {"policy": "bad.onnx", "mesh": "bad.glb"}[bad]
+    file.write_bytes(bytes(range(200)))
+    chosen = {"policy": ["--policy", str(file)], "mesh": ["--agents", "planner", "--scenes", str(file)]}[bad]
+    code = (
+        "import sys; from pipeline.__main__ import main; "
+        f"status = main(['evaluate_policy', *{chosen!r}, '--out', {str(tmp_path / 'out')!r}]); "
+        "print(status, 'torch' in sys.modules)"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.stdout == "2 False\n", finished.stderr
+    assert finished.stderr.count("\n") == 1 and str(file) in finished.stderr
