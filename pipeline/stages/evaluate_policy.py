@@ -30,7 +30,7 @@ class Config(FileOptions):
     """The route that the policy gets; headlines show the first one. COMPASS: straight"""
     protocol: Protocol = "compass"
     conditions: Conditions = "nominal"
-    """nominal, or field: people, odometry drift, latency, noise, camera error"""
+    """nominal, or field: people, narrow doors, moved furniture, odometry drift, latency, noise, camera error"""
     agents: tuple[str, ...] = ()
     """Agent ids; none: all that have no file or whose file is there"""
     split: Literal["val", "test"] = "test"
