@@ -14,8 +14,8 @@ from scenes.scene import FURNITURE, WALL, Scene, Solid, box, moved
 
 NARROW_DOOR_M = (0.8, 1.0)
 """Clear width; usual inner doors are 0.8 to 0.9 m wide (DIN 18101), and buildings without barriers ask for 0.9 m"""
-MOVED_SHARE = 0.3
-"""Share of the pieces of furniture that have been moved since the map was made"""
+MOVED_FRACTION = 0.3
+"""Fraction of the pieces of furniture that have been moved since the map was made"""
 MOVED_M, TURNED_RAD = (0.3, 1.2), 0.5
 """How far a piece was moved, and at most turned"""
 _TOUCH_M = 0.03
@@ -27,7 +27,7 @@ def with_narrow_doors(scene: Scene, rng: np.random.Generator) -> Scene:
     jambs = []
     for solid in scene.solids:
         if solid.semantic == WALL and abs(solid.z_min_m - DOOR_HEIGHT_M) < 1e-6:
-            jambs += _jambs(solid, clear_m=rng.uniform(*NARROW_DOOR_M), share=rng.uniform(0.2, 0.8))
+            jambs += _jambs(solid, clear_m=rng.uniform(*NARROW_DOOR_M), fraction=rng.uniform(0.2, 0.8))
     return replace(scene, solids=(*scene.solids, *jambs))
 
 
@@ -40,7 +40,7 @@ def with_moved_furniture(scene: Scene, rng: np.random.Generator) -> Scene:
     if not pieces:
         return scene
     for _ in range(_TRIES):
-        chosen = [piece for piece in pieces if rng.random() < MOVED_SHARE]
+        chosen = [piece for piece in pieces if rng.random() < MOVED_FRACTION]
         gone = [solid for piece in chosen for solid in _elsewhere([scene.solids[i] for i in piece], rng)]
         unknown = {index for piece in chosen for index in piece}
         solids = tuple(
@@ -52,15 +52,15 @@ def with_moved_furniture(scene: Scene, rng: np.random.Generator) -> Scene:
     return scene
 
 
-def _jambs(lintel: Solid, *, clear_m: float, share: float) -> list[Solid]:
-    """Return what narrows a doorway under its lintel to a clear width; ``share`` of it stands at the first end."""
+def _jambs(lintel: Solid, *, clear_m: float, fraction: float) -> list[Solid]:
+    """Return what narrows a doorway under its lintel to a clear width; that ``fraction`` stands at the first end."""
     corners = np.asarray(lintel.polygon_xy_w_m)
     along, across = corners[1] - corners[0], corners[2] - corners[1]
     width_m, thickness_m = float(np.linalg.norm(along)), float(np.linalg.norm(across))
     if width_m <= clear_m:
         return []
     unit, middle = along / width_m, corners[0] + across / 2.0
-    first_m = share * (width_m - clear_m)
+    first_m = fraction * (width_m - clear_m)
     return [
         box(
             centre_xy_w_m=middle + unit * (begin + end) / 2.0,

@@ -34,7 +34,7 @@ REACH_M = 4.0
 SURE = 0.2
 """Below this probability ground counts as seen, the more the lower it is"""
 MOVING_WEIGHT = 6.0
-"""Weight of cells with somebody in the loss: they are one in a hundred"""
+"""Weight of cells with somebody in the loss: they are rare"""
 
 
 class Anticipation(nn.Module):
@@ -72,9 +72,10 @@ class Trail:
         """Forget everything where a new episode begins, (B,) bool."""
         self._points = self._points.masked_fill(mask[:, None, None, None], 0.0)
 
-    def add(self, points: Tensor) -> None:
-        """Take in the points (B, P, 3) of this control step: x, y on the costmap [m] and weight."""
-        self._points = torch.cat([points[:, None], self._points[:, :-1]], dim=1)
+    def add(self, points: Tensor, pose: Tensor) -> None:
+        """Take in the ``obstacle_points`` (B, P, 6) of this control step, seen from poses (B, 3) on the costmap."""
+        placed = torch.cat([to_anchor(points[..., :2], pose), points[..., 2:3]], dim=-1)
+        self._points = torch.cat([placed[:, None], self._points[:, :-1]], dim=1)
 
     def chosen(self) -> Tensor:
         """Return the points of ``POINT_STEPS``, (B, len(POINT_STEPS), P, 3)."""

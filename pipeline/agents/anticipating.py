@@ -15,9 +15,6 @@ from world_model import anticipation
 from world_model.anticipation import Anticipation, Trail
 from world_model.checkpoint import load_module
 from world_model.local_planner import planner
-from world_model.local_planner.depth_to_obstacles import obstacle_points
-from world_model.local_planner.frames import to_anchor
-from world_model.local_planner.map_edge import hold_goal
 
 WEIGHTS = ROOT / "export" / "pretrained" / "anticipation"
 STILL_AT, MOVING_AT = 0.6, 0.5
@@ -42,18 +39,16 @@ class AnticipatingAgent:
     @torch.no_grad()
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return actions (B, 3) from depth, odometry, route and goal."""
-        held, state = hold_goal(observation, self._state, self._state[:, :3])
-        points = obstacle_points(held.depth_m, held.descriptor)
 
         def anticipate(
-            evidence: torch.Tensor, seen: torch.Tensor, pose: torch.Tensor
+            evidence: torch.Tensor, seen: torch.Tensor, pose: torch.Tensor, points: torch.Tensor
         ) -> tuple[torch.Tensor, torch.Tensor]:
-            self._trail.add(torch.cat([to_anchor(points[..., :2], pose), points[..., 2:3]], dim=-1))
+            self._trail.add(points, pose)
             probability = self._network(anticipation.square(evidence, seen, pose, self._trail.chosen())).sigmoid()
             return anticipation.onto_costmap(probability, evidence, seen, pose, still_at=STILL_AT, moving_at=MOVING_AT)
 
-        plan, self._state = planner.step(held, state, anticipate=anticipate)
-        return plan.action
+        action, self._state = planner.drive_step(observation, self._state, anticipate=anticipate)
+        return action
 
 
 AGENT = AgentInfo(

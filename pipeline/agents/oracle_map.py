@@ -10,11 +10,9 @@ import torch
 
 from embodiments.observation import Observation
 from pipeline.agents.agent import AgentInfo, Privileged
-from pipeline.agents.truth import Truth
-from pipeline.agents.yielding import PERSON_RADIUS_M
+from pipeline.agents.truth import PERSON_RADIUS_M, Truth
 from world_model.local_planner import costmap, planner
 from world_model.local_planner.frames import to_body
-from world_model.local_planner.map_edge import hold_goal
 
 REACH_M = 4.0
 """Further away the measured map counts."""
@@ -36,16 +34,15 @@ class OracleMapAgent:
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return actions (B, 3) from the observation and what is true near the robot."""
         truth = privileged()
-        held, state = hold_goal(observation, self._state, self._state[:, :3])
 
         def anticipate(
-            evidence: torch.Tensor, seen: torch.Tensor, pose: torch.Tensor
+            evidence: torch.Tensor, seen: torch.Tensor, pose: torch.Tensor, points: torch.Tensor
         ) -> tuple[torch.Tensor, torch.Tensor]:
             occupied, near = near_truth(truth, pose)
             return torch.where(near, occupied.float(), evidence), torch.where(near, 1.0, seen)
 
-        plan, self._state = planner.step(held, state, anticipate=anticipate)
-        return plan.action
+        action, self._state = planner.drive_step(observation, self._state, anticipate=anticipate)
+        return action
 
 
 def near_truth(truth: Truth, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+PERSON_RADIUS_M = 0.25
+"""A person is a disc of this radius"""
 Lookup = Callable[[torch.Tensor], torch.Tensor]
 
 

@@ -10,10 +10,9 @@ import torch
 
 from embodiments.limits import action_to_command, active_dimensions, project
 from embodiments.spaces import CONTROL_DT_S, LIMIT_FIELDS
-from pipeline.agents.truth import Truth
+from pipeline.agents.truth import PERSON_RADIUS_M, Truth
 from world_model.local_planner.frames import moved
 
-PERSON_RADIUS_M = 0.25
 HORIZON_STEPS, EVERY = 20, 2
 """Control steps that are looked ahead, and how many of them one check covers"""
 WALL_CHECKS, WALL_M = 6, 0.06

@@ -22,8 +22,8 @@ class Config:
     """Control steps per environment and shard"""
     every_steps: int = 3
     """Control steps from one recorded frame to the next: neighbours hold much the same"""
-    field_share: float = 0.75
-    """Share of the scenes in which conditions ``field`` hold; ``nominal`` in the others"""
+    field_fraction: float = 0.75
+    """Fraction of the scenes in which conditions ``field`` hold; ``nominal`` in the others"""
     goals_per_scene: int = 2
     noise: float = 0.5
     """Largest standard deviation of the noise on the actions; each episode draws its own between 0 and this"""

@@ -34,10 +34,10 @@ def test_the_square_shows_the_costmap_and_the_points_in_the_bodys_frame() -> Non
     there = point_on_costmap(2.1, -1.1)[0, 0]
     evidence = torch.exp(-((x - there[0]) ** 2 + (y - there[1]) ** 2) / 0.1)[None]
     trail = Trail(1, like=POSE)
-    old = torch.cat([point_on_costmap(3.1, 0.9), torch.ones(1, 1, 1)], dim=-1).expand(-1, 64, -1)
-    trail.add(old)
+    old = torch.tensor([3.1, 0.9, 1.0, 0.0, 0.0, 0.0]).expand(1, 64, -1)
+    trail.add(old, POSE)
     for _ in range(POINT_STEPS[1]):
-        trail.add(torch.zeros_like(old))
+        trail.add(torch.zeros_like(old), POSE)
     square = anticipation.square(evidence, torch.zeros(GRID), POSE, trail.chosen())
     assert square.shape == (1, INPUTS, SIDE, SIDE)
     assert brightest(square[0, 0]) == pytest.approx((2.1, -1.1), abs=0.15)

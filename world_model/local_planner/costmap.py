@@ -102,8 +102,9 @@ def empty(batch: int, *, like: Tensor) -> Costmap:
     return unpack(like.new_zeros(batch, STATE_SIZE))
 
 
-Anticipate = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Measured evidence (B, CELLS, CELLS), seen (B, CELLS, CELLS) and pose (B, 3) -> evidence and seen to plan on"""
+Anticipate = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Measured evidence (B, CELLS, CELLS), seen (B, CELLS, CELLS), pose (B, 3) and obstacle points (B, 64, 6) -> evidence
+and seen to plan on"""
 
 
 def update(
@@ -121,7 +122,7 @@ def update(
     """
     pose = moved(state.pose, observation.velocity_b)
     evidence, seen = _entered(state, points, pose)
-    planned_evidence, planned_seen = anticipate(evidence, seen, pose) if anticipate else (evidence, seen)
+    planned_evidence, planned_seen = anticipate(evidence, seen, pose, points) if anticipate else (evidence, seen)
     goal = to_anchor(observation.goal_b[:, None, :2], pose)[:, 0]
     straight = _straight_m(goal)
     distance = _distance_m(planned_evidence)

@@ -72,8 +72,10 @@ def step(
     return LocalPlan(*query, action), costmap.pack(updated)
 
 
-def drive_step(observation: Observation[Tensor], state: Tensor) -> tuple[Tensor, Tensor]:
+def drive_step(
+    observation: Observation[Tensor], state: Tensor, *, anticipate: costmap.Anticipate | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the planner's action (B, 3) and the next state, for a goal at any distance: a policy without networks."""
     observation, state = hold_goal(observation, state, state[:, :3])
-    plan, state = step(observation, state)
+    plan, state = step(observation, state, anticipate=anticipate)
     return plan.action, state

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 
 from embodiments.spaces import CONTROL_DT_S
+from pipeline.agents.truth import PERSON_RADIUS_M
 from pipeline.simulation.physics.body import BodyBatch
 from pipeline.simulation.physics.delay import DRIVE_STEPS
 from pipeline.simulation.physics.fields import FieldBank
 
 MAX_PEOPLE = 4
 PATH_POINTS = 64
-RADIUS_M = 0.25
+RADIUS_M = PERSON_RADIUS_M
 HEIGHT_M = 1.7
 RELAXATION_S = 0.5
 """Time in which a person reaches the speed they want (Helbing and Molnar 1995)"""

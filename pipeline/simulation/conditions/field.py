@@ -15,7 +15,7 @@ from scenes.registry import random_key
 from scenes.scene import Scene
 
 NARROW_SCENES = 1 / 3
-"""Share of the scenes with doors whose doors are narrow"""
+"""Fraction of the scenes with doors whose doors are narrow"""
 
 RANGES: dict[str, tuple[float, float]] = {
     # Standard deviation after one metre: from encoders on hard floor to slipping wheels and feet.

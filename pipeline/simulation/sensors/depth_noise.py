@@ -61,9 +61,9 @@ def add_flying_pixels(depth_m: torch.Tensor, *, rate: torch.Tensor, generator: t
     beside = torch.roll(depth_m, 1, dims=-1)
     beside[..., 0] = depth_m[..., 0]
     step = (beside - depth_m).abs() > FLYING_STEP * torch.minimum(beside, depth_m)
-    share, drawn = (torch.rand(depth_m.shape, generator=generator, device=depth_m.device) for _ in range(2))
-    flies = step & (beside > 0.0) & (depth_m > 0.0) & (drawn < rate)
-    return torch.where(flies, torch.lerp(depth_m, beside, share), depth_m)
+    mix, chance = (torch.rand(depth_m.shape, generator=generator, device=depth_m.device) for _ in range(2))
+    flies = step & (beside > 0.0) & (depth_m > 0.0) & (chance < rate)
+    return torch.where(flies, torch.lerp(depth_m, beside, mix), depth_m)
 
 
 def _edges(depth_m: torch.Tensor, step_ratio: float) -> torch.Tensor:

@@ -27,9 +27,6 @@ from scenes.storage import load_scenes
 from world_model import anticipation
 from world_model.anticipation import CELL_M, HORIZONS_S, Trail
 from world_model.local_planner import planner
-from world_model.local_planner.depth_to_obstacles import obstacle_points
-from world_model.local_planner.frames import to_anchor
-from world_model.local_planner.map_edge import hold_goal
 
 _CORRELATION = 0.9
 _TAUGHT = 4
@@ -128,26 +125,27 @@ class Recorder:
     def _plan(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the action (B, 3) and what the network would see."""
         observation, first = self._step.observation, self._step.first
-        drawn = self._config.noise * torch.rand(len(first), 1, generator=self._generator, device=first.device)
-        self._deviation = torch.where(first[:, None], drawn, self._deviation)
+        amplitude = self._config.noise * torch.rand(len(first), 1, generator=self._generator, device=first.device)
+        self._deviation = torch.where(first[:, None], amplitude, self._deviation)
         self._trail.forget(first)
-        held, state = hold_goal(observation, self._state * (~first)[:, None], self._state[:, :3])
-        points = obstacle_points(held.depth_m, held.descriptor)
-        seen: list[torch.Tensor] = []
+        measured: list[torch.Tensor] = []
 
-        def look(evidence: torch.Tensor, ground: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            self._trail.add(torch.cat([to_anchor(points[..., :2], pose), points[..., 2:3]], dim=-1))
-            seen.append(anticipation.square(evidence, ground, pose, self._trail.chosen()))
-            return evidence, ground
+        def measure(
+            evidence: torch.Tensor, seen: torch.Tensor, pose: torch.Tensor, points: torch.Tensor
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            self._trail.add(points, pose)
+            measured.append(anticipation.square(evidence, seen, pose, self._trail.chosen()))
+            return evidence, seen
 
-        plan, self._state = planner.step(held, state, anticipate=look)
+        state = self._state.masked_fill(first[:, None], 0.0)
+        planned, self._state = planner.drive_step(observation, state, anticipate=measure)
         taught = self._teacher.act(observation, self._environment.privileged)
-        return torch.where(self._taught, taught, plan.action), seen[0]
+        return torch.where(self._taught, taught, planned), measured[0]
 
 
 def _environment(config: Config, scenes: list[Scene], *, seed: int) -> NavigationEnvironment:
     """Return the environment with both conditions, each in scenes of its own."""
-    in_field = [random_key(scene.name, "surroundings", seed).random() < config.field_share for scene in scenes]
+    in_field = [random_key(scene.name, "surroundings", seed).random() < config.field_fraction for scene in scenes]
     scenes = [
         changed_scene(scene, seed=seed) if field else scene for scene, field in zip(scenes, in_field, strict=True)
     ]

@@ -63,7 +63,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_a_recording_holds_both_conditions(run_folder: Path) -> None:
     config = record_surroundings.Config(
-        embodiment="tiago", num_envs=8, shards=1, shard_steps=36, goals_per_scene=4, field_share=1.0
+        embodiment="tiago", num_envs=8, shards=1, shard_steps=36, goals_per_scene=4, field_fraction=1.0
     )
     execute_many("record_surroundings", [config], run_folder)
     shard = read_shard(run_folder / "record_surroundings" / "tiago" / "train_000.h5", kind="surroundings").arrays
