@@ -38,8 +38,8 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all smoke test check gaits specialist scenes data pretrain specialists record distill export evaluate \
-	benchmark report readme bench demo play hardness list clean
+.PHONY: help setup all smoke test check gaits specialist scenes surroundings anticipation data pretrain specialists \
+	record distill export evaluate benchmark report readme bench demo play hardness list clean
 
 help:
 	@echo 'make demo         the shipped policy drives three robots through one office each: a page of films, three minutes'
@@ -47,7 +47,7 @@ help:
 	@echo 'make smoke        the whole line at its smallest size, minutes'
 	@echo 'make test         style, types, tests, and make smoke'
 	@echo 'make specialist ROBOT=g1    one robot, reusing what is there'
-	@echo 'Stages:           scenes data pretrain specialists record distill export evaluate report; gaits (weights are in the repository)'
+	@echo 'Stages:           scenes surroundings anticipation data pretrain specialists record distill export evaluate report; gaits (weights are in the repository)'
 	@echo 'make evaluate POLICY=FILE.onnx    one exported policy on its own; make benchmark: 640 goals in every cell, hours'
 	@echo 'Also:             setup check faults robustness readme bench demo play hardness list clean'
 	@sed -n 's/^#   /  /p' Makefile
@@ -66,7 +66,11 @@ all: report
 # --- stages, each after the one it reads -----------------------------------------------------------------------------
 scenes: setup
 	$(call TRAIN,make_scenes) $(if $(filter scenes,$(MAKECMDGOALS)),$(ARGS))
-data: scenes
+surroundings: scenes
+	$(call TRAIN,record_surroundings) $(ROBOTS) $(if $(filter surroundings,$(MAKECMDGOALS)),$(ARGS))
+anticipation: surroundings
+	$(call TRAIN,train_anticipation) $(if $(filter anticipation,$(MAKECMDGOALS)),$(ARGS))
+data: anticipation
 	$(call TRAIN,collect_teacher) $(if $(filter data,$(MAKECMDGOALS)),$(ARGS))
 pretrain: data
 	$(call TRAIN,pretrain_world_model) $(if $(filter pretrain,$(MAKECMDGOALS)),$(ARGS))

@@ -54,7 +54,8 @@ FIELDS: dict[str, dict[str, tuple[str, tuple[int | None, ...]]]] = {
     },
     "surroundings": {
         "square": ("uint8", (anticipation.INPUTS, anticipation.SIDE, anticipation.SIDE)),
-        "truth": ("uint8", (anticipation.OUTPUTS, anticipation.SIDE**2 // 8)),
+        "distance": ("uint8", (anticipation.SIDE, anticipation.SIDE)),
+        "moving": ("uint8", (len(anticipation.HORIZONS_S), anticipation.SIDE**2 // 8)),
         "counted": ("bool", ()),
     },
 }
@@ -65,8 +66,9 @@ is what the teacher would do, valid where ``labelled``; ``command`` is what was 
 ``plan_features`` are ``world_model.local_planner.planner.LocalPlan.features`` of what that view's camera has seen
 since the episode began, from every mount that it had meanwhile.
 ``features`` are ``world_model.base_head.policy_features`` (base action last); ``mean`` is that of the specialist's full
-action, base + residual. ``square`` is what ``world_model.anticipation`` sees, times 255; ``truth`` what is there, as
-packed bits; ``counted`` whether the episode went on long enough to know it.
+action, base + residual. ``square`` is what ``world_model.anticipation`` sees, times 255; ``distance`` the one to
+the nearest still thing, in parts of ``FAR_M``, times 255; ``moving`` where somebody is at each horizon, as packed bits;
+``counted`` whether the episode went on long enough to know it.
 """
 
 

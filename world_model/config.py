@@ -1,6 +1,10 @@
 """Settings of the world model and its losses; importing them costs no torch."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Precision = Literal["auto", "float32", "bfloat16"]
+"""Of convolutions and linear layers in training; auto = bfloat16 where the processor has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +22,8 @@ class WorldModelConfig:
     """Floor of the latent's standard deviation, as in PlaNet."""
     recurrent: bool = True
     """False forgets the history at every step and passes on the sample alone: an ablation."""
+    anticipation: tuple[int, int, int] | None = None
+    """Channels of the anticipation network, see ``AnticipationConfig``; None plans on the measured map."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,5 +49,5 @@ class LossWeights:
 class AnticipationConfig:
     """Sizes of the anticipation network."""
 
-    channels: tuple[int, int, int] = (12, 24, 36)
+    channels: tuple[int, int, int] = (16, 32, 64)
     """At full, half and quarter resolution"""

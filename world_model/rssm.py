@@ -11,7 +11,9 @@ from torch.nn import functional
 
 from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE
-from world_model.config import WorldModelConfig
+from world_model import anticipation
+from world_model.anticipation import Anticipation
+from world_model.config import AnticipationConfig, WorldModelConfig
 from world_model.descriptor import CAMERA_SIZE, normalise_camera
 from world_model.image import ImageDecoder, ImageEncoder, depth_from_log
 from world_model.local_planner import planner
@@ -64,7 +66,8 @@ class WorldModel(nn.Module):
     What it learns is the history and a Gaussian sample, (B, D) together: decoders and imagination use nothing else. Its
     recurrent state, one flat (B, S) tensor, zero after a reset, holds them and the costmap. The latent (B, L), which
     the heads see, is them and the features of the local plan. Small obstacles, and those seen long ago, are lost in
-    what is learned; the costmap remembers them.
+    what is learned; the costmap remembers them. The plan is made on the anticipated map, if there is an anticipation
+    network; it is trained apart, see ``anticipation``.
     """
 
     Config = WorldModelConfig
@@ -85,6 +88,8 @@ class WorldModel(nn.Module):
         )
         self.image_decoder = ImageDecoder(input_size=self.dynamic_size + CAMERA_SIZE, channels=config.decoder_channels)
         self.velocity_decoder = nn.Linear(self.dynamic_size, COMMAND_SIZE)
+        channels = config.anticipation
+        self.anticipation = Anticipation(AnticipationConfig(channels=channels)) if channels else None
 
     @property
     def latent_size(self) -> int:
@@ -99,7 +104,7 @@ class WorldModel(nn.Module):
     @property
     def state_size(self) -> int:
         """Size S of the recurrent state."""
-        return self.dynamic_size + planner.STATE_SIZE
+        return self.dynamic_size + (planner.STATE_SIZE if self.anticipation is None else anticipation.STATE_SIZE)
 
     def initial_state(self, batch: int) -> Tensor:
         """Return the state (B, S) after a reset: zeros."""
@@ -121,13 +126,16 @@ class WorldModel(nn.Module):
             The next state (B, S) and the latent (B, L).
         """
         camera = normalise_camera(observation.descriptor)
-        dynamic, costmap = state.split([self.dynamic_size, planner.STATE_SIZE], dim=-1)
+        dynamic, surroundings = state[:, : self.dynamic_size], state[:, self.dynamic_size :]
         history = self._advance(dynamic, observation.previous_command, camera)
         embedding = torch.cat([self.image_encoder(observation.depth_m), observation.velocity_b, camera], dim=-1)
         sample = self._gaussian(self.posterior_head(torch.cat([history, embedding], dim=-1))).mean
-        plan, costmap = planner.step(observation, costmap)
+        if self.anticipation is None:
+            plan, surroundings = planner.step(observation, surroundings)
+        else:
+            plan, surroundings = anticipation.plan(self.anticipation, observation, surroundings)
         dynamic = torch.cat([history, sample], dim=-1)
-        return torch.cat([dynamic, costmap], dim=-1), torch.cat([dynamic, plan.features()], dim=-1)
+        return torch.cat([dynamic, surroundings], dim=-1), torch.cat([dynamic, plan.features()], dim=-1)
 
     def observe_sequence(self, observation: Observation[Tensor], plan_features: Tensor, *, first: Tensor) -> Sequence:
         """Take in sequences for training, with gradients through time; latents are sampled in training mode.

@@ -12,13 +12,12 @@ from embodiments.observation import Observation
 from pipeline.agents.agent import AgentInfo, Privileged
 from pipeline.runs.provenance import ROOT
 from world_model import anticipation
-from world_model.anticipation import Anticipation, Trail
+from world_model.anticipation import Anticipation
 from world_model.checkpoint import load_module
-from world_model.local_planner import planner
+from world_model.fixed_batches import by_rows
+from world_model.local_planner.map_edge import hold_goal
 
 WEIGHTS = ROOT / "export" / "pretrained" / "anticipation"
-STILL_AT, MOVING_AT = 0.6, 0.5
-"""Probabilities from which on a cell is an obstacle; lower ones close free ways (tuned on val)"""
 
 
 class AnticipatingAgent:
@@ -28,27 +27,22 @@ class AnticipatingAgent:
 
     def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
         self._network = load_module(Anticipation, WEIGHTS, "anticipation").to(device)
-        self._state = torch.zeros(num_envs, planner.STATE_SIZE, device=device)
-        self._trail = Trail(num_envs, like=self._state)
+        self._state = torch.zeros(num_envs, anticipation.STATE_SIZE, device=device)
 
     def reset(self, mask: torch.Tensor) -> None:
         """Empty the costmaps of the environments in ``mask`` (B,)."""
         self._state = self._state.masked_fill(mask[:, None], 0.0)
-        self._trail.forget(mask)
 
     @torch.no_grad()
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return actions (B, 3) from depth, odometry, route and goal."""
-
-        def anticipate(
-            evidence: torch.Tensor, seen: torch.Tensor, pose: torch.Tensor, points: torch.Tensor
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            self._trail.add(points, pose)
-            probability = self._network(anticipation.square(evidence, seen, pose, self._trail.chosen())).sigmoid()
-            return anticipation.onto_costmap(probability, evidence, seen, pose, still_at=STILL_AT, moving_at=MOVING_AT)
-
-        action, self._state = planner.drive_step(observation, self._state, anticipate=anticipate)
+        action, self._state = by_rows(self._step, observation, self._state)
         return action
+
+    def _step(self, observation: Observation[torch.Tensor], state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        observation, state = hold_goal(observation, state, state[:, :3])
+        plan, state = anticipation.plan(self._network, observation, state)
+        return plan.action, state
 
 
 AGENT = AgentInfo(

@@ -1,7 +1,8 @@
 """The local planner on a map that is true near the robot, people included: how far knowing more could lead.
 
-It perceives like ``planner``, but within ``REACH_M`` its map says what really stands there, also behind furniture, and
-where people are now. What it gains over ``planner`` is what anticipation can gain at most; what it lacks is driving.
+It perceives and plans like ``anticipating``, but what is near comes from the simulation instead of from a network: what
+really stands there, also behind furniture, where people are, and where they will be if they walk on. What it gains over
+``planner`` is what anticipation can gain at most; what it lacks is driving.
 """
 
 from typing import Literal
@@ -11,11 +12,9 @@ import torch
 from embodiments.observation import Observation
 from pipeline.agents.agent import AgentInfo, Privileged
 from pipeline.agents.truth import PERSON_RADIUS_M, Truth
+from world_model import anticipation
+from world_model.anticipation import FAR_M, HORIZONS_S, SIDE, STILL_M, Surroundings
 from world_model.local_planner import costmap, planner
-from world_model.local_planner.frames import to_body
-
-REACH_M = 4.0
-"""Further away the measured map counts."""
 
 
 class OracleMapAgent:
@@ -33,38 +32,38 @@ class OracleMapAgent:
     @torch.no_grad()
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return actions (B, 3) from the observation and what is true near the robot."""
-        truth = privileged()
+        around = true_surroundings(privileged())
 
         def anticipate(
             evidence: torch.Tensor, seen: torch.Tensor, pose: torch.Tensor, points: torch.Tensor
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            occupied, near = near_truth(truth, pose)
-            return torch.where(near, occupied.float(), evidence), torch.where(near, 1.0, seen)
+        ) -> costmap.PlannedMap:
+            return anticipation.onto_costmap(around, evidence, seen, pose, descriptor=observation.descriptor)
 
         action, self._state = planner.drive_step(observation, self._state, anticipate=anticipate)
         return action
 
 
-def near_truth(truth: Truth, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return which cells of the costmap are occupied and which lie near the robot, both (B, CELLS, CELLS) bool.
+def true_surroundings(truth: Truth) -> Surroundings:
+    """Return what is around the robots; people are expected to walk on as they do now."""
+    places_w = anticipation.cells_w(truth.pose_w)  # (B, SIDE^2, 2)
+    distance_m = truth.distance_at(places_w)
+    steps_w = [horizon_s * truth.people_velocity_w for horizon_s in HORIZONS_S]
+    moving = [people_at(places_w, truth.people_xy_w + step_w, truth.people_present) for step_w in steps_w]
+    square = (SIDE, SIDE)
+    return Surroundings(
+        distance_m=distance_m.clamp(0.0, FAR_M).unflatten(1, square),
+        still=(distance_m < STILL_M).float().unflatten(1, square),
+        moving=torch.stack(moving, dim=1).float().unflatten(2, square),
+    )
 
-    Args:
-        truth: Where things really are.
-        pose: (B, 3) of the body on the costmap.
-    """
-    axis = costmap.axis_m(pose)
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    place_b = to_body(torch.stack([x, y], dim=-1).flatten(0, 1).expand(len(pose), -1, -1), pose)  # (B, CELLS^2, 2)
-    cos, sin = truth.pose_w[:, None, 2].cos(), truth.pose_w[:, None, 2].sin()
-    x_w = truth.pose_w[:, None, 0] + cos * place_b[..., 0] - sin * place_b[..., 1]
-    y_w = truth.pose_w[:, None, 1] + sin * place_b[..., 0] + cos * place_b[..., 1]
-    place_w = torch.stack([x_w, y_w], dim=-1)
-    occupied = truth.distance_at(place_w) < costmap.CELL_M / 2.0
-    for person in range(truth.people_present.shape[1]):
-        gap_m = (place_w - truth.people_xy_w[:, person, None]).norm(dim=-1) - PERSON_RADIUS_M
-        occupied |= (gap_m < costmap.CELL_M / 2.0) & truth.people_present[:, person, None]
-    grid = (costmap.CELLS, costmap.CELLS)
-    return occupied.unflatten(1, grid), (place_b.norm(dim=-1) < REACH_M).unflatten(1, grid)
+
+def people_at(places_w: torch.Tensor, people_xy_w: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    """Return which places (B, Q, 2) somebody of K people (B, K, 2) fills who is present (B, K), (B, Q) bool."""
+    found = torch.zeros_like(places_w[..., 0], dtype=torch.bool)
+    for person in range(present.shape[1]):
+        gap_m = (places_w - people_xy_w[:, person, None]).norm(dim=-1) - PERSON_RADIUS_M
+        found |= (gap_m < STILL_M) & present[:, person, None]
+    return found
 
 
 AGENT = AgentInfo(

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from export.graph import PolicyGraph
     from export.networks import Exported
+    from world_model.rssm import WorldModel
 
 BASE, SPECIALIST = "base.onnx", "specialist_{}.onnx"
 CURVE = "curve_{}.json"
@@ -33,6 +34,8 @@ class Config:
     """Folder with ``base.onnx`` and, where they are wanted, ``specialist_ROBOT.onnx`` and ``curve_ROBOT.json``"""
     embodiments: tuple[str, ...] = ()
     """Specialists to adopt; by default all that are there"""
+    anticipation: Path | None = None
+    """Folder of a trained anticipation network that the base policy gets, such as RUN/train_anticipation"""
 
 
 def main(config: Config) -> None:
@@ -52,11 +55,27 @@ def main(config: Config) -> None:
     folders = {robot: config.run / "train_specialist" / robot for robot in robots}
     if taken := [folder for folder in (base_folder, *folders.values()) if folder.exists()]:
         raise ValueError(f"{taken[0]} is there already; adopt into a new run: --run runs/NAME")
-    parts: dict[str, nn.Module] = {"world_model": base.graph.world_model, "base_head": base.graph.base_head}
+    world_model = base.graph.world_model
+    if config.anticipation is not None:
+        world_model = _with_anticipation(world_model, config.anticipation)
+    parts: dict[str, nn.Module] = {"world_model": world_model, "base_head": base.graph.base_head}
     _publish(base_folder, parts, config.policies / BASE, trained_on=base.robots[0])
     for robot, head in specialists.items():
         path = config.policies / SPECIALIST.format(robot)
         _publish(folders[robot], {"residual_head": head}, path, trained_on=robot, robot=robot)
+
+
+def _with_anticipation(world_model: "WorldModel", folder: Path) -> "WorldModel":
+    """Return a world model with the same weights that plans on what a trained network anticipates."""
+    from world_model.anticipation import Anticipation
+    from world_model.checkpoint import load_module
+    from world_model.rssm import WorldModel
+
+    network = load_module(Anticipation, folder, "anticipation")
+    made = WorldModel(replace(world_model.config, anticipation=network.config.channels))
+    made.load_state_dict(world_model.state_dict(), strict=False)
+    made.anticipation = network
+    return made.eval()
 
 
 def _robots(policies: Path) -> list[str]:

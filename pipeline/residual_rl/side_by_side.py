@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -115,11 +117,14 @@ def connected() -> Iterator[None]:
     os.environ.setdefault("RAY_worker_niceness", "0")  # its default, 15, starves workers beside anything else
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    on_terminate = signal.getsignal(signal.SIGTERM)
     if "RAY_ADDRESS" in os.environ:
         environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
         ray.init(logging_level="ERROR", log_to_driver=False, runtime_env=environment)
     else:
         _start()
+    if on_terminate is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_terminate)  # Ray's own prints its stack and aborts
     try:
         yield
     finally:

@@ -5,11 +5,10 @@ the weights come out as if it had not been stopped, unless ``max_minutes`` cuts 
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from pipeline.runs.presets import SMOKE_ENVS
 from pipeline.runs.stage import Later, Stage
-from world_model.config import LossWeights, WorldModelConfig
+from world_model.config import LossWeights, Precision, WorldModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,7 @@ class Config:
     warmup_steps: int = 100
     weight_decay: float = 1e-4
     gradient_norm: float = 5.0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     """For the image layers; auto = bfloat16 where the processor has it: 1.5 times the speed"""
     pool_frames: int = 400_000
     """Frames in memory at a time, 8 kB each"""
@@ -79,7 +78,7 @@ def _workstation(config: Config) -> Config:
 STAGE = Stage(
     config=Config,
     run=Later("pipeline.stages.implementation.pretrain_world_model", "run"),
-    needs=("make_scenes", "collect_teacher"),
+    needs=("make_scenes", "train_anticipation", "collect_teacher"),
     not_in_key=("save_every_s",),
     presets={"smoke": _smoke, "workstation": _workstation},
 )

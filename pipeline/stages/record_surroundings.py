@@ -1,9 +1,11 @@
 """Stage: record what a robot measures around itself and what is really there, in both conditions, for anticipation.
 
-The local planner drives, disturbed by correlated noise; in every fourth environment the teacher does.
+Disturbed by correlated noise, three drive: the teacher, the local planner on the true map, and the local planner on the
+measured one. With the weights of a trained network the last one uses them, so that the next learns from its mistakes.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tyro.conf import Suppress
 
@@ -17,7 +19,7 @@ class Config:
 
     embodiment: Suppress[str] = "tiago"
     num_envs: int = 64
-    shards: int = 4
+    shards: int = 2
     shard_steps: int = 384
     """Control steps per environment and shard"""
     every_steps: int = 3
@@ -27,6 +29,8 @@ class Config:
     goals_per_scene: int = 2
     noise: float = 0.5
     """Largest standard deviation of the noise on the actions; each episode draws its own between 0 and this"""
+    weights: Path | None = None
+    """Folder of a trained network that the planner drives with, such as ``export/pretrained/anticipation``"""
     device: str = "cpu"
     seed: int = 0
 

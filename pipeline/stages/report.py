@@ -41,6 +41,8 @@ STAGE = Stage(
     run=Later("pipeline.stages.implementation.report", "run"),
     reads_if_there=(
         "make_scenes",
+        "record_surroundings",
+        "train_anticipation",
         "collect_teacher",
         "pretrain_world_model",
         "train_specialist",

@@ -27,7 +27,12 @@ from world_model.residual_head import Critic, CriticConfig, ResidualHead, Residu
 from world_model.rssm import WorldModel
 
 SMALL = WorldModelConfig(
-    deterministic=32, stochastic=8, hidden=32, encoder_channels=(4, 8, 8), decoder_channels=(8, 8, 8)
+    deterministic=32,
+    stochastic=8,
+    hidden=32,
+    encoder_channels=(4, 8, 8),
+    decoder_channels=(8, 8, 8),
+    anticipation=(4, 6, 8),
 )
 FEATURES = policy_feature_size(WorldModel(SMALL).latent_size)
 

@@ -41,7 +41,9 @@ from pipeline.stages import (
     make_scenes,
     pretrain_world_model,
     record_specialist,
+    record_surroundings,
     report,
+    train_anticipation,
     train_specialist,
 )
 from pipeline.stages.implementation import collect_teacher as collecting
@@ -50,12 +52,14 @@ from pipeline.stages.implementation import evaluate_policy as evaluating
 from pipeline.stages.implementation import export_policy as exporting
 from pipeline.stages.implementation import pretrain_world_model as pretraining
 from pipeline.stages.implementation import record_specialist as recording
+from pipeline.stages.implementation import record_surroundings as surveying
 from tests.pipeline.evaluation.episodes.test_evaluation import rows
 from tests.pipeline.simulation.gait.test_gait_checkpoints import learn as gait_learn
 from tests.pipeline.simulation.gait.test_gait_checkpoints import runner as gait_runner
 from tests.pipeline.simulation.navigation.navigation_dummy import plane, small_base
 from tests.pipeline.stages.test_collect_teacher import SeenPlane
 from tests.pipeline.stages.test_distill_generalist import InProcess
+from world_model.config import AnticipationConfig
 
 ROBOTS = ("tiago", "go2")
 _PARITY = parity.Parity(command=0.0, state=0.0, learned_state=0.0)
@@ -81,6 +85,8 @@ def steps() -> tuple[Step, ...]:
     """Return all steps in order; each needs those before it."""
     found = [
         _stage("make_scenes", make_scenes, same=("scenes_*.npz", "hardness.json"), **_SCENES),
+        _stage("record_surroundings", record_surroundings, robot="tiago", **_SURROUNDINGS),
+        _stage("train_anticipation", train_anticipation, same=("*.safetensors",), **_ANTICIPATION),
         _stage("collect_teacher", collect_teacher, **_COLLECT),
         _stage("pretrain_world_model", pretrain_world_model, same=("*.safetensors",), **_PRETRAIN),
         *(_stage("train_specialist", train_specialist, robot=r, same=("*.safetensors",), **_PPO) for r in ROBOTS),
@@ -96,6 +102,15 @@ def steps() -> tuple[Step, ...]:
 
 _SCENES: dict[str, Any] = {"kinds": ("office",), "train_scenes_per_kind": 1, "val_scenes_per_kind": 1}
 _SCENES["hardness_episodes"] = 1
+_SURROUNDINGS: dict[str, Any] = {"num_envs": 8, "shards": 2, "shard_steps": 32, "every_steps": 4}
+_ANTICIPATION: dict[str, Any] = {
+    "steps": 6,
+    "batch_frames": 4,
+    "val_frames": 4,
+    "judge_every_steps": 3,
+    "save_every_s": 0.0,
+    "anticipation": AnticipationConfig(channels=(4, 4, 4)),
+}
 _COLLECT: dict[str, Any] = {"num_envs": 8, "steps": 64, "shard_steps": 32, "mounts": 1}
 _PRETRAIN: dict[str, Any] = {
     "steps": 6,
@@ -160,6 +175,10 @@ def stand_ins() -> Iterator[None]:
     scenes = [SimpleNamespace(name=f"office/{split}/0") for split in ("train", "val")]
     with ExitStack() as stack:
         change = lambda target, name, value: stack.enter_context(patch.object(target, name, value))  # noqa: E731
+        change(surveying, "load_scenes", lambda path: scenes)
+        change(surveying, "_environment", lambda config, scenes, seed: _Seen(num_envs=config.num_envs))
+        change(surveying, "TeacherAgent", _teacher)
+        change(surveying, "_LATER", (0, 1, 2, 3))  # episodes on the plane are short
         change(collecting, "_task", lambda config, folder: None)
         change(collecting, "_queue", lambda task, config, seed: torch.zeros(config.num_envs, 1))
         change(collecting, "NavigationEnvironment", lambda task, **named: _Seen(num_envs=named["num_envs"]))
@@ -194,11 +213,25 @@ def stand_ins() -> Iterator[None]:
 
 
 class _Seen(SeenPlane):
-    """The plane, for as many environments as asked for."""
+    """The plane, for as many environments as asked for; nobody walks there, and nothing stands."""
 
     def __init__(self, *, num_envs: int) -> None:
         super().__init__(num_envs=num_envs)
         self.semantic = torch.zeros(num_envs, *SeenPlane.semantic.shape[1:], dtype=torch.uint8)
+
+    @property
+    def pose_w(self) -> torch.Tensor:
+        """Return the poses (B, 3)."""
+        return self.privileged().pose_w
+
+    def distance_at(self, xy_w: torch.Tensor) -> torch.Tensor:
+        """Return a metre everywhere."""
+        return self.privileged().distance_at(xy_w)
+
+    def people(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return nobody."""
+        truth = self.privileged()
+        return truth.people_xy_w, truth.people_velocity_w, truth.people_present
 
 
 def _teacher(*, num_envs: int, **_: Any) -> Any:

@@ -7,10 +7,23 @@ import pytest
 import torch
 
 from distill.surroundings import Frames, figures
+from embodiments import registry
+from embodiments.observation import from_inputs
+from export.graph import example_inputs
 from world_model import anticipation
-from world_model.anticipation import INPUTS, OUTPUTS, POINT_STEPS, SIDE, Anticipation, Trail
+from world_model.anticipation import (
+    FAR_M,
+    HORIZONS_S,
+    INPUTS,
+    POINT_STEPS,
+    SIDE,
+    TRAIL_SIZE,
+    Anticipation,
+    Surroundings,
+)
 from world_model.config import AnticipationConfig
-from world_model.local_planner import costmap
+from world_model.local_planner import costmap, planner
+from world_model.local_planner.depth_to_obstacles import obstacle_points
 from world_model.local_planner.frames import to_anchor, to_body
 
 GRID = (1, costmap.CELLS, costmap.CELLS)
@@ -33,49 +46,97 @@ def test_the_square_shows_the_costmap_and_the_points_in_the_bodys_frame() -> Non
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     there = point_on_costmap(2.1, -1.1)[0, 0]
     evidence = torch.exp(-((x - there[0]) ** 2 + (y - there[1]) ** 2) / 0.1)[None]
-    trail = Trail(1, like=POSE)
     old = torch.tensor([3.1, 0.9, 1.0, 0.0, 0.0, 0.0]).expand(1, 64, -1)
-    trail.add(old, POSE)
+    trail = anticipation.remembered(torch.zeros(1, TRAIL_SIZE), old, POSE)
     for _ in range(POINT_STEPS[1]):
-        trail.add(torch.zeros_like(old), POSE)
-    square = anticipation.square(evidence, torch.zeros(GRID), POSE, trail.chosen())
+        trail = anticipation.remembered(trail, torch.zeros_like(old), POSE)
+    square = anticipation.square(evidence, torch.zeros(GRID), POSE, trail)
     assert square.shape == (1, INPUTS, SIDE, SIDE)
     assert brightest(square[0, 0]) == pytest.approx((2.1, -1.1), abs=0.15)
     assert brightest(square[0, 3]) == pytest.approx((3.1, 0.9), abs=0.15)
-    assert square[0, 4].max() == 0.0
-    trail.forget(torch.tensor([True]))
-    assert trail.chosen().abs().max() == 0.0
+    assert square[0, 2].max() == square[0, 4].max() == 0.0
+    for _ in range(POINT_STEPS[-1]):
+        trail = anticipation.remembered(trail, torch.zeros_like(old), POSE)
+    assert trail.shape == (1, TRAIL_SIZE) and trail[:, :-192].abs().max() == POSE[0, :2].abs().max()
 
 
-def test_the_answer_counts_near_the_body_and_the_measurement_further_away() -> None:
-    probability = torch.zeros(1, OUTPUTS, SIDE, SIDE)
-    probability[:, 0, 20:23, 24:27] = 0.9  # still, 2.1 m ahead
-    probability[:, 1, 30:33, 14:17] = 0.9  # moving, to the left
-    measured = torch.ones(GRID)
-    planned, seen = anticipation.onto_costmap(
-        probability, measured, torch.zeros(GRID), POSE, still_at=0.5, moving_at=0.5
+def known(**values: torch.Tensor) -> Surroundings:
+    """Return empty surroundings with some of their parts replaced."""
+    square = (1, SIDE, SIDE)
+    empty = {
+        "distance_m": torch.full(square, FAR_M),
+        "still": torch.zeros(square),
+        "moving": torch.zeros(1, len(HORIZONS_S), SIDE, SIDE),
+    }
+    return Surroundings(**(empty | values))
+
+
+def planned(around: Surroundings, *, measured: float) -> tuple[costmap.PlannedMap, torch.Tensor]:
+    """Return what is planned on, flat, with the same evidence everywhere, and the cells' places (CELLS^2, 2)."""
+    descriptor = registry.get("tiago").descriptor()
+    result = anticipation.onto_costmap(
+        around, torch.full(GRID, measured), torch.zeros(GRID), POSE, descriptor=torch.as_tensor(descriptor)[None]
     )
     axis = costmap.axis_m(POSE)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     here = to_body(torch.stack([x, y], dim=-1).flatten(0, 1)[None], POSE)[0]
-    distance = here.norm(dim=-1)
-    planned, seen = planned.flatten(), seen.flatten()
-    assert (planned[distance > anticipation.REACH_M] == 1.0).all()
-    near = distance < 2.6  # the square ends 3 m behind the body
-    for place in ((2.1, 0.3), (0.1, 2.3)):
-        there = (here - torch.tensor(place)).norm(dim=-1) < 0.2
-        assert planned[there].max() > 0.9 and seen[there].min() < 0.5
-        near &= (here - torch.tensor(place)).norm(dim=-1) > 0.7
-    assert (planned[near] < 0.05).all() and (seen[near] > 0.95).all()
+    return costmap.PlannedMap(*(value.flatten() for value in result)), here
+
+
+def test_near_the_body_what_is_known_counts_and_further_away_the_measurement() -> None:
+    distance_m = (anticipation.cells_b(POSE) - torch.tensor([2.1, 0.3])).norm(dim=-1).clip(max=FAR_M)
+    distance_m = distance_m.view(1, SIDE, SIDE)
+    found, here = planned(known(distance_m=distance_m, still=(distance_m < 0.1).float()), measured=1.0)
+    away = here.norm(dim=-1)
+    assert (found.distance_m[away > anticipation.REACH_M] == 0.0).all()
+    assert (found.seen[away > anticipation.REACH_M] == 0.0).all()
+    true_m = (here - torch.tensor([2.1, 0.3])).norm(dim=-1).clip(max=FAR_M)
+    near = away < 2.6  # the square ends 3 m behind the body
+    assert found.distance_m[near].sub(true_m[near]).abs().max() < 0.09
+    assert (found.seen[near & (true_m > 0.4)] > 0.95).all() and found.seen[near & (true_m < 0.1)].max() < 0.5
+    assert found.cost.max() == 0.0
+
+
+@pytest.mark.parametrize("horizon", [0, 2])
+def test_somebody_costs_where_he_is_when_the_body_gets_there(horizon: int) -> None:
+    speed_mps = anticipation.HURRY * registry.get("tiago").limits.forward_mps
+    ahead_m = 0.1 + 0.2 * round(speed_mps * HORIZONS_S[horizon] / 0.2 - 0.5)
+    costs = []
+    for at in range(len(HORIZONS_S)):
+        moving = torch.zeros(1, len(HORIZONS_S), SIDE, SIDE)
+        row, column = round((0.1 + 4.0) / 0.2 - 0.5), round((ahead_m + 3.0) / 0.2 - 0.5)
+        moving[:, at, row, column] = 1.0
+        found, here = planned(known(moving=moving), measured=0.0)
+        assert found.distance_m.min() > 0.79  # no obstacle
+        there = (here - torch.tensor([ahead_m, 0.1])).norm(dim=-1)
+        costs.append(float(found.cost[there < 0.1].mean()))
+        assert found.cost[there > 0.8].max() == 0.0
+    assert costs[horizon] == max(costs) > 0.3 * anticipation.MOVING_COST
+    assert min(costs) == 0.0
+
+
+@torch.no_grad()
+def test_the_plan_remembers_points_beside_the_costmap() -> None:
+    network = Anticipation(AnticipationConfig(channels=(4, 6, 8))).eval()
+    observation = from_inputs(example_inputs(8, batch=2))
+    found, state = anticipation.plan(network, observation, torch.zeros(2, anticipation.STATE_SIZE))
+    points = obstacle_points(observation.depth_m, observation.descriptor)
+    trail = state[:, planner.STATE_SIZE :].unflatten(1, (-1, 64, 3))
+    assert found.action.shape == (2, 3)
+    torch.testing.assert_close(trail[:, 0], torch.cat([to_anchor(points[..., :2], state[:, :3]), points[..., 2:3]], -1))
+    assert trail[:, 1:].abs().max() == 0.0
 
 
 def test_a_small_network_learns_what_the_input_shows() -> None:
     rng = np.random.default_rng(0)
     square = np.zeros((64, INPUTS, SIDE, SIDE), dtype=np.uint8)
-    truth = np.zeros((64, OUTPUTS, SIDE, SIDE), dtype=bool)
-    truth[:, 0] = rng.random((64, SIDE, 1)) < 0.3
-    square[:, 0] = 255 * truth[:, 0]
-    frames = Frames(square=square, truth=np.packbits(truth.reshape(64, OUTPUTS, -1), axis=-1))
+    square[:, 0] = 255 * (rng.random((64, SIDE, 1)) < 0.3)
+    moving = np.zeros((64, len(HORIZONS_S), SIDE, SIDE), dtype=bool)
+    square[:, 2] = 255 * (rng.random((64, 1, SIDE)) < 0.1)
+    moving[:, 0] = square[:, 2] > 0
+    frames = Frames(
+        square=square, distance=255 - square[:, 0], moving=np.packbits(moving.reshape(64, len(HORIZONS_S), -1), axis=-1)
+    )
     torch.manual_seed(0)
     network = Anticipation(AnticipationConfig(channels=(4, 6, 8)))
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
@@ -88,5 +149,7 @@ def test_a_small_network_learns_what_the_input_shows() -> None:
         optimiser.step()
     after = figures(network, frames, np.arange(32, 64), device="cpu")
     assert before["still_4m_recall"] < 0.9 or before["still_4m_precision"] < 0.5
-    assert after["still_4m_recall"] > 0.85 and after["still_4m_precision"] > 0.85
-    assert after["measured_4m_precision"] == after["measured_4m_recall"] == 1.0
+    for name in ("still_4m", "still_by_distance_4m", "moving_0.0s_4m"):
+        assert after[f"{name}_recall"] > 0.85 and after[f"{name}_precision"] > 0.85
+    assert after["distance_error_m_4m"] < 0.1 < before["distance_error_m_4m"]
+    assert after["measured_4m_precision"] == 1.0

@@ -20,6 +20,7 @@ from embodiments.observation import Observation
 from embodiments.spaces import FOOTPRINT_SLICE, HEIGHT_LAYERS_M
 from world_model.local_planner.depth_to_obstacles import SIGHT_M
 from world_model.local_planner.frames import moved, to_anchor
+from world_model.local_planner.grids import read, splat
 
 CELLS = 80
 CELL_M = 0.2
@@ -34,6 +35,9 @@ FREE = 0.2
 """Evidence against an obstacle, of one ray through a cell"""
 COMFORT_M = 0.35
 NEAR_COST, BLOCKED_COST = 3.0, 100.0
+BLOCKED_M, ANTICIPATED_BLOCKED_M = 0.1, 0.3
+"""A cell is blocked where the body lacks this much room, on the measured map and on an anticipated one. A network's
+distances differ in the last bits between runtimes: a shallower slope keeps that out of the command."""
 MOST_M = 50.0
 """Cost to go above the straight distance at which it stops counting. Without a bound it reaches a thousand metres
 behind walls, where the last bit of a number is a tenth of a millimetre: too coarse for two runtimes to agree."""
@@ -102,9 +106,20 @@ def empty(batch: int, *, like: Tensor) -> Costmap:
     return unpack(like.new_zeros(batch, STATE_SIZE))
 
 
-Anticipate = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Measured evidence (B, CELLS, CELLS), seen (B, CELLS, CELLS), pose (B, 3) and obstacle points (B, 64, 6) -> evidence
-and seen to plan on"""
+class PlannedMap(NamedTuple):
+    """What the plan is made on, each (B, CELLS, CELLS)."""
+
+    distance_m: Tensor
+    """To the nearest obstacle, up to ``RINGS`` cells [m]"""
+    seen: Tensor
+    """In [0, 1]"""
+    cost: Tensor
+    """Additional cost of a metre"""
+
+
+Anticipate = Callable[[Tensor, Tensor, Tensor, Tensor], PlannedMap]
+"""Measured evidence (B, CELLS, CELLS), seen (B, CELLS, CELLS), pose (B, 3) and obstacle points (B, 64, 6) -> what to
+plan on"""
 
 
 def update(
@@ -122,12 +137,15 @@ def update(
     """
     pose = moved(state.pose, observation.velocity_b)
     evidence, seen = _entered(state, points, pose)
-    planned_evidence, planned_seen = anticipate(evidence, seen, pose, points) if anticipate else (evidence, seen)
     goal = to_anchor(observation.goal_b[:, None, :2], pose)[:, 0]
     straight = _straight_m(goal)
-    distance = _distance_m(planned_evidence)
-    cost = _cell_cost(distance, half_width_m(observation.descriptor))
-    cost = cost + _route_cost(observation.route_xy_b_m, pose, planned_seen)
+    planned = anticipate(evidence, seen, pose, points) if anticipate else None
+    distance = distance_to_evidence_m(evidence) if planned is None else planned.distance_m
+    blocked_m = BLOCKED_M if planned is None else ANTICIPATED_BLOCKED_M
+    cost = _cell_cost(distance, half_width_m(observation.descriptor), blocked_m=blocked_m)
+    cost = cost + _route_cost(observation.route_xy_b_m, pose, seen if planned is None else planned.seen)
+    if planned is not None:
+        cost = cost + planned.cost
     total = straight + state.cost_to_go
     # The goal's own cells are the source of the cost to go.
     source = straight + (100.0 * (straight - CELL_M)).clip(0.0, MOST_M)
@@ -189,7 +207,7 @@ def total_m(state: Costmap, goal_b: Tensor) -> Tensor:
 
 def distance_m(state: Costmap) -> Tensor:
     """Return the distance (B, CELLS, CELLS) of every cell to the nearest obstacle, up to ``RINGS`` cells."""
-    return state.distance_m if isinstance(state, UpdatedCostmap) else _distance_m(state.evidence)
+    return state.distance_m if isinstance(state, UpdatedCostmap) else distance_to_evidence_m(state.evidence)
 
 
 def half_width_m(descriptor: Tensor) -> Tensor:
@@ -203,18 +221,8 @@ def _cell(points: Tensor) -> Tensor:
 
 
 def _splat(points: Tensor, values: Tensor) -> Tensor:
-    """Return (B, CELLS^2): the largest value of the points (B, P, 2) near each cell, shared among their four cells."""
-    cell = _cell(points)
-    low = cell.floor()
-    inside = ((low >= 0) & (low <= CELLS - 2)).all(dim=-1)
-    fraction = cell - low
-    column, row = low.clip(0, CELLS - 2).long().unbind(-1)
-    corner, kept = row * CELLS + column, values * inside.to(values.dtype)
-    right, upper = fraction.unbind(-1)
-    weights = [(1 - right) * (1 - upper), right * (1 - upper), (1 - right) * upper, right * upper]
-    index = torch.cat([corner, corner + 1, corner + CELLS, corner + CELLS + 1], dim=1)
-    source = torch.cat([kept * weight for weight in weights], dim=1)
-    return values.new_zeros(points.shape[0], CELLS**2).scatter_reduce(1, index, source, reduce="amax")
+    """Return (B, CELLS^2): the largest value of the anchor points (B, P, 2) near each cell."""
+    return splat(_cell(points), values, side=CELLS)
 
 
 def _entered(state: Costmap, points: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
@@ -263,8 +271,8 @@ def _neighbours_min(values: Tensor, *, edge: float) -> tuple[Tensor, Tensor]:
     return torch.minimum(across, up, out=across), torch.minimum(rows[:, :, low], rows[:, :, high], out=up)
 
 
-def _distance_m(evidence: Tensor) -> Tensor:
-    """Return the distance (B, CELLS, CELLS) to the nearest obstacle, up to ``RINGS`` cells."""
+def distance_to_evidence_m(evidence: Tensor) -> Tensor:
+    """Return the distance (B, CELLS, CELLS) to the nearest obstacle of the evidence, up to ``RINGS`` cells."""
     far = RINGS * CELL_M
     distance = far * (1.0 - ((evidence - 0.4) / 0.2).clip(0.0, 1.0))
     for _ in range(RINGS):
@@ -274,11 +282,11 @@ def _distance_m(evidence: Tensor) -> Tensor:
     return distance
 
 
-def _cell_cost(distance: Tensor, half_width: Tensor) -> Tensor:
+def _cell_cost(distance: Tensor, half_width: Tensor, *, blocked_m: float) -> Tensor:
     """Return the cost of a metre through each cell, 1 where nothing is near."""
     clearance = distance - half_width[:, None, None]
     near = (1.0 - clearance / COMFORT_M).clip(0.0, 1.0)
-    blocked = (-clearance / 0.1).clip(0.0, 1.0)
+    blocked = (-clearance / blocked_m).clip(0.0, 1.0)
     return 1.0 + NEAR_COST * near + BLOCKED_COST * blocked
 
 
@@ -337,13 +345,4 @@ def _swept(total: Tensor, step: Tensor, twice: Tensor) -> Tensor:
 
 def look_up(grid: Tensor, points: Tensor) -> Tensor:
     """Read a grid (B, CELLS, CELLS) at anchor points (B, P, 2), bilinearly; the border continues outside."""
-    cell = _cell(points).clip(0.0, CELLS - 1.001)
-    low = cell.floor()
-    fraction = cell - low
-    column, row = low.long().unbind(-1)
-    flat, corner = grid.flatten(1), row * CELLS + column
-    lower = flat.gather(1, corner) * (1 - fraction[..., 0]) + flat.gather(1, corner + 1) * fraction[..., 0]
-    upper = (
-        flat.gather(1, corner + CELLS) * (1 - fraction[..., 0]) + flat.gather(1, corner + CELLS + 1) * fraction[..., 0]
-    )
-    return lower * (1 - fraction[..., 1]) + upper * fraction[..., 1]
+    return read(grid, _cell(points))

@@ -29,7 +29,7 @@ from scenes.scene import Scene
 from world_model import atomic_files
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.base_policy import BasePolicy
-from world_model.config import WorldModelConfig
+from world_model.config import AnticipationConfig, WorldModelConfig
 from world_model.rssm import WorldModel
 
 PHYSICS_STEPS = round(PHYSICS_HZ / CONTROL_HZ)
@@ -90,7 +90,8 @@ def measure(config: Config, robot: str, size: int) -> dict[str, Any]:
 def _build(config: Config, robot: str, size: int) -> LatentEnvironment:
     """Build the environment that specialists train in, behind an untrained base policy of the default size."""
     torch.manual_seed(0)
-    world_model = WorldModel(WorldModelConfig()).eval().requires_grad_(False)
+    sizes = WorldModelConfig(anticipation=AnticipationConfig().channels)
+    world_model = WorldModel(sizes).eval().requires_grad_(False)
     head = BaseHead(BaseHeadConfig(latent_size=world_model.latent_size)).eval().requires_grad_(False)
     scenes: list[Scene] = []
     for kind in scene_registry.names():

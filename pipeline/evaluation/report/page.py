@@ -17,6 +17,7 @@ from pipeline.evaluation.report.table import NOTHING, Table, of_rows
 from pipeline.runs import manifest
 from pipeline.runs.provenance import commit_of
 from pipeline.runs.run_folder import ADOPTED
+from pipeline.simulation.physics.gait_weights import read_card
 
 TEMPLATE = "report.html.j2"
 PREDICTIONS = {
@@ -29,6 +30,16 @@ PREDICTIONS = {
     "classes: predicted": ("predicted_semantic_accuracy", 100.0),
 }
 """Column -> table of ``figures.json``, and the factor on its values."""
+ANTICIPATED = {
+    "measured": "obstacles, measured",
+    "still": "still things",
+    "moving_visible": "people now, visible",
+    "moving_0.0s": "people now",
+    "moving_0.5s": "people in 0.5 s",
+    "moving_1.0s": "people in 1.0 s",
+    "moving_1.5s": "people in 1.5 s",
+}
+"""Name in ``figures.json`` of ``train_anticipation`` -> row of the report"""
 _KEEP_DIGITS = 12
 
 
@@ -99,10 +110,38 @@ def pictures_of(folder: Path | None) -> list[Picture]:
     ]
 
 
+def anticipation(folder: Path | None) -> Table:
+    """Return how well the network knows what is around the body, in held-out frames; no rows without its figures."""
+    found = _figures(folder)
+    regions = ("2m_ahead", "4m_ahead", "2m", "4m")
+    rows = [
+        (label, *(_both(found, f"{name}_{region}") for region in regions))
+        for name, label in ANTICIPATED.items()
+        if f"{name}_2m_recall" in found
+    ]
+    return of_rows(
+        "Precision / recall in %, cells of 0.2 m, by where they are",
+        ("what", "2 m ahead", "4 m ahead", "2 m around", "4 m around"),
+        rows,
+        note="Held-out scenes, both conditions, at probability 0.5. Ahead is within 45 degrees. Measured: obstacles of "
+        "the map that the robot drew. Visible: near an obstacle point of the present image.",
+    )
+
+
+def _both(found: Mapping[str, float], key: str) -> str:
+    values = [found.get(f"{key}_{name}") for name in ("precision", "recall")]
+    return " / ".join(NOTHING if value is None else f"{100.0 * value:.0f}" for value in values)
+
+
+def _figures(folder: Path | None) -> dict[str, float]:
+    """Return the figures that a training stage left; none if it is not there."""
+    file = folder / "figures.json" if folder else None
+    return json.loads(file.read_text(encoding="utf-8")) if file and file.is_file() else {}
+
+
 def predictions(folder: Path | None) -> Table:
     """Return the errors of predictions on unseen sequences, one row per horizon; no rows without ``figures.json``."""
-    file = folder / "figures.json" if folder else None
-    found: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file and file.is_file() else {}
+    found = _figures(folder)
     rows = []
     for horizon in sorted({int(key.partition("/")[2]) for key in found if "/" in key}):
         values = [(found.get(f"{name}/{horizon}"), factor) for name, factor in PREDICTIONS.values()]
@@ -119,8 +158,12 @@ def predictions(folder: Path | None) -> Table:
 
 
 def gaits(folder: Path) -> Table:
-    """Return what the cards of the gaits say was measured."""
-    cards = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    """Return what the cards of the gaits say was measured.
+
+    Raises:
+        ValueError: If a card is damaged.
+    """
+    cards = {path.stem: read_card(path) for path in sorted(folder.glob("*.safetensors"))}
     cards = {name: card for name, card in cards.items() if card.get("measured")}
     measured = {key: value for card in cards.values() for key, value in card["measured"].items()}
     keys = [key for key, value in measured.items() if formatting.is_number(value)]

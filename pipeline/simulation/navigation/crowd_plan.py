@@ -35,9 +35,18 @@ _TRIES = 16
 
 
 def plan_people(
-    scenes: Sequence[Scene], fields: Sequence[SceneFields], episodes: EpisodeSet, *, seed: int
+    scenes: Sequence[Scene],
+    fields: Sequence[SceneFields],
+    episodes: EpisodeSet,
+    *,
+    seed: int,
+    crowded: np.ndarray | None = None,
 ) -> CrowdPlan:
-    """Draw the people of every episode; the key is the scene's name, start and goal, so agents meet the same people."""
+    """Draw the people of every episode; the key is the scene's name, start and goal, so agents meet the same people.
+
+    Args:
+        crowded: (N,) bool, episodes in which as many walk as there can be.
+    """
     room = {int(index): _room(fields[index]) for index in np.unique(episodes.scene_index)}
     plans = []
     for number, (scene_index, key) in enumerate(zip(episodes.scene_index, episode_keys(scenes, episodes), strict=True)):
@@ -45,7 +54,8 @@ def plan_people(
         start = episodes.start_w[number]
         field = episodes.cost_to_go[episodes.goal_index[number]]
         path = resample(descend(field, start[:2].tolist(), step_m=0.1, max_points=1024), PATH_POINTS)
-        plans.append(_plan_episode(room[int(scene_index)], path, rng))
+        is_crowded = crowded is not None and bool(crowded[number])
+        plans.append(_plan_episode(room[int(scene_index)], path, rng, crowded=is_crowded))
     return CrowdPlan(**{name: np.stack([plan[name] for plan in plans]) for name in plans[0]})
 
 
@@ -67,9 +77,12 @@ def _room(fields: SceneFields) -> Grid:
     return coarsen(lowest)
 
 
-def _plan_episode(room: Grid, robot_path_w: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _plan_episode(
+    room: Grid, robot_path_w: np.ndarray, rng: np.random.Generator, *, crowded: bool
+) -> dict[str, np.ndarray]:
     """Draw the people of one episode; where a scene leaves no room for a path nobody walks."""
     count = int(rng.integers(1, MAX_PEOPLE + 1)) if rng.random() < EPISODES_WITH_PEOPLE else 0
+    count = MAX_PEOPLE if crowded else count
     plan = {
         "path_w_m": np.zeros((MAX_PEOPLE, PATH_POINTS, 2), dtype=np.float32),
         "start_m": np.zeros(MAX_PEOPLE, dtype=np.float32),

@@ -22,8 +22,10 @@ from pipeline.simulation.navigation.task import Task, build_task
 from pipeline.simulation.physics.randomisation import training
 from pipeline.stages.collect_teacher import Config
 from scenes.storage import load_scenes
+from world_model import anticipation
+from world_model.anticipation import Anticipation
+from world_model.checkpoint import load_module
 from world_model.fixed_batches import by_rows
-from world_model.local_planner import planner
 from world_model.local_planner.map_edge import hold_goal
 
 
@@ -35,7 +37,8 @@ def run(config: Config, run: StageRun) -> None:
     environment = NavigationEnvironment(
         task, config=NavigationConfig(randomisation=training()), num_envs=config.num_envs, seed=config.seed
     )
-    recorder = Recorder(environment, config)
+    network = load_module(Anticipation, run.input("train_anticipation"), "anticipation")
+    recorder = Recorder(environment, config, network)
     with progress(config.steps * config.num_envs, "collect_teacher") as bar:
         for shard in range(config.steps // config.shard_steps):
             names = {part: run.work / f"{part}_{shard:03d}.h5" for part in ("train", "val")}
@@ -75,12 +78,13 @@ def _val_envs(config: Config) -> int:
 class Recorder:
     """Runs the teacher on through its episodes, from one shard into the next."""
 
-    def __init__(self, environment: NavigationEnvironment, config: Config) -> None:
+    def __init__(self, environment: NavigationEnvironment, config: Config, network: Anticipation) -> None:
         self._environment, self._config = environment, config
         self._agent = teacher.TeacherAgent(num_envs=config.num_envs, device=environment.device, seed=config.seed)
         self._generator = torch.Generator().manual_seed(config.seed)
         self._noise = torch.zeros(config.num_envs, COMMAND_SIZE)
-        self._maps = torch.zeros((1 + config.mounts) * config.num_envs, planner.STATE_SIZE)
+        self._network = network
+        self._maps = torch.zeros((1 + config.mounts) * config.num_envs, anticipation.STATE_SIZE)
         self._step: Step | None = None
         self._steps = 0
         self._reward = torch.zeros(config.num_envs)
@@ -134,13 +138,15 @@ class Recorder:
         views, count = row["first"].shape
         flat = {name: value.flatten(0, 1) for name, value in row.items()}
         observation = from_inputs(flat | {"depth_m": flat["depth_m"][:, None]})
-        features, self._maps = by_rows(_plan_features, observation, self._maps * (~flat["first"])[:, None])
+        features, self._maps = by_rows(self._plan_rows, observation, self._maps * (~flat["first"])[:, None])
         return features.unflatten(0, (views, count))
 
-
-def _plan_features(observation: Observation[torch.Tensor], state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    plan, state = planner.step(*hold_goal(observation, state, state[:, :3]))
-    return plan.features(), state
+    @torch.no_grad()
+    def _plan_rows(
+        self, observation: Observation[torch.Tensor], state: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        plan, state = anticipation.plan(self._network, *hold_goal(observation, state, state[:, :3]))
+        return plan.features(), state
 
 
 def _queue(task: Task, config: Config, *, seed: int) -> torch.Tensor:

@@ -15,6 +15,7 @@ from distill.sequences import SequencePool, Windows
 from embodiments import registry
 from embodiments.spaces import COMMAND_SIZE
 from pipeline.evaluation.report import prediction_figure
+from pipeline.runs.precision import is_bfloat16
 from pipeline.runs.progress import Progress, progress
 from pipeline.runs.run_folder import TENSORBOARD, StageRun
 from pipeline.simulation.navigation import training_environment
@@ -23,9 +24,10 @@ from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
 from pipeline.stages.pretrain_world_model import Config
 from scenes.storage import load_scenes
 from world_model import atomic_files
+from world_model.anticipation import Anticipation
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.base_policy import BasePolicy
-from world_model.checkpoint import save_module
+from world_model.checkpoint import load_module, save_module
 from world_model.rssm import WorldModel
 from world_model.training_state import restore_state, save_state
 
@@ -62,7 +64,7 @@ def run(config: Config, run: StageRun) -> None:
             f"collect_teacher --shard-steps {max(HORIZONS) + 2} or more"
         )
     val = held_out.windows(0, batch=config.val_sequences, length=length).to(config.device)
-    training = _build(config)
+    training = _build(config, load_module(Anticipation, run.input("train_anticipation"), "anticipation"))
     training.step, extra = restore_state(run.work / "checkpoints", training.modules, training.optimiser)
     training.elapsed_s = float(extra.get("elapsed_s", 0.0))
     run.note(f"{pool.frames} frames to train on, {held_out.frames} held out; starting at step {training.step}")
@@ -94,12 +96,15 @@ def _robot(path: Path) -> str:
     return str(read_shard(path, kind="teacher", fields=("first",)).attributes["embodiment"])
 
 
-def _build(config: Config) -> Training:
+def _build(config: Config, anticipation: Anticipation) -> Training:
+    """Return new networks around a trained anticipation network, which stays as it is."""
     torch.manual_seed(config.seed)
-    world_model = WorldModel(config.world_model).to(config.device)
+    channels = anticipation.config.channels
+    world_model = WorldModel(replace(config.world_model, anticipation=channels)).to(config.device)
+    world_model.anticipation = anticipation.to(config.device).requires_grad_(False)
     head = BaseHeadConfig(latent_size=world_model.latent_size, hidden=config.base_hidden)
     base_head = BaseHead(head).to(config.device)
-    parameters = [*world_model.parameters(), *base_head.parameters()]
+    parameters = [p for p in (*world_model.parameters(), *base_head.parameters()) if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     return Training(world_model=world_model, base_head=base_head, optimiser=optimiser)
 
@@ -155,11 +160,11 @@ def _update(
         windows,
         config.loss,
         decoded_share=config.decoded_share,
-        bfloat16=_bfloat16(config),
+        bfloat16=is_bfloat16(config.precision, device=config.device),
     )
     training.optimiser.zero_grad(set_to_none=True)
     loss.total.backward()  # type: ignore[no-untyped-call]
-    parameters = [p for module in training.modules.values() for p in module.parameters()]
+    parameters = [p for module in training.modules.values() for p in module.parameters() if p.requires_grad]
     norm = torch.nn.utils.clip_grad_norm_(parameters, config.gradient_norm)
     if not torch.isfinite(norm):
         raise ValueError(
@@ -174,14 +179,6 @@ def _update(
         for name, value in loss.figures().items():
             board.add_scalar(f"loss/{name}", value, training.step)
         board.add_scalar("gradient_norm", float(norm), training.step)
-
-
-def _bfloat16(config: Config) -> bool:
-    if config.precision != "auto":
-        return config.precision == "bfloat16"
-    if config.device != "cpu":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
 def _judge(training: Training, val: Windows) -> Judgement:

@@ -6,13 +6,14 @@ import numpy as np
 import torch
 
 from distill.recordings import write_shard
+from distill.surroundings import as_bytes
 from embodiments import registry
 from embodiments.limits import active_dimensions
 from embodiments.spaces import COMMAND_SIZE, CONTROL_HZ
+from pipeline.agents.oracle_map import people_at, true_surroundings
 from pipeline.agents.teacher import TeacherAgent
 from pipeline.runs.progress import progress
 from pipeline.runs.run_folder import StageRun
-from pipeline.simulation.conditions.crowd import RADIUS_M
 from pipeline.simulation.conditions.disturbances import NEUTRAL
 from pipeline.simulation.conditions.field import changed_scene, draw_field
 from pipeline.simulation.navigation.crowd_plan import episode_keys, plan_people
@@ -25,12 +26,14 @@ from scenes.registry import random_key
 from scenes.scene import Scene
 from scenes.storage import load_scenes
 from world_model import anticipation
-from world_model.anticipation import CELL_M, HORIZONS_S, Trail
+from world_model.anticipation import FAR_M, HORIZONS_S, SIDE, TRAIL_SIZE, Anticipation
+from world_model.checkpoint import load_module
 from world_model.local_planner import planner
+from world_model.local_planner.costmap import PlannedMap, distance_to_evidence_m
 
 _CORRELATION = 0.9
-_TAUGHT = 4
-"""In one of so many environments the teacher drives: it goes where the planner does not."""
+_DRIVERS = ("teacher", "truth", "measured", "measured")
+"""Who drives, environment by environment: the teacher, or the planner on the true map or on the measured one."""
 _LATER = tuple(round(horizon_s * CONTROL_HZ) for horizon_s in HORIZONS_S)
 
 
@@ -65,7 +68,7 @@ class _Frame:
     step: int
     pose_w: torch.Tensor
     square: torch.Tensor
-    still: torch.Tensor
+    distance_m: torch.Tensor
 
 
 @dataclass
@@ -97,11 +100,17 @@ class Recorder:
         self._step = self._environment.reset()
         self._generator = torch.Generator(device=config.device).manual_seed(seed)
         self._teacher = TeacherAgent(num_envs=config.num_envs, device=config.device, seed=seed)
-        self._taught = (torch.arange(config.num_envs, device=config.device) % _TAUGHT == 0)[:, None]
+        drivers = [_DRIVERS[number % len(_DRIVERS)] for number in range(config.num_envs)]
+        self._taught, self._knowing = (
+            torch.tensor([driver == name for driver in drivers], device=config.device) for name in ("teacher", "truth")
+        )
         zeros = torch.zeros(config.num_envs, COMMAND_SIZE, device=config.device)
         self._noise, self._deviation = zeros, zeros[:, :1]
         self._state = torch.zeros(config.num_envs, planner.STATE_SIZE, device=config.device)
-        self._trail = Trail(config.num_envs, like=zeros)
+        self._trail = torch.zeros(config.num_envs, TRAIL_SIZE, device=config.device)
+        self._network = (
+            load_module(Anticipation, config.weights, "anticipation").to(config.device) if config.weights else None
+        )
 
     @torch.no_grad()
     def record(self) -> dict[str, np.ndarray]:
@@ -115,8 +124,8 @@ class Recorder:
             past.first.append(self._step.first.clone())
             if step % self._config.every_steps == 0:
                 pose_w = self._environment.pose_w.clone()
-                still = self._environment.distance_at(anticipation.cells_w(pose_w)) < CELL_M / 2.0
-                frames.append(_Frame(step=step, pose_w=pose_w, square=square, still=still))
+                distance_m = self._environment.distance_at(anticipation.cells_w(pose_w))
+                frames.append(_Frame(step=step, pose_w=pose_w, square=square, distance_m=distance_m))
             self._noise = next_noise(self._noise, deviation=1.0, correlation=_CORRELATION, generator=self._generator)
             noisy = (action + self._deviation * self._noise).clamp(-1.0, 1.0)
             self._step = self._environment.step(noisy * active_dimensions(self._environment.body.descriptor))
@@ -127,20 +136,30 @@ class Recorder:
         observation, first = self._step.observation, self._step.first
         amplitude = self._config.noise * torch.rand(len(first), 1, generator=self._generator, device=first.device)
         self._deviation = torch.where(first[:, None], amplitude, self._deviation)
-        self._trail.forget(first)
+        self._trail = self._trail.masked_fill(first[:, None], 0.0)
         measured: list[torch.Tensor] = []
 
-        def measure(
-            evidence: torch.Tensor, seen: torch.Tensor, pose: torch.Tensor, points: torch.Tensor
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            self._trail.add(points, pose)
-            measured.append(anticipation.square(evidence, seen, pose, self._trail.chosen()))
-            return evidence, seen
+        def measure(evidence: torch.Tensor, seen: torch.Tensor, pose: torch.Tensor, points: torch.Tensor) -> PlannedMap:
+            self._trail = anticipation.remembered(self._trail, points, pose)
+            measured.append(anticipation.square(evidence, seen, pose, self._trail))
+            known = true_surroundings(self._environment.privileged())
+            truth = anticipation.onto_costmap(known, evidence, seen, pose, descriptor=observation.descriptor)
+            own_m, own_seen, own_cost = distance_to_evidence_m(evidence), seen, torch.zeros_like(seen)
+            if self._network is not None:
+                around = anticipation.surroundings(self._network(measured[0]))
+                own = anticipation.onto_costmap(around, evidence, seen, pose, descriptor=observation.descriptor)
+                own_m, own_seen, own_cost = own
+            rows = self._knowing[:, None, None]
+            return PlannedMap(
+                distance_m=torch.where(rows, truth.distance_m, own_m),
+                seen=torch.where(rows, truth.seen, own_seen),
+                cost=torch.where(rows, truth.cost, own_cost),
+            )
 
         state = self._state.masked_fill(first[:, None], 0.0)
         planned, self._state = planner.drive_step(observation, state, anticipate=measure)
         taught = self._teacher.act(observation, self._environment.privileged)
-        return torch.where(self._taught, taught, planned), measured[0]
+        return torch.where(self._taught[:, None], taught, planned), measured[0]
 
 
 def _environment(config: Config, scenes: list[Scene], *, seed: int) -> NavigationEnvironment:
@@ -167,7 +186,9 @@ def _environment(config: Config, scenes: list[Scene], *, seed: int) -> Navigatio
     is_field = np.asarray(in_field)[task.episodes.scene_index]
     keys = episode_keys(task.scenes, task.episodes)
     environment.disturb(np.where(is_field[:, None], draw_field(keys, seed=seed), NEUTRAL), np.arange(len(keys)))
-    people = plan_people(task.scenes, task.fields, task.episodes, seed=seed)
+    is_val = np.asarray([scene.name.split("/")[1] == "val" for scene in scenes])[task.episodes.scene_index]
+    # The figures are taken where as many people walk as in evaluation; training sees more of them.
+    people = plan_people(task.scenes, task.fields, task.episodes, seed=seed, crowded=~is_val)
     people.speed_mps[~is_field] = 0.0  # nobody is there
     environment.populate(people)
     return environment
@@ -175,27 +196,18 @@ def _environment(config: Config, scenes: list[Scene], *, seed: int) -> Navigatio
 
 def _fields(frames: list[_Frame], past: _Past) -> dict[str, np.ndarray]:
     """Return what is written; a frame counts where its episode goes on long enough to know what follows."""
-    rows: dict[str, list[np.ndarray]] = {"square": [], "truth": [], "counted": []}
+    rows: dict[str, list[np.ndarray]] = {"square": [], "distance": [], "moving": [], "counted": []}
     for frame in frames:
         last = frame.step + max(_LATER)
         if last >= len(past.first):
             break
         places = anticipation.cells_w(frame.pose_w)  # (B, SIDE^2, 2)
         moving = [
-            _moving(places, past.people_xy_w[frame.step + k], past.people_present[frame.step + k]) for k in _LATER
+            people_at(places, past.people_xy_w[frame.step + k], past.people_present[frame.step + k]) for k in _LATER
         ]
-        truth = torch.stack([frame.still, *moving], dim=1)  # (B, OUTPUTS, SIDE^2)
         again = torch.stack(past.first[frame.step + 1 : last + 1]).any(dim=0)
-        rows["square"].append((frame.square * 255.0).round().to(torch.uint8).cpu().numpy())
-        rows["truth"].append(np.packbits(truth.cpu().numpy(), axis=-1))
+        rows["square"].append(as_bytes(frame.square))
+        rows["distance"].append(as_bytes((frame.distance_m / FAR_M).unflatten(1, (SIDE, SIDE))))
+        rows["moving"].append(np.packbits(torch.stack(moving, dim=1).cpu().numpy(), axis=-1))
         rows["counted"].append((~again).cpu().numpy())
     return {name: np.stack(values) for name, values in rows.items()}
-
-
-def _moving(places_w: torch.Tensor, people_xy_w: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-    """Return which places (B, Q, 2) somebody fills, (B, Q) bool."""
-    found = torch.zeros_like(places_w[..., 0], dtype=torch.bool)
-    for person in range(present.shape[1]):
-        gap_m = (places_w - people_xy_w[:, person, None]).norm(dim=-1) - RADIUS_M
-        found |= (gap_m < CELL_M / 2.0) & present[:, person, None]
-    return found

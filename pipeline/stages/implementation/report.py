@@ -38,6 +38,8 @@ def run(config: Config, run: StageRun) -> None:
         **_episodes(folders.get("evaluate_policy"), summary),
         **(_robustness(run) if config.evaluation is None else {}),
         **_learning(folders),
+        "surroundings": page.pictures_of(folders.get("train_anticipation")),
+        "anticipation": page.anticipation(folders.get("train_anticipation")),
         "predictions": page.pictures_of(folders.get("pretrain_world_model")),
         "prediction_errors": page.predictions(folders.get("pretrain_world_model")),
         "coverage": page.pictures_of(folders.get("collect_teacher")),

@@ -12,24 +12,32 @@ from torch.utils.tensorboard import SummaryWriter
 
 from distill.recordings import read_shard, shard_paths
 from distill.surroundings import Frames, figures
+from pipeline.evaluation.report import anticipation_figure
+from pipeline.runs import manifest
+from pipeline.runs.precision import is_bfloat16
 from pipeline.runs.progress import progress
 from pipeline.runs.run_folder import TENSORBOARD, StageRun
 from pipeline.stages.train_anticipation import Config
 from world_model import atomic_files
-from world_model.anticipation import Anticipation, loss
-from world_model.checkpoint import save_module
+from world_model.anticipation import Anticipation, Surroundings, loss
+from world_model.checkpoint import load_module, save_module
 from world_model.training_state import restore_state, save_state
 
 
 def run(config: Config, run: StageRun) -> None:
-    """Write ``anticipation`` (safetensors and JSON) and ``figures.json``."""
+    """Write ``anticipation`` (safetensors and JSON), ``anticipation.png`` and ``figures.json``."""
     if config.steps < 1 or config.batch_frames < 1:
         raise ValueError("steps and batch_frames must be at least 1")
     robots = run.robots("record_surroundings")
-    paths = [path for robot in robots for path in shard_paths(run.input("record_surroundings", robot))]
+    folders = [run.input("record_surroundings", robot) for robot in robots]
+    folders += [folder for more in config.more for folder in _added(more)]
+    paths = [path for folder in folders for path in shard_paths(folder)]
     train, val = (_frames(paths, part) for part in ("train", "val"))
     torch.manual_seed(config.seed)
-    network = Anticipation(config.anticipation).to(config.device)
+    if config.start_from is None:
+        network = Anticipation(config.anticipation).to(config.device)
+    else:
+        network = load_module(Anticipation, config.start_from, "anticipation").to(config.device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     checkpoints = run.work / "checkpoints"
     step, _ = restore_state(checkpoints, {"anticipation": network}, optimiser)
@@ -57,7 +65,18 @@ def run(config: Config, run: StageRun) -> None:
     judged = _judge(config, network, val)
     save_module(network, run.directory, "anticipation", notes={"embodiments": list(robots), "steps": step, **judged})
     atomic_files.write_bytes(run.directory / "figures.json", json.dumps(judged, indent=2).encode())
+    anticipation_figure.draw(run.directory / "anticipation.png", network, val, device=config.device)
     run.metrics.update(judged)
+
+
+def _added(folder: Path) -> list[Path]:
+    """Return the recordings of another run, one folder per robot, verified."""
+    folders = sorted(path.parent for path in folder.glob("*/manifest.json"))
+    if not folders:
+        raise ValueError(f"no recordings in {folder}; name a folder RUN/record_surroundings")
+    for robot in folders:
+        manifest.verify(robot, stage="record_surroundings")
+    return folders
 
 
 def _frames(paths: Sequence[Path], part: str) -> Frames:
@@ -65,13 +84,15 @@ def _frames(paths: Sequence[Path], part: str) -> Frames:
     chosen = [path for path in paths if path.name.startswith(f"{part}_")]
     shards = [read_shard(path, kind="surroundings").arrays for path in chosen]
     counted = [shard["counted"] for shard in shards]
-    square, truth = (
-        np.concatenate([shard[name][kept] for shard, kept in zip(shards, counted, strict=True)])
-        for name in ("square", "truth")
+    frames = Frames(
+        **{
+            name: np.concatenate([shard[name][kept] for shard, kept in zip(shards, counted, strict=True)])
+            for name in ("square", "distance", "moving")
+        }
     )
-    if not len(square):
+    if not len(frames):
         raise ValueError(f"no recorded episode of part '{part}' lasts 1.5 s; record more: record_surroundings --shards")
-    return Frames(square=square, truth=truth)
+    return frames
 
 
 def _update(
@@ -81,12 +102,15 @@ def _update(
     rng = np.random.default_rng([config.seed, step])
     square, truth = frames.batch(rng.integers(len(frames), size=config.batch_frames), device=config.device)
     if rng.random() < 0.5:  # left and right are alike
-        square, truth = square.flip(2), truth.flip(2)
+        square, truth = square.flip(2), Surroundings(*(value.flip(-2) for value in truth))
     warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
     for group in optimiser.param_groups:
         group["lr"] = config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
     network.train()
-    value = loss(network(square), truth)
+    half = is_bfloat16(config.precision, device=config.device)
+    with torch.autocast(config.device, dtype=torch.bfloat16, enabled=half):
+        logits = network(square)
+    value = loss(logits.float(), truth)
     optimiser.zero_grad(set_to_none=True)
     value.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_norm)

@@ -12,8 +12,10 @@ from export.graph import PolicyGraph
 from pipeline.commands import adopt
 from pipeline.runs import manifest
 from tests.export.test_export import build, export
+from world_model.anticipation import Anticipation
 from world_model.base_head import BaseHead
-from world_model.checkpoint import load_module, read_card
+from world_model.checkpoint import load_module, read_card, save_module
+from world_model.config import AnticipationConfig
 from world_model.residual_head import ResidualHead
 from world_model.rssm import WorldModel
 
@@ -60,6 +62,18 @@ def test_a_run_goes_on_from_the_files(policies: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"go2 is there already"):
         adopt.main(adopt.Config(run=tmp_path, policies=policies))
     assert not base.exists()
+
+
+def test_the_base_policy_may_get_an_anticipation_network(policies: Path, tmp_path: Path) -> None:
+    network = Anticipation(AnticipationConfig(channels=(4, 4, 8))).eval()
+    save_module(network, tmp_path / "network", "anticipation", notes={})
+    adopt.main(adopt.Config(run=tmp_path / "run", policies=policies, anticipation=tmp_path / "network"))
+    made = load_module(WorldModel, tmp_path / "run" / "pretrain_world_model", "world_model")
+    assert made.config.anticipation == (4, 4, 8) and made.anticipation is not None
+    for name, value in networks.driving(build("base").world_model).items():
+        assert value.equal(made.state_dict()[name])
+    for name, value in network.state_dict().items():
+        assert value.equal(made.anticipation.state_dict()[name])
 
 
 def test_what_cannot_be_adopted_is_named(policies: Path, tmp_path: Path) -> None:

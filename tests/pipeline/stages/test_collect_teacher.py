@@ -8,6 +8,8 @@ from embodiments.spaces import CAMERA_FIELDS, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX
 from pipeline.stages.collect_teacher import Config
 from pipeline.stages.implementation.collect_teacher import Recorder, _mix, _random_mounts
 from tests.pipeline.simulation.navigation.navigation_dummy import PlaneNavigation
+from world_model.anticipation import Anticipation
+from world_model.config import AnticipationConfig
 
 
 def test_every_split_of_environments_holds_calm_disturbed_and_random_ones() -> None:
@@ -46,7 +48,8 @@ class SeenPlane(PlaneNavigation):
 
 def test_every_row_keeps_the_command_before_it_the_last_of_an_episode_too() -> None:
     config = Config(num_envs=6, mounts=1, shard_steps=40)
-    recorder = Recorder(SeenPlane(num_envs=6), config)  # type: ignore[arg-type]
+    network = Anticipation(AnticipationConfig(channels=(4, 4, 4))).eval()
+    recorder = Recorder(SeenPlane(num_envs=6), config, network)  # type: ignore[arg-type]
     recorder._agent = SimpleNamespace(  # type: ignore[assignment]
         reset=lambda first: None, act=lambda observation, privileged: torch.full((6, 3), 0.7)
     )

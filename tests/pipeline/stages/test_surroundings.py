@@ -1,12 +1,14 @@
 """What is recorded around the body, and a training on it that goes on where it was stopped."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from distill.recordings import read_shard, write_shard
 from pipeline.runs import manifest
@@ -16,7 +18,7 @@ from pipeline.stages.implementation import train_anticipation as training
 from pipeline.stages.implementation.record_surroundings import _fields, _Frame, _Past
 from scenes import registry
 from scenes.storage import save_scenes
-from world_model.anticipation import INPUTS, OUTPUTS, SIDE, Anticipation
+from world_model.anticipation import HORIZONS_S, INPUTS, SIDE, Anticipation
 from world_model.checkpoint import load_module
 
 
@@ -36,17 +38,18 @@ def test_people_are_where_they_will_be_and_frames_before_an_end_do_not_count() -
             step=step,
             pose_w=torch.tensor([[0.0, 0.1 * step, 0.0]] * 2),
             square=torch.zeros(2, INPUTS, SIDE, SIDE),
-            still=torch.zeros(2, SIDE**2, dtype=torch.bool),
+            distance_m=torch.full((2, SIDE**2), 0.4),
         )
         for step in (0, 18, 30)
     ]
     rows = _fields(frames, past)
     assert rows["counted"].tolist() == [[True, True], [False, True]]  # the last frame has no 1.5 s after it
-    truth = np.unpackbits(rows["truth"], axis=-1).astype(bool)
-    for horizon, later_s in enumerate((0.0, 0.5, 1.0, 1.5)):
-        assert truth[0, 0, 1 + horizon, cell(1.1, 0.1 + later_s)]
-        assert not truth[0, 0, 1 + horizon, cell(1.1, -0.7)]
-    assert not truth[:, 1].any() and not truth[:, :, 0].any()
+    moving = np.unpackbits(rows["moving"], axis=-1).astype(bool)
+    for horizon, later_s in enumerate(HORIZONS_S):
+        assert moving[0, 0, horizon, cell(1.1, 0.1 + later_s)]
+        assert not moving[0, 0, horizon, cell(1.1, -0.7)]
+    assert not moving[:, 1].any()
+    assert (rows["distance"] == 128).all()  # 0.4 m of 0.8
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +70,14 @@ def test_a_recording_holds_both_conditions(run_folder: Path) -> None:
     )
     execute_many("record_surroundings", [config], run_folder)
     shard = read_shard(run_folder / "record_surroundings" / "tiago" / "train_000.h5", kind="surroundings").arrays
-    square, counted = shard["square"], shard["counted"]
+    square, counted, distance = shard["square"], shard["counted"], shard["distance"]
     assert square.shape[1:] == (7, INPUTS, SIDE, SIDE) and counted.any()
-    truth = np.unpackbits(shard["truth"], axis=-1).reshape(*counted.shape, OUTPUTS, SIDE, SIDE)
-    assert 0.02 < truth[:, :, 0].mean() < 0.9  # walls and furniture
+    moving = np.unpackbits(shard["moving"], axis=-1).reshape(*counted.shape, len(HORIZONS_S), SIDE, SIDE)
+    assert 0.02 < (distance < 32).mean() < 0.9  # walls and furniture within 0.1 m
     assert square[1:, :, 1].max() == 255  # ground that was seen
     # What the camera measured as an obstacle is mostly there.
     measured = square[:, :, 0] > 200
-    assert (truth[:, :, :2].any(axis=2) | ~measured)[counted].mean() > 0.9
+    assert ((distance < 64) | (moving[:, :, 0] > 0) | ~measured)[counted].mean() > 0.95
 
 
 def recorded(run: Path, *, frames: int) -> None:
@@ -85,10 +88,12 @@ def recorded(run: Path, *, frames: int) -> None:
     for part in ("train", "val"):
         square = np.zeros((frames, 2, INPUTS, SIDE, SIDE), dtype=np.uint8)
         square[:, :, 0] = 255 * (rng.random((frames, 2, SIDE, 1)) < 0.2)
-        truth = np.zeros((frames, 2, OUTPUTS, SIDE, SIDE), dtype=bool)
-        truth[:, :, 0] = square[:, :, 0] > 0
-        fields = {"square": square, "truth": np.packbits(truth.reshape(frames, 2, OUTPUTS, -1), axis=-1)}
-        fields["counted"] = np.ones((frames, 2), dtype=bool)
+        fields = {
+            "square": square,
+            "distance": 255 - square[:, :, 0],
+            "moving": np.zeros((frames, 2, len(HORIZONS_S), SIDE**2 // 8), dtype=np.uint8),
+            "counted": np.ones((frames, 2), dtype=bool),
+        }
         write_shard(folder / f"{part}_000.h5", fields, kind="surroundings")
     manifest.write(folder, {"stage": "record_surroundings", "robot": "tiago", "key": "x"})
 
@@ -119,5 +124,26 @@ def test_a_stopped_training_is_the_same_training(tmp_path: Path, monkeypatch: py
         figures = json.loads((folder / "figures.json").read_text())
         assert {"still_2m_precision", "moving_1.5s_4m_recall", "measured_2m_recall"} <= figures.keys()
         load_module(Anticipation, folder, "anticipation")
+        with Image.open(folder / "anticipation.png") as picture:
+            assert picture.width > 500
     assert weights[0] == weights[1]
     assert len(calls) == 13  # five before the stop, the stopped one, and the seven that were left
+
+
+def test_a_training_goes_on_from_a_network_with_more_recordings(tmp_path: Path) -> None:
+    config = train_anticipation.Config(steps=2, batch_frames=4, val_frames=4, learning_rate=1e-9)
+    first, second = tmp_path / "first", tmp_path / "second"
+    recorded(first, frames=4)
+    recorded(second, frames=6)
+    execute_many("train_anticipation", [config], first)
+    start = first / "train_anticipation"
+    more = first / "record_surroundings"
+    execute_many("train_anticipation", [replace(config, start_from=start, more=(more,))], second)
+    before, after = (load_module(Anticipation, folder, "anticipation") for folder in (start, second / start.name))
+    for name, value in before.state_dict().items():
+        torch.testing.assert_close(after.state_dict()[name], value, atol=1e-6, rtol=0.0)
+    with pytest.raises(ValueError, match="no recordings in"):
+        execute_many("train_anticipation", [replace(config, more=(tmp_path,))], second)
+    (more / "tiago" / "train_000.h5").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"train_000\.h5"):
+        execute_many("train_anticipation", [replace(config, more=(more,))], second)

@@ -33,6 +33,7 @@ from pipeline.evaluation.report.criteria import acceptance_criteria
 from pipeline.evaluation.report.tensorboard_summary import write_tensorboard
 from pipeline.evaluation.robustness import curves as robustness_curves
 from pipeline.runs import manifest
+from pipeline.runs.provenance import ROOT
 from pipeline.stages.implementation import report
 from scenes import nav2_map
 from scenes.grid import Grid
@@ -660,3 +661,12 @@ def test_a_scene_may_be_called_anything(tmp_path: Path, evaluated: Path, summary
     _, axes = figures.new_figure(width=1.0, height=1.0)
     axes.set_title(name)
     assert "frac" in figures.svg(axes.figure).decode()
+
+
+def test_a_damaged_gait_card_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "embodiments" / "gaits", tmp_path / "gaits")
+    assert {row[0] for row in page.gaits(tmp_path / "gaits").rows} >= {"go2", "g1"}
+    card = tmp_path / "gaits" / "go2.json"
+    card.write_text(card.read_text().replace('"rms_velocity_mps": 0.0', '"rms_velocity_mps": 0.1', 1))
+    with pytest.raises(ValueError, match=r"go2\.json' is damaged"):
+        page.gaits(tmp_path / "gaits")
