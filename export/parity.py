@@ -13,6 +13,8 @@ from embodiments.spaces import STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
 from export.graph import COMMAND, STATE_INPUT, STATE_OUTPUT, PolicyGraph, example_inputs
 
 STEPS = 200
+SYNC_STEPS = 20
+"""After so many steps both go on from the original's state"""
 BATCHES = (1, 3, 64)
 TOLERANCE = 1e-4
 """Largest allowed difference of a command [m/s, rad/s]."""
@@ -35,7 +37,8 @@ def compare(graph: PolicyGraph, model: bytes, *, steps: int = STEPS, batches: tu
     """Roll out both, each with its own recurrent state fed back, on the same observations.
 
     The command executed last is an observation: both get the original's. Each fed its own, two exact copies drift
-    apart, because a trained policy sooner or later turns the last bit of a command into another path.
+    apart, because a trained policy sooner or later turns the last bit of a command into another path. A network that
+    completes the map does the same to the state, so every ``SYNC_STEPS`` both take up the original's.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # on small batches threads mostly wait for each other
@@ -71,6 +74,8 @@ def _compare_batch(graph: PolicyGraph, session: onnxruntime.InferenceSession, *,
     state = torch_state.numpy().copy()
     worst_command, worst_state = np.zeros(()), np.zeros(graph.state_size)
     for step in range(steps):
+        if step % SYNC_STEPS == 0:
+            state = torch_state.numpy().copy()
         seen = example_inputs(graph.state_size, batch=batch, seed=1 + step // 5) | {"embodiment": body}
         original = seen | {"previous_command": torch_command, STATE_INPUT: torch_state}
         feed = {name: value.numpy() for name, value in original.items()} | {STATE_INPUT: state}

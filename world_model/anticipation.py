@@ -173,8 +173,10 @@ def square(evidence: Tensor, seen: Tensor, pose: Tensor, trail: Tensor) -> Tenso
     grids = [costmap.look_up(grid, place).unflatten(1, (SIDE, SIDE)) for grid in (evidence, seen)]
     points = past_points(trail)  # (B, len(POINT_STEPS), P, 3)
     here = _cell(to_body(points[..., :2].flatten(1, 2), pose)).unflatten(1, points.shape[1:3])
+    # Points fade out at the border: runtimes that round differently must not disagree about one of them.
+    weight = points[..., 2] * torch.minimum(here, SIDE - 1.0 - here).amin(dim=-1).clip(0.0, 1.0)
     rasters = [
-        splat(here[:, index], points[:, index, :, 2], side=SIDE).unflatten(1, (SIDE, SIDE))
+        splat(here[:, index], weight[:, index], side=SIDE).unflatten(1, (SIDE, SIDE))
         for index in range(len(POINT_STEPS))
     ]
     return torch.stack([*grids, *rasters], dim=1)

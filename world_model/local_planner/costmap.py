@@ -35,9 +35,6 @@ FREE = 0.2
 """Evidence against an obstacle, of one ray through a cell"""
 COMFORT_M = 0.35
 NEAR_COST, BLOCKED_COST = 3.0, 100.0
-BLOCKED_M, ANTICIPATED_BLOCKED_M = 0.1, 0.3
-"""A cell is blocked where the body lacks this much room, on the measured map and on an anticipated one. A network's
-distances differ in the last bits between runtimes: a shallower slope keeps that out of the command."""
 MOST_M = 50.0
 """Cost to go above the straight distance at which it stops counting. Without a bound it reaches a thousand metres
 behind walls, where the last bit of a number is a tenth of a millimetre: too coarse for two runtimes to agree."""
@@ -141,8 +138,7 @@ def update(
     straight = _straight_m(goal)
     planned = anticipate(evidence, seen, pose, points) if anticipate else None
     distance = distance_to_evidence_m(evidence) if planned is None else planned.distance_m
-    blocked_m = BLOCKED_M if planned is None else ANTICIPATED_BLOCKED_M
-    cost = _cell_cost(distance, half_width_m(observation.descriptor), blocked_m=blocked_m)
+    cost = _cell_cost(distance, half_width_m(observation.descriptor))
     cost = cost + _route_cost(observation.route_xy_b_m, pose, seen if planned is None else planned.seen)
     if planned is not None:
         cost = cost + planned.cost
@@ -282,11 +278,11 @@ def distance_to_evidence_m(evidence: Tensor) -> Tensor:
     return distance
 
 
-def _cell_cost(distance: Tensor, half_width: Tensor, *, blocked_m: float) -> Tensor:
+def _cell_cost(distance: Tensor, half_width: Tensor) -> Tensor:
     """Return the cost of a metre through each cell, 1 where nothing is near."""
     clearance = distance - half_width[:, None, None]
     near = (1.0 - clearance / COMFORT_M).clip(0.0, 1.0)
-    blocked = (-clearance / blocked_m).clip(0.0, 1.0)
+    blocked = (-clearance / 0.1).clip(0.0, 1.0)
     return 1.0 + NEAR_COST * near + BLOCKED_COST * blocked
 
 
