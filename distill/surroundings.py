@@ -20,6 +20,8 @@ from world_model.anticipation import (
 _BATCH = 256
 NEAR_M = (2.0, 4.0)
 """Distances within which figures are taken"""
+SOMEBODY = 0.4
+"""Probability from which on figures say that somebody is there; precision and recall are about equal there"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +59,11 @@ def from_bytes(values: np.ndarray) -> Tensor:
 
 @torch.no_grad()
 def figures(network: Anticipation, frames: Frames, rows: np.ndarray, *, device: str) -> dict[str, float]:
-    """Return precision and recall at probability 0.5 of still and moving things, by region around the body.
+    """Return precision and recall of still and moving things, by region around the body.
 
-    ``still`` and ``moving`` are the network's, ``measured`` is the measured map's: its evidence above one half, people
-    included. ``visible`` counts only cells within one cell of an obstacle point of the present image.
+    ``still`` is the network's at probability 0.5, ``moving`` at ``SOMEBODY``; ``measured`` is the measured map's: its
+    evidence above one half, people included. ``visible`` counts only cells within one cell of an obstacle point of the
+    present image.
     ``distance_error_m`` is the mean error of the distance to still things, up to ``FAR_M``. The regions reach
     ``NEAR_M`` far; ``ahead`` is within 45 degrees of straight ahead.
     """
@@ -97,7 +100,7 @@ def _pairs(square: Tensor, answer: Surroundings, truth: Surroundings) -> dict[st
     """Return by name what was said to be there and what was there, each (n, SIDE, SIDE) bool."""
     still, moving = truth.still > 0.5, truth.moving > 0.5
     visible = torch.nn.functional.max_pool2d(square[:, 2:3], 3, stride=1, padding=1)[:, 0] > 0.05
-    somebody = answer.moving > 0.5
+    somebody = answer.moving > SOMEBODY
     return {
         "still": (answer.still > 0.5, still),
         "still_by_distance": (answer.distance_m < STILL_M, still),

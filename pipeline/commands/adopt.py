@@ -73,7 +73,8 @@ def _with_anticipation(world_model: "WorldModel", folder: Path) -> "WorldModel":
 
     network = load_module(Anticipation, folder, "anticipation")
     made = WorldModel(replace(world_model.config, anticipation=network.config.channels))
-    made.load_state_dict(world_model.state_dict(), strict=False)
+    rest = {name: value for name, value in world_model.state_dict().items() if not name.startswith("anticipation.")}
+    made.load_state_dict(rest, strict=False)
     made.anticipation = network
     return made.eval()
 

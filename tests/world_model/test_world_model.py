@@ -16,9 +16,10 @@ from pipeline.runs.run_folder import StageRun
 from pipeline.stages.implementation import pretrain_world_model as pretrain
 from scenes.scene import SEMANTIC_CLASSES
 from tests.distill.test_recordings import teacher_arrays
+from world_model.anticipation import Anticipation
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.checkpoint import load_module, save_module
-from world_model.config import LossWeights, WorldModelConfig
+from world_model.config import AnticipationConfig, LossWeights, WorldModelConfig
 from world_model.descriptor import normalise_descriptor
 from world_model.image import SEMANTIC_CLASS_COUNT, depth_from_log, log_depth, without_holes
 from world_model.local_planner import planner
@@ -314,6 +315,8 @@ def test_the_stage_goes_on_after_an_interruption_to_the_same_weights(
         write_shard(
             tmp_path / f"{part}_000.h5", teacher_arrays(16, 3), kind="teacher", attributes={"embodiment": "tiago"}
         )
+    anticipation = Anticipation(AnticipationConfig(channels=(4, 4, 8)))
+    save_module(anticipation, tmp_path, "anticipation", notes={})
     config = pretrain.Config(
         steps=5,
         batch_sequences=2,
@@ -341,6 +344,10 @@ def test_the_stage_goes_on_after_an_interruption_to_the_same_weights(
     assert any("starting at step 3" in note for note in stopped.notes)
     for name in ("world_model.safetensors", "base_head.safetensors"):
         assert (straight.directory / name).read_bytes() == (stopped.directory / name).read_bytes()
+    made = load_module(WorldModel, straight.directory, "world_model")
+    assert made.anticipation is not None
+    for name, value in anticipation.state_dict().items():
+        assert value.equal(made.anticipation.state_dict()[name])  # trained before, and frozen
     assert {path.name for path in straight.directory.iterdir()} >= {"predictions.png", "figures.json", "base_head.json"}
     assert {"share_error", "depth_error_m/10", "repeat_depth_error_m/10", "steps"} <= straight.metrics.keys()
 

@@ -1,7 +1,6 @@
 """Reference agents on a kinematic body: they do what they say, batched, seeded, and only through the observation."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +14,8 @@ from embodiments.spaces import CONTROL_DT_S, DESCRIPTOR_SIZE, LIMIT_FIELDS, OBSE
 from pipeline.agents import go_straight, mppi, oracle_map, planner, random, teacher, zero
 from pipeline.agents import registry as agents
 from pipeline.agents.agent import Agent
-from pipeline.agents.truth import Truth
+from pipeline.agents.truth import PERSON_RADIUS_M, Truth
+from world_model.anticipation import FAR_M, HORIZONS_S, SIDE, STILL_M, cells_b
 
 LIMITS = {
     # forward, lateral, yaw rate, reverse, acceleration, yaw acceleration, wheel speed, half track; lag of the drive [s]
@@ -308,12 +308,11 @@ def test_a_walker_steps_aside_while_it_moves_and_stands_still_at_rest() -> None:
 def test_the_oracle_knows_what_is_behind_and_where_people_are() -> None:
     truth = truth_of("fast_wheels", person=(2.0, 1.0, 0.0, 0.0))
     truth = dataclasses.replace(truth, distance_at=lambda xy_w: (xy_w[..., 0] + 2.0).abs())  # a wall 2 m behind
-    pose = torch.tensor([[0.5, 0.0, math.pi / 2]])  # the costmap began elsewhere, turned
-    occupied, near = oracle_map.near_truth(truth, pose)
-    assert occupied[0][near[0]].any()
-    rows, columns = (occupied & near)[0].nonzero().T
-    x, y = (columns - 39.5) * 0.2 - 0.5, (rows - 39.5) * 0.2
-    ahead, left = y, -x  # in the body's frame
-    is_wall = (ahead + 2.0).abs() < 0.11
-    is_person = (ahead - 2.0).square() + (left - 1.0).square() < 0.36**2
-    assert (is_wall | is_person).all() and is_wall.any() and is_person.any()
+    truth = dataclasses.replace(truth, people_velocity_w=torch.tensor([[[0.0, 1.0]]]))
+    around = oracle_map.true_surroundings(truth)
+    ahead, left = cells_b(truth.pose_w).view(SIDE, SIDE, 2).unbind(dim=-1)
+    torch.testing.assert_close(around.distance_m[0], (ahead + 2.0).abs().clip(max=FAR_M))
+    assert (around.still[0] > 0.5).equal((ahead + 2.0).abs() < STILL_M)
+    for horizon, later_s in enumerate(HORIZONS_S):
+        gap_m = torch.hypot(ahead - 2.0, left - 1.0 - later_s) - PERSON_RADIUS_M
+        assert (around.moving[0, horizon] > 0.5).equal(gap_m < STILL_M)

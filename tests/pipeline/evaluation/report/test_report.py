@@ -122,7 +122,8 @@ def whole_run(tmp_path: Path, evaluated: Path) -> dict[str, Path]:
         goal_w=np.asarray([[4.0, 5.0, 1.0]] * count),
     )
     folders = {"evaluate_policy": evaluated}
-    for name in ("train_specialist/tiago", "pretrain_world_model", "collect_teacher", "export_policy"):
+    names = ("train_specialist/tiago", "train_anticipation", "pretrain_world_model", "collect_teacher", "export_policy")
+    for name in names:
         folders[name] = tmp_path / name
         folders[name].mkdir(parents=True)
     curve = [{"control_steps": 1000 * k, "wall_s": 60.0 * k, "success": 0.1 * k, "collision": 0.0} for k in range(10)]
@@ -131,6 +132,9 @@ def whole_run(tmp_path: Path, evaluated: Path) -> dict[str, Path]:
     judged = {"share_error": 0.1, "depth_error_m/0": 0.22, "depth_error_m/10": 0.39, "predicted_depth_error_m/10": 0.31}
     (folders["pretrain_world_model"] / "figures.json").write_text(json.dumps(judged | {"semantic_accuracy/10": 0.722}))
     Image.new("RGB", (8, 8)).save(folders["collect_teacher"] / "coverage.png")
+    Image.new("RGB", (8, 8)).save(folders["train_anticipation"] / "anticipation.png")
+    anticipated = {"still_2m_precision": 0.84, "still_2m_recall": 0.77, "still_2m_ahead_precision": 0.88}
+    (folders["train_anticipation"] / "figures.json").write_text(json.dumps(anticipated))
     (folders["export_policy"] / "generalist.onnx").write_bytes(b"a policy")
     for name, folder in folders.items():
         if name != "evaluate_policy":
@@ -207,6 +211,9 @@ def test_a_whole_run_is_shown_whole(tmp_path: Path, whole_run: dict[str, Path]) 
     table = page.partition('id="predictions"')[2].partition("</table>")[0]
     words = " ".join(re.sub(r"<[^>]*>", " ", table).split())
     assert words.endswith("predicted 0 – 0.22 – – – – – 10 – 0.39 0.31 – – 72.2 –")
+    table = page.partition('id="anticipation"')[2].partition("</table>")[0]
+    words = " ".join(re.sub(r"<[^>]*>", " ", table).split())
+    assert words.endswith("still things 88 / – – / – 84 / 77 – / –")
     assert "50.0 % at 4" in page and "latency s 0.25" in page and "15.6" in page
     boards = {folder.name for folder in (tmp_path / ".work" / "tensorboard").iterdir()}
     assert boards == {f"{agent}.straight" for agent in RATES}
