@@ -26,7 +26,7 @@ class DaggerWarmUpConfig:
 class PpoConfig:
     """Settings of PPO; actions are normalised by the limits of the robot."""
 
-    control_steps: int = 500_000
+    control_steps: int = 350_000
     """Control steps of one specialist, all environments together."""
     num_envs: int = 64
     """Environments per simulating process: enough to fill a core's vector units, few enough to stay on-policy."""

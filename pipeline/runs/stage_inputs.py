@@ -110,10 +110,15 @@ def _files_in(config: Any) -> list[Path]:
     if getattr(config, "agents", ()):  # an agent's file may lie beside the one that is named
         policies = [path for path in found if path.suffix == ".onnx"]
         found += sorted({other for path in policies for other in path.parent.glob("*.onnx")} - set(found))
-    evaluation = getattr(config, "evaluation", None)
-    if evaluation is not None and (evaluation / manifest.NAME).is_file():  # it has the hashes of the folder's files
-        found.append(evaluation / manifest.NAME)
+    for folder in _folders_in(config):  # manifests and cards have the hashes of the other files
+        found += sorted(path for path in (*folder.glob("*.json"), *folder.glob(f"*/{manifest.NAME}")) if path.is_file())
     return [*found, *_images_of(found)]
+
+
+def _folders_in(config: Any) -> list[Path]:
+    """Return the folders of results outside of the run that a configuration names."""
+    alone = [getattr(config, name, None) for name in ("evaluation", "weights", "start_from")]
+    return [folder for folder in (*alone, *getattr(config, "more", ())) if folder is not None]
 
 
 def scene_files(names: Sequence[str]) -> list[Path]:

@@ -39,10 +39,14 @@ def _smoke(config: Config) -> Config:
     return replace(config, num_envs=SMOKE_ENVS, shards=1, shard_steps=48, goals_per_scene=1)
 
 
+def _workstation(config: Config) -> Config:
+    return replace(config, num_envs=512, shards=4, device="cuda")
+
+
 STAGE = Stage(
     config=Config,
     run=Later("pipeline.stages.implementation.record_surroundings", "run"),
     needs=("make_scenes",),
     per_robot=True,
-    presets={"smoke": _smoke},
+    presets={"smoke": _smoke, "workstation": _workstation},
 )

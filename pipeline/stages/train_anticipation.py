@@ -43,9 +43,13 @@ def _smoke(config: Config) -> Config:
     return replace(config, steps=8, batch_frames=8, warmup_steps=2, val_frames=16, judge_every_steps=4)
 
 
+def _workstation(config: Config) -> Config:
+    return replace(config, steps=20_000, batch_frames=256, device="cuda")
+
+
 STAGE = Stage(
     config=Config,
     run=Later("pipeline.stages.implementation.train_anticipation", "run"),
     needs=("record_surroundings",),
-    presets={"smoke": _smoke},
+    presets={"smoke": _smoke, "workstation": _workstation},
 )

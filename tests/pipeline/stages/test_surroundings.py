@@ -19,7 +19,7 @@ from pipeline.stages.implementation.record_surroundings import _fields, _Frame, 
 from scenes import registry
 from scenes.storage import save_scenes
 from world_model.anticipation import HORIZONS_S, INPUTS, SIDE, Anticipation
-from world_model.checkpoint import load_module
+from world_model.checkpoint import load_module, save_module
 
 
 def cell(ahead_m: float, left_m: float) -> int:
@@ -139,9 +139,13 @@ def test_a_training_goes_on_from_a_network_with_more_recordings(tmp_path: Path) 
     start = first / "train_anticipation"
     more = first / "record_surroundings"
     execute_many("train_anticipation", [replace(config, start_from=start, more=(more,))], second)
-    before, after = (load_module(Anticipation, folder, "anticipation") for folder in (start, second / start.name))
-    for name, value in before.state_dict().items():
+    old, after = (load_module(Anticipation, folder, "anticipation") for folder in (start, second / start.name))
+    for name, value in old.state_dict().items():
         torch.testing.assert_close(after.state_dict()[name], value, atol=1e-6, rtol=0.0)
+    before = (second / "train_anticipation" / "manifest.json").read_bytes()
+    save_module(after, start, "anticipation", notes={"another": True})  # same path, other content: it is made again
+    execute_many("train_anticipation", [replace(config, start_from=start, more=(more,))], second)
+    assert before != (second / "train_anticipation" / "manifest.json").read_bytes()
     with pytest.raises(ValueError, match="no recordings in"):
         execute_many("train_anticipation", [replace(config, more=(tmp_path,))], second)
     (more / "tiago" / "train_000.h5").write_bytes(b"")
