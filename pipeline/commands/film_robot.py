@@ -30,6 +30,8 @@ class Config:
     """The test split is for the table"""
     seed: int = 0
     """Number of the scene in its split, and seed of the episodes"""
+    conditions: Literal["nominal", "field"] = "nominal"
+    """In ``field`` people walk there, and sensors err"""
     candidates: int = 1
     """Episodes that are drawn; the one with the longest path is filmed, whatever its ending"""
     key: str = ""
@@ -61,10 +63,16 @@ def main(config: Config) -> None:
         split=config.split,
         seed=config.seed,
         candidates=config.candidates,
+        conditions=config.conditions,
     )
     shown |= {"embodiment": config.embodiment, "scene": config.scene, "route": config.route, "split": config.split}
     shown |= {"agent": config.policy.stem.partition("_")[0], "policy_sha256": manifest.hash_file(config.policy)}
-    shown |= {"policy": config.policy.name, "candidates": config.candidates, "seed": config.seed}
+    shown |= {
+        "conditions": config.conditions,
+        "policy": config.policy.name,
+        "candidates": config.candidates,
+        "seed": config.seed,
+    }
     shown |= {"key": config.key, "wall_s": round(time.monotonic() - started_s, 1)}
     shown |= {"cpu_s": round(time.process_time(), 1)}
     atomic_files.write_text(config.out.with_suffix(".json"), json.dumps(shown))

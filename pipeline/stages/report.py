@@ -28,6 +28,8 @@ class Config:
     """Scene kind or path of a Nav2 map"""
     film_route: Literal["straight", "planned"] = "planned"
     """Planned is what a robot with a map is given"""
+    film_conditions: Literal["nominal", "field"] | None = None
+    """In ``field`` people walk there; by default as in the evaluation"""
     seed: int = 0
     """Which scene and episode is filmed"""
 

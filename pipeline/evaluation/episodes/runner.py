@@ -20,10 +20,9 @@ from pipeline.evaluation.episodes.shards import Rollout, no_room, rollouts
 from pipeline.evaluation.episodes.summary import EPISODE_COLUMNS
 from pipeline.evaluation.episodes.traces import LastFrames, Trace
 from pipeline.runs.progress import progress
-from pipeline.simulation.conditions.field import draw_field
-from pipeline.simulation.navigation.crowd_plan import episode_keys, plan_people
 from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
 from pipeline.simulation.navigation.episodes import NoFreeSpaceError
+from pipeline.simulation.navigation.field_episodes import put_in_field
 from pipeline.simulation.navigation.tracker import SETTLE_S
 from pipeline.simulation.physics.randomisation import nominal
 from scenes.registry import random_key
@@ -117,9 +116,7 @@ def _enter(environment: NavigationEnvironment | None, plan: Plan, job: Job) -> N
     else:
         environment.enter(task)
     if in_field:
-        keys = episode_keys(task.scenes, task.episodes)
-        environment.disturb(draw_field(keys, seed=job.seed), np.arange(len(keys)) % len(plan))
-        environment.populate(plan_people(task.scenes, task.fields, task.episodes, seed=job.seed))
+        put_in_field(environment, task, seed=job.seed, numbers=np.arange(len(task.episodes)) % len(plan))
     return environment
 
 

@@ -23,11 +23,12 @@ class Order:
     scene: str
     route: str
     seed: int
+    conditions: str = "nominal"
 
     def key(self, robot: str) -> str:
         """Return the hash of what the film of a robot depends on."""
         settings = {"policy": manifest.hash_file(self.policy), "robot": registry.digest(robot), "scene": self.scene}
-        return manifest.hash_of(settings | {"route": self.route, "seed": self.seed})
+        return manifest.hash_of(settings | {"route": self.route, "seed": self.seed, "conditions": self.conditions})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +86,14 @@ def _shown(folder: Path, robot: str) -> dict[str, Any]:
 
 def _command(order: Order, robot: str, folder: Path, *, key: str) -> list[str]:
     words = ["film_robot", "--policy", str(order.policy), "--embodiments", robot, "--out", str(folder / f"{robot}.mp4")]
-    return [*words, "--scene", order.scene, "--route", order.route, "--seed", str(order.seed), "--key", key]
+    words += ["--scene", order.scene, "--route", order.route, "--seed", str(order.seed)]
+    return [*words, "--conditions", order.conditions, "--key", key]
 
 
 def _caption(shown: Mapping[str, Any]) -> str:
     where = f"{Path(shown['scene']).stem} ({shown['split']} split), {shown['route']} route"
     speed = f", shown {shown['speed']} times as fast" if shown["speed"] > 1 else ""
+    where += ", among people" if shown.get("conditions") == "field" else ""
     end = f"{shown['ending']} after {shown['time_s']} s"
     return f"{shown['embodiment']}, {shown['agent']}, {where}: {end}{speed}"
 

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.agents.truth import PERSON_RADIUS_M
 from pipeline.evaluation.video.rendering import Surface, View, render, scene_surface
 from pipeline.evaluation.video.robot_meshes import RobotParts, place
+from pipeline.simulation.conditions.crowd import HEIGHT_M
 from scenes.raycasting import MeshRaycaster
 from scenes.scene import Scene
 
@@ -17,7 +19,7 @@ WALL_HEIGHT_M = 1.1
 """Walls are drawn cut off at this height: the camera sees over them."""
 FOLLOW = 0.15
 """Fraction of the distance to its new place that the camera goes per frame"""
-GOAL_RGB, ROUTE_RGB = (0.05, 0.55, 0.52), (0.17, 0.35, 0.76)
+GOAL_RGB, ROUTE_RGB, PERSON_RGB = (0.05, 0.55, 0.52), (0.17, 0.35, 0.76), (0.77, 0.25, 0.5)
 _AIM_HEIGHT_M = 0.5
 
 
@@ -40,6 +42,7 @@ class ChaseCamera:
         size_px: tuple[int, int],
         goal_w: np.ndarray | None = None,
         route_w_m: np.ndarray | None = None,
+        people_w_m: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the picture (h, w, 3) uint8 of one moment, and move the camera on.
 
@@ -49,12 +52,14 @@ class ChaseCamera:
             size_px: Width and height.
             goal_w: (3,) x [m], y [m], yaw [rad]; drawn on the floor.
             route_w_m: (R, 2) drawn on the floor.
+            people_w_m: (K, 2) drawn as what depth images see of them: upright cylinders.
         """
         view = self.view(base_w=base_w, size_px=size_px)
         robot = place(self._parts, base_w=base_w, angles_rad=angles_rad)
         marks = [] if goal_w is None else goal_marks(goal_w)
         marks += [] if route_w_m is None else [disc(point, radius_m=0.05, rgb=ROUTE_RGB) for point in route_w_m]
-        return render([self._scene, robot, *marks], view)
+        people = [] if people_w_m is None else [person(point) for point in people_w_m]
+        return render([self._scene, robot, *people, *marks], view)
 
     def view(self, *, base_w: np.ndarray, size_px: tuple[int, int]) -> View:
         """Move the camera on to the next moment and return where it is."""
@@ -93,6 +98,21 @@ def goal_marks(goal_w: np.ndarray) -> list[Surface]:
     """Return a disc at the goal and a small one where the robot's front is to point."""
     ahead = goal_w[:2] + 0.42 * np.asarray([math.cos(goal_w[2]), math.sin(goal_w[2])])
     return [disc(goal_w[:2], radius_m=0.28, rgb=GOAL_RGB), disc(ahead, radius_m=0.09, rgb=GOAL_RGB)]
+
+
+def person(xy_w_m: np.ndarray) -> Surface:
+    """Return an upright cylinder with a lid."""
+    lid = disc(xy_w_m, radius_m=PERSON_RADIUS_M, rgb=PERSON_RGB)
+    count, top = len(lid.vertices_w_m), lid.vertices_w_m + np.asarray([0.0, 0.0, HEIGHT_M])
+    ring = np.arange(1, count)
+    after = np.roll(ring, -1)
+    sides = [np.column_stack([ring, after, after + count]), np.column_stack([ring, after + count, ring + count])]
+    triangles = np.concatenate([lid.triangles + count, *sides])
+    return Surface(
+        vertices_w_m=np.concatenate([lid.vertices_w_m, top]),
+        triangles=triangles,
+        colours=np.tile(np.asarray(PERSON_RGB), (len(triangles), 1)),
+    )
 
 
 def disc(xy_w_m: np.ndarray, *, radius_m: float, rgb: tuple[float, float, float]) -> Surface:

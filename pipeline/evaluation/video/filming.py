@@ -79,6 +79,8 @@ class Filming:
         episodes, row = environment.episodes, int(environment.episode[0])
         scene, pose_w, goal_w = self._scene(), self._pose_w(), episodes.goal_w[row]
         route_w_m = _to_world(step.observation.route_xy_b_m[0].cpu().numpy(), pose_w)
+        xy_w, _, present = environment.people()
+        people_w_m = xy_w[0][present[0]].cpu().numpy()
         moment = Moment(
             embodiment=environment.embodiment,
             scene=scene,
@@ -89,9 +91,10 @@ class Filming:
             route_w_m=route_w_m,
             depth_m=step.observation.depth_m[0, 0].cpu().numpy(),
             semantic=environment.semantic[0].cpu().numpy(),
+            people_w_m=people_w_m,
             lines=self._lines(step, scene),
             ending=ending_of(step),
-            chase=self._chase(goal_w, route_w_m),
+            chase=self._chase(goal_w, route_w_m, people_w_m),
         )
         return self._layout.compose(moment, self._view)
 
@@ -121,7 +124,7 @@ class Filming:
             f"velocity {speed:+.2f} m/s, {turn:+.2f} rad/s; command {command}",
         )
 
-    def _chase(self, goal_w: np.ndarray, route_w_m: np.ndarray) -> np.ndarray | None:
+    def _chase(self, goal_w: np.ndarray, route_w_m: np.ndarray, people_w_m: np.ndarray) -> np.ndarray | None:
         if self._camera is None or self._layout.chase_px is None:
             return None
         physics = self._environment.physics
@@ -131,6 +134,7 @@ class Filming:
             size_px=self._layout.chase_px,
             goal_w=goal_w,
             route_w_m=route_w_m,
+            people_w_m=people_w_m,
         )
 
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from embodiments.embodiment import Embodiment
 from embodiments.spaces import DEPTH_RANGE_M, HEIGHT_LAYERS_M
+from pipeline.agents.truth import PERSON_RADIUS_M
 from pipeline.evaluation.video.ground_plan import ENDING_COLOURS, KNOWN_COLOUR, UNKNOWN_COLOUR, ground_plan
 from pipeline.evaluation.video.rendering import SEMANTIC_COLOURS
 from scenes.scene import Scene
@@ -23,6 +24,7 @@ PAGE_PX = (640, 352)
 """A small frame, for a page: multiples of 16, which every player decodes"""
 PAGE_DEPTH_PX = (160, 100)
 PAGE_MAP_PX = 128
+PERSON_COLOUR = "#c4407f"
 _GAP_PX = 10
 _INK, _PAPER, _SOFT = "#1c2430", "#ffffff", "#5b6675"
 PALE = {KNOWN_COLOUR: "#d5dae0", UNKNOWN_COLOUR: "#f0dfc3"}
@@ -51,6 +53,8 @@ class Moment:
     """(H, W)"""
     semantic: np.ndarray
     """(H, W)"""
+    people_w_m: np.ndarray
+    """(K, 2) people who are there"""
     lines: tuple[str, ...]
     """Text beside the picture; the first one is the heading"""
     ending: str | None = None
@@ -136,6 +140,8 @@ def draw_map(moment: Moment, view: MapView) -> Image.Image:
     if len(moment.trail_w_m) > 1:
         colour = ENDING_COLOURS.get(moment.ending or "", "#0b7a75")
         draw.line(view.pixels(moment.trail_w_m), fill=colour, width=3 * _SMOOTH, joint="curve")
+    for point in view.pixels(moment.people_w_m):
+        _dot(draw, point, PERSON_RADIUS_M * view.scale, PERSON_COLOUR)
     _robot(draw, moment, view)
     return image.resize((view.size_px, view.size_px), Image.Resampling.LANCZOS)
 

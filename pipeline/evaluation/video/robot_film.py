@@ -12,10 +12,14 @@ from PIL import Image
 from embodiments.embodiment import Embodiment
 from embodiments.spaces import CONTROL_HZ
 from pipeline.agents.exported import ExportedAgent
+from pipeline.evaluation.episodes.plan import Conditions
 from pipeline.evaluation.video.filming import PAGE, Filming, drive, ending_of, with_still_end
 from pipeline.runs.progress import progress
+from pipeline.simulation.conditions.crowd import CrowdPlan
+from pipeline.simulation.conditions.field import changed_scene
 from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
 from pipeline.simulation.navigation.episodes import EpisodeSet, RouteKind
+from pipeline.simulation.navigation.field_episodes import put_in_field
 from pipeline.simulation.navigation.task import build_task
 from scenes.registry import load
 
@@ -37,22 +41,30 @@ def film(
     split: str,
     seed: int,
     candidates: int,
+    conditions: Conditions = "nominal",
 ) -> dict[str, Any]:
     """Write the film and one frame of it beside it (.jpg).
 
     Args:
         scene: Kind, or the path of a map.
         candidates: Episodes that are drawn; the one with the longest path to its goal is filmed, before anybody drove.
+            In ``field`` the longest of those in which somebody walks.
+        conditions: In ``field`` people walk there, and sensors err.
 
     Returns:
         What it shows: ``ending``, ``time_s``, ``time_limit_s``, ``path_m`` (the shortest one), ``scene_name``,
         ``episode``, and ``speed``, how many times faster than it was.
     """
-    place = load(scene, split=split, index=seed)
+    place, in_field = load(scene, split=split, index=seed), conditions == "field"
+    if in_field:
+        place = changed_scene(place, seed=seed)
     task = build_task(embodiment, [place], protocol="compass", per_scene=candidates, route=route, seed=seed)
-    episode = longest(task.episodes)
     print(f"{embodiment.name}: building the simulation", flush=True)
-    environment = NavigationEnvironment(task, config=NavigationConfig(), num_envs=1, seed=seed)
+    config = NavigationConfig(disturbable=in_field, people=in_field)
+    environment = NavigationEnvironment(task, config=config, num_envs=1, seed=seed)
+    numbers = np.arange(len(task.episodes))
+    people = put_in_field(environment, task, seed=seed, numbers=numbers) if in_field else None
+    episode = longest(task.episodes, people)
     environment.assign(torch.tensor([[episode]]))
     agent = ExportedAgent(policy, embodiment, device="cpu", allow_unseen=True)
     filming = Filming(environment, task.scenes, label=policy.stem, layout=PAGE)
@@ -94,6 +106,10 @@ def _write(out: Path, filming: Filming, steps: Iterator[Step], *, stride: int, m
     return shown
 
 
-def longest(episodes: EpisodeSet) -> int:
-    """Return the episode with the longest path from start to goal."""
-    return int(np.argmax(episodes.initial_geodesic_m))
+def longest(episodes: EpisodeSet, people: CrowdPlan | None = None) -> int:
+    """Return the episode with the longest path to its goal, of those in which somebody walks if there are any."""
+    lengths_m = np.asarray(episodes.initial_geodesic_m)
+    somebody = None if people is None else (people.speed_mps > 0.0).any(axis=1)
+    if somebody is not None and somebody.any():
+        lengths_m = np.where(somebody, lengths_m, 0.0)
+    return int(np.argmax(lengths_m))

@@ -99,8 +99,14 @@ def _films(config: Config, run: StageRun, summary: tables.Summary | None, *, pol
         return {"films": [], "films_note": "No films were asked for."}
     if policy is None or not policy.is_file() or not robots:
         return {"films": [], "films_note": "Films need an exported generalist and an evaluation."}
+    measured = {str(cell.get("conditions", "nominal")) for cell in (summary or {}).get("cells", [])}
     order = films.Order(
-        policy=policy, robots=robots, scene=config.film_scene, route=config.film_route, seed=config.seed
+        policy=policy,
+        robots=robots,
+        scene=config.film_scene,
+        route=config.film_route,
+        seed=config.seed,
+        conditions=config.film_conditions or ("field" if measured == {"field"} else "nominal"),
     )
     folder = run.work / FILMS
     missing = films.make(order, folder, made_before=[run.target / FILMS])

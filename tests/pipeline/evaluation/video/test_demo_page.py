@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,10 @@ def test_the_longest_path_is_filmed_whatever_its_ending() -> None:
         initial_geodesic_m = np.asarray([2.5, 9.1, 4.0])
 
     assert robot_film.longest(Episodes()) == 1  # type: ignore[arg-type]
+    people = SimpleNamespace(speed_mps=np.asarray([[0.5, 0.0], [0.0, 0.0], [0.0, 1.0]]))
+    assert robot_film.longest(Episodes(), people) == 2  # type: ignore[arg-type]
+    people.speed_mps[:] = 0.0
+    assert robot_film.longest(Episodes(), people) == 1  # type: ignore[arg-type]
 
 
 def test_an_animated_picture_shows_the_films_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

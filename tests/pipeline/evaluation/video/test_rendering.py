@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.evaluation.video.chase import PERSON_RGB, person
 from pipeline.evaluation.video.rendering import SEMANTIC_COLOURS, SKY, View, render, scene_surface
 from scenes.scene import BOX, FLOOR, WALL, Scene, box
 
@@ -50,3 +51,14 @@ def test_a_picture_shows_what_stands_where() -> None:
     crate_hue = SEMANTIC_COLOURS[BOX] / SEMANTIC_COLOURS[BOX].max()
     wide = (np.abs(hue[20] - crate_hue).max(axis=1) < 0.03).sum()
     assert abs(int(wide) - 60 / (2 * np.tan(view.hfov_rad / 2)) / 2.5) <= 1.5
+
+
+def test_a_person_is_drawn_as_wide_and_high_as_depth_sees_it() -> None:
+    surface = person(np.asarray([3.0, -1.0]))
+    assert surface.vertices_w_m[:, 2].max() == pytest.approx(1.7, abs=0.01)
+    assert np.hypot(*(surface.vertices_w_m[:, :2] - (3.0, -1.0)).T).max() == pytest.approx(0.25)
+    view = View(
+        eye_w_m=(0.0, -1.0, 1.0), target_w_m=(3.0, -1.0, 1.0), width_px=60, height_px=40, sun_w=(-1.0, 0.0, 1.0)
+    )
+    image = render([surface], view) / 255.0
+    assert np.abs(image[20, 30] / image[20, 30].max() - np.asarray(PERSON_RGB) / max(PERSON_RGB)).max() < 0.05
