@@ -61,6 +61,7 @@ PAIRS: Pairs = (
     ("generalist", "base"),
     ("specialist", "base"),
     ("generalist", "specialist"),
+    ("anticipating", "planner"),
 )
 """Differences that the evaluation reports, first minus second."""
 PAIR_METRICS = ("success", "spl", "collision")
