@@ -26,7 +26,7 @@ from scenes.registry import random_key
 from scenes.scene import Scene
 from scenes.storage import load_scenes
 from world_model import anticipation
-from world_model.anticipation import FAR_M, HORIZONS_S, SIDE, TRAIL_SIZE, Anticipation
+from world_model.anticipation import FAR_M, HORIZONS_S, SIDE, TRAIL_SIZE, Anticipation, Surroundings
 from world_model.checkpoint import load_module
 from world_model.local_planner import planner
 from world_model.local_planner.costmap import PlannedMap, distance_to_evidence_m
@@ -101,9 +101,8 @@ class Recorder:
         self._generator = torch.Generator(device=config.device).manual_seed(seed)
         self._teacher = TeacherAgent(num_envs=config.num_envs, device=config.device, seed=seed)
         drivers = [_DRIVERS[number % len(_DRIVERS)] for number in range(config.num_envs)]
-        self._taught, self._knowing = (
-            torch.tensor([driver == name for driver in drivers], device=config.device) for name in ("teacher", "truth")
-        )
+        self._taught = torch.tensor([[driver == "teacher"] for driver in drivers], device=config.device)
+        self._knowing = torch.tensor([n for n, driver in enumerate(drivers) if driver == "truth"], device=config.device)
         zeros = torch.zeros(config.num_envs, COMMAND_SIZE, device=config.device)
         self._noise, self._deviation = zeros, zeros[:, :1]
         self._state = torch.zeros(config.num_envs, planner.STATE_SIZE, device=config.device)
@@ -142,24 +141,24 @@ class Recorder:
         def measure(evidence: torch.Tensor, seen: torch.Tensor, pose: torch.Tensor, points: torch.Tensor) -> PlannedMap:
             self._trail = anticipation.remembered(self._trail, points, pose)
             measured.append(anticipation.square(evidence, seen, pose, self._trail))
-            known = true_surroundings(self._environment.privileged())
-            truth = anticipation.onto_costmap(known, evidence, seen, pose, descriptor=observation.descriptor)
-            own_m, own_seen, own_cost = distance_to_evidence_m(evidence), seen, torch.zeros_like(seen)
+            own = PlannedMap(distance_to_evidence_m(evidence), seen, torch.zeros_like(seen))
             if self._network is not None:
                 around = anticipation.surroundings(self._network(measured[0]))
                 own = anticipation.onto_costmap(around, evidence, seen, pose, descriptor=observation.descriptor)
-                own_m, own_seen, own_cost = own
-            rows = self._knowing[:, None, None]
-            return PlannedMap(
-                distance_m=torch.where(rows, truth.distance_m, own_m),
-                seen=torch.where(rows, truth.seen, own_seen),
-                cost=torch.where(rows, truth.cost, own_cost),
+            rows = self._knowing
+            truth = anticipation.onto_costmap(
+                Surroundings(*(value[rows] for value in true_surroundings(self._environment.privileged()))),
+                evidence[rows],
+                seen[rows],
+                pose[rows],
+                descriptor=observation.descriptor[rows],
             )
+            return PlannedMap(*(whole.index_copy(0, rows, part) for whole, part in zip(own, truth, strict=True)))
 
         state = self._state.masked_fill(first[:, None], 0.0)
         planned, self._state = planner.drive_step(observation, state, anticipate=measure)
         taught = self._teacher.act(observation, self._environment.privileged)
-        return torch.where(self._taught[:, None], taught, planned), measured[0]
+        return torch.where(self._taught, taught, planned), measured[0]
 
 
 def _environment(config: Config, scenes: list[Scene], *, seed: int) -> NavigationEnvironment:
