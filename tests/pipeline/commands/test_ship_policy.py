@@ -51,7 +51,7 @@ def test_the_card_holds_the_figures_and_the_file_is_the_evaluated_one(run: Path,
         "--policy FOLDER/generalist.onnx --agents generalist --embodiments go2 --episodes 8 --seed 0",
     ):
         assert part in text
-    assert "(the preset's: 500,000)" in text and "go2 1,000,000 (0.5), tiago 1,000,000 (0)." in text
+    assert "(the preset's: 350,000)" in text and "go2 1,000,000 (0.5), tiago 1,000,000 (0)." in text
     assert "How fast they learn" not in text and not list(out.glob("*.svg"))
     assert not list(out.glob(".*"))
 
