@@ -66,8 +66,9 @@ all: report
 # --- stages, each after the one it reads -----------------------------------------------------------------------------
 scenes: setup
 	$(call TRAIN,make_scenes) $(if $(filter scenes,$(MAKECMDGOALS)),$(ARGS))
+# Not for ROBOT alone: the network is everybody's, and a further robot must not make the base policy anew.
 surroundings: scenes
-	$(call TRAIN,record_surroundings) $(ROBOTS) $(if $(filter surroundings,$(MAKECMDGOALS)),$(ARGS))
+	$(call TRAIN,record_surroundings) $(if $(filter surroundings,$(MAKECMDGOALS)),$(ARGS))
 anticipation: surroundings
 	$(call TRAIN,train_anticipation) $(if $(filter anticipation,$(MAKECMDGOALS)),$(ARGS))
 data: anticipation

@@ -36,7 +36,7 @@ STATE_SIZE = planner.STATE_SIZE + TRAIL_SIZE
 HORIZONS_S = (0.0, 0.5, 1.0, 1.5)
 """Times at which moving things are anticipated; the first is now"""
 FAR_M = costmap.RINGS * costmap.CELL_M
-"""Distances to still things are told up to this one"""
+"""Distances to still things are answered up to this one"""
 INPUTS = 2 + len(POINT_STEPS)
 """Evidence, seen, and one raster of points for each of ``POINT_STEPS``"""
 OUTPUTS = 2 + len(HORIZONS_S)

@@ -17,7 +17,7 @@ _EXTENT_M = (-BESIDE_M, BESIDE_M, -BEHIND_M, SIDE * CELL_M - BEHIND_M)
 
 @torch.no_grad()
 def draw(path: Path, network: Anticipation, frames: Frames, *, device: str) -> None:
-    """Write a PNG: a row per frame, the body looking up; those in which most people are near."""
+    """Write a PNG: a row per frame, the body facing up; those in which most people are near."""
     from matplotlib.figure import Figure  # slow to import, and only needed here
 
     rows = _crowded(frames)
@@ -37,7 +37,7 @@ def draw(path: Path, network: Anticipation, frames: Frames, *, device: str) -> N
     for column, name in enumerate(_COLUMNS):
         axes[0, column].set_title(name, fontsize=10)
     figure.supxlabel(
-        f"8 x 8 m, the robot is the dot and looks up. Black: still things, white: {FAR_M:.1f} m off. Red: people now, "
+        f"8 x 8 m, the robot is the dot and faces up. Black: still things, white: {FAR_M:.1f} m off. Red: people now, "
         f"orange: in {HORIZONS_S[-2]:.0f} s.\nMeasured: black where the map has obstacles, grey unseen.",
         fontsize=7,
         wrap=True,
@@ -64,7 +64,7 @@ def _coloured(distance_m: np.ndarray, now: np.ndarray, later: np.ndarray) -> np.
 
 
 def _show(axis: Any, image: np.ndarray) -> None:
-    """Draw a square with the body looking up and its left on the left."""
+    """Draw a square with the body facing up and its left on the left."""
     axis.imshow(image.swapaxes(0, 1), origin="lower", extent=_EXTENT_M)
     axis.invert_xaxis()
     axis.plot(0.0, 0.0, "o", color="#1f77b4", markersize=4)

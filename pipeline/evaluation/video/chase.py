@@ -52,7 +52,7 @@ class ChaseCamera:
             size_px: Width and height.
             goal_w: (3,) x [m], y [m], yaw [rad]; drawn on the floor.
             route_w_m: (R, 2) drawn on the floor.
-            people_w_m: (K, 2) drawn as what depth images see of them: upright cylinders.
+            people_w_m: (K, 2) shown as depth images see them: upright cylinders.
         """
         view = self.view(base_w=base_w, size_px=size_px)
         robot = place(self._parts, base_w=base_w, angles_rad=angles_rad)
