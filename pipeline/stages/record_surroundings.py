@@ -24,11 +24,14 @@ class Config:
     """Control steps per environment and shard"""
     every_steps: int = 3
     """Control steps from one recorded frame to the next: neighbours hold much the same"""
-    field_fraction: float = 0.75
+    field_fraction: float = 0.5
     """Fraction of the scenes in which conditions ``field`` hold; ``nominal`` in the others"""
     goals_per_scene: int = 2
     noise: float = 0.5
     """Largest standard deviation of the noise on the actions; each episode draws its own between 0 and this"""
+    camera_m: float = 0.15
+    """Half width of the change of the camera's place, known to the robot, so that other bodies' cameras are met too"""
+    camera_pitch_rad: float = 0.15
     weights: Path | None = None
     """Folder of a trained network that the planner drives with, such as ``export/pretrained/anticipation``"""
     device: str = "cpu"

@@ -17,9 +17,9 @@ WALKER_ARRIVE_M, WALKER_LEAVE_M = 0.2, 0.36
 """The same for a body on legs: it coasts through its last step, and drifts while it turns on the spot."""
 DIRECT_M = (0.6, 0.8)
 """Between these distances the aim fades from the goal itself to the local plan's aim."""
-AIM_RAD = (0.5, 0.6)
-"""The body turns on the spot while the aim is further aside than this; the lower bound is for a narrow camera. A curve
-would be a detour, and would lead through unseen ground."""
+AIM_RAD = (0.9, 1.0)
+"""The body turns on the spot while the aim is further aside than this; the lower bound is for a narrow camera. With
+0.5 rad it stood for half of its time; with 1.3 it ran into what it had not seen yet."""
 SWATH_M = 1.5
 """How far ahead the whole width that the body sweeps must be in view."""
 HEADING_RAD, HEADING_FADE_RAD = 0.03, 0.02

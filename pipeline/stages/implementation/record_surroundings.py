@@ -1,6 +1,6 @@
 """Drive in both conditions, and write what is measured around the body beside what is there, shard by shard."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -175,9 +175,10 @@ def _environment(config: Config, scenes: list[Scene], *, seed: int) -> Navigatio
         route="mixed",
         seed=seed,
     )
+    cameras = replace(training(), jitter_camera_m=config.camera_m, jitter_camera_pitch_rad=config.camera_pitch_rad)
     environment = NavigationEnvironment(
         task,
-        config=NavigationConfig(randomisation=training(), disturbable=True, people=True),
+        config=NavigationConfig(randomisation=cameras, disturbable=True, people=True),
         num_envs=config.num_envs,
         device=config.device,
         seed=seed,
