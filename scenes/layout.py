@@ -222,23 +222,23 @@ class Layout:
         return bool(part.any()) and bool((part & self._near(window, xy, half, yaw_rad, gap_m)).any())
 
 
-def draw_connected(draw: Callable[[], Scene]) -> Scene:
-    """Draw scenes until a wide body can reach nearly all free space of one.
+def draw_connected(draw: Callable[[], Scene], *, radius_m: float = BODY_RADIUS_M) -> Scene:
+    """Draw scenes until a disc can reach nearly all free space of one.
 
     Raises:
         RuntimeError: If none of many draws is, which would be a fault of the generator.
     """
     for _ in range(_DRAWS):
         scene = draw()
-        if connected_fraction(scene) >= MIN_CONNECTED_FRACTION:
+        if connected_fraction(scene, radius_m=radius_m) >= MIN_CONNECTED_FRACTION:
             return scene
     raise RuntimeError(f"none of {_DRAWS} drawn scenes of kind '{scene.kind}' is connected.")
 
 
-def connected_fraction(scene: Scene) -> float:
+def connected_fraction(scene: Scene, *, radius_m: float = BODY_RADIUS_M) -> float:
     """Return the largest fraction of a disc's free space in one piece; 0 if less than 12 % of the floor is free."""
     distance = distance_field(layer_occupancy(scene, layers_m=(BODY_HEIGHT_M,)))
-    free = distance.values[0] > BODY_RADIUS_M
+    free = distance.values[0] > radius_m
     pieces, count = scipy.ndimage.label(free)
     if count == 0 or free.mean() < 0.12:
         return 0.0

@@ -25,13 +25,21 @@ class Wall:
     last_m: float
 
 
-def split_into_rooms(layout: Layout, area: Room, *, max_area_m2: float, second_door: float = 0.35) -> list[Room]:
+def split_into_rooms(
+    layout: Layout,
+    area: Room,
+    *,
+    max_area_m2: float,
+    second_door: float = 0.35,
+    door_width_m: tuple[float, float] = DOOR_WIDTH_M,
+) -> list[Room]:
     """Cut an area into rooms by walls with doors, so that every room can be reached from every other.
 
     Args:
         area: between inner wall faces.
         max_area_m2: larger rooms are cut as long as their sides allow it.
         second_door: probability of a second door in an inner wall.
+        door_width_m: clear width of the doors, from and to.
     """
     rooms: list[Room] = []
     walls: list[Wall] = []
@@ -39,7 +47,8 @@ def split_into_rooms(layout: Layout, area: Room, *, max_area_m2: float, second_d
     for wall in walls:
         count = 1 + int(layout.rng.random() < second_door)
         junctions = junctions_m(walls, wall)
-        build(layout, wall, door_positions(layout.rng, wall.first_m, wall.last_m, junctions, count=count))
+        doors = door_positions(layout.rng, wall.first_m, wall.last_m, junctions, count=count, width_m=door_width_m)
+        build(layout, wall, doors)
     return rooms
 
 
@@ -66,16 +75,22 @@ def junctions_m(walls: list[Wall], wall: Wall) -> list[float]:
 
 
 def door_positions(
-    rng: np.random.Generator, first_m: float, last_m: float, junctions: list[float], *, count: int
+    rng: np.random.Generator,
+    first_m: float,
+    last_m: float,
+    junctions: list[float],
+    *,
+    count: int,
+    width_m: tuple[float, float] = DOOR_WIDTH_M,
 ) -> list[tuple[float, float]]:
     """Draw up to ``count`` doors (position, width) in different spans between the junctions of a wall."""
     edges = [first_m, *sorted(junctions), last_m]
-    room = DOOR_WIDTH_M[0] + 2.0 * _DOOR_MARGIN_M + INNER_WALL_M
+    room = width_m[0] + 2.0 * _DOOR_MARGIN_M + INNER_WALL_M
     spans = [(a, b) for a, b in itertools.pairwise(edges) if b - a >= room]
     doors = []
     for index in rng.permutation(len(spans))[:count]:
         a, b = spans[index]
-        width = rng.uniform(DOOR_WIDTH_M[0], min(DOOR_WIDTH_M[1], b - a - 2.0 * _DOOR_MARGIN_M - INNER_WALL_M))
+        width = rng.uniform(width_m[0], min(width_m[1], b - a - 2.0 * _DOOR_MARGIN_M - INNER_WALL_M))
         margin = width / 2.0 + _DOOR_MARGIN_M + INNER_WALL_M / 2.0
         doors.append((rng.uniform(a + margin, b - margin), width))
     return doors

@@ -25,7 +25,7 @@ class Config:
     kinds: tuple[str, ...] = field(default_factory=registry.names)
     """Scene kinds; by default all that exist"""
     train_scenes_per_kind: int = 32
-    """With five kinds 160 rooms and halls: more than enough that none is learnt by heart"""
+    """With six kinds 192 rooms and halls: more than enough that none is learnt by heart"""
     val_scenes_per_kind: int = 8
     """For tuning; test scenes are drawn at evaluation and never stored"""
     hardness_episodes: int = 4
