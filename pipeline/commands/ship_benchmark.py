@@ -1,8 +1,8 @@
 """Write a page about a large evaluation beside the shipped policies: cell by cell, with its acceptance criteria.
 
-One page per training seed, ``benchmark_seed_N.md``, and its episodes in ``benchmark_seed_N/``, for ``compare`` and for
-``evaluate_policy --reuse``. The policies of another seed than the shipped ones need not be there: their page says how
-they were trained and which files they were.
+One page per training seed and conditions, ``benchmark_seed_N.md`` or ``benchmark_field_seed_N.md``, and its episodes in
+a folder of the same name, for ``compare`` and for ``evaluate_policy --reuse``. The policies of another seed than the
+shipped ones need not be there: their page says how they were trained and which files they were.
 """
 
 from dataclasses import dataclass

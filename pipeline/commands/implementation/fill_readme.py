@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.commands.fill_readme import Config
+from pipeline.commands.implementation.ship_policy import BENCHMARK
 from pipeline.evaluation.report import tables
 from pipeline.evaluation.report.table import Table, parse
 from pipeline.runs import manifest
@@ -68,7 +69,7 @@ def _of_shipped(folder: Path, *, results: Path) -> list[str]:
     if not card.is_file():
         raise ValueError(f"no {card}; write it with: python -m pipeline ship_policy --run runs/NAME")
     sections = [_section("Shipped policies", _tables(card), note=f"From their [card]({_link(card, results)}).")]
-    for page in sorted(folder.rglob("benchmark_seed_*.md")):
+    for page in sorted(folder.rglob(BENCHMARK.format("*"))):
         first, *lines = page.read_text(encoding="utf-8").splitlines()
         judged = "\n".join(line for line in lines if line.startswith("* "))
         note = f"{judged}\n\nScene by scene and with all figures: [`{page.name}`]({_link(page, results)})."

@@ -53,10 +53,16 @@ def main(config: Config) -> None:
         origin = f"{REEXPORTED_SINCE} The [card](README.md) says how they were trained."
     else:
         origin = f"Not shipped. Trained by {training['trained']}"
-    page = config.out / BENCHMARK.format(training["seed"])
+    page = config.out / BENCHMARK.format(_what(summary["cells"][0], seed=training["seed"]))
     _keep(config.evaluation, page.with_suffix(""))
     atomic_files.write_text(page, _page(summary, name=page.stem, seed=training["seed"], origin=origin, files=driven))
     print(f"wrote {page}")
+
+
+def _what(cell: tables.Cell, *, seed: int) -> str:
+    """Return the part of a page's name that tells it from others: ``seed_0``, or ``field_seed_0``."""
+    conditions = cell.get("conditions", "nominal")
+    return f"{'' if conditions == 'nominal' else f'{conditions}_'}seed_{seed}"
 
 
 def _shipped(folder: Path) -> list[Path]:
@@ -85,8 +91,10 @@ def _page(summary: tables.Summary, *, name: str, seed: int, origin: str, files: 
         f"* {criterion.text}: **{criterion.verdict}**, {criterion.measured}."
         for criterion in acceptance_criteria(summary)
     ]
+    conditions = summary["cells"][0].get("conditions", "nominal")
+    where = "" if conditions == "nominal" else f", conditions {conditions}"
     lines = [
-        f"# {max(cell['episodes'] for cell in summary['cells'])} goals per cell, training seed {seed}",
+        f"# {max(cell['episodes'] for cell in summary['cells'])} goals per cell{where}, training seed {seed}",
         "",
         "Written by `python -m pipeline ship_benchmark`.",
         origin,

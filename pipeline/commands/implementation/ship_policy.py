@@ -14,7 +14,7 @@ from pipeline.runs import manifest
 from pipeline.runs.run_folder import ADOPTED
 from world_model import atomic_files
 
-CARD, TRAINING, BENCHMARK, LEARNING = "README.md", "training.json", "benchmark_seed_{}.md", "learning_{}.svg"
+CARD, TRAINING, BENCHMARK, LEARNING = "README.md", "training.json", "benchmark_{}.md", "learning_{}.svg"
 REEXPORTED = "reexported"
 """Key of ``training.json``: SHA-256 -> name of the files before ``reexport``."""
 SHIPPED_BYTES = 20_000_000

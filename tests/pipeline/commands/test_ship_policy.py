@@ -21,20 +21,25 @@ def run(tmp_path: Path) -> Path:
     (exported / "generalist.onnx").write_bytes(b"weights")
     manifest.write(exported, {"stage": "export_policy", "key": "", "seed": 3, "preset": "laptop"})
     sha256 = manifest.hash_file(exported / "generalist.onnx")
-    success = np.arange(8) < 6
-    columns = dict.fromkeys(EPISODE_COLUMNS, 1.0) | {"embodiment": "go2", "scene": "office", "agent": "generalist"}
-    columns |= {"protocol": "compass", "route": "straight", "episode": np.arange(8), "scene_seed": np.arange(8)}
-    columns |= {"success": success, "success_settled": success, "collision": ~success, "fall": False, "timeout": False}
-    provenance = Provenance(split="test", seed=0, training_seed=3, policy_sha256={("generalist", "go2"): sha256})
     for robot, kept in (("go2", 0.5), ("tiago", 0.0)):
         trained = tmp_path / "train_specialist" / robot
         trained.mkdir(parents=True)
         (trained / "actor.safetensors").write_bytes(b"weights")
         body = {"stage": "train_specialist", "robot": robot, "config": {"ppo": {"control_steps": 1_000_000}}}
         manifest.write(trained, body | {"key": "", "metrics": {"validation/scale": kept}, "wall_time_s": 90.0})
-    (evaluated / "summary.json").write_text(json.dumps(summarise(pd.DataFrame(columns), provenance)))
-    manifest.write(evaluated, {"stage": "evaluate_policy", "key": ""})
+    write_evaluation(evaluated, sha256=sha256)
     return tmp_path
+
+
+def write_evaluation(folder: Path, *, sha256: str, conditions: str = "nominal") -> None:
+    success = np.arange(8) < 6
+    columns = dict.fromkeys(EPISODE_COLUMNS, 1.0) | {"embodiment": "go2", "scene": "office", "agent": "generalist"}
+    columns |= {"protocol": "compass", "conditions": conditions, "route": "straight"}
+    columns |= {"episode": np.arange(8), "scene_seed": np.arange(8)}
+    columns |= {"success": success, "success_settled": success, "collision": ~success, "fall": False, "timeout": False}
+    provenance = Provenance(split="test", seed=0, training_seed=3, policy_sha256={("generalist", "go2"): sha256})
+    (folder / "summary.json").write_text(json.dumps(summarise(pd.DataFrame(columns), provenance)))
+    manifest.write(folder, {"stage": "evaluate_policy", "key": ""})
 
 
 def test_the_card_holds_the_figures_and_the_file_is_the_evaluated_one(run: Path, tmp_path: Path) -> None:
@@ -136,6 +141,20 @@ def test_a_benchmark_of_the_shipped_files_has_a_page_that_the_card_names(run: Pa
     ship_policy.main(ship_policy.Config(run=run, out=out))
     for page in ("README.md", "benchmark_seed_4.md"):
         assert f"[`seed_4/{page}`](seed_4/{page})" in (out / "README.md").read_text()
+
+
+def test_a_benchmark_in_field_has_a_page_of_its_own(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pretrained"
+    ship_policy.main(ship_policy.Config(run=run, out=out))
+    ship_benchmark.main(ship_benchmark.Config(evaluation=run / "evaluate_policy", out=out))
+    (tmp_path / "field").mkdir()
+    write_evaluation(tmp_path / "field", sha256=manifest.hash_file(out / "generalist.onnx"), conditions="field")
+    ship_benchmark.main(ship_benchmark.Config(evaluation=tmp_path / "field", out=out))
+    assert (out / "benchmark_seed_3.md").is_file()
+    text = (out / "benchmark_field_seed_3.md").read_text()
+    assert "# 8 goals per cell, conditions field, training seed 3" in text and "(benchmark_field_seed_3)" in text
+    ship_policy.main(ship_policy.Config(run=run, out=out))
+    assert "[`benchmark_field_seed_3.md`](benchmark_field_seed_3.md)" in (out / "README.md").read_text()
 
 
 def test_a_benchmark_of_another_run_says_how_it_was_trained(run: Path, tmp_path: Path) -> None:
