@@ -56,6 +56,8 @@ MOVING_WEIGHT = 6.0
 """Weight of cells with somebody in the loss: they are rare"""
 DISTANCE_WEIGHT = 2.0
 """Weight of the error in distance, in parts of ``FAR_M``, in the loss"""
+SATURATED_WEIGHT = 0.1
+"""Weight of the distance's cross-entropy beside its absolute error"""
 STILL_M = CELL_M / 2.0
 """A cell holds a still thing that is nearer to its centre than this"""
 
@@ -106,14 +108,20 @@ def surroundings(logits: Tensor) -> Surroundings:
 def loss(logits: Tensor, truth: Surroundings) -> Tensor:
     """Return the error of logits (B, OUTPUTS, SIDE, SIDE).
 
-    The distance's mean absolute error, so that the answer is its median, and the weighted cross-entropy of what is
-    there, 0 or 1.
+    The distance's mean absolute error, so that the answer is its median, with a little cross-entropy: where a sigmoid
+    is saturated and wrong the absolute error has no gradient. Then the weighted cross-entropy of what is there, 0 or 1.
+    Only cells within ``REACH_M`` count, as in planning.
     """
     there = torch.cat([truth.still[:, None], truth.moving], dim=1)
     weight = torch.ones_like(there)
     weight[:, 1:] += (MOVING_WEIGHT - 1.0) * truth.moving
-    distance = functional.l1_loss(logits[:, 0].sigmoid(), truth.distance_m / FAR_M)
-    entropy = functional.binary_cross_entropy_with_logits(logits[:, 1:], there, weight=weight)
+    within = (cells_b(logits).norm(dim=-1) < REACH_M).to(logits.dtype).view(SIDE, SIDE)
+    within = within / within.mean()
+    fraction = truth.distance_m / FAR_M
+    error = (logits[:, 0].sigmoid() - fraction).abs()
+    saturated = functional.binary_cross_entropy_with_logits(logits[:, 0], fraction, reduction="none")
+    distance = (within * (error + SATURATED_WEIGHT * saturated)).mean()
+    entropy = functional.binary_cross_entropy_with_logits(logits[:, 1:], there, weight=weight * within)
     return DISTANCE_WEIGHT * distance + entropy
 
 
