@@ -11,6 +11,7 @@ from tyro.conf import arg
 from embodiments import registry as robots
 from pipeline.runs import manifest
 from pipeline.runs.stage import Command
+from pipeline.simulation.navigation.config import Conditions
 from world_model import atomic_files
 
 
@@ -30,7 +31,7 @@ class Config:
     """The test split is for the table"""
     seed: int = 0
     """Number of the scene in its split, and seed of the episodes"""
-    conditions: Literal["nominal", "field"] = "nominal"
+    conditions: Conditions = "nominal"
     """In ``field`` people walk there, and sensors err"""
     candidates: int = 1
     """Episodes that are drawn; the one with the longest path is filmed, whatever its ending"""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.runs.stage import Later, Stage
+from pipeline.simulation.navigation.config import Conditions
 
 ROBUSTNESS = "evaluate_robustness/robustness.json"
 
@@ -28,7 +29,7 @@ class Config:
     """Scene kind or path of a Nav2 map"""
     film_route: Literal["straight", "planned"] = "planned"
     """Planned is what a robot with a map is given"""
-    film_conditions: Literal["nominal", "field"] | None = None
+    film_conditions: Conditions | None = None
     """In ``field`` people walk there; by default as in the evaluation"""
     seed: int = 0
     """Which scene and episode is filmed"""

@@ -12,11 +12,11 @@ from PIL import Image
 from embodiments.embodiment import Embodiment
 from embodiments.spaces import CONTROL_HZ
 from pipeline.agents.exported import ExportedAgent
-from pipeline.evaluation.episodes.plan import Conditions
 from pipeline.evaluation.video.filming import PAGE, Filming, drive, ending_of, with_still_end
 from pipeline.runs.progress import progress
 from pipeline.simulation.conditions.crowd import CrowdPlan
 from pipeline.simulation.conditions.field import changed_scene
+from pipeline.simulation.navigation.config import Conditions
 from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
 from pipeline.simulation.navigation.episodes import EpisodeSet, RouteKind
 from pipeline.simulation.navigation.field_episodes import put_in_field
