@@ -44,6 +44,9 @@ OUTPUTS = 2 + len(HORIZONS_S)
 
 REACH_M = 4.0
 """The network's word counts up to this distance"""
+BEYOND_CELLS = 2
+"""On unseen ground further than this from seen ground (0.4 m) only what was measured counts as an obstacle: where the
+network cannot know, taking a way that it thinks closed pays"""
 SURE = 0.2
 """Below this probability of a still thing ground counts as seen, the more the lower it is"""
 MOVING_COST = 20.0
@@ -191,7 +194,7 @@ def square(evidence: Tensor, seen: Tensor, pose: Tensor, trail: Tensor) -> Tenso
 
 
 def onto_costmap(
-    around: Surroundings, evidence: Tensor, seen: Tensor, pose: Tensor, *, descriptor: Tensor
+    around: Surroundings, evidence: Tensor, seen: Tensor, pose: Tensor, *, descriptor: Tensor, is_true: bool = False
 ) -> costmap.PlannedMap:
     """Return what to plan on: near the body what is known to be around it, further away what was measured.
 
@@ -201,6 +204,7 @@ def onto_costmap(
         seen: (B, CELLS, CELLS) measured.
         pose: (B, 3) of the body on the costmap.
         descriptor: (B, E) of the body.
+        is_true: Whether it is the truth, which counts on unseen ground, too.
     """
     axis = costmap.axis_m(pose)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
@@ -210,7 +214,8 @@ def onto_costmap(
     distance = (here.square().sum(dim=-1) + 1e-6).sqrt()
     trust = border.clip(0.0, 1.0) * ((REACH_M - distance) / 0.4).clip(0.0, 1.0)
     measured_m = costmap.distance_to_evidence_m(evidence).flatten(1)
-    planned_m = measured_m + trust * (read(around.distance_m, place) - measured_m)
+    near_seen = trust if is_true else trust * _widened(seen, BEYOND_CELLS).flatten(1)
+    planned_m = measured_m + near_seen * (read(around.distance_m, place) - measured_m)
     sure = (3.0 * (SURE - read(around.still, place)) / SURE).clip(0.0, 1.0)
     cost = trust * read(_moving_cost(around.moving, descriptor), place)
     grid = (costmap.CELLS, costmap.CELLS)
@@ -230,10 +235,15 @@ def _moving_cost(moving: Tensor, descriptor: Tensor) -> Tensor:
     there = (weights * moving).sum(dim=1)
     near = there
     for ring in (1, 2):
-        wide = functional.max_pool2d(there[:, None], 2 * ring + 1, stride=1, padding=ring)[:, 0]
+        wide = _widened(there, ring)
         fraction = (MOVING_REACH_M / CELL_M + 1.0 - ring) / 2.0
         near = torch.maximum(near, wide * min(max(fraction, 0.0), 1.0))
     return MOVING_COST * near
+
+
+def _widened(grid: Tensor, cells: int) -> Tensor:
+    """Return the largest value (B, side, side) within some cells along both axes."""
+    return functional.max_pool2d(grid[:, None], 2 * cells + 1, stride=1, padding=cells)[:, 0]
 
 
 def _block(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:

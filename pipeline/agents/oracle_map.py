@@ -37,7 +37,9 @@ class OracleMapAgent:
         def anticipate(
             evidence: torch.Tensor, seen: torch.Tensor, pose: torch.Tensor, points: torch.Tensor
         ) -> costmap.PlannedMap:
-            return anticipation.onto_costmap(around, evidence, seen, pose, descriptor=observation.descriptor)
+            return anticipation.onto_costmap(
+                around, evidence, seen, pose, descriptor=observation.descriptor, is_true=True
+            )
 
         action, self._state = planner.drive_step(observation, self._state, anticipate=anticipate)
         return action

@@ -71,11 +71,18 @@ def known(**values: torch.Tensor) -> Surroundings:
     return Surroundings(**(empty | values))
 
 
-def planned(around: Surroundings, *, measured: float) -> tuple[costmap.PlannedMap, torch.Tensor]:
+def planned(
+    around: Surroundings, *, measured: float, seen: torch.Tensor | None = None, is_true: bool = False
+) -> tuple[costmap.PlannedMap, torch.Tensor]:
     """Return what is planned on, flat, with the same evidence everywhere, and the cells' places (CELLS^2, 2)."""
     descriptor = registry.get("tiago").descriptor()
     result = anticipation.onto_costmap(
-        around, torch.full(GRID, measured), torch.zeros(GRID), POSE, descriptor=torch.as_tensor(descriptor)[None]
+        around,
+        torch.full(GRID, measured),
+        torch.zeros(GRID) if seen is None else seen,
+        POSE,
+        descriptor=torch.as_tensor(descriptor)[None],
+        is_true=is_true,
     )
     axis = costmap.axis_m(POSE)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
@@ -86,7 +93,8 @@ def planned(around: Surroundings, *, measured: float) -> tuple[costmap.PlannedMa
 def test_near_the_body_what_is_known_counts_and_further_away_the_measurement() -> None:
     distance_m = (anticipation.cells_b(POSE) - torch.tensor([2.1, 0.3])).norm(dim=-1).clip(max=FAR_M)
     distance_m = distance_m.view(1, SIDE, SIDE)
-    found, here = planned(known(distance_m=distance_m, still=(distance_m < 0.1).float()), measured=1.0)
+    around = known(distance_m=distance_m, still=(distance_m < 0.1).float())
+    found, here = planned(around, measured=1.0, is_true=True)
     away = here.norm(dim=-1)
     assert (found.distance_m[away > anticipation.REACH_M] == 0.0).all()
     assert (found.seen[away > anticipation.REACH_M] == 0.0).all()
@@ -95,6 +103,20 @@ def test_near_the_body_what_is_known_counts_and_further_away_the_measurement() -
     assert found.distance_m[near].sub(true_m[near]).abs().max() < 0.09
     assert (found.seen[near & (true_m > 0.4)] > 0.95).all() and found.seen[near & (true_m < 0.1)].max() < 0.5
     assert found.cost.max() == 0.0
+
+
+def test_a_network_counts_on_seen_ground_and_a_little_beyond() -> None:
+    distance_m = torch.zeros(1, SIDE, SIDE)
+    seen = torch.zeros(GRID)
+    seen[:, :, : costmap.CELLS // 2] = 1.0  # x < 0 on the costmap
+    found, here = planned(known(distance_m=distance_m), measured=0.0, seen=seen)
+    x_m = costmap.axis_m(POSE).repeat(costmap.CELLS)
+    near, reach_m = here.norm(dim=-1) < 2.6, anticipation.BEYOND_CELLS * costmap.CELL_M
+    assert (found.distance_m[near & (x_m < reach_m)] < 1e-5).all()
+    assert (found.distance_m[near & (x_m > reach_m)] > FAR_M - 1e-5).all()
+    assert (near & (x_m > reach_m)).sum() > 20 and (near & (x_m < reach_m)).sum() > 20
+    everywhere, _ = planned(known(distance_m=distance_m), measured=0.0, seen=seen, is_true=True)
+    assert (everywhere.distance_m[near] < 1e-5).all()
 
 
 @pytest.mark.parametrize("horizon", [0, 2])

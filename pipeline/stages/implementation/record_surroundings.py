@@ -152,6 +152,7 @@ class Recorder:
                 seen[rows],
                 pose[rows],
                 descriptor=observation.descriptor[rows],
+                is_true=True,
             )
             return PlannedMap(*(whole.index_copy(0, rows, part) for whole, part in zip(own, truth, strict=True)))
 
