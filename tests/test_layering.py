@@ -16,7 +16,7 @@ FILES = sorted(file for package in RANK for file in (ROOT / package).rglob("*.py
 # The rooms of the larger packages, lowest first. A room imports from rooms before its own.
 ROOMS = {
     "world_model": (("local_planner",), ("",)),
-    "export": (("runtime",), ("",)),
+    "export": (("runtime",), ("policy_server",), ("",)),
     "export/runtime": (("robots",), ("driver",), ("",)),
     "pipeline": (
         ("runs",),

@@ -42,6 +42,10 @@ class Policy:
         self.value: np.ndarray | None = None
         """(B,) of the last step, where the policy has one."""
 
+    def with_own_state(self) -> "Policy":
+        """Return the same policy without a past, for another batch of robots; the loaded network is shared."""
+        return Policy(self._session, contract=self.contract, sha256=self.sha256, nav_sha256=self.nav_sha256)
+
     def reset(self, mask: np.ndarray | None = None) -> None:
         """Forget the past: new goal, gap in the images, odometry jump, arming.
 

@@ -1,6 +1,7 @@
 """The agents that can be evaluated: one file each in this folder, discovered, never listed.
 
-A file that defines ``AGENT`` is an agent; its name is the agent's id.
+A file that defines ``AGENT`` is an agent; its name is the agent's id. Besides, ``server:URL`` is the policy behind a
+policy server (``server.py``).
 """
 
 import importlib
@@ -9,7 +10,9 @@ from functools import cache
 from pathlib import Path
 
 from embodiments.embodiment import Embodiment
+from export.policy_server.client import TIMEOUT_S
 from pipeline import agents
+from pipeline.agents import server, server_ids
 from pipeline.agents.agent import Agent, AgentInfo, Kind
 from pipeline.agents.exported import ExportedAgent
 from pipeline.runs.discovery import unknown
@@ -28,13 +31,15 @@ def infos() -> dict[str, AgentInfo]:
 
 
 def get(name: str) -> AgentInfo:
-    """Return what an agent's file says.
+    """Return what an agent's file says, or what is said of a policy behind a server.
 
     Raises:
         ValueError: If there is no such agent.
     """
+    if server_ids.is_server(name):
+        return server.info(name)
     if name not in infos():
-        raise ValueError(unknown("agent", name, tuple(infos())))
+        raise ValueError(unknown("agent", name, (*infos(), f"{server_ids.PREFIX}URL")))
     return infos()[name]
 
 
@@ -60,19 +65,31 @@ def policy_file(agent: str, *, folder: Path, embodiment: str) -> Path | None:
 
 
 def make(
-    agent: str, embodiment: Embodiment, *, num_envs: int, device: str, seed: int, policy: Path | None = None
+    agent: str,
+    embodiment: Embodiment,
+    *,
+    num_envs: int,
+    device: str,
+    seed: int,
+    policy: Path | None = None,
+    server_timeout_s: float = TIMEOUT_S,
 ) -> Agent:
     """Return an agent for a batch of environments.
 
     Args:
-        agent: Its id.
+        agent: Its id; ``server:URL`` for a policy behind a server.
         embodiment: The robot that it drives.
         policy: Its exported file, for an agent that has one.
+        server_timeout_s: For every answer of a policy server.
 
     Raises:
         ValueError: If there is no such agent, or its file does not fit the robot.
         FileNotFoundError: If its file does not exist.
+        OSError: If a policy server does not answer.
     """
+    if server_ids.is_server(agent):
+        url = server_ids.url_of(agent)
+        return server.ServerAgent(url, embodiment, device=device, seed=seed, timeout_s=server_timeout_s)
     info = get(agent)
     if info.make is not None:
         return info.make(num_envs=num_envs, device=device, seed=seed)

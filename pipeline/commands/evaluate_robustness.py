@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+from export.policy_server.client import TIMEOUT_S
 from pipeline.runs.presets import DEFAULT_ROBOTS
 from pipeline.runs.stage import Command, Later
 from pipeline.simulation.navigation.config import Protocol
@@ -23,7 +24,9 @@ class Config(FileOptions):
     policy: Path | None = None
     """Exported file"""
     agent: Annotated[str, arg(name="agents")] = ""
-    """Instead of a policy an agent without weights, such as planner"""
+    """Instead of a policy an agent without weights, such as planner, or server:URL for a policy behind a server"""
+    server_timeout_s: float = TIMEOUT_S
+    """How long a policy server may take for an answer"""
     embodiments: tuple[str, ...] = DEFAULT_ROBOTS
     scenes: tuple[str, ...] = ("office", "warehouse_single", "warehouse_multi", "combined")
     """Scene kinds, or paths of Nav2 maps (.yaml) or meshes (.glb, .obj, .ply)"""

@@ -12,6 +12,7 @@ from tyro.conf import arg
 
 from embodiments import registry as robots
 from embodiments.spaces import CONTROL_HZ
+from export.policy_server.client import TIMEOUT_S
 from pipeline.runs import processes
 from pipeline.runs.progress import progress
 from pipeline.runs.stage import Command
@@ -32,7 +33,9 @@ class Config(FileOptions):
     policy: Path | None = None
     """Exported policy that drives"""
     agent: Annotated[str, arg(name="agents")] = ""
-    """Who drives instead; ``blind`` is the policy with its depth image zeroed"""
+    """Who drives instead, or server:URL for a policy behind a server; ``blind`` is the policy with its depth zeroed"""
+    server_timeout_s: float = TIMEOUT_S
+    """How long a policy server may take for an answer"""
     embodiments: tuple[str, ...] = ("tiago",)
     scenes: tuple[str, ...] = ("office",)
     """Scene kinds, or paths of Nav2 maps (.yaml) or meshes (.glb, .obj, .ply)"""
@@ -100,7 +103,7 @@ def _each_robot(config: Config) -> None:
         for option, value in asdict(file_options(config)).items():
             words += [f"--{option.replace('_', '-')}", str(value)]
         words += ["--policy", str(config.policy)] if config.policy else []
-        words += ["--agents", config.agent] if config.agent else []
+        words += ["--agents", config.agent, "--server-timeout-s", str(config.server_timeout_s)] if config.agent else []
         commands[name] = ["play", "--embodiments", name, "--out", str(out), *words]
     failed = [name for name, s in processes.run_side_by_side(commands, workers=processes.cores()).items() if s]
     if failed:
@@ -123,7 +126,14 @@ def _prepare(config: Config) -> "tuple[NavigationEnvironment, Agent, Filming]":
             config.policy, embodiment, device="cpu", blind=config.agent == "blind", allow_unseen=True
         )
     else:
-        agent = agents.make(config.agent, embodiment, num_envs=1, device="cpu", seed=config.seed)
+        agent = agents.make(
+            config.agent,
+            embodiment,
+            num_envs=1,
+            device="cpu",
+            seed=config.seed,
+            server_timeout_s=config.server_timeout_s,
+        )
     scenes = []
     for name in config.scenes:
         count = 1 if scene_kinds.is_map(name) else config.episodes

@@ -42,6 +42,8 @@ class Stage(Generic[C]):
     """Does the work; with ``per_robot`` for the robot ``config.embodiment``"""
     check: Callable[[C], None] | None = None
     """Refuses a user's files before ``run`` imports what takes seconds and half a gigabyte"""
+    digests: Callable[[C], Mapping[str, str]] | None = None
+    """Hashes by name of what it reads that is neither a stage, a file nor a robot; with one changed it is made again"""
     run_many: Callable[..., None] | None = None
     """``run_many(configs, runs, workers=)``: several robots in one process"""
     needs: tuple[str, ...] = ()

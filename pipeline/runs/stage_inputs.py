@@ -46,7 +46,8 @@ def digests(reader: Stage[Any], folders: Mapping[str, Path], config: Any, *, roo
     if root is not None:
         paths = {name: root / name for name in reader.reads_files_if_there}
         found |= {f"file:{name}": manifest.hash_file(path) for name, path in paths.items() if path.is_file()}
-    return found | {f"robot:{name}": registry.digest(name) for name in _robots_in(config)}
+    found |= {f"robot:{name}": registry.digest(name) for name in _robots_in(config)}
+    return found | (dict(reader.digests(config)) if reader.digests else {})
 
 
 def verify(folders: Mapping[str, Path]) -> None:

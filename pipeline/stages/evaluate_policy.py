@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from export.policy_server.client import TIMEOUT_S
 from pipeline.runs.presets import DEFAULT_ROBOTS, EVALUATED_ROBOTS, SMOKE_ENVS
 from pipeline.runs.stage import Later, Stage
 from pipeline.simulation.navigation.config import Conditions, Protocol
@@ -32,7 +33,9 @@ class Config(FileOptions):
     conditions: Conditions = "nominal"
     """nominal, or field: people, narrow doors, moved furniture, odometry drift, latency, noise, camera error"""
     agents: tuple[str, ...] = ()
-    """Agent ids; none: all that have no file or whose file is there"""
+    """Agent ids, or server:URL for a policy behind a server; none: all that have no file or whose file is there"""
+    server_timeout_s: float = TIMEOUT_S
+    """How long a policy server may take for an answer; the first one may load a network"""
     split: Literal["val", "test"] = "test"
     """Tune on val; test is for the table"""
     num_envs: int = 64
@@ -67,6 +70,7 @@ STAGE = Stage(
     check=Later("pipeline.stages.implementation.evaluation_inputs", "check"),
     run=Later("pipeline.stages.implementation.evaluate_policy", "run"),
     needs=("export_policy",),
-    not_in_key=("workers",),
+    digests=Later("pipeline.stages.implementation.evaluation_inputs", "served_policies"),
+    not_in_key=("workers", "server_timeout_s"),
     presets={"smoke": _smoke, "workstation": _workstation},
 )

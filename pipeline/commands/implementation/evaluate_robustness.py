@@ -9,6 +9,7 @@ from typing import Any
 from embodiments import registry as robots
 from export.runtime import policy as runtime
 from pipeline.agents import registry as agents
+from pipeline.agents import server_ids
 from pipeline.commands.evaluate_robustness import Config
 from pipeline.evaluation.episodes.job_processes import drive_jobs
 from pipeline.evaluation.episodes.plan import Disturbances, Job
@@ -52,8 +53,13 @@ def main(config: Config) -> None:
     """
     agent, provenance = _agent(config), describe()
     sha256 = manifest.hash_file(config.policy) if config.policy else None
+    made_of: list[Any] = [sha256, commit_of(provenance)]
+    if server_ids.is_server(agent):
+        contract = server_ids.served(agent, timeout_s=config.server_timeout_s)
+        agent = server_ids.result_id(contract)
+        made_of.append(asdict(contract))
     names = [robots.get(name).name for name in dict.fromkeys(config.embodiments)]
-    jobs = [_job(config, agent, robot, made_of=[sha256, commit_of(provenance)]) for robot in names]
+    jobs = [_job(config, agent, robot, made_of=made_of) for robot in names]
     with lock.held(config.out / "rollouts" / "lock"):
         for job in jobs:
             _drop_stale(Path(job.folder), job.embodiment)
@@ -122,6 +128,8 @@ def _job(config: Config, agent: str, robot: str, *, made_of: list[Any]) -> Job:
         num_envs=config.num_envs,
         device=config.device,
         folder="",
+        servers={agent: config.agent} if server_ids.is_server(agent) else {},
+        server_timeout_s=config.server_timeout_s,
         files=file_options(config),
         disturbances=Disturbances(
             factors=tuple(name for name in NAMES if not config.factors or name in config.factors),

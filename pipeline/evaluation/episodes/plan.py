@@ -15,6 +15,7 @@ import numpy as np
 
 from embodiments import registry as robots
 from embodiments.embodiment import Embodiment
+from export.policy_server.client import TIMEOUT_S
 from pipeline.simulation.conditions.field import changed_scene
 from pipeline.simulation.navigation.config import Conditions
 from pipeline.simulation.navigation.episodes import (
@@ -91,6 +92,9 @@ class Job:
     files: FileOptions = dataclasses.field(default_factory=FileOptions)
     """How maps and meshes are read"""
     conditions: Conditions = "nominal"
+    servers: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Agent -> ``server:URL``, for policies behind servers"""
+    server_timeout_s: float = TIMEOUT_S
     disturbances: Disturbances | None = None
     """Of a robustness evaluation"""
 

@@ -16,7 +16,7 @@ from pipeline.evaluation.episodes.plan import Job
 from pipeline.evaluation.episodes.summary import EPISODES, FAILURES, SUMMARY, TRACES, read_episodes
 from pipeline.runs import manifest, provenance
 
-_MAY_DIFFER = ("policy", "embodiments", "agents", "workers", "reuse")
+_MAY_DIFFER = ("policy", "embodiments", "agents", "server_timeout_s", "workers", "reuse")
 """Settings on which no episode depends"""
 _TAKEN, _HAD_TAKEN = "taken from ", " had taken from "
 _START = ("scene_seed", *START_FACTS)
@@ -45,7 +45,8 @@ class Finished:
     def agents(self, job: Job) -> tuple[str, ...]:
         """Return those of a job's agents whose episodes are here: they drove its robot as it is, by the same file.
 
-        An agent without a file is what the code makes it: it is among them only if the code is the same.
+        An agent without a file is what the code makes it: it is among them only if the code is the same. What a server
+        did can be found out only by driving again.
         """
         if self.robots.get(job.embodiment) != registry.digest(job.embodiment):
             return ()
@@ -53,7 +54,8 @@ class Finished:
         for agent in job.agents:
             path, key = job.policies.get(agent), (job.embodiment, agent)
             sha256 = manifest.hash_file(Path(path)) if path else None
-            if self.policy_sha256.get(key, "") == sha256 and (sha256 or self.is_this_code):
+            is_known = sha256 or (self.is_this_code and agent not in job.servers)
+            if self.policy_sha256.get(key, "") == sha256 and is_known:
                 found.append(agent)
         return tuple(found)
 

@@ -77,7 +77,9 @@ def evaluate(job: Job, *, worker: int = 0, workers: int = 1) -> None:
         rollout = next((one for one in there if one.take()), None)
         if rollout is not None:
             assert environment is not None
-            _run_rollout(environment, _make(rollout.agent, job, shard=shard), rollout, job=job, plan=plan)
+            _run_rollout(
+                environment, make_agent(rollout.agent, job, seed=_seed(job, shard)), rollout, job=job, plan=plan
+            )
 
 
 def _draw(job: Job, embodiment: Embodiment, *, shard: int) -> Plan:
@@ -125,15 +127,22 @@ def _seed(job: Job, shard: int) -> int:
     return int(random_key("evaluation", job.seed, shard).integers(2**31))
 
 
-def _make(name: str, job: Job, *, shard: int) -> Agent:
+def make_agent(name: str, job: Job, *, seed: int) -> Agent:
+    """Return one of a job's agents for its batch.
+
+    Raises:
+        ValueError: If its file or its server is not what it should be.
+        OSError: If its file or its server is not there.
+    """
     embodiment: Embodiment = robots.get(job.embodiment)
     return agents.make(
-        name,
+        job.servers.get(name, name),
         embodiment,
         num_envs=job.num_envs,
         device=job.device,
-        seed=_seed(job, shard),
+        seed=seed,
         policy=Path(job.policies[name]) if name in job.policies else None,
+        server_timeout_s=job.server_timeout_s,
     )
 
 
@@ -143,9 +152,10 @@ def _run_rollout(environment: NavigationEnvironment, agent: Agent, rollout: Roll
     torch.manual_seed(seed)
     environment.reseed(seed)
     environment.assign(torch.as_tensor(offset + longest_first(plan)))
-    environment.sees = agents.get(rollout.agent).uses_depth
+    info = agents.get(rollout.agent)
+    environment.sees = info.uses_depth
     trace, frames = Trace(), LastFrames()
-    records_frames = rollout.agent not in agents.without_weights() and environment.sees
+    records_frames = info.make is None and environment.sees  # what somebody made elsewhere
 
     def record(step: Step, ended: torch.Tensor) -> None:
         trace.add(environment, step)

@@ -15,6 +15,7 @@ import pandas as pd
 from filelock import FileLock
 
 from pipeline.agents import registry as agents
+from pipeline.agents.server_ids import in_file_names
 from pipeline.evaluation.episodes.plan import Job, shards
 from pipeline.runs import manifest, owner
 from world_model import atomic_files
@@ -110,7 +111,7 @@ class Rollout:
         return self._file("sha256.json")
 
     def _file(self, suffix: str) -> Path:
-        return self.folder / f"{self.embodiment}.{self.agent}.{self.route}.{self.shard}.{suffix}"
+        return self.folder / f"{self.embodiment}.{in_file_names(self.agent)}.{self.route}.{self.shard}.{suffix}"
 
 
 def rollouts(job: Job) -> Iterator[Rollout]:

@@ -55,7 +55,7 @@ def choose(columns: Mapping[str, np.ndarray]) -> list[int]:
     for robot in dict.fromkeys(columns["embodiment"].tolist()):
         own = np.flatnonzero(columns["embodiment"] == robot)
         present = dict.fromkeys(columns["agent"][own].tolist())
-        agent = next(agent for agent in reversed(agents.names()) if agent in present)
+        agent = max(present, key=lambda name: agents.get(name).order)
         by_ending: dict[str, list[int]] = {}
         for row in own[columns["agent"][own] == agent].tolist():
             by_ending.setdefault(str(columns["ending"][row]), []).append(row)

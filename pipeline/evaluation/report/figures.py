@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import matplotlib
@@ -30,7 +30,7 @@ STYLE = {
     "font.family": ["DejaVu Sans", "sans-serif"],
     "text.parse_math": False,  # a dollar in a scene's name is a dollar
 }
-
+_LINE_NAMES = {"-": "solid", "--": "dashed", ":": "dotted", "-.": "dash-dotted"}
 
 Window = tuple[float, float, float, float]
 """x and y of the lower left corner, then of the upper right one [m]"""
@@ -148,12 +148,13 @@ def frame(axes: Axes, points: np.ndarray, *, margin_m: float) -> Window:
     return (centre[0] - half, centre[1] - half, centre[0] + half, centre[1] + half)
 
 
-def line_legend() -> str:
-    """Return in words which line on a map is whose."""
+def line_legend(driven: Iterable[str] = ()) -> str:
+    """Return in words which line on a map is whose; of policies behind servers, those that were driven."""
     by_style: dict[str, list[str]] = {}
-    for name, info in agents.infos().items():
+    for name in dict.fromkeys([*agents.names(), *driven]):
+        info = agents.get(name)
         if info.on_maps:
-            by_style.setdefault({"-": "solid", "--": "dashed", ":": "dotted"}[str(info.line_style)], []).append(name)
+            by_style.setdefault(_LINE_NAMES[str(info.line_style)], []).append(name)
     return ", ".join(f"{' and '.join(names)} {style}" for style, names in by_style.items())
 
 

@@ -20,6 +20,7 @@ from pipeline.evaluation.report.figures import (
     map_of_tracks,
     new_figure,
 )
+from pipeline.evaluation.report.tables import in_order
 from pipeline.simulation.navigation.config import Protocol
 from scenes import registry
 from scenes.registry import FileOptions
@@ -81,14 +82,22 @@ def of_whole_maps(traces: Traces, *, route: str, meant: Meant) -> list[Picture]:
         if scene is None:
             continue
         here = (traces["scene"] == name) & (traces["route"] == route)
-        by_weight = (*reversed(agents.names("learned")), *agents.names("privileged"))
-        ran = [agent for agent in by_weight if (here & (traces["agent"] == agent)).any()]
-        agent = ran[0] if ran else str(traces["agent"][here][0]) if here.any() else ""
+        ran = list(dict.fromkeys(str(name) for name in traces["agent"][here]))
+        agent = next(iter(_by_weight(ran)), "")
         tracks = list(_tracks(traces, [int(row) for row in np.flatnonzero(here & (traces["agent"] == agent))]))
         paths = "1 path" if len(tracks) == 1 else f"{len(tracks)} paths"
         said = f"{paths} of {agent}, {route} route; axes and origin are the map's own"
         pictures.append(Picture(source=_whole_map(scene, tracks, meant.protocol), caption=f"{name}: {said}"))
     return pictures
+
+
+def _by_weight(ran: list[str]) -> list[str]:
+    """Return agents with the one that matters most first: the last learned one, else a privileged one."""
+    ordered = in_order(ran)
+    learned, privileged = (
+        [name for name in ordered if agents.get(name).kind == kind] for kind in ("learned", "privileged")
+    )
+    return [*reversed(learned), *privileged, *ran]
 
 
 def scene_named(name: str, options: FileOptions) -> Scene | None:

@@ -78,7 +78,7 @@ def evaluation(summary: tables.Summary | None) -> dict[str, Any]:
             "agents": {},
         }
     driven = dict.fromkeys(cell["agent"] for cell in summary["cells"])
-    learned = [agent for agent in driven if agent in agents.names("learned")] or list(driven)
+    learned = [agent for agent in driven if agents.get(agent).kind == "learned"] or list(driven)
     names = tables.routes(summary)
     shown = [tables.of_route(summary, route=route, agents=learned, scene_by_scene=True) for route in names]
     return {
@@ -88,7 +88,7 @@ def evaluation(summary: tables.Summary | None) -> dict[str, Any]:
         "said": answers.sentences(summary),
         "tables": [table for of_route in shown for table in of_route],
         "acceptance_criteria": acceptance_criteria(summary),
-        "agents": {name: info.label for name, info in agents.infos().items() if name in driven},
+        "agents": {name: agents.get(name).label for name in tables.in_order(driven)},
     }
 
 

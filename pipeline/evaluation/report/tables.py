@@ -1,6 +1,6 @@
 """The figures of an evaluation as tables of text, for the page, the README and the pages of the shipped policies."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.agents import registry as agents
@@ -259,7 +259,12 @@ def _of_route(entries: Sequence[Cell], route: str) -> list[Cell]:
 
 
 def _agents(cells: Sequence[Cell]) -> list[str]:
-    return sorted({cell["agent"] for cell in cells}, key=lambda name: agents.get(name).order)
+    return in_order(cell["agent"] for cell in cells)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return agents in the order of tables and legends, each once."""
+    return sorted(set(names), key=lambda name: (agents.get(name).order, name))
 
 
 def _named(summary: Summary, cells: Sequence[Cell]) -> list[tuple[str, Cell]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.agents.server_ids import in_file_names
 from pipeline.evaluation.report.formatting import is_number
 
 NO_FIGURES = {"seed", "training_seed", "episodes"}
@@ -21,7 +22,7 @@ def write_tensorboard(summary: Mapping[str, Sequence[Mapping[str, Any]]], direct
 
     rows = [*((cell, "") for cell in summary["pooled"]), *((cell, f"/{_place(cell)}") for cell in summary["cells"])]
     for agent, route in dict.fromkeys((cell["agent"], cell["route"]) for cell, _ in rows):
-        with SummaryWriter(str(directory / f"{agent}.{route}")) as board:
+        with SummaryWriter(str(directory / f"{in_file_names(agent)}.{route}")) as board:
             for cell, where in rows:
                 if (cell["agent"], cell["route"]) != (agent, route):
                     continue

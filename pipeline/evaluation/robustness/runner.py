@@ -6,7 +6,6 @@ of the search) is written when it is finished, so that an interrupted run contin
 
 import dataclasses
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ import torch
 from embodiments import registry as robots
 from pipeline.agents import registry as agents
 from pipeline.evaluation.episodes.plan import CLEAN, CONFIRM, SEARCH, Disturbances, Job, draw
-from pipeline.evaluation.episodes.runner import drive, queues
+from pipeline.evaluation.episodes.runner import drive, make_agent, queues
 from pipeline.evaluation.episodes.shards import rollouts
 from pipeline.evaluation.robustness import worst_case
 from pipeline.evaluation.robustness.worst_case import SearchConfig
@@ -73,14 +72,7 @@ class Disturbed:
         self._job, asked, (agent,) = job, _asked(job), job.agents
         embodiment = robots.get(job.embodiment)
         torch.manual_seed(job.seed)
-        self._agent = agents.make(
-            agent,
-            embodiment,
-            num_envs=job.num_envs,
-            device=job.device,
-            seed=job.seed,
-            policy=Path(job.policies[agent]) if agent in job.policies else None,
-        )
+        self._agent = make_agent(agent, job, seed=job.seed)
         self._plan = draw(job, embodiment)
         levels = [len(FACTORS[NAMES.index(name)].levels) for name in asked.factors]
         self._copies = max(1, asked.population, *levels)

@@ -12,6 +12,7 @@ import pandas as pd
 from embodiments import registry as robots
 from export.runtime import policy as runtime
 from pipeline.agents import registry as agents
+from pipeline.agents import server_ids
 from pipeline.evaluation.episodes import reuse, shards
 from pipeline.evaluation.episodes.job_processes import drive_jobs
 from pipeline.evaluation.episodes.plan import Job, without_room
@@ -36,6 +37,7 @@ from pipeline.runs.presets import DEFAULT_ROBOTS, EVALUATED_ROBOTS
 from pipeline.runs.provenance import commit_of, describe
 from pipeline.runs.run_folder import StageRun
 from pipeline.stages.evaluate_policy import Config
+from pipeline.stages.implementation.evaluation_inputs import served_policies
 from scenes import registry as scenes
 from scenes.registry import file_options
 from world_model import atomic_files
@@ -56,6 +58,7 @@ def run(config: Config, run: StageRun) -> None:
         for job in driven:
             reuse.check_draw(finished.rows, job)
     roomless = _evaluate(driven, config, run.work)
+    _check_servers(config, run)
     for robot, why in roomless.items():
         run.note(f"{why}; all cells of {robot} stay empty")
         empty += [(robot, scene) for scene in asked[0].scenes if (robot, scene) not in empty]
@@ -79,6 +82,17 @@ def run(config: Config, run: StageRun) -> None:
     for line in (*broken_lines(episodes), *room_lines(episodes)):
         run.note(line)
     _print_table(summary)
+
+
+def _check_servers(config: Config, run: StageRun) -> None:
+    """Refuse rollouts of two policies in one table.
+
+    Raises:
+        ValueError: If a server serves another policy by now.
+    """
+    for agent, digest in served_policies(config).items():
+        if run.body["inputs"][agent] != digest:
+            raise ValueError(f"{agent} serves another policy than when the evaluation began; start it again")
 
 
 def _forget_stale_rollouts(jobs: Sequence[Job], run: StageRun) -> None:
@@ -124,12 +138,12 @@ def _policy_folder(config: Config, run: StageRun) -> Path:
     """Return where the exported files lie; agents that have none can be evaluated outside of a run."""
     if config.policy is not None:
         return config.policy.parent
-    if config.agents and all(agent in agents.without_weights() for agent in config.agents):
+    if config.agents and all(agents.get(agent).file is None for agent in config.agents):
         return run.directory
     if "export_policy" not in run.inputs:
         raise ValueError(
             "there is no policy to evaluate: give --policy FILE.onnx, or --run runs/NAME instead of --out, or --agents "
-            f"that need none ({', '.join(agents.without_weights())})."
+            f"that need none ({', '.join(agents.without_weights())}, {server_ids.PREFIX}URL)."
         )
     return run.input("export_policy")
 
@@ -146,13 +160,15 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
     if config.num_envs < 1:
         raise ValueError(f"option --num-envs is {config.num_envs}; at least one environment is needed.")
     own = runtime.load(config.policy) if config.policy else None
-    chosen = config.agents or _default_agents(own)
-    for agent in chosen:
+    for agent in config.agents:
         agents.get(agent)
+    servers = _servers(config, run)
+    asked = {url: agent for agent, url in servers.items()}
+    chosen = tuple(asked.get(agent, agent) for agent in config.agents) or _default_agents(own)
     jobs = []
     for robot in dict.fromkeys(config.embodiments):
         policies = _policies(chosen, config, folder, robot, own)
-        left_out = [a for a in chosen if a not in agents.without_weights() and a not in policies]
+        left_out = [a for a in chosen if agents.get(a).file is not None and a not in policies]
         if left_out:
             run.note(f"{robot}: no file for {', '.join(left_out)} in {folder}; left out")
         jobs.append(
@@ -170,10 +186,29 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
                 num_envs=config.num_envs,
                 device=config.device,
                 folder=str(run.work / "rollouts"),
+                servers=servers,
+                server_timeout_s=config.server_timeout_s,
                 files=file_options(config),
             )
         )
     return jobs
+
+
+def _servers(config: Config, run: StageRun) -> dict[str, str]:
+    """Return ``server:NAME`` -> ``server:URL`` of the policies behind servers.
+
+    Raises:
+        ValueError: If two of them have the same name.
+    """
+    found: dict[str, str] = {}
+    for url in dict.fromkeys(filter(server_ids.is_server, config.agents)):
+        contract = server_ids.served(url, timeout_s=config.server_timeout_s)
+        agent = server_ids.result_id(contract)
+        if agent in found:
+            raise ValueError(f"{found[agent]} and {url} both serve a policy called '{contract.name}'; rename one")
+        found[agent] = url
+        run.note(f"{agent} is at {server_ids.url_of(url)}, revision {contract.revision or 'unknown'}")
+    return found
 
 
 def _default_agents(own: runtime.Policy | None) -> tuple[str, ...]:

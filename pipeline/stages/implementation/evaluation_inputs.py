@@ -1,8 +1,11 @@
-"""Files that a user gives to an evaluation, checked before torch and the simulator are loaded for it."""
+"""Files and servers that a user gives to an evaluation, checked before torch and the simulator are loaded for it."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from export.runtime import policy
+from pipeline.agents import server_ids
+from pipeline.runs import manifest
 from pipeline.stages.evaluate_policy import Config
 from scenes import mesh_file, registry
 
@@ -19,3 +22,15 @@ def check(config: Config) -> None:
     for scene in config.scenes:
         if Path(scene).suffix.lower() in mesh_file.SUFFIXES:
             registry.load(scene, options=registry.file_options(config))
+
+
+def served_policies(config: Config) -> dict[str, str]:
+    """Return ``server:URL`` -> hash of what that server says about its policy.
+
+    Raises:
+        ValueError: If it is no policy server for this version.
+        OSError: If none answers.
+    """
+    asked = [agent for agent in config.agents if server_ids.is_server(agent)]
+    said = {agent: server_ids.served(agent, timeout_s=config.server_timeout_s) for agent in asked}
+    return {agent: manifest.hash_of(asdict(contract)) for agent, contract in said.items()}

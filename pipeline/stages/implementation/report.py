@@ -119,7 +119,7 @@ def _films(config: Config, run: StageRun, summary: tables.Summary | None, *, pol
 
 def _episodes(evaluated: Path | None, summary: tables.Summary | None) -> dict[str, Any]:
     legend = {
-        "line_legend": figures.line_legend(),
+        "line_legend": figures.line_legend(cell["agent"] for cell in (summary or {}).get("cells", [])),
         "endings": list(figures.ENDING_COLOURS.items()),
     }
     if evaluated is None or summary is None:
