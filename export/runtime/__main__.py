@@ -170,7 +170,8 @@ def _serve(driver: DriverProcess, navigator: Navigator, options: argparse.Namesp
 def _loop(driver: DriverProcess, navigator: Navigator, *, seconds: float, dry_run: bool) -> str:
     """Answer reports until it has ended; return how. The goal counts from where the first odometry is."""
     ends_s, heard_s = time.monotonic() + seconds, time.monotonic()
-    order, is_located = None, False
+    order = None
+    is_located = False
     while time.monotonic() < ends_s:
         report = driver.receive(0.2)
         if report is None:
