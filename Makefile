@@ -49,7 +49,7 @@ help:
 	@echo 'make specialist ROBOT=g1    one robot, reusing what is there'
 	@echo 'Stages:           scenes surroundings anticipation data pretrain specialists record distill export evaluate report; gaits (weights are in the repository)'
 	@echo 'make evaluate POLICY=FILE.onnx    one exported policy on its own; make benchmark: 640 goals in every cell, hours'
-	@echo 'Also:             setup check faults robustness readme bench demo play hardness list clean'
+	@echo 'Also:             setup check ros faults robustness readme bench demo play hardness list clean'
 	@sed -n 's/^#   /  /p' Makefile
 
 setup: .venv/.setup-stamp
@@ -132,6 +132,11 @@ check: setup
 .PHONY: faults
 faults: setup
 	$(PYTHON_BIN) -m tests.faults --out docs/reliability.md $(ARGS)
+
+# rclpy from PyPI, for the tests of the ROS 2 adapter; they call it, too, and are skipped where it cannot be had.
+.PHONY: ros
+ros:
+	@.ci/setup_ros
 
 test: check
 	$(PYTHON_BIN) -m pytest -q $(PARALLEL) $(PYTEST_ARGS)

@@ -49,7 +49,13 @@ DOORS = {
 
 # The robot's computer has only these, besides the standard library.
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime", "embodiments", "scenes", "export"}
-RUNTIME_LAZY = {"yaml", "PIL", "pyrealsense2", "rplidar", "stretch_body", "stretch4_body", "rclpy"}
+RUNTIME_LAZY = {"yaml", "PIL", "pyrealsense2", "rplidar", "stretch_body", "stretch4_body"} | {
+    "rclpy",
+    "tf2_ros",
+    "geometry_msgs",
+    "nav_msgs",
+    "sensor_msgs",
+}
 """Only inside a function: the extra of ``--map``, and the robot's own driver."""
 
 

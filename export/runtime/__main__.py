@@ -23,22 +23,26 @@ from export.runtime.driver.driver import DriverConfig
 from export.runtime.driver.gates import GateConfig
 from export.runtime.driver.messages import Order
 from export.runtime.driver.process import DriverGoneError, DriverProcess, DriverTask, robot_names
+from export.runtime.goals import Ros2Goals
 from export.runtime.navigator import Navigator
 from export.runtime.route import Route, plan, to_body
+from export.runtime.serve import DRIVER_SILENT_S, Server, serve
 
 REACHED, MISSED, REFUSED, DRIVER_DIED = 0, 1, 2, 3
 ON_BLOCKS_MPS = 0.1
-_DRIVER_SILENT_S = 1.0
 _DRY = "dry run: "
+_ROS_ARGUMENTS = "--ros-args"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Return the exit code."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    own = given[: given.index(_ROS_ARGUMENTS)] if _ROS_ARGUMENTS in given else given
+    options = _parser().parse_args(own)
+    options.ros_arguments = tuple(given[len(own) + 1 :])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if options.on_blocks and options.max_speed > ON_BLOCKS_MPS:
-            raise ValueError(f"--on-blocks needs --max-speed {ON_BLOCKS_MPS:g} or less: it leaves a check out")
+        _check(options)
         return _run(options)
     except (OSError, ValueError) as error:
         _print(f"error: {error}", sys.stderr)
@@ -52,8 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m export.runtime", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--policy", type=Path, required=True, help="exported .onnx file")
     parser.add_argument("--robot", choices=robot_names(), required=True, help="adapter that drives")
+    parser.add_argument("--embodiment", choices=registry.names(), help="which robot it is (default stretch3)")
     parser.add_argument(
-        "--goal", type=float, nargs=3, metavar=("X", "Y", "YAW"), required=True, help="pose [m, m, rad]"
+        "--goal",
+        type=float,
+        nargs=3,
+        metavar=("X", "Y", "YAW"),
+        help="pose [m, m, rad]; without it --robot ros2 takes goals from the topics goal_pose and plan",
     )
     parser.add_argument("--map", type=Path, help="Nav2 map; the goal is then a pose on it, and the route is planned")
     parser.add_argument(
@@ -71,6 +80,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        ValueError: With the mend.
+    """
+    if options.on_blocks and options.max_speed > ON_BLOCKS_MPS:
+        raise ValueError(f"--on-blocks needs --max-speed {ON_BLOCKS_MPS:g} or less: it leaves a check out")
+    if options.robot == "ros2":
+        if options.embodiment is None:
+            raise ValueError(f"--robot ros2 needs --embodiment, one of {', '.join(registry.names())}")
+        if options.goal is None and (options.map or options.dry_run):
+            raise ValueError("--map and --dry-run need --goal X Y YAW")
+        return
+    if options.ros_arguments:
+        raise ValueError(f"{_ROS_ARGUMENTS} needs --robot ros2")
+    if options.goal is None:
+        raise ValueError(f"--robot {options.robot} needs --goal X Y YAW")
+
+
 def _megabytes(text: str) -> float:
     value = float(text)
     if not 0.1 <= value <= 1e6:
@@ -81,9 +110,9 @@ def _megabytes(text: str) -> float:
 def _run(options: argparse.Namespace) -> int:
     log = options.log or Path("runs/runtime") / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
     cycle_log.refuse_existing(log)
-    robot = registry.get("stretch3")  # every adapter is one, so far
+    robot = registry.get(options.embodiment or "stretch3")
     policy = policies.load(options.policy, robot=robot)
-    goal, path = _goal(options, robot)
+    route = None if options.goal is None else _route(options, robot)
     gates = GateConfig(depth=DepthGateConfig(follows_motion=not options.on_blocks))
     config = DriverConfig(max_speed_mps=options.max_speed, needs_scan=not options.without_lidar, gates=gates)
     header = {
@@ -91,19 +120,29 @@ def _run(options: argparse.Namespace) -> int:
         "sha256": policy.sha256,
         "nav_sha256": policy.nav_sha256,
         "robot": options.robot,
-        "goal": goal.tolist(),
+        "embodiment": robot.name,
+        "goal": None if route is None else route.goal.tolist(),
         "max_speed_mps": config.max_speed_mps,
         "needs_scan": config.needs_scan,
         "on_blocks": options.on_blocks,
     }
     task = DriverTask(
-        robot=options.robot, config=config, log=log, log_max_bytes=int(options.log_megabytes * 2**20), header=header
+        robot=options.robot,
+        embodiment=robot.name,
+        arguments=options.ros_arguments,
+        config=config,
+        log=log,
+        log_max_bytes=int(options.log_megabytes * 2**20),
+        header=header,
     )
     driver = DriverProcess(task)
     _print(f"the driver is process {driver.process.pid}")
-    navigator = Navigator(policy, robot, Route(goal, path_xy_m=path), announce=_print)
+    navigator = Navigator(policy, robot, route, announce=_print)
     try:
-        outcome = _loop(driver, navigator, seconds=options.max_seconds, dry_run=options.dry_run)
+        if route is None:
+            outcome = _serve(driver, navigator, options)
+        else:
+            outcome = _loop(driver, navigator, seconds=options.max_seconds, dry_run=options.dry_run)
     except KeyboardInterrupt:
         outcome = "interrupted"
     except DriverGoneError:
@@ -115,17 +154,33 @@ def _run(options: argparse.Namespace) -> int:
     return REACHED if outcome == "reached" or outcome.startswith(_DRY) else MISSED
 
 
+def _serve(driver: DriverProcess, navigator: Navigator, options: argparse.Namespace) -> str:
+    """Drive to the goals that come over ROS, until it is interrupted or latched; return how the last one ended."""
+    goals = Ros2Goals(options.ros_arguments, announce=_print)
+    server = Server(navigator, goals, seconds=options.max_seconds, announce=_print)
+    _print("waiting for a goal")
+    try:
+        return serve(driver, server)
+    except KeyboardInterrupt:
+        return server.last or "interrupted"
+    finally:
+        goals.close()
+
+
 def _loop(driver: DriverProcess, navigator: Navigator, *, seconds: float, dry_run: bool) -> str:
-    """Answer reports until it has ended; return how."""
+    """Answer reports until it has ended; return how. The goal counts from where the first odometry is."""
     ends_s, heard_s = time.monotonic() + seconds, time.monotonic()
     order = None
+    is_located = False
     while time.monotonic() < ends_s:
         report = driver.receive(0.2)
         if report is None:
-            if time.monotonic() - heard_s > _DRIVER_SILENT_S:
+            if time.monotonic() - heard_s > DRIVER_SILENT_S:
                 raise DriverGoneError
             continue
         heard_s = time.monotonic()
+        if not is_located and "odometry" in report.ages_s:
+            navigator.route.origin, is_located = np.asarray(report.pose), True
         order = navigator.step(report)
         if dry_run and not navigator.outcome:
             if report.depth_m is not None:
@@ -141,15 +196,15 @@ def _loop(driver: DriverProcess, navigator: Navigator, *, seconds: float, dry_ru
     return navigator.outcome
 
 
-def _goal(options: argparse.Namespace, robot: Embodiment) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the goal and the planned path, if there is a map, in the odometry frame, which begins where it stands."""
+def _route(options: argparse.Namespace, robot: Embodiment) -> Route:
+    """Return the route to the goal, along a planned path if there is a map, in the frame of where the robot stands."""
     goal = np.asarray(options.goal)
     if not np.isfinite(goal).all():
         raise ValueError("--goal must be finite")
     if options.map is None:
         if options.start is not None:
             raise ValueError("--start is a pose on a map: give --map, too; without one the goal counts from the robot")
-        return goal, None
+        return Route(goal)
     if options.start is None:
         raise ValueError("--map needs --start X Y YAW: where on the map the robot stands now")
     from scenes import nav2_map
@@ -158,7 +213,7 @@ def _goal(options: argparse.Namespace, robot: Embodiment) -> tuple[np.ndarray, n
     occupied = nav2_map.around_free_space(nav2_map.load(options.map, say=_print))
     path = plan(occupied, start[:2], goal[:2], robot)
     turned = np.arctan2(np.sin(goal[2] - start[2]), np.cos(goal[2] - start[2]))
-    return np.append(to_body(goal[:2], start), turned), to_body(path, start)
+    return Route(np.append(to_body(goal[:2], start), turned), path_xy_m=to_body(path, start))
 
 
 def _print(line: str, stream: TextIO | None = None) -> None:

@@ -47,13 +47,16 @@ class Navigator:
         self,
         policy: StatefulPolicy,
         embodiment: Embodiment,
-        route: Route,
+        route: Route | None,
         *,
         goal: GoalConfig | None = None,
         retry: Retry | None = None,
         announce: Callable[[str], None] = print,
     ) -> None:
-        self._policy, self._route, self._goal = policy, route, goal or GoalConfig()
+        """Take the route to follow; without one it stands until ``aim`` gives one."""
+        self._policy, self._goal, self._embodiment = policy, goal or GoalConfig(), embodiment
+        self.route = route or Route(np.zeros(3))
+        """The route that it follows; a new one to the same goal may be set"""
         self._retry = retry or Retry(embodiment)
         self._descriptor = embodiment.descriptor()
         self._announce = announce
@@ -62,7 +65,18 @@ class Navigator:
         self._arrived_s: float | None = None
         self._recovering = self._jumped = False
         self._announced = ""
-        self.outcome = ""
+        self.outcome = "" if route else "no goal yet"
+
+    def aim(self, route: Route) -> None:
+        """Go for another goal from now on; the policy forgets its past."""
+        self.route, self.outcome, self._retry = route, "", Retry(self._embodiment)
+        self._answered = self._arrived_s = None
+
+    def stand(self, report: Report) -> Order:
+        """Return an order to stand in answer to a report; the goal stays, and the policy forgets its past."""
+        self._notice(report)
+        self._answered = None
+        return self._order(report, np.zeros(3), drives=False)
 
     @property
     def recoveries(self) -> int:
@@ -81,7 +95,7 @@ class Navigator:
             self.outcome = "reached"
             return self._order(report, np.zeros(3), drives=False)
         recovery = (
-            self._retry.step(report, left_m=self._route.left_m(np.asarray(report.pose))) if not report.gate else None
+            self._retry.step(report, left_m=self.route.left_m(np.asarray(report.pose))) if not report.gate else None
         )
         if self._retry.given_up:
             self.outcome = f"gave up after {self._retry.recoveries - 1} tries: {self._retry.reason}"
@@ -115,15 +129,15 @@ class Navigator:
             depth_m=np.asarray(report.depth_m)[None],
             velocity_b=np.asarray(report.velocity_b),
             previous_command=np.asarray(report.command),
-            route_xy_b_m=self._route.ahead_b(pose),
-            goal_b=self._route.goal_b(pose),
+            route_xy_b_m=self.route.ahead_b(pose),
+            goal_b=self.route.goal_b(pose),
             descriptor=self._descriptor,
         )
         return one.map(lambda value: value[None].astype(np.float32))
 
     def _reached(self, report: Report) -> bool:
         """Return whether the robot has stood at the goal for a while."""
-        x, y, cos, sin = self._route.goal_b(np.asarray(report.pose))
+        x, y, cos, sin = self.route.goal_b(np.asarray(report.pose))
         vx, vy, yaw_rate = report.velocity_b
         there = np.hypot(x, y) < self._goal.radius_m and abs(np.arctan2(sin, cos)) < self._goal.heading_rad
         still = np.hypot(vx, vy) < self._goal.speed_mps and abs(yaw_rate) < self._goal.yaw_rate_radps

@@ -20,14 +20,19 @@ _NEIGHBOURS = [(r, c, float(np.hypot(r, c))) for r in (-1, 0, 1) for c in (-1, 0
 class Route:
     """What lies ahead, as the policy was trained to see it."""
 
-    def __init__(self, goal: np.ndarray, *, path_xy_m: np.ndarray | None = None) -> None:
+    def __init__(
+        self, goal: np.ndarray, *, path_xy_m: np.ndarray | None = None, origin: np.ndarray | None = None
+    ) -> None:
         """Aim at a goal.
 
         Args:
-            goal: (3,) x, y [m], yaw [rad] in the odometry frame.
-            path_xy_m: (P, 2) planned path that ends at the goal; None for the straight line.
+            goal: (3,) x, y [m], yaw [rad] in the route's own frame.
+            path_xy_m: (P, 2) planned path in that frame that ends at the goal; None for the straight line.
+            origin: (3,) pose of that frame in the odometry frame; by default they are the same. May be set later, and
+                again when a localisation moves it.
         """
         self.goal = np.asarray(goal, dtype=np.float64)
+        self.origin = np.zeros(3) if origin is None else origin
         self._path: np.ndarray | None = None
         if path_xy_m is not None:
             length_m = float(np.hypot(*np.diff(path_xy_m, axis=0).T).sum())
@@ -36,7 +41,12 @@ class Route:
         self._along_m = 0.0
 
     def ahead_b(self, pose: np.ndarray) -> np.ndarray:
-        """Return the next route points (10, 2), 1 m apart, padded with the goal, in the body frame of a pose (3,)."""
+        """Return the next route points (10, 2), 1 m apart, padded with the goal, in the body frame.
+
+        Args:
+            pose: (3,) of the body in the odometry frame.
+        """
+        pose = self._own(pose)
         ahead = ROUTE_SPACING_M * np.arange(1, ROUTE_POINTS + 1)
         if self._path is None:
             offset = self.goal[:2] - pose[:2]
@@ -50,15 +60,21 @@ class Route:
         return to_body(points, pose)
 
     def goal_b(self, pose: np.ndarray) -> np.ndarray:
-        """Return (4,): goal x, y [m] in the body frame, cos and sin of the relative heading."""
+        """Return (4,): goal x, y [m] in the body frame, cos and sin of the relative heading; pose as ``ahead_b``."""
+        pose = self._own(pose)
         turn = self.goal[2] - pose[2]
         return np.asarray([*to_body(self.goal[:2], pose), np.cos(turn), np.sin(turn)])
 
     def left_m(self, pose: np.ndarray) -> float:
-        """Return the distance left [m]: along the path, or straight."""
+        """Return the distance left [m]: along the path, or straight; pose as ``ahead_b``."""
+        pose = self._own(pose)
         if self._path is None:
             return float(np.hypot(*(self.goal[:2] - pose[:2])))
         return self._step_m * (len(self._path) - 1) - self._project(pose[:2])
+
+    def _own(self, pose: np.ndarray) -> np.ndarray:
+        """Return a pose (3,) of the odometry frame in the route's own frame."""
+        return np.append(to_body(pose[:2], self.origin), pose[2] - self.origin[2])
 
     def _project(self, xy_m: np.ndarray) -> float:
         assert self._path is not None

@@ -76,12 +76,20 @@ def _draw_path(plot: Any, header: dict[str, Any], cycles: list[dict[str, Any]]) 
     pose = np.asarray([cycle["pose"] for cycle in cycles])
     plot.plot(pose[:, 0], pose[:, 1], lw=1.2)
     plot.plot(*pose[0, :2], "o", color="tab:green", label="start")
-    if "goal" in header:
-        x, y, yaw = header["goal"]
+    if header.get("goal"):
+        x, y, yaw = _from_start(np.asarray(header["goal"]), cycles)
         plot.plot(x, y, "*", ms=12, color="tab:red", label="goal")
         plot.annotate("", (x + 0.4 * np.cos(yaw), y + 0.4 * np.sin(yaw)), (x, y), arrowprops={"arrowstyle": "->"})
     plot.set(aspect="equal", xlabel="x [m]", ylabel="y [m]", title=str(header.get("robot", "")))
     plot.legend(fontsize=8)
+
+
+def _from_start(goal: np.ndarray, cycles: list[dict[str, Any]]) -> np.ndarray:
+    """Return a goal (3,), which counts from where the robot stood, in the odometry frame."""
+    poses = [cycle["pose"] for cycle in cycles if "odometry" in cycle.get("ages_s", {})]
+    x, y, yaw = poses[0] if poses else (0.0, 0.0, 0.0)
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    return np.asarray([x + cos * goal[0] - sin * goal[1], y + sin * goal[0] + cos * goal[1], yaw + goal[2]])
 
 
 COMMAND = Command(config=Config, main=main)

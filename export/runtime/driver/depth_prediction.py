@@ -8,6 +8,8 @@ from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_HEIGHT_PX, DEPTH_RANGE_M, D
 _SHAPE = (DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX)
 _FAR_M = 0.9 * DEPTH_RANGE_M
 """What lies further away says nothing about motion."""
+_NEAR_M, _NEAR_HEIGHTS = DEPTH_RANGE_M / 2.0, 3.9
+"""Ground is known nearer than this, and than so many heights of the camera: there 3 degrees of tilt make a quarter."""
 _TOLERANCE, _TOLERANCE_M = 0.06, 0.04
 """Relative and absolute difference at which two readings still agree."""
 
@@ -27,9 +29,9 @@ class DepthPrediction:
         """(40, 64) bool, what the real camera sees"""
         falling = -self._rays_b[..., 2]
         ground_m = np.where(falling > 1e-3, camera.z_m / np.maximum(falling, 1e-3), np.inf)
-        near_m = np.where(ground_m < DEPTH_RANGE_M / 2.0, ground_m, np.inf)  # further away a degree of tilt decides
+        near_m = np.where(ground_m < min(_NEAR_M, _NEAR_HEIGHTS * camera.z_m), ground_m, np.inf)
         self.ground_m = near_m.astype(np.float32)
-        """(40, 64) planar depth [m] of flat ground, inf where a pixel sees the horizon or above"""
+        """(40, 64) planar depth [m] of flat ground, inf where a pixel sees it too far away, the horizon or above"""
 
     def predict(self, image_m: np.ndarray, motion_b: np.ndarray) -> np.ndarray:
         """Return what a static scene looks like after a motion.

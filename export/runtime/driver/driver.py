@@ -180,13 +180,12 @@ class Driver:
         if gate != OPEN or self._order is None:
             return self._limiter.halt(), "", asked
         target = asked if self._order.mode == "drive" else np.zeros(3)
-        points = None if scan is None else scan.points_b_m
-        if points is None and target[0] < 0.0:
+        if (scan is None or not scan.sees_behind) and target[0] < 0.0:
             target = np.asarray([0.0, *target[1:]])  # nothing sees behind
         command = self._limiter.step(target, dt_s=dt_s)
-        if points is None:
+        if scan is None:
             return command, "", asked
-        decision = self._zone.check(command, points)
+        decision = self._zone.check(command, scan.points_b_m, blind=scan.blind)
         if decision.factor < 1.0:
             command = self._limiter.last = command * decision.factor
         return command, decision.zone, asked
@@ -236,6 +235,8 @@ class Driver:
         waits = gate in (OPEN, "dead_man", "order_stale") or gate.startswith("disarmed")
         usable = self._gates.usable(scan)
         free = {} if usable is None else {n: self._zone.free_m(usable.points_b_m, b) for n, b in _DIRECTIONS.items()}
+        if usable is not None and not usable.sees_behind:
+            free.pop("behind")
         jumped, self._jumped = self._jumped, False
         return Report(
             sequence=self._sequence,

@@ -11,17 +11,20 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from embodiments import registry
+from embodiments.embodiment import Embodiment
 from export.runtime import robots
 from export.runtime.driver.cycle_log import MAX_BYTES, CycleLog
 from export.runtime.driver.driver import TICK_S, Driver, DriverConfig
 from export.runtime.driver.messages import Order, Report, pack_order, pack_report, unpack_report
 from export.runtime.robots.robot import Robot
 
+_NOT_ADAPTERS = {"robot", "d435i", "depth_image", "lidar"}
 _BRAKE_S = 3.0
 _ORDERS_PER_TICK = 32
 """A flood of orders must not keep the driver from its watchdog; orders that wait get too old and are dropped"""
@@ -39,26 +42,31 @@ class DriverTask:
     """What the driver process is to do; plain values, sent before anything else."""
 
     robot: str
+    """Adapter"""
+    embodiment: str
     config: DriverConfig
+    arguments: tuple[str, ...] = ()
+    """Further ones of the command line that the adapter understands"""
     log: Path | None = None
     log_max_bytes: int = MAX_BYTES
     header: dict[str, object] = field(default_factory=dict)
 
 
 def robot_names() -> tuple[str, ...]:
-    """Return the robots that there is an adapter for: every file in ``robots/`` but the interface."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(robots.__path__) if m.name != "robot"))
+    """Return the adapters: every file in ``robots/`` but the interface and what adapters share."""
+    modules = pkgutil.iter_modules(robots.__path__)
+    return tuple(sorted(m.name for m in modules if not m.ispkg and m.name not in _NOT_ADAPTERS))
 
 
-def make_robot(name: str) -> Robot:
+def make_robot(name: str, embodiment: Embodiment, arguments: Sequence[str] = ()) -> Robot:
     """Return an adapter, not yet started.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If there is none of that name, or it cannot drive that robot.
     """
     if name not in robot_names():
         raise ValueError(f"no robot '{name}'; known: {', '.join(robot_names())}")
-    robot: Robot = importlib.import_module(f"export.runtime.robots.{name}").make()
+    robot: Robot = importlib.import_module(f"export.runtime.robots.{name}").make(embodiment, *arguments)
     return robot
 
 
@@ -135,7 +143,7 @@ def run_driver(connection: Connection, task: DriverTask) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stops.__setitem__(0, True))
     try:
-        robot = make_robot(task.robot)
+        robot = make_robot(task.robot, registry.get(task.embodiment), task.arguments)
         log = None if task.log is None else CycleLog(task.log, header=task.header, max_bytes=task.log_max_bytes)
         driver = Driver(robot, task.config, log=log)
         robot.start()

@@ -3,12 +3,12 @@
 The command's arc is simulated and the body's footprint moved along it. Names follow Nav2's collision monitor.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from embodiments.embodiment import Disc, Embodiment
-from export.runtime.robots.lidar import LIDAR_BLIND
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,6 @@ class StopZoneConfig:
     time_before_collision: float = 1.2
     """Approach: the speed is scaled so that a collision stays this far ahead"""
     simulation_time_step: float = 0.05
-    blind: tuple[Disc, ...] = (LIDAR_BLIND,)
-    """Where Stretch's lidar sees nothing. It must stay clear like the footprint: what is in there cannot be seen"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,28 +51,27 @@ class StopZone:
     def __init__(self, embodiment: Embodiment, config: StopZoneConfig | None = None) -> None:
         """Take the footprint of all layers together: the lidar sees legs of what is wide further up."""
         self._config = config or StopZoneConfig()
-        footprint = [disc for layer in embodiment.footprint for disc in layer]
-        discs = np.asarray([(disc.x_m, disc.y_m, disc.radius_m) for disc in (*footprint, *self._config.blind)])
-        self._centre_m, self._radius_m = discs[:, :2], discs[:, 2]
-        self._footprint_discs = len(footprint)
-        self._body_m = float((np.hypot(*self._centre_m.T) + self._radius_m).max())
+        self._footprint = _discs([disc for layer in embodiment.footprint for disc in layer])
+        self._body_m = _reach_m(self._footprint)
         accelerations = embodiment.limits.acceleration_mps2, embodiment.limits.yaw_acceleration_radps2
         self._acceleration = np.asarray(accelerations)
 
-    def check(self, command: np.ndarray, points_b_m: np.ndarray) -> Decision:
+    def check(self, command: np.ndarray, points_b_m: np.ndarray, *, blind: tuple[Disc, ...] = ()) -> Decision:
         """Return by how much a command must be slowed down.
 
         Args:
             command: (3,) vx, vy [m/s], yaw rate [rad/s], body frame; finite.
             points_b_m: (N, 2) what the lidar hit, body frame.
+            blind: Where the lidar sees nothing. It must stay clear like the footprint: nobody knows what is in there.
         """
         config = self._config
-        near = self._within_reach(command, points_b_m)
+        discs = np.concatenate([self._footprint, _discs(blind)])
+        near = self._within_reach(command, points_b_m, body_m=_reach_m(discs))
         if len(near) < config.min_points or not command.any():
             return _CLEAR
         times = np.arange(0.0, config.time_before_collision + 1e-9, config.simulation_time_step)
         times = np.append(times, self._stopping_s(command)) if self._stopping_s(command) > times[-1] else times
-        gap = self._gap_m(command, near, times)  # (K,)
+        gap = self._gap_m(command, near, times, discs)  # (K,)
         # What is inside the margin already must not come nearer; away from it the robot may go.
         limit = min(config.margin_m, float(gap[0]) - 1e-3)
         hits = np.flatnonzero(gap < limit)
@@ -96,8 +93,8 @@ class StopZone:
         """Return the clearance between the footprint and the nearest point of a scan; inf without points."""
         if not len(points_b_m):
             return np.inf
-        body = slice(self._footprint_discs)
-        return float((np.linalg.norm(points_b_m[:, None] - self._centre_m[body], axis=-1) - self._radius_m[body]).min())
+        centre_m, radius_m = self._footprint[:, :2], self._footprint[:, 2]
+        return float((np.linalg.norm(points_b_m[:, None] - centre_m, axis=-1) - radius_m).min())
 
     def free_m(self, points_b_m: np.ndarray, bearing_rad: float) -> float:
         """Return how far the footprint's circle may move in a direction before it touches a point of the scan."""
@@ -107,10 +104,10 @@ class StopZone:
         blocking = along[(np.abs(aside) < reach) & (along > 0.0)]
         return float(blocking.min() - reach) if blocking.size else np.inf
 
-    def _within_reach(self, command: np.ndarray, points_b_m: np.ndarray) -> np.ndarray:
+    def _within_reach(self, command: np.ndarray, points_b_m: np.ndarray, *, body_m: float) -> np.ndarray:
         """Return the points that the body could meet or pass closely: most of a scan is further away."""
         longest_s = max(self._config.time_before_collision, self._stopping_s(command))
-        reach_m = float(np.hypot(command[0], command[1])) * longest_s + self._body_m + self._config.slowdown_margin_m
+        reach_m = float(np.hypot(command[0], command[1])) * longest_s + body_m + self._config.slowdown_margin_m
         return points_b_m[np.hypot(points_b_m[:, 0], points_b_m[:, 1]) < reach_m]
 
     def _stopping_s(self, command: np.ndarray) -> float:
@@ -118,16 +115,26 @@ class StopZone:
         speed = np.asarray([np.hypot(command[0], command[1]), abs(command[2])])
         return self._config.latency_s + float((speed / (2.0 * self._acceleration)).max())
 
-    def _gap_m(self, command: np.ndarray, points_b_m: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Return (K,) clearance between the body (or blind range) and the ``min_points``-th nearest point."""
+    def _gap_m(self, command: np.ndarray, points_b_m: np.ndarray, times: np.ndarray, discs: np.ndarray) -> np.ndarray:
+        """Return (K,) clearance between discs (D, 3) that the body carries and the ``min_points``-th nearest point."""
         x, y, yaw = _arc(command, times)
         cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
         offset_x, offset_y = points_b_m[:, 0] - x[:, None], points_b_m[:, 1] - y[:, None]  # (K, N)
         local = np.stack([cos * offset_x + sin * offset_y, cos * offset_y - sin * offset_x], axis=-1)  # (K, N, 2)
-        between = np.linalg.norm(local[:, :, None] - self._centre_m, axis=-1) - self._radius_m  # (K, N, D)
+        between = np.linalg.norm(local[:, :, None] - discs[:, :2], axis=-1) - discs[:, 2]  # (K, N, D)
         nearest = np.sort(between.min(axis=-1), axis=-1)
         clearance: np.ndarray = nearest[:, self._config.min_points - 1]
         return clearance
+
+
+def _discs(discs: Iterable[Disc]) -> np.ndarray:
+    """Return discs as (D, 3) x, y, radius [m]."""
+    return np.asarray([(disc.x_m, disc.y_m, disc.radius_m) for disc in discs]).reshape(-1, 3)
+
+
+def _reach_m(discs: np.ndarray) -> float:
+    """Return the radius around the body's origin that covers discs (D, 3)."""
+    return float((np.hypot(discs[:, 0], discs[:, 1]) + discs[:, 2]).max())
 
 
 def _arc(command: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
-"""A strict fake of Stretch 3 in a small walled room: behaves as the vendor's class and its firmware do.
+"""A strict fake of a robot in a small walled room; a wheeled one behaves as Stretch's vendor class and firmware do.
 
 Each wheel is clipped by itself, which bends a curve that is too fast; lateral speed is refused; a second without
-a command and the motors are off, so that the base coasts; the run-stop latches. It moves on the caller's clock.
+a command and the motors are off, so that the base coasts; the run-stop latches. A walking one goes as it is told,
+within its limits, and does not sway. It moves on the caller's clock.
 """
 
 import time
@@ -10,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from embodiments import registry
-from embodiments.embodiment import DifferentialDrive
+from embodiments.embodiment import DifferentialDrive, Embodiment
 from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_HEIGHT_PX, DEPTH_RANGE_M, DEPTH_WIDTH_PX
-from export.runtime.robots.lidar import LIDAR_HEIGHT_M, LIDAR_X_M, seen_points_b_m
+from export.runtime.robots.lidar import LIDAR_BLIND, LIDAR_HEIGHT_M, LIDAR_X_M, seen_points_b_m
 from export.runtime.robots.robot import Depth, Health, Odometry, Scan
 
 FIRMWARE_TIMEOUT_S = 1.0
@@ -36,19 +37,23 @@ ROOM: tuple[Box, ...] = (
 
 
 class FakeRobot:
-    """Stretch 3 on its own clock; ``held`` and ``run_stop`` are what an operator would press."""
+    """A robot on its own clock; ``held`` and ``run_stop`` are what an operator would press."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic, boxes: tuple[Box, ...] = ROOM) -> None:
-        """Stand at the origin, facing along x, released."""
-        self.embodiment = registry.get("stretch3")
-        drive = self.embodiment.drive
-        assert isinstance(drive, DifferentialDrive)
-        self._half_track_m = drive.track_m / 2.0
+    def __init__(
+        self,
+        embodiment: Embodiment | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        boxes: tuple[Box, ...] = ROOM,
+    ) -> None:
+        """Stand at the origin, facing along x, released; by default a Stretch 3."""
+        self.embodiment = embodiment or registry.get("stretch3")
+        self._has_wheels = isinstance(self.embodiment.drive, DifferentialDrive)
         self._clock, self._boxes = clock, np.asarray(boxes, dtype=np.float64)
         self.pose = np.zeros(3)
-        self.velocity = np.zeros(2)
-        """v [m/s], yaw rate [rad/s], as the wheels turn"""
-        self._target, self._acceleration_mps2 = np.zeros(2), self.embodiment.limits.acceleration_mps2
+        self.velocity = np.zeros(3)
+        """vx, vy [m/s], yaw rate [rad/s], body frame"""
+        self._target, self._acceleration = np.zeros(3), np.zeros(3)
         self._commanded_s = -np.inf
         self._now_s = clock()
         self._began_s = self._now_s
@@ -60,7 +65,7 @@ class FakeRobot:
         """Seconds since the first call of ``held`` -> whether the dead-man's switch is held"""
         self._asked_s: float | None = None
         self.commands: list[tuple[float, float, float]] = []
-        """(time [s], v, yaw rate) of every command that arrived"""
+        """(time [s], vx, yaw rate) of every command that arrived"""
 
     def start(self) -> None:
         """Nothing to connect to."""
@@ -91,14 +96,12 @@ class FakeRobot:
         """
         if not np.isfinite(command).all():
             raise ValueError("the robot refuses a command that is not finite")
-        if command[1] != 0.0:
+        if self._has_wheels and command[1] != 0.0:
             raise ValueError("a differential base has no lateral velocity")
         self._move()
-        limit = self.embodiment.limits.wheel_speed_mps
-        turn = self._half_track_m * command[2]
-        left, right = np.clip([command[0] - turn, command[0] + turn], -limit, limit)
-        self._target = np.asarray([(left + right) / 2.0, (right - left) / (2.0 * self._half_track_m)])
-        self._acceleration_mps2 = float(acceleration[0])
+        self._target, self._acceleration = self._executable(command), acceleration[[0, 0, 1]]
+        if self._has_wheels:  # the vendor's one number is the wheels'
+            self._acceleration = acceleration[0] * np.asarray([1.0, 1.0, 1.0 / self.embodiment.limits.half_track_m])
         self._commanded_s = self._now_s
         self.commands.append((self._now_s, float(command[0]), float(command[2])))
 
@@ -106,8 +109,7 @@ class FakeRobot:
         """Return the newest reading of the wheels."""
         self._move()
         number, taken_s = self._frame(ODOMETRY_HZ)
-        velocity_b = np.asarray([self.velocity[0], 0.0, self.velocity[1]])
-        return Odometry(pose=self.pose.copy(), velocity_b=velocity_b, sequence=number, received_s=taken_s)
+        return Odometry(pose=self.pose.copy(), velocity_b=self.velocity.copy(), sequence=number, received_s=taken_s)
 
     def depth(self) -> Depth | None:
         """Return the newest image."""
@@ -124,9 +126,9 @@ class FakeRobot:
         if self._scan is None or number != self._scan.sequence:
             angle = np.linspace(-np.pi, np.pi, _LIDAR_RAYS, endpoint=False)
             directions = np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)], axis=-1)
-            range_m = self._cast(np.asarray([LIDAR_X_M, 0.0, LIDAR_HEIGHT_M]), directions)
+            range_m = self.cast(np.asarray([LIDAR_X_M, 0.0, LIDAR_HEIGHT_M]), directions)
             points = seen_points_b_m(angle, range_m, self.embodiment)
-            self._scan = Scan(points_b_m=points, sequence=number, received_s=taken_s)
+            self._scan = Scan(points_b_m=points, sequence=number, received_s=taken_s, blind=(LIDAR_BLIND,))
         return self._scan
 
     def _frame(self, rate_hz: float) -> tuple[int, float]:
@@ -143,27 +145,50 @@ class FakeRobot:
                 self._target = self._target * 0.0
                 self.velocity = self.velocity * (1.0 - COASTING_PER_S * dt_s)
             else:
-                step = np.asarray([1.0, 1.0 / self._half_track_m]) * self._acceleration_mps2 * dt_s
+                step = self._acceleration * dt_s
                 self.velocity = self.velocity + np.clip(self._target - self.velocity, -step, step)
-            middle = self.pose[2] + self.velocity[1] * dt_s / 2.0
-            ahead_m = self.velocity[0] * dt_s
-            moved = [ahead_m * np.cos(middle), ahead_m * np.sin(middle), self.velocity[1] * dt_s]
+            middle = self.pose[2] + self.velocity[2] * dt_s / 2.0
+            ahead_m, aside_m, turned_rad = self.velocity * dt_s
+            cos, sin = np.cos(middle), np.sin(middle)
+            moved = [ahead_m * cos - aside_m * sin, ahead_m * sin + aside_m * cos, turned_rad]
             self.pose = self.pose + np.asarray(moved)
 
+    def _executable(self, command: np.ndarray) -> np.ndarray:
+        """Return the velocity (3,) that the drive makes of a command (3,)."""
+        limits = self.embodiment.limits
+        if not self._has_wheels:
+            highest = np.asarray([limits.forward_mps, limits.lateral_mps, limits.yaw_rate_radps])
+            return np.clip(command, [-limits.reverse_mps, *-highest[1:]], highest)
+        turn = limits.half_track_m * command[2]
+        wheels = np.clip([command[0] - turn, command[0] + turn], -limits.wheel_speed_mps, limits.wheel_speed_mps)
+        return np.asarray([wheels.mean(), 0.0, (wheels[1] - wheels[0]) / (2.0 * limits.half_track_m)])
+
     def _render(self) -> np.ndarray:
-        camera = self.embodiment.camera
         left = (DEPTH_WIDTH_PX / 2.0 - np.arange(DEPTH_WIDTH_PX) - 0.5) / DEPTH_FOCAL_PX
         up = (DEPTH_HEIGHT_PX / 2.0 - np.arange(DEPTH_HEIGHT_PX) - 0.5) / DEPTH_FOCAL_PX
+        return np.minimum(self.measure(left, up), DEPTH_RANGE_M)
+
+    def measure(self, left: np.ndarray, up: np.ndarray) -> np.ndarray:
+        """Return what the depth camera measures now.
+
+        Args:
+            left: (W,) slopes of the columns' rays over the optical axis.
+            up: (H,) of the rows'.
+
+        Returns:
+            (H, W) float32 planar depth [m] with noise; 0 outside the field of view and too near, 10 m beyond the range.
+        """
+        camera = self.embodiment.camera
         up, left = np.meshgrid(up, left, indexing="ij")
         cos, sin = np.cos(camera.pitch_rad), np.sin(camera.pitch_rad)
         directions = np.stack([cos + sin * up, left, cos * up - sin], axis=-1)
-        depth = self._cast(np.asarray([camera.x_m, 0.0, camera.z_m]), directions)
+        depth = self.cast(np.asarray([camera.x_m, 0.0, camera.z_m]), directions)
         noise = 1.0 + 0.002 * self._random.standard_normal(depth.shape)
         seen = np.where(depth < camera.max_range_m, depth * noise, DEPTH_RANGE_M)
         inside = (np.abs(left) <= np.tan(camera.hfov_rad / 2.0)) & (np.abs(up) <= np.tan(camera.vfov_rad / 2.0))
-        return np.where(inside & (depth >= camera.min_range_m), np.minimum(seen, DEPTH_RANGE_M), 0.0).astype(np.float32)
+        return np.where(inside & (depth >= camera.min_range_m), seen, 0.0).astype(np.float32)
 
-    def _cast(self, origin_b: np.ndarray, directions_b: np.ndarray) -> np.ndarray:
+    def cast(self, origin_b: np.ndarray, directions_b: np.ndarray) -> np.ndarray:
         """Return how far rays (..., 3) from a point of the body go, in their own lengths; the ground counts."""
         cos, sin = np.cos(self.pose[2]), np.sin(self.pose[2])
         turn = np.asarray([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
@@ -178,6 +203,6 @@ class FakeRobot:
         return np.minimum(ground, boxes)
 
 
-def make() -> FakeRobot:
+def make(embodiment: Embodiment) -> FakeRobot:
     """Return the fake on the real clock."""
-    return FakeRobot()
+    return FakeRobot(embodiment)

@@ -52,10 +52,14 @@ def seen_points_b_m(bearing_rad: np.ndarray, range_m: np.ndarray, embodiment: Em
         embodiment: The robot.
     """
     hit = (range_m >= LIDAR_RANGE_M[0]) & (range_m <= LIDAR_RANGE_M[1])
-    points = ray_ends_b_m(bearing_rad[hit], range_m[hit])
-    discs = np.asarray([(disc.x_m, disc.y_m, disc.radius_m) for disc in embodiment.footprint[0]])
-    gap_m = np.linalg.norm(points[:, None] - discs[:, :2], axis=2) - discs[:, 2]  # (N, D)
-    return points[gap_m.min(axis=1) > OWN_BODY_MARGIN_M]
+    return without_body(ray_ends_b_m(bearing_rad[hit], range_m[hit]), embodiment.footprint[0])
+
+
+def without_body(points_b_m: np.ndarray, footprint: Sequence[Disc]) -> np.ndarray:
+    """Return of points (N, 2) [m], body frame, those that are not on the robot itself."""
+    discs = np.asarray([(disc.x_m, disc.y_m, disc.radius_m) for disc in footprint])
+    gap_m = np.linalg.norm(points_b_m[:, None] - discs[:, :2], axis=2) - discs[:, 2]  # (N, D)
+    return points_b_m[gap_m.min(axis=1) > OWN_BODY_MARGIN_M]
 
 
 def ray_ends_b_m(bearing_rad: np.ndarray, range_m: np.ndarray) -> np.ndarray:
@@ -106,6 +110,7 @@ def scans(lidar: Lidar, embodiment: Embodiment) -> Generator[Scan, None, None]:
     try:
         for sequence, turn in enumerate(turns, start=1):
             received_s = time.monotonic()
-            yield Scan(points_b_m=scan_points_b_m(turn, embodiment), sequence=sequence, received_s=received_s)
+            points_b_m = scan_points_b_m(turn, embodiment)
+            yield Scan(points_b_m=points_b_m, sequence=sequence, received_s=received_s, blind=(LIDAR_BLIND,))
     finally:
         turns.close()

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from embodiments.embodiment import Embodiment
+from embodiments.embodiment import Disc, Embodiment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Depth:
 
 @dataclass(frozen=True, kw_only=True)
 class Odometry:
-    """Where the wheels say the robot is."""
+    """Where wheels or legs say the robot is."""
 
     pose: np.ndarray
     """(3,) x [m], y [m], yaw [rad] of the body in the odometry frame"""
@@ -44,6 +44,10 @@ class Scan:
     """(N, 2) x, y [m] of what was hit, body frame; misses left out"""
     sequence: int
     received_s: float
+    blind: tuple[Disc, ...] = ()
+    """Where around it this lidar sees nothing, body frame"""
+    sees_behind: bool = True
+    """Whether its rays go backwards, too"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Stretch 3 in full physics, in another process on this machine: ``python -m pipeline serve_robot`` behind a socket.
+"""A robot in full physics, in another process on this machine: ``python -m pipeline serve_robot`` behind a socket.
 
 Options for the server are read from the environment variable ``CROSSBODY_SIM``, as on its command line.
 """
@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from embodiments import registry
+from embodiments.embodiment import DifferentialDrive, Embodiment
 from embodiments.spaces import DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX
+from export.runtime.robots.lidar import LIDAR_BLIND
 from export.runtime.robots.robot import Depth, Health, Odometry, Scan
 
 OPTIONS = "CROSSBODY_SIM"
@@ -26,17 +27,20 @@ _FRESH_S = 0.004
 """Readings within this time come from one answer."""
 
 
-class SimulatedStretch3:
+class SimulatedRobot:
     """The simulated robot as the driver sees it; the operator holds the dead-man's switch after a moment."""
 
-    def __init__(self, ask: Ask | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, embodiment: Embodiment, ask: Ask | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Prepare; ``start`` connects.
 
         Args:
+            embodiment: The robot.
             ask: How to reach a simulation that is already there; by default one is started.
             clock: What readings are stamped with [s].
         """
-        self.embodiment = registry.get("stretch3")
+        self.embodiment = embodiment
         self._ask, self._clock = ask, clock
         self._server: subprocess.Popen[str] | None = None
         self._connection: Connection | None = None
@@ -54,7 +58,8 @@ class SimulatedStretch3:
         """
         if self._ask is not None:
             return
-        command = [sys.executable, "-m", "pipeline", "serve_robot", *shlex.split(os.environ.get(OPTIONS, ""))]
+        command = [sys.executable, "-m", "pipeline", "serve_robot", "--embodiments", self.embodiment.name]
+        command += shlex.split(os.environ.get(OPTIONS, ""))
         self._server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._server.stdout is not None
         ready = next((line for line in self._server.stdout if line.startswith("ready ")), "")
@@ -106,10 +111,11 @@ class SimulatedStretch3:
         """Send a command.
 
         Raises:
-            ValueError: If it has a lateral part or is not finite.
+            ValueError: If it is not finite, or has a lateral part that wheels cannot execute.
         """
-        if not np.isfinite(command).all() or command[1] != 0.0:
-            raise ValueError(f"a differential base cannot execute {command.tolist()}")
+        sideways = isinstance(self.embodiment.drive, DifferentialDrive) and command[1] != 0.0
+        if not np.isfinite(command).all() or sideways:
+            raise ValueError(f"{self.embodiment.name} cannot execute {command.tolist()}")
         self.request({"op": "drive", "command": command.tolist(), "acceleration": acceleration.tolist()})
 
     def request(self, message: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -144,9 +150,10 @@ class SimulatedStretch3:
             self._depth = Depth(image_m=image_m, sequence=header["depth"]["sequence"], received_s=now_s)
         if turn:
             points = np.frombuffer(turn, dtype="<f4").reshape(-1, 2).astype(np.float64)
-            self._scan = Scan(points_b_m=points, sequence=header["scan"]["sequence"], received_s=now_s)
+            sequence = header["scan"]["sequence"]
+            self._scan = Scan(points_b_m=points, sequence=sequence, received_s=now_s, blind=(LIDAR_BLIND,))
 
 
-def make() -> SimulatedStretch3:
+def make(embodiment: Embodiment) -> SimulatedRobot:
     """Return the simulated robot, not yet started."""
-    return SimulatedStretch3()
+    return SimulatedRobot(embodiment)

@@ -27,15 +27,8 @@ import numpy as np
 
 from embodiments.embodiment import DepthCamera, Embodiment
 from embodiments.stretch3 import EMBODIMENT
-from export.runtime.robots.d435i import (
-    CAMERA_HEIGHT_PX,
-    CAMERA_HZ,
-    CAMERA_WIDTH_PX,
-    Pinhole,
-    canonical_depth,
-    check_view,
-    upright,
-)
+from export.runtime.robots.d435i import CAMERA_HEIGHT_PX, CAMERA_HZ, CAMERA_WIDTH_PX, upright
+from export.runtime.robots.depth_image import Pinhole, canonical_depth, check_view
 from export.runtime.robots.lidar import LIDAR_PORT, Lidar, rplidar_turns, scans
 from export.runtime.robots.robot import Depth, Health, Odometry, Scan
 
@@ -206,8 +199,14 @@ class Stretch3:
             time.sleep(0.05)
 
 
-def make() -> Stretch3:
-    """Return the robot, not yet started, with its lidar if one is plugged in."""
+def make(embodiment: Embodiment) -> Stretch3:
+    """Return the robot, not yet started, with its lidar if one is plugged in.
+
+    Raises:
+        ValueError: If it shall be another robot.
+    """
+    if embodiment != EMBODIMENT:
+        raise ValueError(f"--robot stretch3 drives a stretch3, not a {embodiment.name}; leave --embodiment out")
     return Stretch3(lidar=rplidar_turns if Path(LIDAR_PORT).exists() else None)
 
 
@@ -354,7 +353,8 @@ def _started_camera(camera: DepthCamera) -> tuple[Any, Pinhole, float]:
         check_view(blank.shape, turned, camera=camera)
     except ValueError as error:
         pipeline.stop()
-        raise OSError(str(error)) from error
+        mend = f"start the D435i at {CAMERA_WIDTH_PX} x {CAMERA_HEIGHT_PX}, mounted upright on its side"
+        raise OSError(f"{error}; {mend}") from error
     return pipeline, pinhole, float(profile.get_device().first_depth_sensor().get_depth_scale())
 
 

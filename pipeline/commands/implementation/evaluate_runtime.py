@@ -14,7 +14,7 @@ from export.runtime.driver.driver import Driver, DriverConfig
 from export.runtime.driver.messages import pack_order
 from export.runtime.driver.stop_zone import StopZone
 from export.runtime.navigator import Navigator
-from export.runtime.robots.sim import SimulatedStretch3
+from export.runtime.robots.sim import SimulatedRobot
 from export.runtime.route import Route, to_body
 from pipeline.commands.evaluate_runtime import Config
 from pipeline.evaluation.episodes import statistics
@@ -116,7 +116,7 @@ def drive_episode(
     def clock() -> float:
         return robot.time_s
 
-    adapter = SimulatedStretch3(robot.answer, clock=clock)
+    adapter = SimulatedRobot(robot.embodiment, robot.answer, clock=clock)
     driver = Driver(adapter, DriverConfig(max_speed_mps=max_speed_mps), clock=clock)
     turn = float(np.arctan2(np.sin(goal[2] - start[2]), np.cos(goal[2] - start[2])))
     route = Route(np.append(to_body(goal[:2], start), turn), path_xy_m=to_body(episodes.route_w_m[index], start))

@@ -78,7 +78,7 @@ def test_a_driver_that_is_gone_or_silent_is_told(
 ) -> None:
     assert run() == command_line.DRIVER_DIED
     assert "the driver process died" in capsys.readouterr().err and TalkingDriver.made[-1].orders
-    monkeypatch.setattr(command_line, "_DRIVER_SILENT_S", 0.05)
+    monkeypatch.setattr(command_line, "DRIVER_SILENT_S", 0.05)
     monkeypatch.setattr(TalkingDriver, "receive", lambda *_: None)
     assert run() == command_line.DRIVER_DIED
 
@@ -106,6 +106,7 @@ def test_the_log_begins_with_policy_goal_and_limits(run: Run) -> None:
         "sha256": "of the file",
         "nav_sha256": "in the file",
         "robot": "fake",
+        "embodiment": "stretch3",
         "goal": [4.0, 0.0, 0.0],
         "max_speed_mps": 0.2,
         "needs_scan": False,

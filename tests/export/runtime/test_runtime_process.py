@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from embodiments import registry
 from export.runtime.__main__ import main
 from export.runtime.driver import process
 from export.runtime.driver.driver import Driver, DriverConfig
@@ -120,7 +121,9 @@ def test_a_policy_process_that_is_gone_stops_the_robot_in_time(how: signal.Signa
 
 def test_a_driver_process_that_was_stopped_stands_until_it_is_armed_again(tmp_path: Path) -> None:
     """The fake's operator holds the switch all the time, so the robot stands for the rest of the drive."""
-    driver = DriverProcess(DriverTask(robot="fake", config=DriverConfig(), log=tmp_path / "log.jsonl"))
+    driver = DriverProcess(
+        DriverTask(robot="fake", embodiment="stretch3", config=DriverConfig(), log=tmp_path / "log.jsonl")
+    )
     assert driver.process.pid is not None
 
     def drive(seconds: float) -> list[Report]:
@@ -197,7 +200,9 @@ def test_an_order_that_stops_in_the_middle_ends_the_driver() -> None:
 
 
 def test_the_driver_brakes_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
-    driver = DriverProcess(DriverTask(robot="fake", config=DriverConfig(), log=tmp_path / "log.jsonl"))
+    driver = DriverProcess(
+        DriverTask(robot="fake", embodiment="stretch3", config=DriverConfig(), log=tmp_path / "log.jsonl")
+    )
     number = 0
     ends_s = time.monotonic() + 20.0
     while time.monotonic() < ends_s:
@@ -215,7 +220,7 @@ def test_the_driver_brakes_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
 
 
 def test_no_key_and_no_closed_terminal_reaches_the_driver() -> None:
-    driver = DriverProcess(DriverTask(robot="fake", config=DriverConfig()))
+    driver = DriverProcess(DriverTask(robot="fake", embodiment="stretch3", config=DriverConfig()))
     assert driver.process.pid is not None
     assert os.getpgid(driver.process.pid) != os.getpgid(0)  # Ctrl-C, Ctrl-Z and Ctrl-\\ go to a group
     os.kill(driver.process.pid, signal.SIGHUP)
@@ -231,7 +236,7 @@ def test_an_interruption_while_it_connects_ends_the_driver(monkeypatch: pytest.M
 
     monkeypatch.setattr(Connection, "poll", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        DriverProcess(DriverTask(robot="fake", config=DriverConfig()))
+        DriverProcess(DriverTask(robot="fake", embodiment="stretch3", config=DriverConfig()))
     assert not [child for child in multiprocessing.active_children() if child.name == "driver"]
 
 
@@ -283,13 +288,13 @@ def test_a_maps_unknown_is_no_place_to_go(tmp_path: Path, capsys: pytest.Capture
 
 def test_a_robot_that_cannot_be_reached_is_one_line() -> None:
     with pytest.raises(OSError, match="stretch_body"):
-        DriverProcess(DriverTask(robot="stretch3", config=DriverConfig()))
+        DriverProcess(DriverTask(robot="stretch3", embodiment="stretch3", config=DriverConfig()))
 
 
 def test_every_adapter_is_known_by_its_file() -> None:
     assert set(robot_names()) >= {"fake", "stretch3"}
     with pytest.raises(ValueError, match="no robot 'stretch9'"):
-        make_robot("stretch9")
+        make_robot("stretch9", registry.get("stretch3"))
 
 
 def test_the_fake_clips_wheels_apart_and_refuses_what_stretch_cannot() -> None:
@@ -299,6 +304,6 @@ def test_the_fake_clips_wheels_apart_and_refuses_what_stretch_cannot() -> None:
     with pytest.raises(ValueError, match="finite"):
         robot.drive(np.asarray([np.nan, 0.0, 0.0]), acceleration=np.ones(2))
     robot.drive(np.asarray([0.25, 0.0, 0.5]), acceleration=np.ones(2))
-    outer, inner = robot._target[0] + 0.15765 * robot._target[1], robot._target[0] - 0.15765 * robot._target[1]
+    outer, inner = robot._target[0] + 0.15765 * robot._target[2], robot._target[0] - 0.15765 * robot._target[2]
     assert outer == pytest.approx(0.30)  # not 0.329: the curve is bent
     assert inner == pytest.approx(0.25 - 0.15765 * 0.5)

@@ -59,7 +59,7 @@ def test_blocked_wheels_look_like_stuck_odometry_and_stop_the_robot(monkeypatch:
 
     def move() -> None:
         advance()
-        rig.robot.pose, rig.robot.velocity = blocked.copy(), np.zeros(2)
+        rig.robot.pose, rig.robot.velocity = blocked.copy(), np.zeros(3)
 
     monkeypatch.setattr(rig.robot, "_move", move)
     rig.run(1.0)

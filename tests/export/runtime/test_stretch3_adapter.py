@@ -25,7 +25,8 @@ from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_RANGE_M
 from embodiments.stretch3 import EMBODIMENT
 from export.runtime.driver.driver import Driver, DriverConfig
 from export.runtime.robots import lidar, stretch3
-from export.runtime.robots.d435i import Pinhole, canonical_depth, upright
+from export.runtime.robots.d435i import upright
+from export.runtime.robots.depth_image import Pinhole, canonical_depth
 from export.runtime.robots.lidar import LIDAR_HEIGHT_M, LIDAR_X_M, rplidar_turns, scan_points_b_m, scans
 from export.runtime.robots.robot import Depth
 from export.runtime.robots.stretch3 import Stretch3
@@ -586,7 +587,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Camera], None]:
 @pytest.fixture
 def stretch(install: Callable[[Camera], None], camera: Camera) -> Iterator[Stretch3]:
     install(camera)
-    adapter = stretch3.make()
+    adapter = stretch3.make(EMBODIMENT)
     adapter.start()
     yield adapter
     adapter.stop()

@@ -39,13 +39,13 @@ def room() -> Scene:
 def drive() -> Drive:
     """Drive ahead for 2 s through the adapter. Runs in a process of its own."""
     from embodiments import registry
-    from export.runtime.robots.sim import SimulatedStretch3
+    from export.runtime.robots.sim import SimulatedRobot
     from pipeline.simulation.navigation.episodes import scene_fields
     from pipeline.simulation.navigation.live_robot import LiveRobot
 
     live = LiveRobot(registry.get("stretch3"), scenes=[room()], fields=[scene_fields(room())])
     live.place(0, np.asarray(START_W))
-    robot = SimulatedStretch3(live.answer, clock=lambda: live.time_s)
+    robot = SimulatedRobot(live.embodiment, live.answer, clock=lambda: live.time_s)
     robot.start()
     live.advance(5)
     depth, odometry, scan = robot.depth(), robot.odometry(), robot.scan()
