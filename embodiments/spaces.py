@@ -78,3 +78,7 @@ OBSERVATION_SHAPES: dict[str, tuple[int, ...]] = {
     "embodiment": (DESCRIPTOR_SIZE,),
 }
 """Everything that a policy may see, name -> shape without the batch axis; nothing privileged."""
+OBSERVATION_BOUNDS: dict[str, tuple[float, float]] = dict.fromkeys(OBSERVATION_SHAPES, (-math.inf, math.inf)) | {
+    "depth_m": (0.0, DEPTH_RANGE_M)
+}
+"""Lowest and highest value of everything that a policy may see; all but depth are open: a goal may lie anywhere."""

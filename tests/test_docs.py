@@ -29,8 +29,8 @@ def links(page: Path) -> list[str]:
 
 def commands(page: Path) -> list[str]:
     """Return the commands in a page's code blocks, one line each."""
-    blocks = re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    joined = "".join(blocks).replace("\\\n", " ")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    joined = "".join(code for language, code in blocks if not language).replace("\\\n", " ")
     return [line.partition("#")[0].strip() for line in joined.splitlines()]
 
 

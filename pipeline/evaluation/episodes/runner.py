@@ -23,7 +23,7 @@ from pipeline.runs.progress import progress
 from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
 from pipeline.simulation.navigation.episodes import NoFreeSpaceError
 from pipeline.simulation.navigation.field_episodes import put_in_field
-from pipeline.simulation.navigation.tracker import SETTLE_S
+from pipeline.simulation.navigation.tracker import SETTLE_S, Outcome
 from pipeline.simulation.physics.randomisation import nominal
 from scenes.registry import random_key
 from world_model import atomic_files
@@ -46,7 +46,7 @@ OUTCOME_COLUMNS = (
     "person_bumped",
     "near_person_s",
 )
-_START_COLUMNS = ("time_limit_s", "fastest_time_s", "initial_geodesic_m")
+START_COLUMNS = ("time_limit_s", "fastest_time_s", "initial_geodesic_m")
 
 
 def evaluate(job: Job, *, worker: int = 0, workers: int = 1) -> None:
@@ -71,7 +71,7 @@ def evaluate(job: Job, *, worker: int = 0, workers: int = 1) -> None:
     while (found := _next_shard(job, present=shard, first=first)) is not None:
         if plan is None or found != shard:
             shard, plan = found, _draw(job, embodiment, shard=found)
-            environment = _enter(environment, plan, job)
+            environment = enter(environment, plan, job, config=config_of(job))
         # Claim it only now: drawing and building take long, and another process may have finished meanwhile.
         there = (one for one in rollouts(job) if one.shard == shard and one.is_open)
         rollout = next((one for one in there if one.take()), None)
@@ -98,28 +98,42 @@ def _next_shard(job: Job, *, present: int, first: int) -> int | None:
     return min(found, key=lambda shard: (shard != present, (shard - first) % count)) if found else None
 
 
-def _enter(environment: NavigationEnvironment | None, plan: Plan, job: Job) -> NavigationEnvironment:
-    """Return the environment in the plan's scenes; the first call builds it."""
-    task, in_field = plan.task, job.conditions == "field"
+def config_of(job: Job) -> NavigationConfig:
+    """Return how an evaluation runs episodes: nominal dynamics, on after a success until it has settled."""
+    in_field = job.conditions == "field"
+    return NavigationConfig(
+        randomisation=nominal(), settle_s=SETTLE_S, measures_energy=True, disturbable=in_field, people=in_field
+    )
+
+
+def enter(
+    environment: NavigationEnvironment | None, plan: Plan, job: Job, *, config: NavigationConfig
+) -> NavigationEnvironment:
+    """Return the environment in the plan's scenes and the job's conditions; without one, build it with ``config``."""
+    task = plan.task
     if environment is None:
+        # Some of the batch may idle: the simulator compiles anew for every batch size.
         environment = NavigationEnvironment(
-            task,
-            config=NavigationConfig(
-                randomisation=nominal(),
-                settle_s=SETTLE_S,
-                measures_energy=True,
-                disturbable=in_field,
-                people=in_field,
-            ),
-            num_envs=job.num_envs,  # some may idle: the simulator compiles anew for every batch size
-            seed=job.seed,
-            device=job.device,
+            task, config=config, num_envs=job.num_envs, seed=job.seed, device=job.device
         )
     else:
         environment.enter(task)
-    if in_field:
+    if job.conditions == "field":
         put_in_field(environment, task, seed=job.seed, numbers=np.arange(len(task.episodes)) % len(plan))
     return environment
+
+
+def begin_rollout(environment: NavigationEnvironment, plan: Plan, job: Job, *, route: str, shard: int) -> np.ndarray:
+    """Seed everything for one rollout and let the next reset begin it.
+
+    Returns:
+        (N,) rows of its episodes in the plan's episode set, ascending.
+    """
+    seed, offset = _seed(job, shard), job.routes.index(route) * len(plan)
+    torch.manual_seed(seed)
+    environment.reseed(seed)
+    environment.assign(torch.as_tensor(offset + longest_first(plan)))
+    return offset + np.arange(len(plan))
 
 
 def _seed(job: Job, shard: int) -> int:
@@ -147,11 +161,8 @@ def make_agent(name: str, job: Job, *, seed: int) -> Agent:
 
 
 def _run_rollout(environment: NavigationEnvironment, agent: Agent, rollout: Rollout, *, job: Job, plan: Plan) -> None:
-    offset = job.routes.index(rollout.route) * len(plan)
-    seed = _seed(job, rollout.shard)
-    torch.manual_seed(seed)
-    environment.reseed(seed)
-    environment.assign(torch.as_tensor(offset + longest_first(plan)))
+    episodes = begin_rollout(environment, plan, job, route=rollout.route, shard=rollout.shard)
+    offset = int(episodes[0])
     info = agents.get(rollout.agent)
     environment.sees = info.uses_depth
     trace, frames = Trace(), LastFrames()
@@ -162,7 +173,7 @@ def _run_rollout(environment: NavigationEnvironment, agent: Agent, rollout: Roll
         if records_frames:
             frames.add(environment, step, failed=ended & ~step.outcome.success)
 
-    columns = drive(environment, agent, offset + np.arange(len(plan)), title=_title(rollout, job), record=record)
+    columns = drive(environment, agent, episodes, title=_title(rollout, job), record=record)
     table = _table(columns, rollout, job=job, plan=plan)
     arrays = {"traces": trace.chosen(plan, table, offset=offset)}
     if records_frames:
@@ -197,7 +208,7 @@ def drive(
             if record is not None:
                 record(step, ended)
             if bool(ended.any()):
-                outcomes.append(_ended_rows(step, ended))
+                outcomes.append(ended_rows(step.outcome, ended))
                 count = len(outcomes[-1]["episode"])
                 done, successes = done + count, successes + int(outcomes[-1]["success"].sum())
                 bar.advance(count, success=successes / done)
@@ -231,15 +242,16 @@ def _title(rollout: Rollout, job: Job) -> str:
     return f"{rollout.embodiment} {rollout.agent} ({rollout.route}{which})"
 
 
-def _ended_rows(step: Step, ended: torch.Tensor) -> dict[str, np.ndarray]:
+def ended_rows(outcome: Outcome, ended: torch.Tensor) -> dict[str, np.ndarray]:
+    """Return ``episode`` and ``OUTCOME_COLUMNS`` -> (K,) of the environments whose episode has ended (B,) bool."""
     names = {"episode": "episode"} | {name: name for name in OUTCOME_COLUMNS} | {"end_geodesic_m": "geodesic_m"}
-    return {name: getattr(step.outcome, field)[ended].cpu().numpy() for name, field in names.items()}
+    return {name: getattr(outcome, field)[ended].cpu().numpy() for name, field in names.items()}
 
 
 def _table(columns: Mapping[str, np.ndarray], rollout: Rollout, *, job: Job, plan: Plan) -> pd.DataFrame:
     """Return one row per episode, in the order of the plan."""
     episodes = plan.task.episodes
-    same = {name: getattr(episodes, name)[: len(plan)] for name in _START_COLUMNS}
+    same = {name: getattr(episodes, name)[: len(plan)] for name in START_COLUMNS}
     table = pd.DataFrame(
         {
             **columns,

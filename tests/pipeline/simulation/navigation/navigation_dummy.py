@@ -12,6 +12,7 @@ from embodiments.spaces import CONTROL_DT_S, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX, RO
 from pipeline.agents.agent import Agent
 from pipeline.agents.truth import Truth
 from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
+from pipeline.simulation.navigation.tracker import Outcome
 from pipeline.simulation.physics.body import PATCH_SIDE
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.base_policy import BasePolicy
@@ -32,7 +33,12 @@ class PlaneNavigation:
 
     def __init__(self, *, robot: str = "tiago", num_envs: int = 6, seed: int = 0, limit: int = 12) -> None:
         self.embodiment, self.num_envs, self.device = registry.get(robot), num_envs, "cpu"
-        self.episodes = Episodes(scene_index=np.arange(8) % 4)
+        self.episodes = Episodes(
+            scene_index=np.arange(8) % 4,
+            initial_geodesic_m=np.linspace(1.0, 2.0, 8, dtype=np.float32),
+            fastest_time_s=np.full(8, 1.0, dtype=np.float32),
+            time_limit_s=np.full(8, limit * CONTROL_DT_S, dtype=np.float32),
+        )
         self._descriptor = torch.from_numpy(self.embodiment.descriptor()).repeat(num_envs, 1)
         self._generator = torch.Generator().manual_seed(seed)
         self._limit = limit
@@ -50,6 +56,10 @@ class PlaneNavigation:
     def weigh_episodes(self, weights: torch.Tensor) -> None:
         """Remember the weights."""
         self.weights = weights
+
+    def reseed(self, seed: int) -> None:
+        """Draw goals from here on as if just built with this seed."""
+        self._generator.manual_seed(seed)
 
     def reset(self) -> SimpleNamespace:
         """Begin anew everywhere."""
@@ -72,15 +82,31 @@ class PlaneNavigation:
         success, collision = (distance < 0.5) & ~first, (distance > 2.0) & ~first
         timeout = (self._age >= self._limit) & ~success & ~collision
         self._ended = success | collision | timeout
-        none = torch.zeros_like(first)
+        none, zero = torch.zeros_like(first), torch.zeros(self.num_envs)
         return SimpleNamespace(
             observation=self.observe(),
             reward=success.float(),
             terminated=success | collision,
             truncated=timeout,
             first=first,
-            outcome=SimpleNamespace(
-                episode=self.episode, success=success, collision=collision, fall=none, timeout=timeout, broken=none
+            outcome=Outcome(
+                episode=self.episode,
+                success=success,
+                success_settled=success,
+                collision=collision,
+                fall=none,
+                timeout=timeout,
+                broken=none,
+                time_s=self._age * CONTROL_DT_S,
+                path_m=zero,
+                distance_to_goal_m=distance,
+                geodesic_m=distance,
+                min_clearance_m=zero,
+                jerk_mps3=zero,
+                stopped_s=zero,
+                energy_j=zero,
+                person_bumped=none,
+                near_person_s=zero,
             ),
         )
 
