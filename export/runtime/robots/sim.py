@@ -114,7 +114,11 @@ class SimulatedRobot:
             ValueError: If it is not finite, or has a lateral part that wheels cannot execute.
         """
         sideways = isinstance(self.embodiment.drive, DifferentialDrive) and command[1] != 0.0
-        if not np.isfinite(command).all() or sideways:
+        if sideways:
+            raise ValueError(
+                f"{self.embodiment.name} has a differential base: no lateral velocity, as in {command.tolist()}"
+            )
+        if not np.isfinite(command).all():
             raise ValueError(f"{self.embodiment.name} cannot execute {command.tolist()}")
         self.request({"op": "drive", "command": command.tolist(), "acceleration": acceleration.tolist()})
 

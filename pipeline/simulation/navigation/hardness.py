@@ -48,7 +48,7 @@ class Hardness:
 def measure(
     embodiment: Embodiment, scenes: Sequence[Scene], fields: Sequence[SceneFields], *, per_scene: int, seed: int
 ) -> Hardness:
-    """Sample COMPASS episodes in scenes of one kind, infeasible ones included; return how hard they are."""
+    """Sample COMPASS episodes in scenes of one kind, all as evaluation sets them; return how hard they are."""
     episodes = build_episodes(
         embodiment,
         scenes,
@@ -60,12 +60,12 @@ def measure(
     )
     feasible = episodes.fastest_time_s <= FEASIBLE_FRACTION * episodes.time_limit_s
     straight = np.linalg.norm(episodes.goal_w[:, :2] - episodes.start_w[:, :2], axis=1)
-    detour = (episodes.initial_geodesic_m / straight)[feasible]
+    detour = episodes.initial_geodesic_m / straight
     return Hardness(
         kind=scenes[0].kind,
         embodiment=embodiment.name,
-        episodes=int(feasible.sum()),
-        blocked=float(blocked(embodiment, fields, episodes)[feasible].mean()),
+        episodes=len(detour),
+        blocked=float(blocked(embodiment, fields, episodes).mean()),
         detour_median=float(np.median(detour)),
         detour_p90=float(np.quantile(detour, 0.9)),
         in_time=float(feasible.mean()),

@@ -18,6 +18,7 @@ from pipeline.stages.implementation import train_anticipation as training
 from pipeline.stages.implementation.record_surroundings import _fields, _Frame, _Past
 from scenes import registry
 from scenes.storage import save_scenes
+from tests.separate_process import call
 from world_model.anticipation import HORIZONS_S, INPUTS, SIDE, Anticipation
 from world_model.checkpoint import load_module, save_module
 
@@ -68,7 +69,7 @@ def test_a_recording_holds_both_conditions(run_folder: Path) -> None:
     config = record_surroundings.Config(
         embodiment="tiago", num_envs=8, shards=1, shard_steps=36, goals_per_scene=4, field_fraction=1.0
     )
-    execute_many("record_surroundings", [config], run_folder)
+    call(execute_many, "record_surroundings", [config], run_folder)
     shard = read_shard(run_folder / "record_surroundings" / "tiago" / "train_000.h5", kind="surroundings").arrays
     square, counted, distance = shard["square"], shard["counted"], shard["distance"]
     assert square.shape[1:] == (7, INPUTS, SIDE, SIDE) and counted.any()
