@@ -63,6 +63,10 @@ def test_the_corridor_is_as_wide_as_the_body() -> None:
     assert not is_blocked("tiago", block, (-3.0, 0.0), (-1.5, 0.0))
 
 
+IN_TIME = {"doorways": 0.8}
+"""One door per room makes longer ways"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", registry.names())
 def test_scenes_are_hard_enough(kind: str) -> None:
@@ -72,4 +76,4 @@ def test_scenes_are_hard_enough(kind: str) -> None:
     for robot in ("tiago", "go2"):
         figures = hardness.measure(robots.get(robot), scenes, fields, per_scene=3, seed=0)
         assert figures.hard_enough, figures
-        assert figures.detour_median < 1.5 and figures.in_time > 0.8
+        assert figures.detour_median < 1.5 and figures.in_time > IN_TIME.get(kind, 0.9)
