@@ -121,7 +121,7 @@ class Client:
         if time.monotonic() >= deadline_s:
             raise TimeoutError(
                 f"policy server {self._url} did not answer {path} within {self._timeout_s:g} s; "
-                "look at what it prints, or give it longer with --server-timeout-s"
+                "read what it prints, or give it longer with --server-timeout-s"
             )
         if status != http.HTTPStatus.OK:
             raise ValueError(f"policy server {self._url} refused {path} ({status}): {_reason(answer)}")

@@ -32,7 +32,7 @@ def sessions_of(policy: Policy, *, where: str) -> Callable[[Reset], ServedFile]:
     """Return what makes the sessions of a loaded policy.
 
     Args:
-        policy: What ``runtime.policy.load`` returned; sessions share its network.
+        policy: What ``runtime.policy.load`` returned; all sessions use its one network.
         where: What to call it in an error.
     """
 

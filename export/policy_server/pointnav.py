@@ -145,7 +145,7 @@ class Continuous:
 
 
 def depth_image(depth_m: np.ndarray) -> np.ndarray:
-    """Return our depth images as a square camera of 90° in the same place sees them, as far as ours looks.
+    """Return our depth images as a square camera of 90° in the same place sees them, as far as ours sees.
 
     Every pixel takes the nearest one of ours along the same ray: planar depth is the same there, and an average over an
     edge would be a surface that does not exist.

@@ -26,7 +26,7 @@ from export.runtime.driver.process import DriverGoneError, DriverProcess, Driver
 from export.runtime.goals import Ros2Goals
 from export.runtime.navigator import Navigator
 from export.runtime.route import Route, plan, to_body
-from export.runtime.serve import DRIVER_SILENT_S, Server, serve
+from export.runtime.serve import Server, reports, serve
 
 REACHED, MISSED, REFUSED, DRIVER_DIED = 0, 1, 2, 3
 ON_BLOCKS_MPS = 0.1
@@ -169,16 +169,9 @@ def _serve(driver: DriverProcess, navigator: Navigator, options: argparse.Namesp
 
 def _loop(driver: DriverProcess, navigator: Navigator, *, seconds: float, dry_run: bool) -> str:
     """Answer reports until it has ended; return how. The goal counts from where the first odometry is."""
-    ends_s, heard_s = time.monotonic() + seconds, time.monotonic()
     order = None
     is_located = False
-    while time.monotonic() < ends_s:
-        report = driver.receive(0.2)
-        if report is None:
-            if time.monotonic() - heard_s > DRIVER_SILENT_S:
-                raise DriverGoneError
-            continue
-        heard_s = time.monotonic()
+    for report in reports(driver, ends_s=time.monotonic() + seconds):
         if not is_located and "odometry" in report.ages_s:
             navigator.route.origin, is_located = np.asarray(report.pose), True
         order = navigator.step(report)

@@ -1,7 +1,8 @@
 """Drives to one goal after the other, as they come, until it is interrupted or must not drive any more."""
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from export.runtime.driver.messages import Order, Report
@@ -97,22 +98,32 @@ class Server:
         self._announce(f"{outcome}; waiting for the next goal")
 
 
+def reports(driver: ReportingDriver, *, ends_s: float = math.inf) -> Iterator[Report]:
+    """Return the driver's reports as they come, until ``ends_s`` on the monotonic clock.
+
+    Raises:
+        DriverGoneError: If the driver has died or is silent.
+    """
+    heard_s = time.monotonic()
+    while time.monotonic() < ends_s:
+        report = driver.receive(0.2)
+        if report is not None:
+            heard_s = time.monotonic()
+            yield report
+        elif time.monotonic() - heard_s > DRIVER_SILENT_S:
+            raise DriverGoneError
+
+
 def serve(driver: ReportingDriver, server: Server) -> str:
     """Answer reports until the driver latches; return why it did.
 
     Raises:
         DriverGoneError: If the driver has died or is silent.
     """
-    heard_s = time.monotonic()
-    while True:
-        report = driver.receive(0.2)
-        if report is None:
-            if time.monotonic() - heard_s > DRIVER_SILENT_S:
-                raise DriverGoneError
-            continue
-        heard_s = time.monotonic()
+    for report in reports(driver):
         order = server.step(report)
         driver.send(order)
         if report.latched:
             driver.send(Order(sequence=order.sequence + 1, basis=order.basis, command=(0.0, 0.0, 0.0), mode="quit"))
             return f"stopped: {report.latched}"
+    raise AssertionError("reports have no end")

@@ -2,7 +2,7 @@
 
 Stable-baselines3 expects the first observation of the next episode in the step in which an episode ends. Here it comes
 one step later (NEXT_STEP autoreset). So every episode but the first begins with a blank observation, all zeros, and an
-action without effect: a start state that looks like nothing else, and no wrong transition in anybody's buffer.
+action without effect: a start state that resembles nothing else, and no wrong transition in anybody's buffer.
 """
 
 from typing import Any

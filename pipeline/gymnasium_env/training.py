@@ -1,4 +1,4 @@
-"""``crossbody/Navigation-v0``: episodes drawn at random, to train in."""
+"""``crossbody/Navigation-v0``: episodes sampled at random, to train in."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -40,9 +40,9 @@ def make(
         num_envs: Environments in the batch.
         embodiment: The robot.
         scenes: Scene kinds, or paths of Nav2 maps or meshes.
-        split: Splits share no scene and no episode.
-        episodes: Different start and goal pairs per scene kind or file, in up to 64 scenes; they are drawn again and
-            again.
+        split: No scene and no episode is in two splits.
+        episodes: Different start and goal pairs per scene kind or file, in up to 64 scenes; they are sampled again
+            and again.
         route: straight, planned, or mixed.
         protocol: compass or pointnav.
         conditions: nominal, or field with people, sensor errors, narrow doors and moved furniture.

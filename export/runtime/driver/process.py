@@ -53,7 +53,7 @@ class DriverTask:
 
 
 def robot_names() -> tuple[str, ...]:
-    """Return the adapters: every file in ``robots/`` but the interface and what adapters share."""
+    """Return the adapters: every file in ``robots/`` but the interface and what adapters have in common."""
     modules = pkgutil.iter_modules(robots.__path__)
     return tuple(sorted(m.name for m in modules if not m.ispkg and m.name not in _NOT_ADAPTERS))
 

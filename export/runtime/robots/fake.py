@@ -1,7 +1,7 @@
 """A strict fake of a robot in a small walled room; a wheeled one behaves as Stretch's vendor class and firmware do.
 
 Each wheel is clipped by itself, which bends a curve that is too fast; lateral speed is refused; a second without
-a command and the motors are off, so that the base coasts; the run-stop latches. A walking one goes as it is told,
+a command and the motors are off, so that the base coasts; the run-stop latches. A walking one goes as commanded,
 within its limits, and does not sway. It moves on the caller's clock.
 """
 

@@ -54,7 +54,7 @@ class Script:
 
 
 class FakeNode:
-    """Publishes what the fake measures, executes what it is told."""
+    """Publishes what the fake measures, executes what it is commanded."""
 
     def __init__(self, script: Script) -> None:
         self.script = script

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from export.runtime import __main__ as command_line
+from export.runtime import serve
 from export.runtime.driver.messages import Order, Report
 from export.runtime.driver.process import DriverGoneError, DriverTask
 from tests.export.runtime.runtime_rig import Cruise, Rig
@@ -78,7 +79,7 @@ def test_a_driver_that_is_gone_or_silent_is_told(
 ) -> None:
     assert run() == command_line.DRIVER_DIED
     assert "the driver process died" in capsys.readouterr().err and TalkingDriver.made[-1].orders
-    monkeypatch.setattr(command_line, "DRIVER_SILENT_S", 0.05)
+    monkeypatch.setattr(serve, "DRIVER_SILENT_S", 0.05)
     monkeypatch.setattr(TalkingDriver, "receive", lambda *_: None)
     assert run() == command_line.DRIVER_DIED
 

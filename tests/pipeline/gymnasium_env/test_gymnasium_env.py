@@ -61,7 +61,7 @@ def test_with_a_base_policy_observations_are_its_features_and_actions_are_added_
     assert envs.observation_space.contains(observation) and observation.shape[1] == small_base().feature_size
     navigation: Any = envs.navigation
     envs.step(np.full((ENVS, 3), -0.25, dtype=np.float32))
-    torch.testing.assert_close(navigation.shares[-1], torch.from_numpy(observation[:, -3:] - 0.25).clamp(-1.0, 1.0))
+    torch.testing.assert_close(navigation.actions[-1], torch.from_numpy(observation[:, -3:] - 0.25).clamp(-1.0, 1.0))
 
 
 def test_infos_say_how_episodes_ended_and_the_next_step_begins_the_next_ones() -> None:

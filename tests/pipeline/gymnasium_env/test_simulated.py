@@ -1,4 +1,4 @@
-"""The gymnasium environments in simulation: what is seen and drawn again, and the evaluation's own episodes."""
+"""The gymnasium environments in simulation: what is seen and sampled again, and the evaluation's own episodes."""
 
 from typing import Any
 

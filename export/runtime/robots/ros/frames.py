@@ -43,7 +43,7 @@ class Frames:
         age_s = self._node.get_clock().now().nanoseconds * 1e-9 - stamp_s(found.header)
         is_static = stamp_s(found.header) == 0.0
         if age_s > STALE_S and not is_static:
-            raise ValueError(f"the transform from {parent} to {frame} is {age_s:.1f} s old; look at the localisation")
+            raise ValueError(f"the transform from {parent} to {frame} is {age_s:.1f} s old; check the localisation")
         return pose_from(found.transform.translation, found.transform.rotation)
 
     def _newest(self, parent: str, frame: str) -> Any:

@@ -124,7 +124,7 @@ class Sensors:
         if not 0 <= self._button < len(message.buttons):
             raise ValueError(
                 f"the joystick has buttons 0 to {len(message.buttons) - 1}, joy_button is {self._button}; "
-                "press one, look at the topic joy, and give --ros-args -p joy_button:=NUMBER"
+                "press one, read the topic joy, and give --ros-args -p joy_button:=NUMBER"
             )
         self.switch = received_s, message.buttons[self._button] == 1
 

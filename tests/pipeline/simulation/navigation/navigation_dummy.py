@@ -47,7 +47,7 @@ class PlaneNavigation:
         self._age = torch.zeros(num_envs)
         self.episode = torch.arange(num_envs) % len(self.episodes)
         self._ended = torch.ones(num_envs, dtype=torch.bool)
-        self.shares: list[torch.Tensor] = []
+        self.actions: list[torch.Tensor] = []
 
     def assign(self, queue: torch.Tensor) -> None:
         """Remember the queue."""
@@ -66,12 +66,12 @@ class PlaneNavigation:
         self._ended[:] = True
         return self.step(torch.zeros(self.num_envs, 3))
 
-    def step(self, share: torch.Tensor) -> SimpleNamespace:
+    def step(self, action: torch.Tensor) -> SimpleNamespace:
         """Integrate the command."""
-        self.shares.append(share)
+        self.actions.append(action)
         first = self._ended.clone()
         self._begin(first)
-        command = project(action_to_command(share, self._descriptor), self.previous_command, self._descriptor)
+        command = project(action_to_command(action, self._descriptor), self.previous_command, self._descriptor)
         command = command * (~first)[:, None]
         yaw = self._pose_w[:, 2]
         forward = torch.stack([yaw.cos(), yaw.sin()], dim=1) * command[:, :1] * CONTROL_DT_S
