@@ -95,7 +95,7 @@ def test_ppo_is_timed_on_the_environment_that_is_there() -> None:
     assert throughput.training_hz(environment, ppo, iterations=1, device="cpu") > 1.0
     navigation = environment.environment
     assert isinstance(navigation, PlaneNavigation)
-    assert len(navigation.shares) >= 2 * 8
+    assert len(navigation.actions) >= 2 * 8
 
 
 @pytest.mark.slow

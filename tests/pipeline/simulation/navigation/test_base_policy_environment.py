@@ -42,10 +42,10 @@ def test_a_zero_residual_is_the_base_policy_and_sums_are_clipped() -> None:
     assert isinstance(navigation, PlaneNavigation)
     base_action = environment.reset().base_action
     environment.step(torch.zeros(environment.num_envs, 3))
-    torch.testing.assert_close(navigation.shares[-1], base_action)
+    torch.testing.assert_close(navigation.actions[-1], base_action)
     base_action = environment.last.base_action
     environment.step(torch.full((environment.num_envs, 3), 5.0))
-    torch.testing.assert_close(navigation.shares[-1], (base_action + 1.0).clamp(-1.0, 1.0))
+    torch.testing.assert_close(navigation.actions[-1], (base_action + 1.0).clamp(-1.0, 1.0))
 
 
 def test_the_recurrent_state_starts_from_zero_with_every_episode() -> None:
