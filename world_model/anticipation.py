@@ -22,6 +22,7 @@ from world_model.config import AnticipationConfig
 from world_model.local_planner import costmap, planner
 from world_model.local_planner.frames import to_anchor, to_body
 from world_model.local_planner.grids import read, splat
+from world_model.local_planner.stand_in import kernel
 
 SIDE = 40
 CELL_M = 0.2
@@ -44,6 +45,8 @@ OUTPUTS = 2 + len(HORIZONS_S)
 
 REACH_M = 4.0
 """The network's word counts up to this distance"""
+FADE_M = 0.4
+"""Over the last of it, it fades out"""
 BEYOND_CELLS = 2
 """On unseen ground further than this from seen ground (0.4 m) only what was measured counts as an obstacle: where the
 network cannot know, taking a way that it thinks closed pays"""
@@ -171,6 +174,7 @@ def cells_w(pose_w: Tensor) -> Tensor:
     return to_anchor(cells_b(pose_w).expand(pose_w.shape[0], -1, -1), pose_w)
 
 
+@kernel("world_model.anticipation_kernel")
 def square(evidence: Tensor, seen: Tensor, pose: Tensor, trail: Tensor) -> Tensor:
     """Return what the network sees, (B, INPUTS, SIDE, SIDE).
 
@@ -193,6 +197,7 @@ def square(evidence: Tensor, seen: Tensor, pose: Tensor, trail: Tensor) -> Tenso
     return torch.stack([*grids, *rasters], dim=1)
 
 
+@kernel("world_model.anticipation_kernel")
 def onto_costmap(
     around: Surroundings, evidence: Tensor, seen: Tensor, pose: Tensor, *, descriptor: Tensor, is_true: bool = False
 ) -> costmap.PlannedMap:
@@ -212,7 +217,7 @@ def onto_costmap(
     place = _cell(here)
     border = torch.minimum(place, SIDE - 1.0 - place).amin(dim=-1)
     distance = (here.square().sum(dim=-1) + 1e-6).sqrt()
-    trust = border.clip(0.0, 1.0) * ((REACH_M - distance) / 0.4).clip(0.0, 1.0)
+    trust = border.clip(0.0, 1.0) * ((REACH_M - distance) / FADE_M).clip(0.0, 1.0)
     measured_m = costmap.distance_to_evidence_m(evidence).flatten(1)
     near_seen = trust if is_true else trust * _widened(seen, BEYOND_CELLS).flatten(1)
     planned_m = measured_m + near_seen * (read(around.distance_m, place) - measured_m)
@@ -236,9 +241,13 @@ def _moving_cost(moving: Tensor, descriptor: Tensor) -> Tensor:
     near = there
     for ring in (1, 2):
         wide = _widened(there, ring)
-        fraction = (MOVING_REACH_M / CELL_M + 1.0 - ring) / 2.0
-        near = torch.maximum(near, wide * min(max(fraction, 0.0), 1.0))
+        near = torch.maximum(near, wide * moving_fraction(ring))
     return MOVING_COST * near
+
+
+def moving_fraction(ring: int) -> float:
+    """Return how much of the cost of somebody counts so many cells away."""
+    return min(max((MOVING_REACH_M / CELL_M + 1.0 - ring) / 2.0, 0.0), 1.0)
 
 
 def _widened(grid: Tensor, cells: int) -> Tensor:

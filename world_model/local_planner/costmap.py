@@ -21,6 +21,7 @@ from embodiments.spaces import FOOTPRINT_SLICE, HEIGHT_LAYERS_M
 from world_model.local_planner.depth_to_obstacles import SIGHT_M
 from world_model.local_planner.frames import moved, to_anchor
 from world_model.local_planner.grids import read, splat
+from world_model.local_planner.stand_in import kernel
 
 CELLS = 80
 CELL_M = 0.2
@@ -41,7 +42,7 @@ behind walls, where the last bit of a number is a tenth of a millimetre: too coa
 LOOK_AHEAD_M = 0.6
 STOP_OFFSET_M, STOP_CLEARANCE_M, STOP_OFFSET_WEIGHT = 0.2, 0.2, 0.3
 """A body stops up to the first from a goal with less clearance than the second; both protocols allow it"""
-_STOP_CHOICE_M = 0.01
+STOP_CHOICE_M = 0.01
 CORRIDOR_M, OUTSIDE_COST = (0.5, 1.2), 6.0
 """A planned route avoids walls not seen yet: a metre further from it than the second distance costs this much more"""
 LANE_M = (0.1, 0.4)
@@ -53,8 +54,8 @@ UNSEEN_COST = 1.0
 SIGHT = 0.5
 """Increase of ``seen`` for a cell by one ray through its middle"""
 STATE_SIZE = 3 + 3 * CELLS**2
-_DIAGONAL = math.sqrt(2.0)
-_CHOICE_M = 0.06
+DIAGONAL = math.sqrt(2.0)
+CHOICE_M = 0.06
 """Softmax temperature [m]; lower values break parity between PyTorch and ONNX Runtime"""
 _COARSE = 2
 """Cells along an axis that have one cost of distance from the route in common"""
@@ -133,24 +134,47 @@ def update(
         anticipate: Gives the map to plan on; the measured map stays what is remembered. None plans on the measured one.
     """
     pose = moved(state.pose, observation.velocity_b)
-    evidence, seen = _entered(state, points, pose)
-    goal = to_anchor(observation.goal_b[:, None, :2], pose)[:, 0]
-    straight = _straight_m(goal)
+    evidence, seen = entered(state.evidence, state.seen, points, pose)
     planned = anticipate(evidence, seen, pose, points) if anticipate else None
     distance = distance_to_evidence_m(evidence) if planned is None else planned.distance_m
-    cost = _cell_cost(distance, half_width_m(observation.descriptor))
-    cost = cost + _route_cost(observation.route_xy_b_m, pose, seen if planned is None else planned.seen)
-    if planned is not None:
-        cost = cost + planned.cost
-    total = straight + state.cost_to_go
+    ground, extra = (seen, None) if planned is None else (planned.seen, planned.cost)
+    cost_to_go = corrected(state.cost_to_go, pose, observation, distance_m=distance, seen=ground, cost=extra)
+    return UpdatedCostmap(pose=pose, evidence=evidence, seen=seen, cost_to_go=cost_to_go, distance_m=distance)
+
+
+@kernel("world_model.local_planner.kernels.sweeps")
+def corrected(
+    cost_to_go: Tensor,
+    pose: Tensor,
+    observation: Observation[Tensor],
+    *,
+    distance_m: Tensor,
+    seen: Tensor,
+    cost: Tensor | None,
+) -> Tensor:
+    """Return the cost to go (B, CELLS, CELLS) [m] after some sweeps, on the map of a ``PlannedMap``.
+
+    Args:
+        cost_to_go: (B, CELLS, CELLS) before.
+        pose: (B, 3) of the body on the costmap.
+        distance_m: (B, CELLS, CELLS)
+        seen: (B, CELLS, CELLS)
+        cost: (B, CELLS, CELLS); None for none.
+    """
+    straight = _straight_m(to_anchor(observation.goal_b[:, None, :2], pose)[:, 0])
+    metre = _cell_cost(distance_m, half_width_m(observation.descriptor))
+    metre = metre + _route_cost(observation.route_xy_b_m, pose, seen)
+    if cost is not None:
+        metre = metre + cost
+    total = straight + cost_to_go
     # The goal's own cells are the source of the cost to go.
     source = straight + (100.0 * (straight - CELL_M)).clip(0.0, MOST_M)
-    step = CELL_M * cost
+    step = CELL_M * metre
     twice = 2.0 * step.square()
     for _ in range(SWEEPS):
         total = _swept(total, step, twice)
         torch.maximum(straight, torch.minimum(source, total, out=total), out=total)
-    return UpdatedCostmap(pose=pose, evidence=evidence, seen=seen, cost_to_go=total - straight, distance_m=distance)
+    return total - straight
 
 
 class PlannerQuery(NamedTuple):
@@ -168,25 +192,23 @@ class PlannerQuery(NamedTuple):
     """(B,) cost to go above the straight distance"""
 
 
+@kernel("world_model.local_planner.kernels.reading")
 def query(state: Costmap, goal_b: Tensor, descriptor: Tensor) -> PlannerQuery:
     """Read off the costmap where to drive and to stop, for a body (B, E) and its goal (B, 4)."""
-    angle = torch.arange(DIRECTIONS, device=goal_b.device) * (2.0 * math.pi / DIRECTIONS)
-    unit = torch.stack([angle.cos(), angle.sin()], dim=-1).expand(goal_b.shape[0], -1, -1)  # (B, DIRECTIONS, 2)
+    unit = directions(goal_b).expand(goal_b.shape[0], -1, -1)  # (B, DIRECTIONS, 2)
     halfway, there = (to_anchor(unit * reach, state.pose) for reach in (LOOK_AHEAD_M / 2.0, LOOK_AHEAD_M))
     total = total_m(state, goal_b)
     # Halfway counts too: the point must not be behind a wall.
     cost = 0.4 * look_up(total, halfway) + 0.6 * look_up(total, there)
-    weight = torch.softmax(-(cost - cost.amin(dim=1, keepdim=True)) / _CHOICE_M, dim=1)
+    weight = torch.softmax(-(cost - cost.amin(dim=1, keepdim=True)) / CHOICE_M, dim=1)
     here = to_anchor(goal_b.new_zeros(goal_b.shape[0], 1, 2), state.pose)
-    aside = torch.cat(
-        [torch.zeros_like(unit[:, :1]), unit * (STOP_OFFSET_M / 2.0), unit * STOP_OFFSET_M], dim=1
-    )  # (B, places, 2)
+    aside = stop_offsets(goal_b).expand(goal_b.shape[0], -1, -1)  # (B, places, 2)
     places = to_anchor(goal_b[:, None, :2] + aside, state.pose)
     points = [here, halfway[:, ::2], there[:, ::2], places]
     clearance = look_up(distance_m(state), torch.cat(points, dim=1)) - half_width_m(descriptor)[:, None]
     clearance, stop_clearance = clearance.split([1 + CLEARANCE_SIZE, places.shape[1]], dim=1)
-    missing = (STOP_CLEARANCE_M - stop_clearance).clip(min=0.0) + STOP_OFFSET_WEIGHT * _norm(aside)
-    chosen = torch.softmax(-(missing - missing.amin(dim=1, keepdim=True)) / _STOP_CHOICE_M, dim=1)
+    missing = (STOP_CLEARANCE_M - stop_clearance).clip(min=0.0) + STOP_OFFSET_WEIGHT * norm(aside)
+    chosen = torch.softmax(-(missing - missing.amin(dim=1, keepdim=True)) / STOP_CHOICE_M, dim=1)
     return PlannerQuery(
         aim_b=(weight[..., None] * unit).sum(dim=1) * LOOK_AHEAD_M,
         stop_b=goal_b[:, :2] + (chosen[..., None] * aside).sum(dim=1),
@@ -194,6 +216,18 @@ def query(state: Costmap, goal_b: Tensor, descriptor: Tensor) -> PlannerQuery:
         clearance_m=clearance[:, 0],
         detour_m=look_up(state.cost_to_go, here)[:, 0],
     )
+
+
+def directions(like: Tensor) -> Tensor:
+    """Return unit vectors (DIRECTIONS, 2) in the body frame, from ahead to the left."""
+    angle = torch.arange(DIRECTIONS, device=like.device) * (2.0 * math.pi / DIRECTIONS)
+    return torch.stack([angle.cos(), angle.sin()], dim=-1)
+
+
+def stop_offsets(like: Tensor) -> Tensor:
+    """Return offsets (places, 2) from the goal [m] at which a body may stop; the first is none."""
+    unit = directions(like)
+    return torch.cat([torch.zeros_like(unit[:1]), unit * (STOP_OFFSET_M / 2.0), unit * STOP_OFFSET_M])
 
 
 def total_m(state: Costmap, goal_b: Tensor) -> Tensor:
@@ -221,24 +255,30 @@ def _splat(points: Tensor, values: Tensor) -> Tensor:
     return splat(_cell(points), values, side=CELLS)
 
 
-def _entered(state: Costmap, points: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
+@kernel("world_model.local_planner.kernels.splatting")
+def entered(evidence: Tensor, seen: Tensor, points: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
     """Enter obstacle points, remove evidence along rays that pass, and mark seen ground."""
     weight, nearest = points[..., 2], points[..., 3]
     obstacle, ground = points[..., :2], points[..., 4:]
-    distance = _norm(obstacle)
+    distance = norm(obstacle)
     hit = HIT * weight * ((SIGHT_M - distance) / 0.5).clip(0.0, 1.0)
     # Along the ray to each point: free from where the ground is seen up to a little before the point. Nearer things
     # may lie below the image. Columns without a point do not count.
-    fraction = torch.linspace(0.1, 0.9, _RAY_SAMPLES, device=pose.device, dtype=pose.dtype)
+    fraction = ray_fractions(pose)
     before = ((distance[..., None] * (1.0 - fraction) - 0.3) / 0.2).clip(0.0, 1.0)
     beyond = ((distance[..., None] * fraction - nearest[..., None] - 0.1) / 0.2).clip(0.0, 1.0)
     loss = FREE * (before * beyond * weight[..., None]).flatten(1)
-    evidence = (state.evidence.flatten(1) - _splat(_along(obstacle, fraction, pose), loss)).clip(min=0.0)
+    evidence = (evidence.flatten(1) - _splat(_along(obstacle, fraction, pose), loss)).clip(min=0.0)
     evidence = evidence + _splat(to_anchor(obstacle, pose), hit)
-    sight = ((_norm(ground)[..., None] * fraction - nearest[..., None]) / 0.2 + 1.0).clip(0.0, 1.0)
-    seen = state.seen.flatten(1) + _splat(_along(ground, fraction, pose), SIGHT * sight.flatten(1))
+    sight = ((norm(ground)[..., None] * fraction - nearest[..., None]) / 0.2 + 1.0).clip(0.0, 1.0)
+    seen = seen.flatten(1) + _splat(_along(ground, fraction, pose), SIGHT * sight.flatten(1))
     grid = (CELLS, CELLS)
     return evidence.clip(max=1.0).unflatten(1, grid), seen.clip(max=1.0).unflatten(1, grid)
+
+
+def ray_fractions(like: Tensor) -> Tensor:
+    """Return where on a ray (S,) evidence is removed and ground is seen, in parts of its length."""
+    return torch.linspace(0.1, 0.9, _RAY_SAMPLES, device=like.device, dtype=like.dtype)
 
 
 def _along(ends: Tensor, fraction: Tensor, pose: Tensor) -> Tensor:
@@ -246,7 +286,7 @@ def _along(ends: Tensor, fraction: Tensor, pose: Tensor) -> Tensor:
     return to_anchor((ends[:, :, None] * fraction[:, None]).flatten(1, 2), pose)
 
 
-def _norm(xy: Tensor) -> Tensor:
+def norm(xy: Tensor) -> Tensor:
     return (xy.square().sum(dim=-1) + 1e-6).sqrt()
 
 
@@ -267,13 +307,14 @@ def _neighbours_min(values: Tensor, *, edge: float) -> tuple[Tensor, Tensor]:
     return torch.minimum(across, up, out=across), torch.minimum(rows[:, :, low], rows[:, :, high], out=up)
 
 
+@kernel("world_model.local_planner.kernels.sweeps")
 def distance_to_evidence_m(evidence: Tensor) -> Tensor:
     """Return the distance (B, CELLS, CELLS) to the nearest obstacle of the evidence, up to ``RINGS`` cells."""
     far = RINGS * CELL_M
     distance = far * (1.0 - ((evidence - 0.4) / 0.2).clip(0.0, 1.0))
     for _ in range(RINGS):
         straight, diagonal = _neighbours_min(distance, edge=far)
-        step = torch.minimum(straight.add_(CELL_M), diagonal.add_(_DIAGONAL * CELL_M), out=straight)
+        step = torch.minimum(straight.add_(CELL_M), diagonal.add_(DIAGONAL * CELL_M), out=straight)
         distance = torch.minimum(distance, step, out=step)
     return distance
 
@@ -288,15 +329,8 @@ def _cell_cost(distance: Tensor, half_width: Tensor) -> Tensor:
 
 def _route_cost(route_xy_b_m: Tensor, pose: Tensor, seen: Tensor) -> Tensor:
     """Return the additional cost of a metre (B, CELLS, CELLS) away from a planned route and on unseen ground."""
-    end = route_xy_b_m[:, -1]
-    unit = end / (end.square().sum(dim=-1, keepdim=True) + 1e-6).sqrt()
-    aside = (route_xy_b_m[..., 0] * unit[:, 1:] - route_xy_b_m[..., 1] * unit[:, :1]).abs().amax(dim=1)
-    planned = ((aside - BENT_M[0]) / (BENT_M[1] - BENT_M[0])).clip(0.0, 1.0)
-    here = torch.zeros_like(route_xy_b_m[:, :1])
-    start = torch.cat([here, route_xy_b_m[:, :-1]], dim=1)
-    along = torch.cat([start, (start + route_xy_b_m) / 2.0, route_xy_b_m[:, -1:]], dim=1)  # (B, 21, 2), 0.5 m apart
-    along = to_anchor(along, pose)
-    axis = axis_m(pose).unflatten(0, (-1, _COARSE)).mean(dim=1)
+    along, planned = route_line(route_xy_b_m, pose)
+    axis = coarse_axis_m(pose)
     across = (axis[None, None, :] - along[..., :1]).square()[:, :, None, :]  # (B, 21, 1, CELLS / 2)
     up = (axis[None, None, :] - along[..., 1:]).square()[:, :, :, None]  # (B, 21, CELLS / 2, 1)
     distance = (across + up).amin(dim=1).sqrt()
@@ -310,8 +344,25 @@ def _route_cost(route_xy_b_m: Tensor, pose: Tensor, seen: Tensor) -> Tensor:
     return OUTSIDE_COST * outside + UNSEEN_COST * unseen * unknown
 
 
+def route_line(route_xy_b_m: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
+    """Return points (B, 21, 2) on a route, 0.5 m apart, in the anchor's frame, and whether it is a planned one (B,)."""
+    end = route_xy_b_m[:, -1]
+    unit = end / (end.square().sum(dim=-1, keepdim=True) + 1e-6).sqrt()
+    aside = (route_xy_b_m[..., 0] * unit[:, 1:] - route_xy_b_m[..., 1] * unit[:, :1]).abs().amax(dim=1)
+    planned = ((aside - BENT_M[0]) / (BENT_M[1] - BENT_M[0])).clip(0.0, 1.0)
+    here = torch.zeros_like(route_xy_b_m[:, :1])
+    start = torch.cat([here, route_xy_b_m[:, :-1]], dim=1)
+    along = torch.cat([start, (start + route_xy_b_m) / 2.0, route_xy_b_m[:, -1:]], dim=1)
+    return to_anchor(along, pose), planned
+
+
 def _ramp(value: Tensor, between: tuple[float, float]) -> Tensor:
     return ((value - between[0]) / (between[1] - between[0])).clip(0.0, 1.0)
+
+
+def coarse_axis_m(like: Tensor) -> Tensor:
+    """Return the centres (CELLS / 2,) of the cells that have one cost of distance from the route in common [m]."""
+    return axis_m(like).unflatten(0, (-1, _COARSE)).mean(dim=1)
 
 
 def axis_m(like: Tensor) -> Tensor:

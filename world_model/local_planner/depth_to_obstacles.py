@@ -16,26 +16,29 @@ from embodiments.spaces import (
     FOOTPRINT_SLICE,
     HEIGHT_LAYERS_M,
 )
+from world_model.local_planner.stand_in import kernel
 
-_LOW_M, _LOW_PER_M = 0.04, 0.02
+LOW_M, LOW_PER_M = 0.04, 0.02
 """Least height of an obstacle, and its growth with distance: a walker's camera sways, and with it the ground."""
-_RAMP_M = 0.05
-_REACH_M = 1.0
+RAMP_M = 0.05
+REACH_M = 1.0
 """A point counts by exp(-distance / reach)."""
-_EPSILON = 1e-3
-_BAND_M, _BAND_PER_M = 0.1, 0.12
+EPSILON = 1e-3
+BAND_M, BAND_PER_M = 0.1, 0.12
 """Half width of the band around the nominal ground in which the fit searches: a walker's camera sways."""
 SIGHT_M = 4.5
 """Ground and obstacles further away are not entered into the costmap."""
-_GROUND_REACH_M = 5.0
-_GROUND_NOISE_M, _GROUND_NOISE_PER_M = 0.01, 0.01
-_PIXELS = 30.0
+FADE_M = 0.1
+GROUND_REACH_M = 5.0
+GROUND_NOISE_M, GROUND_NOISE_PER_M = 0.01, 0.01
+PIXELS = 30.0
 """This many pixels count as one measurement: their errors are correlated."""
-_TILT = (0.03, 0.06, 0.06)
+TILT = (0.03, 0.06, 0.06)
 """Usual deviation of a camera's height [m] and tilts [rad] from nominal."""
-_ROUNDS = 4
+ROUNDS = 4
 
 
+@kernel("world_model.local_planner.kernels.obstacles")
 def obstacle_points(depth_m: Tensor, descriptor: Tensor) -> Tensor:
     """Return obstacle and ground of every image column, (B, 64, 6), in the body frame [m].
 
@@ -56,9 +59,9 @@ def obstacle_points(depth_m: Tensor, descriptor: Tensor) -> Tensor:
     offset, ahead, aside = _ground(x, y, z, depth > 0.0)
     # The ground is level: an apparent slope is the camera's tilt, and everything is turned back by it.
     x, y, z = x + ahead * (z - mount_z), y + aside * (z - mount_z), z - offset - ahead * x - aside * y
-    distance = (x.square() + y.square() + _EPSILON).sqrt()
-    above = (z - _LOW_M - _LOW_PER_M * distance) / _RAMP_M
-    below = (_top_m(descriptor)[:, None, None] - z) / _RAMP_M
+    distance = (x.square() + y.square() + EPSILON).sqrt()
+    above = (z - LOW_M - LOW_PER_M * distance) / RAMP_M
+    below = (top_m(descriptor)[:, None, None] - z) / RAMP_M
     valid = depth > 0.0
     weight = torch.minimum(above, below).clip(0.0, 1.0) * (valid & (depth < DEPTH_RANGE_M)).to(depth.dtype)
     row = _urgency(x, y, weight).argmax(dim=1, keepdim=True)  # (B, 1, W)
@@ -66,7 +69,7 @@ def obstacle_points(depth_m: Tensor, descriptor: Tensor) -> Tensor:
     chosen = [value.gather(1, row)[:, 0] for value in (x, y, weight)]
     # Ground seen over an obstacle does not show what is directly behind it.
     until = SIGHT_M + chosen[2] * (distance.gather(1, row)[:, 0].clip(max=SIGHT_M) - SIGHT_M)
-    level = (1.0 - above).clip(0.0, 1.0) * ((until[:, None] - distance) / 0.1).clip(0.0, 1.0) * valid.to(depth.dtype)
+    level = (1.0 - above).clip(0.0, 1.0) * ((until[:, None] - distance) / FADE_M).clip(0.0, 1.0) * valid.to(depth.dtype)
     last = (distance * level).argmax(dim=1, keepdim=True)
     ground = [(value * level).gather(1, last)[:, 0] for value in (x, y)]
     return torch.stack([*chosen, nearest, *ground], dim=-1)
@@ -78,17 +81,17 @@ def _ground(x: Tensor, y: Tensor, z: Tensor, valid: Tensor) -> tuple[Tensor, Ten
     Robust least squares around the camera's nominal pose: nothing is below the ground, so points above the fit count
     less with every round.
     """
-    distance = (x.square() + y.square() + _EPSILON).sqrt()
-    band = _BAND_M + _BAND_PER_M * distance
-    near = ((_GROUND_REACH_M - distance) / 1.0).clip(0.0, 1.0) * (2.0 - z.abs() / (0.5 * band)).clip(0.0, 1.0)
-    trust = near * valid.to(z.dtype) / (_GROUND_NOISE_M + _GROUND_NOISE_PER_M * distance).square()
+    distance = (x.square() + y.square() + EPSILON).sqrt()
+    band = BAND_M + BAND_PER_M * distance
+    near = ((GROUND_REACH_M - distance) / 1.0).clip(0.0, 1.0) * (2.0 - z.abs() / (0.5 * band)).clip(0.0, 1.0)
+    trust = near * valid.to(z.dtype) / (GROUND_NOISE_M + GROUND_NOISE_PER_M * distance).square()
     flat = torch.stack([torch.ones_like(x), x, y], dim=1).flatten(2)  # (B, 3, H * W)
-    height, noise = z.flatten(1), (_GROUND_NOISE_M + _GROUND_NOISE_PER_M * distance).flatten(1)
-    prior = torch.diag(z.new_tensor(_TILT).square().reciprocal())
+    height, noise = z.flatten(1), (GROUND_NOISE_M + GROUND_NOISE_PER_M * distance).flatten(1)
+    prior = torch.diag(z.new_tensor(TILT).square().reciprocal())
     plane = z.new_zeros(z.shape[0], 3)
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         above = (height - (plane[:, :, None] * flat).sum(dim=1)).clip(min=0.0) / (2.0 * noise)
-        weight = trust.flatten(1) / (1.0 + above.square()).square() / _PIXELS
+        weight = trust.flatten(1) / (1.0 + above.square()).square() / PIXELS
         weighted = flat * weight[:, None]
         plane = _solved(weighted @ flat.transpose(1, 2) + prior, (weighted * height[:, None]).sum(dim=2))
     offset, ahead, aside = plane[:, :, None, None].unbind(1)
@@ -105,7 +108,7 @@ def _solved(matrix: Tensor, right: Tensor) -> Tensor:
 
 
 def _urgency(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    return weight * torch.exp(-(x.square() + y.square() + _EPSILON).sqrt() / _REACH_M)
+    return weight * torch.exp(-(x.square() + y.square() + EPSILON).sqrt() / REACH_M)
 
 
 def ray_slopes(like: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,8 +120,8 @@ def ray_slopes(like: Tensor) -> tuple[Tensor, Tensor]:
     return left[None, :], up[:, None]
 
 
-def _top_m(descriptor: Tensor) -> Tensor:
+def top_m(descriptor: Tensor) -> Tensor:
     """Return the height (B,) up to which things are obstacles: the top of the highest layer of the footprint."""
     extents = descriptor[:, FOOTPRINT_SLICE].unflatten(-1, (len(HEIGHT_LAYERS_M), 3))  # front, rear, half width
     tops = extents.new_tensor([top for _, top in HEIGHT_LAYERS_M])
-    return ((extents.amax(dim=-1) > _EPSILON).to(tops.dtype) * tops).amax(dim=-1)
+    return ((extents.amax(dim=-1) > EPSILON).to(tops.dtype) * tops).amax(dim=-1)
