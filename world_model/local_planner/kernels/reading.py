@@ -203,8 +203,13 @@ def _blend(
     for b in range(known.shape[0]):
         x0, y0, cos, sin = placed[b, 0], placed[b, 1], placed[b, 2], placed[b, 3]
         for i in range(axis.size):
+            y = axis[i] - y0
+            if abs(y) >= c.reach_m:
+                continue
             for j in range(axis.size):
-                x, y = axis[j] - x0, axis[i] - y0
+                x = axis[j] - x0
+                if abs(x) >= c.reach_m:
+                    continue
                 ahead, left = cos * x + sin * y, cos * y - sin * x
                 away = np.sqrt(ahead * ahead + left * left + np.float32(1e-6))
                 if away >= c.reach_m:
