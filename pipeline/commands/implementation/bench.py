@@ -69,7 +69,7 @@ def measure(config: Config, robot: str, size: int) -> dict[str, Any]:
     threads = config.cores or os.cpu_count() or 1
     torch.set_num_threads(threads)
     began_s = time.perf_counter()
-    environment = _build(config, robot, size)
+    environment = build(config, robot, size)
     built_s = time.perf_counter() - began_s
     seconds = _simulation_seconds(environment, steps=config.control_steps)
     figures = {f"{name}_hz": round(size / value, 1) for name, value in seconds.items()}
@@ -87,7 +87,7 @@ def measure(config: Config, robot: str, size: int) -> dict[str, Any]:
     }
 
 
-def _build(config: Config, robot: str, size: int) -> LatentEnvironment:
+def build(config: Config, robot: str, size: int) -> LatentEnvironment:
     """Build the environment that specialists train in, behind an untrained base policy of the default size."""
     torch.manual_seed(0)
     sizes = WorldModelConfig(anticipation=AnticipationConfig().channels)
