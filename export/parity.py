@@ -11,6 +11,7 @@ from embodiments.limits import action_to_command, scale
 from embodiments.observation import from_inputs
 from embodiments.spaces import STAND_SPEED_MPS, STAND_YAW_RATE_RADPS
 from export.graph import COMMAND, STATE_INPUT, STATE_OUTPUT, PolicyGraph, example_inputs
+from world_model.local_planner.stand_in import graph_only
 
 STEPS = 200
 SYNC_STEPS = 20
@@ -46,7 +47,8 @@ def compare(graph: PolicyGraph, model: bytes, *, steps: int = STEPS, batches: tu
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        results = [_compare_batch(graph, session, steps=steps, batch=batch) for batch in batches]
+        with graph_only():  # it is what was exported
+            results = [_compare_batch(graph, session, steps=steps, batch=batch) for batch in batches]
     finally:
         torch.set_num_threads(threads)
     names = (field.name for field in dataclasses.fields(Parity))

@@ -46,6 +46,7 @@ DOORS = {
     "pytorch_mppi": ("pipeline/agents/mppi.py",),
     "tensordict": ("pipeline/commands/train_gait.py", "pipeline/simulation/gait/", "pipeline/simulation/physics/gait_"),
     "h5py": ("distill/", "pipeline/"),
+    "numba": ("world_model/local_planner/kernels/", "world_model/anticipation_kernel.py"),
     "torch": ("world_model/", "distill/", "export/", "pipeline/"),
 }
 

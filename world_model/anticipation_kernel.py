@@ -1,6 +1,6 @@
-"""Compiled stand-ins for functions of ``anticipation``: the same arithmetic in the same order, one robot after the other.
+"""Compiled functions of ``anticipation``: the same arithmetic in the same order, one robot after the other.
 
-Compiled functions call nothing from other files and get constants as arguments, see ``local_planner.kernels.obstacles``.
+They call no compiled function of another file and get constants as arguments, see ``local_planner.kernels.obstacles``.
 """
 
 import numpy as np

@@ -73,7 +73,9 @@ class DrivenRobots:
         yaw, pitch = self.pose_w[:, 2, None, None], camera[:, 2, None, None]
         ahead, high = pitch.cos() + pitch.sin() * up, pitch.cos() * up - pitch.sin()
         ahead, aside, high = torch.broadcast_tensors(ahead, left[None], high)
-        directions = torch.stack([yaw.cos() * ahead - yaw.sin() * aside, yaw.sin() * ahead + yaw.cos() * aside, high], -1)
+        directions = torch.stack(
+            [yaw.cos() * ahead - yaw.sin() * aside, yaw.sin() * ahead + yaw.cos() * aside, high], -1
+        )
         mount = camera[:, 0, None] * torch.stack([yaw[:, 0, 0].cos(), yaw[:, 0, 0].sin()], dim=-1)
         origin = torch.cat([self.pose_w[:, :2] + mount, camera[:, 1:2]], dim=1)
         scenes = np.arange(self.batch)

@@ -129,7 +129,7 @@ def _weighted_sums(
     aside: np.float32,
     pixels: np.float32,
 ) -> tuple[np.float32, ...]:
-    """Return the weighted sums of 1, x, y, xx, xy, yy, z, xz and yz; added up in lanes, whose number is the machine's."""
+    """Return the weighted sums of 1, x, y, xx, xy, yy, z, xz and yz, added up in as many lanes as the machine has."""
     s = sx = sy = sxx = sxy = syy = sz = sxz = syz = _ZERO
     px, py, pz, trusted, noisy = xyz[0].ravel(), xyz[1].ravel(), xyz[2].ravel(), trust.ravel(), noise.ravel()
     for i in range(trusted.size):

@@ -102,7 +102,7 @@ def _distances(
 
 @njit(cache=True, error_model="numpy")
 def _spread(now: np.ndarray, across: np.float32, diagonal: np.float32, after: np.ndarray) -> None:
-    """Fill ``after`` (side + 2, side + 2) with the least of a cell's own value and its neighbours' and the step there."""
+    """Fill ``after`` with the least of a cell's own value and of its neighbours' and the step; both have a border."""
     side = now.shape[0] - 2
     for i in range(side):
         for j in range(side):
