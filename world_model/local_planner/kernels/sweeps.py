@@ -9,6 +9,7 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numba import njit
 from torch import Tensor
 
@@ -59,12 +60,22 @@ def corrected(
     """Stand in for ``costmap.corrected``."""
     goal = to_anchor(observation.goal_b[:, None, :2], pose)[:, 0]
     along, planned = graph.route_line(observation.route_xy_b_m, pose)
-    corrected = cost_to_go.contiguous().clone()
-    grids = [grid.contiguous() for grid in (distance_m, seen, seen[:0] if cost is None else cost)]
-    bodies = [goal, graph.half_width_m(observation.descriptor), along, planned]
-    axes = [graph.axis_m(pose), graph.coarse_axis_m(pose)]
-    arrays = (value.numpy() for value in (*grids, *bodies, *axes))
-    _correct(*arrays, graph.SWEEPS, _costs(), corrected.numpy())
+    corrected = cost_to_go.clone(memory_format=torch.contiguous_format)
+    extra = seen[:0] if cost is None else cost
+    _correct(
+        distance_m.contiguous().numpy(),
+        seen.contiguous().numpy(),
+        extra.contiguous().numpy(),
+        goal.numpy(),
+        graph.half_width_m(observation.descriptor).numpy(),
+        along.numpy(),
+        planned.numpy(),
+        graph.axis_m(pose).numpy(),
+        graph.coarse_axis_m(pose).numpy(),
+        graph.SWEEPS,
+        _costs(),
+        corrected.numpy(),
+    )
     return corrected
 
 
