@@ -20,6 +20,8 @@ DIRECT_M = (0.6, 0.8)
 AIM_RAD = (0.9, 1.0)
 """The body turns on the spot while the aim is further aside than this; the lower bound is for a narrow camera. With
 0.5 rad it stood for half of its time; with 1.3 it ran into what it had not seen yet."""
+NARROW_AIM_RAD = 0.35
+"""The same for a walker in a narrow place: in a curve it drifts outward, into the door post."""
 SWATH_M = 1.5
 """How far ahead the whole width that the body sweeps must be in view."""
 HEADING_RAD, HEADING_FADE_RAD = 0.03, 0.02
@@ -34,7 +36,9 @@ CREEP_MPS, CREEP_RADPS = 2.0 * STAND_SPEED_MPS, 0.15
 _EPSILON = 1e-6
 
 
-def drive(goal_b: Tensor, aim_b: Tensor, descriptor: Tensor, *, speed_scale: Tensor) -> Tensor:
+def drive(
+    goal_b: Tensor, aim_b: Tensor, descriptor: Tensor, *, speed_scale: Tensor, narrow: Tensor | None = None
+) -> Tensor:
     """Return normalised actions (B, 3).
 
     Args:
@@ -42,6 +46,7 @@ def drive(goal_b: Tensor, aim_b: Tensor, descriptor: Tensor, *, speed_scale: Ten
         aim_b: (B, 2) where to drive now [m], body frame.
         descriptor: (B, E).
         speed_scale: (B,) factor in (0, 1] on the driving speed.
+        narrow: (B,) in [0, 1] how narrow the place is; None is 0.
     """
     distance = _norm(goal_b[:, :2])
     walks = is_walker(descriptor)
@@ -52,6 +57,8 @@ def drive(goal_b: Tensor, aim_b: Tensor, descriptor: Tensor, *, speed_scale: Ten
     heading = angle(goal_b[:, 2:])
     turning = ((heading.abs() - HEADING_RAD) / HEADING_FADE_RAD).clip(0.0, 1.0)
     aim = _aim_rad(descriptor)
+    if narrow is not None:
+        aim = aim + narrow * walks.to(aim.dtype) * (NARROW_AIM_RAD - aim).clip(max=0.0)
     aside = ((bearing.abs() - aim) / 0.1).clip(0.0, 1.0)
     forward = (1.0 - there) * speed_scale * _speed_mps(distance, bearing.abs() / aim, descriptor)
     # Where the two turns could cancel each other the body still drives forward, and leaves again.

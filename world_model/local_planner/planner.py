@@ -17,6 +17,8 @@ from world_model.local_planner.map_edge import hold_goal
 
 SLOW_CLEARANCE_M, LEAST_SPEED_SCALE = 0.15, 0.5
 """Below this clearance the body slows down in proportion, down to this fraction of its speed."""
+NARROW_M = (0.1, 0.3)
+"""A place is narrow where the clearance at the body or ahead falls from the second to the first"""
 STATE_SIZE = costmap.STATE_SIZE
 FEATURE_SIZE = 2 + costmap.CLEARANCE_SIZE + 2 + COMMAND_SIZE
 _CLEARANCE_SCALE_M = costmap.RINGS * costmap.CELL_M
@@ -68,8 +70,16 @@ def step(
     query = costmap.query(updated, goal_b, descriptor)
     speed_scale = (query.clearance_m / SLOW_CLEARANCE_M).clip(LEAST_SPEED_SCALE, 1.0)
     stop_pose_b = torch.cat([query.stop_b, goal_b[:, 2:]], dim=-1)
-    action = controller.drive(stop_pose_b, query.aim_b, descriptor, speed_scale=speed_scale)
+    action = controller.drive(stop_pose_b, query.aim_b, descriptor, speed_scale=speed_scale, narrow=_narrow(query))
     return LocalPlan(*query, action), costmap.pack(updated)
+
+
+def _narrow(query: costmap.PlannerQuery) -> Tensor:
+    """Return how narrow (B,) in [0, 1] it is at the body and ``LOOK_AHEAD_M`` ahead of it."""
+    _, around = query.clearances_m.unflatten(-1, (2, costmap.DIRECTIONS // 2)).unbind(1)
+    ahead = torch.minimum(torch.minimum(around[:, 0], around[:, 1]), around[:, -1])
+    least, most = NARROW_M
+    return ((most - torch.minimum(ahead, query.clearance_m)) / (most - least)).clip(0.0, 1.0)
 
 
 def drive_step(
