@@ -13,7 +13,7 @@ import torch
 from embodiments.embodiment import GaitDrive
 from embodiments.limits import action_to_command, bound, project
 from embodiments.observation import Observation
-from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ, HEIGHT_LAYERS_M
+from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ
 from pipeline.agents.truth import Truth
 from pipeline.simulation.conditions.crowd import Crowd, CrowdPlan
 from pipeline.simulation.conditions.disturbances import LONGEST_LATENCY_S, Disturbance
@@ -21,12 +21,12 @@ from pipeline.simulation.navigation.config import RewardConfig
 from pipeline.simulation.navigation.episode_queue import Assignment
 from pipeline.simulation.navigation.episodes import SUCCESS_RADIUS_M
 from pipeline.simulation.navigation.reward import StepReward
+from pipeline.simulation.navigation.running_fields import RunningFields
 from pipeline.simulation.navigation.task import Task
 from pipeline.simulation.navigation.tracker import STOOD_S, EpisodeTracker, Outcome, StepInfo, stands
 from pipeline.simulation.physics.body import BodyBatch
 from pipeline.simulation.physics.delay import DRIVE_STEPS, DelayLine
 from pipeline.simulation.physics.drives import make_drive
-from pipeline.simulation.physics.fields import FieldBank
 from pipeline.simulation.physics.randomisation import Randomisation, nominal
 from pipeline.simulation.physics.robot_physics import RobotPhysics
 from pipeline.simulation.sensors.depth_camera import DepthCamera
@@ -35,8 +35,6 @@ from pipeline.simulation.sensors.route import planned_route, project_on_route, s
 from scenes.raycasting import SceneRaycaster
 from world_model.local_planner.frames import goal_in_body, to_body, wrap_angle
 
-LOOK_AHEAD_M = 0.6
-"""How far along the shortest path the teacher's target lies."""
 STALE_FRACTION = 0.125
 """Share of the environments that wait for new dynamics before all of them are written."""
 
@@ -119,14 +117,9 @@ class NavigationEnvironment:
     def _load(self, task: Task) -> None:
         device, episodes = self.device, task.episodes
         self.episodes = episodes
-        self._distance = FieldBank([f.distance for f in task.fields], device=device, dtype=torch.float16)
-        self._nearest = self._distance.lowest(self.body.layers)
-        if self._crowd is not None:
-            self._nearest_to_people = self._distance.lowest(len(HEIGHT_LAYERS_M))
-            self._people = {}
+        self._people = {}
         self._assignment = Assignment(episodes, num_envs=self.num_envs, generator=self._generator, device=device)
-        self._cost = FieldBank(episodes.cost_to_go, device=device)
-        self._geodesic = FieldBank(episodes.geodesic, device=device)
+        self._fields = RunningFields(task, assignment=self._assignment, body=self.body, device=device)
 
     def _allocate(self) -> None:
         count, device = self.num_envs, self.device
@@ -231,7 +224,7 @@ class NavigationEnvironment:
         verdict = self._tracker.update(facts, running, self._now["time_limit_s"])
         step_reward = self._reward.after(
             facts,
-            cost_to_go_m=self._at_goal_field(self._cost, facts.position_w),
+            cost_to_go_m=self._fields.cost_to_go_at(facts.position_w),
             success=verdict["succeeded"],
             command_change=(executed - last_command) / self.body.forward_mps[:, None],
             forward_mps=self.body.forward_mps,
@@ -278,42 +271,36 @@ class NavigationEnvironment:
 
     def privileged(self) -> Truth:
         """Return what only the teacher and a privileged critic may see."""
-        position = self.pose_w[:, :2]
-        target = self._cost.descend(self._now["goal_index"], position, length_m=LOOK_AHEAD_M, step_m=0.1)
-        clearance_m = self._clearance_at(self.pose_w)
+        fields, position = self._fields, self.pose_w[:, :2]
+        clearance_m = fields.clearance_at(self.pose_w)
         away_w = torch.zeros_like(position)
         if isinstance(self.embodiment.drive, GaitDrive):  # nobody else can step aside
-            away_w = self.body.away_xy_w(self._distance, self.scene_index, self.pose_w, clearance_m)
+            away_w = fields.away_xy_w(self.pose_w, clearance_m)
         xy_w, velocity_w, present = self.people()
         return Truth(
             pose_w=self.pose_w,
             goal_w=self._now["goal_w"],
             stop_xy_w=self._now["stop_xy_w_m"],
-            descent_xy_b_m=to_body(target, self.pose_w),
+            descent_xy_b_m=to_body(fields.ahead(position), self.pose_w),
             clearance_m=clearance_m,
             away_xy_b=to_body(position + away_w, self.pose_w),
-            geodesic_m=self._at_goal_field(self._geodesic, position),
-            clearance_patch=self.body.clearance_patch_m(self._nearest, self.scene_index, self.pose_w),
+            geodesic_m=fields.geodesic_at(position),
+            clearance_patch=fields.clearance_patch_m(self.pose_w),
             velocity_b=self._velocity_b,
             command=self.previous_command,
             descriptor=self.body.descriptor,
             people_xy_w=xy_w,
             people_velocity_w=velocity_w,
             people_present=present,
-            distance_at=self.distance_at,
-            clearance_at=self._clearance_at,
-            cost_to_go_at=lambda xy_w: self._at_goal_field(self._cost, xy_w),
+            distance_at=fields.distance_at,
+            clearance_at=fields.clearance_at,
+            cost_to_go_at=fields.cost_to_go_at,
             gap_at=self.body.gap_m,
         )
 
     def distance_at(self, xy_w: torch.Tensor) -> torch.Tensor:
         """Return the distance (B, Q) of points (B, Q, 2) to the nearest obstacle of the body's layers [m]."""
-        index = self.scene_index[:, None].expand(xy_w.shape[:2])
-        return self._nearest.sample(index, torch.zeros_like(index), xy_w)
-
-    def _clearance_at(self, pose_w: torch.Tensor) -> torch.Tensor:
-        """Return the clearance (..., B) of the footprint at poses (..., B, 3), people left out [m]."""
-        return self.body.clearance_m(self._distance, self.scene_index, pose_w)
+        return self._fields.distance_at(xy_w)
 
     def people(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return where people are (B, K, 2), how fast they walk (B, K, 2), and who is there (B, K)."""
@@ -371,7 +358,7 @@ class NavigationEnvironment:
             speed_mps=now.factor("person"),
             phase=now.phase,
             route_w_m=self._now["route_w_m"],
-            clearance=lambda points_w: self._distance.sample_lowest(self.scene_index, points_w),
+            clearance=self._fields.lowest_distance_at,
         )
 
     def _draw_dynamics(self, mask: torch.Tensor) -> None:
@@ -401,7 +388,7 @@ class NavigationEnvironment:
             if self.config.measures_energy:
                 work_j = work_j + torch.nan_to_num(self.physics.mechanical_power_w) / DRIVE_HZ
         passed_w = torch.nan_to_num(torch.stack(poses_w))  # (DRIVE_STEPS, B, 3)
-        clearance = self.body.clearance_m(self._distance, self.scene_index, passed_w).amin(dim=0)
+        clearance = self._fields.clearance_at(passed_w).amin(dim=0)
         if self.disturbance is not None:
             clearance = torch.minimum(clearance, self.disturbance.person.advance(self.body, passed_w))
         person_gap_m = self._people_gap_m(passed_w)
@@ -422,7 +409,7 @@ class NavigationEnvironment:
             velocity_w=(pose_w[:, :2] - start_xy) / CONTROL_DT_S,
             distance_m=offset.norm(dim=1),
             heading_error_rad=wrap_angle(self._now["goal_w"][:, 2] - pose_w[:, 2]),
-            geodesic_m=self._at_goal_field(self._geodesic, pose_w[:, :2]),
+            geodesic_m=self._fields.geodesic_at(pose_w[:, :2]),
             clearance_m=torch.minimum(clearance, person_gap_m),
             person_gap_m=person_gap_m,
             person_bumped=bumped & running,
@@ -436,10 +423,6 @@ class NavigationEnvironment:
         """Let people walk for one control step; return the least gap (B,) to one of them, inf without people."""
         if self._crowd is None:
             return torch.full_like(self._along_m, torch.inf)
-        gaps_m = self._crowd.walk(self.body, passed_w, distance=self._nearest_to_people, scene_index=self.scene_index)
+        nearest = self._fields.nearest_to_people
+        gaps_m = self._crowd.walk(self.body, passed_w, distance=nearest, scene_index=self.scene_index)
         return gaps_m.amin(dim=1)
-
-    def _at_goal_field(self, bank: FieldBank, xy_w_m: torch.Tensor) -> torch.Tensor:
-        """Return a field of each environment's goal (..., B) at world points (..., B, 2)."""
-        index = self._now["goal_index"].expand(xy_w_m.shape[:-1])
-        return bank.sample(index, torch.zeros_like(index), xy_w_m)
