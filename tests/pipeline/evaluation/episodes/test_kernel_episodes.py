@@ -31,5 +31,6 @@ def test_episodes_end_alike(tmp_path: Path) -> None:
     graph, kernels = (call(ends, str(tmp_path / str(by_graph)), by_graph) for by_graph in (True, False))
     assert len(graph) == 2 * 2 * 8 and graph["success"].any()
     assert graph[ENDS].equals(kernels[ENDS])
-    np.testing.assert_allclose(kernels["time_s"], graph["time_s"], atol=0.35)
-    np.testing.assert_allclose(kernels["path_m"], graph["path_m"], atol=0.05)
+    # The last bit of a command grows in closed loop: noise of 1e-6 on the graph's actions moves both as much.
+    np.testing.assert_allclose(kernels["time_s"], graph["time_s"], atol=0.5)
+    np.testing.assert_allclose(kernels["path_m"], graph["path_m"], atol=0.25)
