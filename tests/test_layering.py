@@ -17,7 +17,7 @@ FILES = sorted(file for package in RANK for file in (ROOT / package).rglob("*.py
 ROOMS = {
     "world_model": (("local_planner",), ("",)),
     "export": (("runtime",), ("policy_server",), ("",)),
-    "export/runtime": (("robots",), ("driver",), ("",)),
+    "export/runtime": (("robots",), ("driver",), ("recording",), ("",)),
     "pipeline": (
         ("runs",),
         ("agents",),
@@ -57,8 +57,9 @@ RUNTIME_LAZY = {"yaml", "PIL", "pyrealsense2", "rplidar", "stretch_body", "stret
     "geometry_msgs",
     "nav_msgs",
     "sensor_msgs",
+    "mcap_ros2",
 }
-"""Only inside a function: the extra of ``--map``, and the robot's own driver."""
+"""Only inside a function: the extras of ``--map`` and ``--record``, and the robot's own driver."""
 
 
 @cache
