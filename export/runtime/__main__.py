@@ -16,7 +16,9 @@ import numpy as np
 
 from embodiments import registry
 from embodiments.embodiment import Embodiment
+from export.runtime import drive_recording
 from export.runtime import policy as policies
+from export.runtime.drive_recording import DriveRecording, RecordedDriver
 from export.runtime.driver import cycle_log
 from export.runtime.driver.depth_gate import DepthGateConfig
 from export.runtime.driver.driver import DriverConfig
@@ -25,8 +27,6 @@ from export.runtime.driver.messages import Order
 from export.runtime.driver.process import DriverGoneError, DriverProcess, DriverTask, robot_names
 from export.runtime.goals import Ros2Goals
 from export.runtime.navigator import NO_GOAL, Navigator
-from export.runtime.recording import drive
-from export.runtime.recording.drive import DriveRecording, RecordedDriver
 from export.runtime.route import Route, plan, to_body
 from export.runtime.serve import ReportingDriver, Server, reports, serve
 
@@ -94,7 +94,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.record is not None:
         if options.dry_run:
             raise ValueError("--dry-run moves nothing, so there is nothing to --record; leave one out")
-        drive.refuse(options.record)
+        drive_recording.refuse(options.record)
     if options.robot == "ros2":
         if options.embodiment is None:
             raise ValueError(f"--robot ros2 needs --embodiment, one of {', '.join(registry.names())}")

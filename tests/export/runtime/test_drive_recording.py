@@ -12,9 +12,9 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from embodiments import registry
 from embodiments.embodiment import DepthCamera
 from export.runtime.__main__ import main
+from export.runtime.drive_recording import DriveRecording, RecordedDriver
 from export.runtime.driver.messages import Order, Report
 from export.runtime.recording import messages, schemas
-from export.runtime.recording.drive import DriveRecording, RecordedDriver
 from export.runtime.recording.mcap_file import TOPICS, McapFile
 from export.runtime.robots.depth_image import canonical_depth
 from export.runtime.robots.ros.geometry import mount_from, pose_from, velocity_from
@@ -152,7 +152,8 @@ def test_a_map_and_named_vectors_are_read_again(tmp_path: Path) -> None:
 
 def test_a_recorded_report_is_written_once_and_the_route_is_left_as_it_is(tmp_path: Path) -> None:
     class Driver:
-        sent: list[Order] = []
+        def __init__(self) -> None:
+            self.sent: list[Order] = []
 
         def receive(self, timeout_s: float) -> Report | None:
             return report(1)
@@ -162,12 +163,13 @@ def test_a_recorded_report_is_written_once_and_the_route_is_left_as_it_is(tmp_pa
 
     route = Route(np.asarray([3.0, 0.0, 0.0]), path_xy_m=np.asarray([[0.0, 0.0], [3.0, 0.0]]))
     recording = DriveRecording(tmp_path / "drive.mcap", registry.get("stretch3"), facts={})
-    driver = RecordedDriver(Driver(), recording, lambda: route)
+    plain = Driver()
+    driver = RecordedDriver(plain, recording, lambda: route)
     driver.receive(0.1)
     for number in range(2):  # the last order of a drive follows without a report
         driver.send(Order(sequence=number, basis=1, command=(0.0, 0.0, 0.0)))
     recording.close()
-    assert len(Driver.sent) == 2 and len(read(tmp_path / "drive.mcap").messages["/cmd_vel"]) == 1
+    assert len(plain.sent) == 2 and len(read(tmp_path / "drive.mcap").messages["/cmd_vel"]) == 1
     assert route._along_m == 0.0
 
 

@@ -78,7 +78,7 @@ class DriveRecording:
             if route is not None:
                 pose, route = np.asarray(report.pose), copy.copy(route)  # asking it moves its place on the path
                 file.write("/route", messages.route(time_ns, route.ahead_b(pose)), time_ns=time_ns)
-                file.write("/goal_pose", messages.goal(time_ns, route.goal_b(pose)), time_ns=time_ns)
+                file.write("/goal_pose", messages.goal(time_ns, route.goal_b(pose).tolist()), time_ns=time_ns)
         file.write("/cmd_vel", messages.twist(time_ns, report.command), time_ns=time_ns)
         file.write("/policy/cmd_vel", messages.twist(time_ns, order.command), time_ns=time_ns)
         status = {name: getattr(report, name) for name in ("gate", "latched", "zone", "ages_s", "free_m")}
