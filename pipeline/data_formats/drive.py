@@ -74,16 +74,23 @@ def sequence_count(folder: Path, *, own_camera_only: bool = False) -> int:
     return count
 
 
-def pieces(drive: Drive) -> list[Drive]:
-    """Cut a sequence where an episode begins or has ended; put together again in this order they are the sequence."""
+def pieces(drive: Drive, *, at_least: int = 2) -> list[Drive]:
+    """Cut a sequence where an episode begins or has ended; put together again in this order they are the sequence.
+
+    Args:
+        at_least: Rows of a piece. What is shorter is joined to a neighbour:
+            LeRobot cannot hold an episode of a single row beside others.
+    """
     first, ended = drive.rows["first"], drive.rows["outcome"] != OUTCOMES.index("running")
     begins = first.copy()
-    begins[0] = True
     begins[1:] |= ended[:-1]
-    cuts = [*np.flatnonzero(begins).tolist(), len(drive)]
+    cuts = [0]
+    for row in np.flatnonzero(begins).tolist():
+        if min(row - cuts[-1], len(drive) - row) >= at_least:
+            cuts.append(row)
     return [
         drive.part(start, end, name=f"{drive.name}_{number}")
-        for number, (start, end) in enumerate(itertools.pairwise(cuts))
+        for number, (start, end) in enumerate(itertools.pairwise([*cuts, len(drive)]))
     ]
 
 

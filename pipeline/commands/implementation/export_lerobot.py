@@ -27,7 +27,7 @@ def main(config: Config) -> None:
     words += ["--own-camera-only"] if config.own_camera_only else []
     words += [] if config.labels else ["--no-labels"]
     # Not resolved: the Python of a virtual environment is a link to another one.
-    command = [str(config.python.absolute()), "-m", "pipeline.data_formats.lerobot_process", *words]
+    command = [str(config.python.absolute()), "-W", "ignore", "-m", "pipeline.data_formats.lerobot_process", *words]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
         raise ValueError("LeRobot's writer failed; see the lines above")
