@@ -57,7 +57,12 @@ def features(*, labels: bool) -> dict[str, dict[str, Any]]:
         if column.is_label and not labels:
             continue
         dtype, shape = FIELDS["teacher"][column.field]
-        found[key] = {"dtype": dtype, "shape": shape or (1,), "names": list(column.names), "info": {"unit": column.unit}}
+        found[key] = {
+            "dtype": dtype,
+            "shape": shape or (1,),
+            "names": list(column.names),
+            "info": {"unit": column.unit},
+        }
     height, width = (PREVIEW_SCALE * int(size or 0) for size in FIELDS["teacher"]["depth_mm"][1])
     found[PREVIEW] = {"dtype": "video", "shape": (height, width, 3), "names": ["height", "width", "channels"]}
     return found

@@ -31,8 +31,8 @@ configs: [{{config_name: default, data_files: data/*/*.parquet}}]
 ---
 # Teacher recordings of crossbody ({embodiment})
 
-{episodes} pieces of episodes, {frames} frames at 10 Hz, simulated. `observation.depth` is lossless depth in mm, 0 = invalid;
-the video is a preview. `x.vel`, `y.vel` are in m/s and `theta.vel` in rad/s, body frame. Splits: {splits}.
+{episodes} pieces of episodes, {frames} frames at 10 Hz, simulated. `observation.depth` is lossless depth in mm,
+0 = invalid; the video is a preview. `x.vel`, `y.vel` are in m/s and `theta.vel` in rad/s, body frame. Splits: {splits}.
 """
 
 
@@ -66,7 +66,8 @@ def _write(options: argparse.Namespace, folder: Path) -> None:
     found = sequences(options.recordings, own_camera_only=options.own_camera_only)
     total = sequence_count(options.recordings, own_camera_only=options.own_camera_only)
     total = min(total, options.sequences or total)
-    declared, episodes, dataset = features(labels=options.labels), {"train": 0, "val": 0}, None
+    declared, episodes = features(labels=options.labels), {"train": 0, "val": 0}
+    dataset: Any = None
     with progress(total, "write LeRobot") as bar:
         for sequence in itertools.islice(found, total):
             if dataset is None:
@@ -140,7 +141,7 @@ def _dataset_class() -> Any:
 
 
 def _stand_in_for_operators() -> None:
-    """Declare the one operator that torchvision's import asks for, where its compiled part is of another build of torch.
+    """Declare the one operator that torchvision's import asks for, where its compiled part fits another torch.
 
     ``.ci/setup_lerobot`` pairs torch's CPU build with the usual torchvision. LeRobot uses none of its operators.
     """

@@ -73,4 +73,5 @@ def _drive(driven: Driven, wanted: Wanted) -> Drive:
 def _known_map(scene: Scene) -> Grid:
     """Return what the known map shows in any height layer."""
     layers = layer_occupancy(scene, layers_m=HEIGHT_LAYERS_M, known_only=True)
-    return Grid(values=layers.values.any(axis=0), origin_xy_w_m=layers.origin_xy_w_m, resolution_m=layers.resolution_m)
+    occupied: np.ndarray = np.logical_or.reduce(layers.values)
+    return Grid(values=occupied, origin_xy_w_m=layers.origin_xy_w_m, resolution_m=layers.resolution_m)
