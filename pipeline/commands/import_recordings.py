@@ -21,7 +21,7 @@ class Config(SourceOptions):
     run: Path = Path("runs/imported")
     """Run folder that gets the recordings, as its stage collect_teacher"""
     episode_s: float = 30.0
-    """Drives without episodes are cut into some of at most this length; each one's goal is where it ends"""
+    """Drives without episodes are cut into some of about this length; each one's goal is where it ends"""
     val_fraction: float = 0.125
     """Held out, from the end, where the source does not say which episodes are"""
     sequence_steps: int = 64

@@ -22,11 +22,10 @@ _SHORTEST_PATH_M = 0.2
 
 
 def episodes_of(drive: Drive, *, episode_s: float) -> list[Drive]:
-    """Cut a drive without episodes of its own into some of at most ``episode_s``, of about equal length."""
+    """Cut a drive without episodes of its own into some of equal length, about ``episode_s`` each."""
     if "first" in drive.rows:
         return [drive]
-    longest = max(2, round(episode_s * CONTROL_HZ))
-    count = -(-len(drive) // longest)
+    count = max(1, round(len(drive) / (episode_s * CONTROL_HZ)))
     borders = np.linspace(0, len(drive), count + 1).round().astype(int).tolist()
     spans = itertools.pairwise(borders)
     return [drive.part(a, b, name=f"{drive.name}_{k}") for k, (a, b) in enumerate(spans) if b - a >= 2]

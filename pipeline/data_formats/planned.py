@@ -24,6 +24,8 @@ def with_plan_features(drives: Sequence[Drive], network: Anticipation) -> list[D
     """
     open_ = [index for index, drive in enumerate(drives) if "plan_features" not in drive.rows]
     found = list(drives)
+    if not open_:
+        return found
     with progress(len(open_), "plan") as bar:
         for low in range(0, len(open_), ROWS_AT_ONCE):
             group = open_[low : low + ROWS_AT_ONCE]

@@ -1,0 +1,233 @@
+"""MCAP and rosbag2: recordings come back as they were, own drives come in, and what is wrong is one line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from distill.pretraining import pretraining_loss
+from distill.recordings import read_shard, shard_paths
+from distill.sequences import SequencePool
+from embodiments import registry
+from pipeline.commands.export_mcap import Config as ExportConfig
+from pipeline.commands.implementation import export_mcap, import_recordings
+from pipeline.commands.import_recordings import Config
+from pipeline.data_formats.bag_clock import commands_at, segments
+from pipeline.data_formats.completing import NO_CLASS
+from pipeline.runs import manifest
+from pipeline.stages.implementation.pretrain_world_model import _split
+from tests.export.runtime.mcap_reading import read
+from tests.pipeline.data_formats import foreign_bag, made_recordings
+from tests.pipeline.data_formats.foreign_bag import Made
+from world_model.base_head import BaseHead, BaseHeadConfig
+from world_model.config import LossWeights, WorldModelConfig
+from world_model.rssm import WorldModel
+
+EXACT = {"goal_b": 2e-7}
+"""Through the sine and cosine of half the angle; everything else comes back to the last bit."""
+
+
+def imported(source: Path, run: Path, **options: object) -> Path:
+    """Import a foreign bag and return the folder of recordings."""
+    named = {"depth_topic": "camera/depth", "info_topic": "camera/info", "embodiment": foreign_bag.ROBOT}
+    settings = {**named, "episode_s": 3.0, "val_fraction": 0.3, "sequence_steps": 20, **options}
+    import_recordings.main(Config(source=(source,), run=run, **settings))  # type: ignore[arg-type]
+    return run / "collect_teacher"
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_recordings.write(tmp_path_factory.mktemp("recordings"))
+
+
+@pytest.fixture(scope="module")
+def mcaps(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("mcap")
+    export_mcap.main(ExportConfig(recordings=recordings, out=out, sequences=0))
+    return out
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return recordings imported from a rosbag2 folder."""
+    folder = tmp_path_factory.mktemp("own")
+    return imported(foreign_bag.write(folder / "bag", Made()), folder / "run")
+
+
+def test_recordings_come_back_from_mcap(recordings: Path, mcaps: Path, tmp_path: Path) -> None:
+    config = Config(source=(mcaps,), run=tmp_path, sequence_steps=made_recordings.STEPS, sequences_per_shard=3)
+    import_recordings.main(config)
+    for name in made_recordings.COLUMNS:
+        before = read_shard(recordings / f"{name}.h5", kind="teacher").arrays
+        after = read_shard(tmp_path / "collect_teacher" / f"{name}.h5", kind="teacher").arrays
+        for field, values in before.items():
+            np.testing.assert_allclose(after[field], values, rtol=0.0, atol=EXACT.get(field, 0.0), err_msg=field)
+
+
+def test_a_recording_is_read_by_another_package(recordings: Path, mcaps: Path) -> None:
+    found = read(mcaps / "train_000_0001.mcap").messages
+    rows = {n: v[:, 1] for n, v in read_shard(recordings / "train_000.h5", kind="teacher").arrays.items()}
+    assert all(len(messages) == made_recordings.STEPS for messages in found.values())
+    for row, image in enumerate(found["/depth/image"]):
+        depth = np.frombuffer(image.data.tobytes(), "<u2").reshape(image.height, image.width)
+        assert np.array_equal(depth, rows["depth_mm"][row])
+        assert found["/cmd_vel"][row].twist.angular.z == pytest.approx(rows["command"][row, 2])
+    lens = found["/tf"][0].transforms[1].transform.translation
+    camera = registry.get(made_recordings.ROBOT).camera
+    assert (lens.x, lens.z) == pytest.approx((camera.x_m, camera.z_m))
+
+
+def test_the_same_recording_gives_the_same_file(recordings: Path, mcaps: Path, tmp_path: Path) -> None:
+    export_mcap.main(ExportConfig(recordings=recordings, out=tmp_path, sequences=1))
+    assert [path.name for path in tmp_path.iterdir()] == ["train_000_0000.mcap"]
+    assert (tmp_path / "train_000_0000.mcap").read_bytes() == (mcaps / "train_000_0000.mcap").read_bytes()
+
+
+def test_own_drives_become_demonstrations(own: Path) -> None:
+    manifest.verify(own, stage="collect_teacher")
+    train, val = (read_shard(own / f"{part}_000.h5", kind="teacher").arrays for part in ("train", "val"))
+    speeds = np.concatenate([train["velocity_b"].reshape(-1, 3), val["velocity_b"].reshape(-1, 3)])
+    assert speeds == pytest.approx(np.broadcast_to([0.4, 0.0, 0.2], speeds.shape))
+    drives = train["outcome"] == 0
+    assert train["command"][drives] == pytest.approx(np.broadcast_to([0.45, 0.0, 0.22], (drives.sum(), 3)))
+    limits = registry.get(foreign_bag.ROBOT).limits
+    assert train["teacher_action"][0, 0, 0] == pytest.approx(0.45 / limits.forward_mps)
+    assert (train["labelled"] == drives).all()
+    assert train["first"][0, 0] and not train["previous_command"][0, 0].any()
+    assert train["previous_command"][1, 0] == pytest.approx(train["command"][0, 0])
+    assert (train["semantic"] == NO_CLASS).all()
+    middle = train["depth_mm"][:, 0, 20, 32].astype(int)
+    assert middle[0] == pytest.approx(6000, abs=30) and np.diff(middle).mean() == pytest.approx(-40, abs=8)
+    end = foreign_bag.pose_at(3.0)
+    x, y, cos, sin = train["goal_b"][0, 0]
+    assert (x, y) == pytest.approx(end[:2], abs=0.08) and np.arctan2(sin, cos) == pytest.approx(end[2], abs=0.05)
+    assert train["route_xy_b_m"][0, 0, 0] == pytest.approx(foreign_bag.pose_at(2.5)[:2], abs=0.08)
+    assert np.abs(train["plan_features"]).max() > 0.0
+
+
+def test_pre_training_reads_and_learns_from_own_drives(own: Path) -> None:
+    train_paths, val_paths = _split(own)
+    assert val_paths
+    pool = SequencePool(train_paths, max_frames=1000, seed=0)
+    torch.manual_seed(0)
+    world_model = WorldModel(WorldModelConfig(deterministic=32, stochastic=8, hidden=32))
+    head = BaseHead(BaseHeadConfig(latent_size=world_model.latent_size, hidden=(32,)))
+    optimiser = torch.optim.Adam([*world_model.parameters(), *head.parameters()], lr=3e-3)
+    losses = []
+    for step in range(12):
+        windows = pool.windows(step, batch=4, length=8)
+        loss = pretraining_loss(world_model, head, windows, LossWeights())
+        optimiser.zero_grad()
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        losses.append(float(loss.total.detach()))
+        assert float(loss.world_model.semantic.detach()) == 0.0, "nobody classified these images"
+    assert np.isfinite(losses).all() and np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        Made(encoding="32FC1"),
+        Made(image_hz=10.0, odometry_hz=10.0),
+        Made(image_hz=30.0, stamped=True),
+        Made(yaw_scale=180.0 / np.pi),
+        Made(encoding="32FC1", depth_scale=1000.0),
+    ],
+    ids=["metres", "10 Hz", "30 Hz, stamped", "degrees, as said", "millimetres as float, as said"],
+)
+@pytest.mark.parametrize("mcap", [False, True], ids=["sqlite3", "mcap"])
+def test_rates_encodings_and_units_give_the_same(made: Made, mcap: bool, own: Path, tmp_path: Path) -> None:
+    options = {"yaw_unit": "deg" if made.yaw_scale != 1.0 else "rad"}
+    options["depth_unit"] = "mm" if made.depth_scale != 1.0 else "auto"
+    found = imported(foreign_bag.write(tmp_path / "bag", made, mcap=mcap), tmp_path / "run", **options)
+    one, other = (read_shard(folder / "train_000.h5", kind="teacher").arrays for folder in (own, found))
+    steps = slice(0, 15)
+    assert np.abs(one["depth_mm"][steps, 0].astype(int) - other["depth_mm"][steps, 0]).max() <= 30  # 0.07 s of way
+    for field in ("velocity_b", "command", "goal_b"):
+        np.testing.assert_allclose(one[field][steps, 0], other[field][steps, 0], atol=0.05, err_msg=field)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (Made(lost_s=(2.0, 3.0)), "no depth image follows .* after the first; give --split-at-gaps"),
+        (Made(image_hz=5.0), "depth images come at 5.0 Hz, and 10 Hz or more are needed"),
+        (Made(odometry_hz=4.0), "odometry comes at 4.0 Hz"),
+        (Made(yaw_scale=180.0 / np.pi), "give --yaw-unit deg"),
+        (Made(speed_scale=1000.0), "add up to .* its twist must be in m/s"),
+        (Made(depth_scale=0.001), "16UC1 means millimetres"),
+        (Made(encoding="32FC1", depth_scale=1000.0), "32FC1 means metres"),
+        (Made(encoding="rgb8"), "has the encoding 'rgb8'"),
+        (Made(frame="other"), "camera info is that of 'camera'"),
+        (Made(without=("/cmd_vel",)), "no topic 'cmd_vel' of geometry_msgs/msg/Twist or .*TwistStamped"),
+        (Made(without=("/odom",)), "no topic 'odom' of nav_msgs/msg/Odometry, and no other"),
+    ],
+)
+def test_a_bad_bag_is_one_line(made: Made, message: str, tmp_path: Path) -> None:
+    bag = foreign_bag.write(tmp_path / "bag", made)
+    with pytest.raises(ValueError, match=message) as caught:
+        imported(bag, tmp_path / "run")
+    assert "\n" not in str(caught.value) and str(bag) in str(caught.value)
+    assert not (tmp_path / "run").exists(), "nothing half written"
+
+
+def test_gaps_begin_new_episodes_where_that_is_asked_for(tmp_path: Path) -> None:
+    bag = foreign_bag.write(tmp_path / "bag", Made(lost_s=(4.0, 5.0)))
+    found = imported(bag, tmp_path / "run", split_at_gaps=True, episode_s=30.0)
+    rows = [read_shard(path, kind="teacher").arrays for path in shard_paths(found)]
+    assert sum(int(one["first"].any(axis=1).sum()) for one in rows) >= 2
+    for one in rows:
+        jumps = np.abs(np.diff(one["depth_mm"][:, 0, 20, 32].astype(int))) > 300
+        assert not (jumps & ~one["first"][1:, 0]).any()
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.9, 0.999])
+def test_a_truncated_mcap_is_one_line(fraction: float, tmp_path: Path) -> None:
+    path = foreign_bag.write(tmp_path / "bag", Made(), mcap=True)
+    data = path.read_bytes()
+    cut = tmp_path / "cut.mcap"
+    cut.write_bytes(data[: int(fraction * len(data))])
+    with pytest.raises(ValueError, match=r"truncated or damaged .*; mend it: mcap recover cut\.mcap") as caught:
+        imported(cut, tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_other_topics_of_the_type_are_named(tmp_path: Path) -> None:
+    bag = foreign_bag.write(tmp_path / "bag", Made())
+    with pytest.raises(ValueError, match=r"no topic 'depth/image' .*, it has /camera/depth; give --depth-topic NAME"):
+        imported(bag, tmp_path / "run", depth_topic="depth/image")
+
+
+def test_the_robot_must_be_said_and_fit(tmp_path: Path) -> None:
+    bag = foreign_bag.write(tmp_path / "bag", Made())
+    with pytest.raises(ValueError, match="does not say which robot drove; give --embodiments"):
+        imported(bag, tmp_path / "run", embodiment=None)
+    with pytest.raises(ValueError, match="degrees wide, expected"):
+        imported(bag, tmp_path / "run", embodiment="stretch3")
+
+
+def test_no_run_is_overwritten_and_no_source_invented(tmp_path: Path) -> None:
+    (tmp_path / "run" / "collect_teacher").mkdir(parents=True)
+    with pytest.raises(ValueError, match="is there already"):
+        imported(tmp_path / "bag", tmp_path / "run")
+    with pytest.raises(FileNotFoundError, match="to import"):
+        imported(tmp_path / "bag", tmp_path / "new")
+
+
+def test_images_of_about_10_hz_are_all_taken() -> None:
+    rng = np.random.default_rng(0)
+    odometry_s = np.arange(0.0, 61.0, 0.02)
+    for rate_hz in (9.8, 10.0, 10.2):
+        depth_s = np.arange(0.0, 60.0, 1.0 / rate_hz) + rng.uniform(
+            -0.01, 0.01, len(np.arange(0.0, 60.0, 1.0 / rate_hz))
+        )
+        (ticks,) = segments(np.sort(depth_s).tolist(), odometry_s.tolist(), split_at_gaps=False, where="here")
+        assert len(ticks.depth) >= 0.99 * len(depth_s)
+
+
+def test_a_command_holds_until_it_is_stale() -> None:
+    commands = np.asarray([[0.1, 0.0, 0.0], [0.2, 0.0, 0.0]])
+    found = commands_at(np.asarray([0.0, 0.96, 1.2, 1.6]), [0.5, 1.0], commands, after_s=0.05)
+    assert found[:, 0].tolist() == [0.0, 0.2, 0.2, 0.0]
