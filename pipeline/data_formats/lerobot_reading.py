@@ -84,9 +84,7 @@ def _robot_of(info: dict[str, Any], folder: Path) -> str:
     name = str(info.get("robot_type") or "")
     if name not in registry.names():
         known = ", ".join(registry.names())
-        raise ValueError(
-            f"{folder} is of robot '{name}', which is none of {known}; name the one that drove: --embodiments"
-        )
+        raise ValueError(f"{folder} is of robot '{name}'; say which one drove: --embodiments, one of {known}")
     return name
 
 

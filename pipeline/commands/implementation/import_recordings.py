@@ -31,6 +31,8 @@ def main(config: Config) -> None:
         raise ValueError(f"{target} is there already; import into a new run: --run runs/NAME")
     if not config.source:
         raise ValueError("import_recordings needs --source PATH: a LeRobot folder, an .mcap file or a rosbag2 folder")
+    if min(config.episode_s, config.sequence_steps, config.sequences_per_shard) <= 0 or not 0 < config.val_fraction < 1:
+        raise ValueError("lengths and counts must be positive, and --val-fraction between 0 and 1")
     drives, has_splits = _read(config)
     robots = sorted({drive.embodiment for drive in drives})
     if len(robots) > 1:

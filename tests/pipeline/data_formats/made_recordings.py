@@ -29,7 +29,7 @@ def columns(steps: int, count: int, *, seed: int) -> dict[str, np.ndarray]:
     command[outcome > 0] = 0.0
     previous = np.concatenate([0.5 * command[:1], command[:-1]])
     previous[first] = 0.0
-    near = rng.uniform(500, 4000, (1, 1, 40, 64)) + rng.uniform(0, 5000, (steps, count, 40, 64))
+    near = rng.uniform(500, 8000, (steps, count, 1, 1)) + rng.uniform(0, 1500, (steps, count, 40, 64))
     depth = np.where(rng.random(near.shape) < 0.05, 0, near).astype(np.uint16)
     angle = rng.uniform(-np.pi, np.pi, (steps, count))
     xy = rng.uniform(-6, 6, (steps, count, 2))
