@@ -27,6 +27,8 @@ class Config(SourceOptions):
     sequence_steps: int = 64
     """Length of one recorded sequence"""
     sequences_per_shard: int = 64
+    base: Path | None = None
+    """Folder of a base policy (RUN/pretrain_world_model): write what distillation reads, as record_specialist"""
     anticipation: Path = ROOT / "export" / "pretrained" / "anticipation"
     """Folder of the network on whose map the planner plans; that of the run you go on with, or the shipped one"""
 

@@ -1,8 +1,9 @@
-"""Imported drives as the recordings that pre-training reads: sequences of equal length, in shards."""
+"""Imported drives as the recordings that pre-training and distillation read: sequences of equal length, in shards."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -28,7 +29,13 @@ def with_split(drives: Sequence[Drive], *, fraction: float) -> list[Drive]:
 
 
 def write(
-    folder: Path, drives: Sequence[Drive], *, sequence_steps: int, sequences_per_shard: int, source: str
+    folder: Path,
+    drives: Sequence[Drive],
+    *,
+    sequence_steps: int,
+    sequences_per_shard: int,
+    source: str,
+    kind: Literal["teacher", "specialist"] = "teacher",
 ) -> dict[str, int]:
     """Write ``train_NNN.h5`` and ``val_NNN.h5``; return the rows of each split.
 
@@ -47,12 +54,12 @@ def write(
                 f"the part '{split}' has {total} rows and a sequence {sequence_steps}; import more, or give "
                 "--sequence-steps and --val-fraction that fit"
             )
-        rows = {name: np.concatenate([drive.rows[name] for drive in chosen]) for name in FIELDS["teacher"]}
+        rows = {name: np.concatenate([drive.rows[name] for drive in chosen]) for name in FIELDS[kind]}
         starts = [*range(0, total - sequence_steps, sequence_steps), total - sequence_steps]
         for number, low in enumerate(range(0, len(starts), sequences_per_shard)):
             spans = [slice(start, start + sequence_steps) for start in starts[low : low + sequences_per_shard]]
             arrays = {name: np.stack([values[span] for span in spans], axis=1) for name, values in rows.items()}
             attributes = {"embodiment": chosen[0].embodiment, "views": 1, "source": source, "ends": []}
-            write_shard(folder / f"{split}_{number:03d}.h5", arrays, kind="teacher", attributes=attributes)
+            write_shard(folder / f"{split}_{number:03d}.h5", arrays, kind=kind, attributes=attributes)
         counts[split] = total
     return counts

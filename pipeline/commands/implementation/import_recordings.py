@@ -9,26 +9,28 @@ from pipeline.data_formats import bag_reading, lerobot_reading, shard_writing
 from pipeline.data_formats.completing import completed, episodes_of
 from pipeline.data_formats.drive import Drive
 from pipeline.data_formats.import_options import bags_in
-from pipeline.data_formats.planned import with_plan_features
+from pipeline.data_formats.stepping import with_plan_features, with_specialist_rows
 from pipeline.runs import manifest, provenance
 from pipeline.runs.progress import progress
 from pipeline.runs.run_folder import ADOPTED
 from world_model.anticipation import Anticipation
+from world_model.base_head import BaseHead
+from world_model.base_policy import BasePolicy
 from world_model.checkpoint import load_module
+from world_model.rssm import WorldModel
 
-_STAGE = "collect_teacher"
+_TEACHER, _SPECIALIST = "collect_teacher", "record_specialist"
 
 
 def main(config: Config) -> None:
-    """Write the folder of ``collect_teacher``, whole or not at all.
+    """Write the folder of ``collect_teacher``, or with a base policy of ``record_specialist``, whole or not at all.
 
     Raises:
         ValueError: If a source cannot be used; one line with the mend.
         FileNotFoundError: If a source is not there.
     """
-    target = config.run / _STAGE
-    if target.exists():
-        raise ValueError(f"{target} is there already; import into a new run: --run runs/NAME")
+    if config.base is None:
+        _refuse(config.run / _TEACHER)
     if not config.source:
         raise ValueError("import_recordings needs --source PATH: a LeRobot folder, an .mcap file or a rosbag2 folder")
     if min(config.episode_s, config.sequence_steps, config.sequences_per_shard) <= 0 or not 0 < config.val_fraction < 1:
@@ -37,10 +39,25 @@ def main(config: Config) -> None:
     robots = sorted({drive.embodiment for drive in drives})
     if len(robots) > 1:
         raise ValueError(f"the sources are of {' and '.join(robots)}; import each robot into a run of its own")
-    network = load_module(Anticipation, config.anticipation, "anticipation")
     episodes = [completed(part) for drive in drives for part in episodes_of(drive, episode_s=config.episode_s)]
     episodes = episodes if has_splits else shard_writing.with_split(episodes, fraction=config.val_fraction)
-    _publish(config, target, with_plan_features(episodes, network))
+    if config.base is None:
+        network = load_module(Anticipation, config.anticipation, "anticipation")
+        _publish(config, config.run / _TEACHER, with_plan_features(episodes, network), robot=None)
+    else:
+        target = config.run / _SPECIALIST / robots[0]
+        _refuse(target)
+        _publish(config, target, with_specialist_rows(episodes, _base(config.base)), robot=robots[0])
+
+
+def _base(folder: Path) -> BasePolicy:
+    parts = load_module(WorldModel, folder, "world_model"), load_module(BaseHead, folder, "base_head")
+    return BasePolicy(world_model=parts[0], head=parts[1])
+
+
+def _refuse(target: Path) -> None:
+    if target.exists():
+        raise ValueError(f"{target} is there already; import into a new run: --run runs/NAME")
 
 
 def _read(config: Config) -> tuple[list[Drive], bool]:
@@ -69,7 +86,7 @@ def _read_bags(bags: Sequence[Path], config: Config) -> list[Drive]:
     return found
 
 
-def _publish(config: Config, target: Path, drives: Sequence[Drive]) -> None:
+def _publish(config: Config, target: Path, drives: Sequence[Drive], *, robot: str | None) -> None:
     """Write the folder of the stage as if the stage had made it; its manifest says that it did not."""
     new = target.with_name(f".{target.name}.new")
     shutil.rmtree(new, ignore_errors=True)
@@ -81,8 +98,10 @@ def _publish(config: Config, target: Path, drives: Sequence[Drive]) -> None:
         sequence_steps=config.sequence_steps,
         sequences_per_shard=config.sequences_per_shard,
         source=names,
+        kind="specialist" if robot else "teacher",
     )
-    body = {"stage": _STAGE, "robot": None, ADOPTED: {"file": names}, "key": "", "config": {}, "metrics": counts}
+    stage = _SPECIALIST if robot else _TEACHER
+    body = {"stage": stage, "robot": robot, ADOPTED: {"file": names}, "key": "", "config": {}, "metrics": counts}
     manifest.write(new, {**body, **provenance.describe()})
     new.rename(target)
     print(f"{target} holds {counts['train']} rows to train on and {counts['val']} held out, of {len(drives)} episodes")

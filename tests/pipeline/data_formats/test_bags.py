@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from distill.config import FitConfig
+from distill.fitting import distance, fit, load_rows
+from distill.generalist import Generalist, GeneralistConfig
 from distill.pretraining import pretraining_loss
 from distill.recordings import read_shard, shard_paths
 from distill.sequences import SequencePool
@@ -21,6 +24,7 @@ from tests.export.runtime.mcap_reading import read
 from tests.pipeline.data_formats import foreign_bag, made_recordings
 from tests.pipeline.data_formats.foreign_bag import Made
 from world_model.base_head import BaseHead, BaseHeadConfig
+from world_model.checkpoint import save_module
 from world_model.config import LossWeights, WorldModelConfig
 from world_model.rssm import WorldModel
 
@@ -124,6 +128,35 @@ def test_pre_training_reads_and_learns_from_own_drives(own: Path) -> None:
         losses.append(float(loss.total.detach()))
         assert float(loss.world_model.semantic.detach()) == 0.0, "nobody classified these images"
     assert np.isfinite(losses).all() and np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def test_distillation_reads_and_learns_from_own_drives(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    world_model = WorldModel(WorldModelConfig(deterministic=32, stochastic=8, hidden=32))
+    base = tmp_path / "base"
+    save_module(world_model, base, "world_model", notes={})
+    save_module(
+        BaseHead(BaseHeadConfig(latent_size=world_model.latent_size, hidden=(32,))), base, "base_head", notes={}
+    )
+    bag = foreign_bag.write(tmp_path / "bag", Made())
+    imported(bag, tmp_path / "run", base=base)
+    folder = tmp_path / "run" / "record_specialist" / foreign_bag.ROBOT
+    manifest.verify(folder, stage="record_specialist")
+    rows = load_rows(path for path in shard_paths(folder) if path.name.startswith("train_"))
+    assert rows.mean[:, 0].numpy() == pytest.approx(0.45 / registry.get(foreign_bag.ROBOT).limits.forward_mps)
+    student = Generalist(GeneralistConfig(feature_size=rows.features.shape[1], hidden=(32,)))
+    before, losses = distance(student, rows), []
+    fit(
+        student,
+        {foreign_bag.ROBOT: rows},
+        FitConfig(batch=32),
+        updates=60,
+        seed=0,
+        report=lambda _, x: losses.append(x),
+    )
+    assert losses[-1] < losses[0] and distance(student, rows) != before
+    with pytest.raises(ValueError, match="is there already"):
+        imported(bag, tmp_path / "run", base=base)
 
 
 @pytest.mark.parametrize(
