@@ -91,6 +91,16 @@ def _publish(config: Config, target: Path, drives: Sequence[Drive], *, robot: st
     new = target.with_name(f".{target.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
+    try:
+        counts = _fill(new, config, drives, robot=robot)
+        new.rename(target)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    print(f"{target} holds {counts['train']} rows to train on and {counts['val']} held out, of {len(drives)} episodes")
+
+
+def _fill(new: Path, config: Config, drives: Sequence[Drive], *, robot: str | None) -> dict[str, int]:
+    """Write shards and manifest; return the rows of each split."""
     names = ", ".join(path.name for path in config.source)
     counts = shard_writing.write(
         new,
@@ -101,7 +111,16 @@ def _publish(config: Config, target: Path, drives: Sequence[Drive], *, robot: st
         kind="specialist" if robot else "teacher",
     )
     stage = _SPECIALIST if robot else _TEACHER
-    body = {"stage": stage, "robot": robot, ADOPTED: {"file": names}, "key": "", "config": {}, "metrics": counts}
+    adopted = {"file": names, "sha256": _digest(config.source)}
+    body = {"stage": stage, "robot": robot, ADOPTED: adopted, "key": "", "config": {}, "metrics": counts}
     manifest.write(new, {**body, **provenance.describe()})
-    new.rename(target)
-    print(f"{target} holds {counts['train']} rows to train on and {counts['val']} held out, of {len(drives)} episodes")
+    return counts
+
+
+def _digest(sources: Sequence[Path]) -> str:
+    """Return the hash of everything in the sources, wherever they lie."""
+    found = []
+    for source in sources:
+        files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
+        found += [(str(file.relative_to(source.parent)), manifest.hash_file(file)) for file in files]
+    return manifest.hash_of(found)
