@@ -142,12 +142,15 @@ def _run(options: argparse.Namespace) -> int:
         log_max_bytes=int(options.log_megabytes * 2**20),
         header=header,
     )
-    recording = None if options.record is None else DriveRecording(options.record, robot, facts=header)
     driver = DriverProcess(task)
     _print(f"the driver is process {driver.process.pid}")
     navigator = Navigator(policy, robot, route, announce=_print)
-    heard = driver if recording is None else RecordedDriver(driver, recording, lambda: _followed(navigator))
+    recording: DriveRecording | None = None
+    heard: ReportingDriver = driver
     try:
+        if options.record is not None:
+            recording = DriveRecording(options.record, robot, facts=header)
+            heard = RecordedDriver(driver, recording, lambda: _followed(navigator))
         if route is None:
             outcome = _serve(heard, navigator, options)
         else:

@@ -1,6 +1,6 @@
 """An MCAP file or a rosbag2 folder as drives at 10 Hz: depth, odometry and commands, put side by side in time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ _KINDS = {
 }
 _OWN = {"route": "/route", "goal": "/goal_pose", "labels": "/labels", "semantic": "/semantic"}
 """What ``export_mcap`` writes besides; used where it is there for every image."""
+_REPORT_EVERY = 1000
 _UNITS_M = {"auto": None, "mm": 1e-3, "m": 1.0}
 
 
@@ -53,13 +54,16 @@ class Bag:
         there.values.append(value)
 
 
-def read(path: Path, options: SourceOptions) -> list[Drive]:
+def read(path: Path, options: SourceOptions, *, report: Callable[[int], None] = lambda _: None) -> list[Drive]:
     """Return the drives of a bag: one, or several where ``split_at_gaps`` allows gaps.
+
+    Args:
+        report: Called now and then with the number of messages that were read.
 
     Raises:
         ValueError: If it is damaged, or its topics, rates, frames or units are not what is needed; one line.
     """
-    bag = _load(path, options)
+    bag = _load(path, options, report)
     depth, odometry = bag.topics["depth"], bag.topics["odometry"]
     drives = []
     found = segments(depth.time_s, odometry.time_s, split_at_gaps=options.split_at_gaps, where=str(path))
@@ -102,7 +106,7 @@ def _own_rows(bag: Bag, time_s: list[float]) -> dict[str, np.ndarray]:
     return rows
 
 
-def _load(path: Path, options: SourceOptions) -> Bag:
+def _load(path: Path, options: SourceOptions, report: Callable[[int], None]) -> Bag:
     reader_class, store = _rosbags()
     try:
         with reader_class([path], default_typestore=store) as reader:
@@ -110,7 +114,9 @@ def _load(path: Path, options: SourceOptions) -> Bag:
             names = {connection.id: name for name, connection in topics.items()}
             bag = Bag(robot=_robot(path, options), split="val" if path.name.startswith("val_") else "train")
             decoder = _Decoder(bag, options, path)
-            for connection, time_ns, data in reader.messages(connections=list(topics.values())):
+            for count, (connection, time_ns, data) in enumerate(reader.messages(connections=list(topics.values()))):
+                if count % _REPORT_EVERY == 0:
+                    report(count)
                 message = reader.deserialize(data, connection.msgtype)
                 decoder.take(names[connection.id], time_ns * 1e-9, message)
     except (ValueError, FileNotFoundError):

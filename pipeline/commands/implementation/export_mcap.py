@@ -35,7 +35,8 @@ def main(config: Config) -> None:
         drives = _sequences(config, config.recordings)
         total = min(total, config.sequences or total)
     else:
-        total, drives = len(set(config.episodes)), _episodes(config)
+        episodes = list(_episodes(config))  # driven before anything is written, with a progress bar of their own
+        total, drives = len(episodes), iter(episodes)
     with progress(total, "write MCAP") as bar:
         for drive, known_map in drives:
             mcap_writing.write(config.out / f"{drive.name}.mcap", drive, known_map=known_map)

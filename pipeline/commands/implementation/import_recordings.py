@@ -81,7 +81,7 @@ def _read_bags(bags: Sequence[Path], config: Config) -> list[Drive]:
     found: list[Drive] = []
     with progress(len(bags), "read bags") as bar:
         for path in sorted(bags, key=lambda path: path.name.startswith("val_")):
-            found += bag_reading.read(path, config)
+            found += bag_reading.read(path, config, report=lambda count: bar.advance(0, messages=count))
             bar.advance(1)
     return found
 

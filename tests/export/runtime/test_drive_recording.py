@@ -214,6 +214,14 @@ def test_what_cannot_be_recorded_is_refused_before_the_drive(
 
 
 @pytest.mark.slow
+def test_a_robot_that_cannot_be_reached_leaves_no_recording(tmp_path: Path) -> None:
+    arguments = ["--policy", str(POLICY), "--robot", "stretch3", "--goal", "1", "0", "0"]
+    recorded = tmp_path / "drive.mcap"
+    assert main([*arguments, "--log", str(tmp_path / "log.jsonl"), "--record", str(recorded)]) == 2
+    assert not recorded.exists()
+
+
+@pytest.mark.slow
 def test_the_runtime_records_a_drive(tmp_path: Path) -> None:
     path = tmp_path / "drive.mcap"
     arguments = ["--policy", str(POLICY), "--robot", "fake", "--goal", "0.9", "0", "0", "--max-speed", "0.3"]

@@ -13,6 +13,9 @@ from distill.pretraining import pretraining_loss
 from distill.recordings import read_shard, shard_paths
 from distill.sequences import SequencePool
 from embodiments import registry
+from export.runtime.drive_recording import DriveRecording
+from export.runtime.driver.messages import Order
+from export.runtime.route import Route
 from pipeline.commands.export_mcap import Config as ExportConfig
 from pipeline.commands.implementation import export_mcap, import_recordings
 from pipeline.commands.import_recordings import Config
@@ -21,6 +24,7 @@ from pipeline.data_formats.completing import NO_CLASS
 from pipeline.runs import manifest
 from pipeline.stages.implementation.pretrain_world_model import _split
 from tests.export.runtime.mcap_reading import read
+from tests.export.runtime.test_drive_recording import report
 from tests.pipeline.data_formats import foreign_bag, made_recordings
 from tests.pipeline.data_formats.foreign_bag import Made
 from world_model.base_head import BaseHead, BaseHeadConfig
@@ -157,6 +161,25 @@ def test_distillation_reads_and_learns_from_own_drives(tmp_path: Path) -> None:
     assert losses[-1] < losses[0] and distance(student, rows) != before
     with pytest.raises(ValueError, match="is there already"):
         imported(bag, tmp_path / "run", base=base)
+
+
+def test_a_recorded_drive_of_the_runtime_comes_in(tmp_path: Path) -> None:
+    """Its route and goal are used as they were, and it says which robot drove."""
+    path, route = tmp_path / "drive.mcap", Route(np.asarray([3.0, 0.0, 0.0]))
+    recording = DriveRecording(path, registry.get("stretch3"), facts={"embodiment": "stretch3"})
+    for number in range(50):
+        seen = np.full((40, 64), 3.0 - 0.02 * number, dtype=np.float32)
+        moves = {"pose": (0.02 * number, 0.0, 0.0), "velocity_b": (0.2, 0.0, 0.0), "command": (0.2, 0.0, 0.0)}
+        order = Order(sequence=number, basis=number, command=(0.2, 0.0, 0.0))
+        recording.add(report(number, depth_m=seen, **moves), order, route)
+    recording.close()
+    import_recordings.main(Config(source=(path,), run=tmp_path / "run", episode_s=2.5, sequence_steps=20))
+    shard = read_shard(tmp_path / "run" / "collect_teacher" / "train_000.h5", kind="teacher")
+    rows = {name: values[:, 0] for name, values in shard.arrays.items()}
+    assert shard.attributes["embodiment"] == "stretch3"
+    assert rows["goal_b"][:, 0] == pytest.approx(3.0 - 0.02 * np.arange(20), abs=1e-5)
+    assert rows["route_xy_b_m"][0, :, 0] == pytest.approx([1.0, 2.0, *[3.0] * 8], abs=1e-5)
+    assert rows["depth_mm"][5, 20, 32] == 2900 and rows["command"][0, 0] == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
