@@ -120,28 +120,7 @@ def _run(options: argparse.Namespace) -> int:
     robot = registry.get(options.embodiment or "stretch3")
     policy = policies.load(options.policy, robot=robot)
     route = None if options.goal is None else _route(options, robot)
-    gates = GateConfig(depth=DepthGateConfig(follows_motion=not options.on_blocks))
-    config = DriverConfig(max_speed_mps=options.max_speed, needs_scan=not options.without_lidar, gates=gates)
-    header = {
-        "policy": str(options.policy),
-        "sha256": policy.sha256,
-        "nav_sha256": policy.nav_sha256,
-        "robot": options.robot,
-        "embodiment": robot.name,
-        "goal": None if route is None else route.goal.tolist(),
-        "max_speed_mps": config.max_speed_mps,
-        "needs_scan": config.needs_scan,
-        "on_blocks": options.on_blocks,
-    }
-    task = DriverTask(
-        robot=options.robot,
-        embodiment=robot.name,
-        arguments=options.ros_arguments,
-        config=config,
-        log=log,
-        log_max_bytes=int(options.log_megabytes * 2**20),
-        header=header,
-    )
+    task = _task(options, policy, robot, route, log=log)
     driver = DriverProcess(task)
     _print(f"the driver is process {driver.process.pid}")
     navigator = Navigator(policy, robot, route, announce=_print)
@@ -149,7 +128,7 @@ def _run(options: argparse.Namespace) -> int:
     heard: ReportingDriver = driver
     try:
         if options.record is not None:
-            recording = DriveRecording(options.record, robot, facts=header)
+            recording = DriveRecording(options.record, robot, facts=task.header)
             heard = RecordedDriver(driver, recording, lambda: _followed(navigator))
         if route is None:
             outcome = _serve(heard, navigator, options)
@@ -167,6 +146,34 @@ def _run(options: argparse.Namespace) -> int:
             _print(recording.failure or f"recorded {options.record}")
     _print(f"{outcome}; log: {log}")
     return REACHED if outcome == "reached" or outcome.startswith(_DRY) else MISSED
+
+
+def _task(
+    options: argparse.Namespace, policy: policies.Policy, robot: Embodiment, route: Route | None, *, log: Path
+) -> DriverTask:
+    """Return what the driver process is to do; its header is the first line of the log."""
+    gates = GateConfig(depth=DepthGateConfig(follows_motion=not options.on_blocks))
+    config = DriverConfig(max_speed_mps=options.max_speed, needs_scan=not options.without_lidar, gates=gates)
+    header = {
+        "policy": str(options.policy),
+        "sha256": policy.sha256,
+        "nav_sha256": policy.nav_sha256,
+        "robot": options.robot,
+        "embodiment": robot.name,
+        "goal": None if route is None else route.goal.tolist(),
+        "max_speed_mps": config.max_speed_mps,
+        "needs_scan": config.needs_scan,
+        "on_blocks": options.on_blocks,
+    }
+    return DriverTask(
+        robot=options.robot,
+        embodiment=robot.name,
+        arguments=options.ros_arguments,
+        config=config,
+        log=log,
+        log_max_bytes=int(options.log_megabytes * 2**20),
+        header=header,
+    )
 
 
 def _followed(navigator: Navigator) -> Route | None:

@@ -12,6 +12,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from embodiments import registry
+from pipeline.commands.implementation import import_recordings
+from pipeline.commands.import_recordings import Config
 
 ROBOT, SECONDS, SPEED_MPS, TURN_RADPS, WALL_M = "go2", 9.0, 0.4, 0.2, 6.0
 WIDTH, HEIGHT = 128, 80
@@ -57,6 +59,14 @@ def write(path: Path, made: Made, *, mcap: bool = False) -> Path:
                 data = STORE.serialize_cdr(message, kinds[topic])
                 writer.write(topics[topic], 1_000_000_000 + round(time_s * 1e9), data)
     return next(path.glob("*.mcap")) if mcap else path
+
+
+def imported(source: Path, run: Path, **options: object) -> Path:
+    """Import a foreign bag and return the folder of recordings."""
+    named = {"depth_topic": "camera/depth", "info_topic": "camera/info", "embodiment": ROBOT}
+    settings = {**named, "episode_s": 3.0, "val_fraction": 0.3, "sequence_steps": 20, **options}
+    import_recordings.main(Config(source=(source,), run=run, **settings))  # type: ignore[arg-type]
+    return run / "collect_teacher"
 
 
 def pose_at(time_s: float) -> np.ndarray:

@@ -19,14 +19,13 @@ from export.runtime.route import Route
 from pipeline.commands.export_mcap import Config as ExportConfig
 from pipeline.commands.implementation import export_mcap, import_recordings
 from pipeline.commands.import_recordings import Config
-from pipeline.data_formats.bag_clock import commands_at, segments
 from pipeline.data_formats.completing import NO_CLASS
 from pipeline.runs import manifest
 from pipeline.stages.implementation.pretrain_world_model import _split
 from tests.export.runtime.mcap_reading import read
 from tests.export.runtime.test_drive_recording import report
 from tests.pipeline.data_formats import foreign_bag, made_recordings
-from tests.pipeline.data_formats.foreign_bag import Made
+from tests.pipeline.data_formats.foreign_bag import Made, imported
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.checkpoint import save_module
 from world_model.config import LossWeights, WorldModelConfig
@@ -34,14 +33,6 @@ from world_model.rssm import WorldModel
 
 EXACT = {"goal_b": 2e-7}
 """Through the sine and cosine of half the angle; everything else comes back to the last bit."""
-
-
-def imported(source: Path, run: Path, **options: object) -> Path:
-    """Import a foreign bag and return the folder of recordings."""
-    named = {"depth_topic": "camera/depth", "info_topic": "camera/info", "embodiment": foreign_bag.ROBOT}
-    settings = {**named, "episode_s": 3.0, "val_fraction": 0.3, "sequence_steps": 20, **options}
-    import_recordings.main(Config(source=(source,), run=run, **settings))  # type: ignore[arg-type]
-    return run / "collect_teacher"
 
 
 @pytest.fixture(scope="module")
@@ -203,87 +194,3 @@ def test_rates_encodings_and_units_give_the_same(made: Made, mcap: bool, own: Pa
     assert np.abs(one["depth_mm"][steps, 0].astype(int) - other["depth_mm"][steps, 0]).max() <= 30  # 0.07 s of way
     for field in ("velocity_b", "command", "goal_b"):
         np.testing.assert_allclose(one[field][steps, 0], other[field][steps, 0], atol=0.05, err_msg=field)
-
-
-@pytest.mark.parametrize(
-    ("made", "message"),
-    [
-        (Made(lost_s=(2.0, 3.0)), "no depth image follows .* after the first; give --split-at-gaps"),
-        (Made(image_hz=5.0), "depth images come at 5.0 Hz, and 10 Hz or more are needed"),
-        (Made(odometry_hz=4.0), "odometry comes at 4.0 Hz"),
-        (Made(yaw_scale=180.0 / np.pi), "give --yaw-unit deg"),
-        (Made(speed_scale=1000.0), "add up to .* its twist must be in m/s"),
-        (Made(depth_scale=0.001), "16UC1 means millimetres"),
-        (Made(encoding="32FC1", depth_scale=1000.0), "32FC1 means metres"),
-        (Made(encoding="rgb8"), "has the encoding 'rgb8'"),
-        (Made(frame="other"), "camera info is that of 'camera'"),
-        (Made(without=("/cmd_vel",)), "no topic 'cmd_vel' of geometry_msgs/msg/Twist or .*TwistStamped"),
-        (Made(without=("/odom",)), "no topic 'odom' of nav_msgs/msg/Odometry, and no other"),
-    ],
-)
-def test_a_bad_bag_is_one_line(made: Made, message: str, tmp_path: Path) -> None:
-    bag = foreign_bag.write(tmp_path / "bag", made)
-    with pytest.raises(ValueError, match=message) as caught:
-        imported(bag, tmp_path / "run")
-    assert "\n" not in str(caught.value) and str(bag) in str(caught.value)
-    assert not (tmp_path / "run").exists(), "nothing half written"
-
-
-def test_gaps_begin_new_episodes_where_that_is_asked_for(tmp_path: Path) -> None:
-    bag = foreign_bag.write(tmp_path / "bag", Made(lost_s=(4.0, 5.0)))
-    found = imported(bag, tmp_path / "run", split_at_gaps=True, episode_s=30.0)
-    rows = [read_shard(path, kind="teacher").arrays for path in shard_paths(found)]
-    assert sum(int(one["first"].any(axis=1).sum()) for one in rows) >= 2
-    for one in rows:
-        jumps = np.abs(np.diff(one["depth_mm"][:, 0, 20, 32].astype(int))) > 300
-        assert not (jumps & ~one["first"][1:, 0]).any()
-
-
-@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.9, 0.999])
-def test_a_truncated_mcap_is_one_line(fraction: float, tmp_path: Path) -> None:
-    path = foreign_bag.write(tmp_path / "bag", Made(), mcap=True)
-    data = path.read_bytes()
-    cut = tmp_path / "cut.mcap"
-    cut.write_bytes(data[: int(fraction * len(data))])
-    with pytest.raises(ValueError, match=r"truncated or damaged .*; mend it: mcap recover cut\.mcap") as caught:
-        imported(cut, tmp_path / "run")
-    assert "\n" not in str(caught.value)
-
-
-def test_other_topics_of_the_type_are_named(tmp_path: Path) -> None:
-    bag = foreign_bag.write(tmp_path / "bag", Made())
-    with pytest.raises(ValueError, match=r"no topic 'depth/image' .*, it has /camera/depth; give --depth-topic NAME"):
-        imported(bag, tmp_path / "run", depth_topic="depth/image")
-
-
-def test_the_robot_must_be_said_and_fit(tmp_path: Path) -> None:
-    bag = foreign_bag.write(tmp_path / "bag", Made())
-    with pytest.raises(ValueError, match="does not say which robot drove; give --embodiments"):
-        imported(bag, tmp_path / "run", embodiment=None)
-    with pytest.raises(ValueError, match="degrees wide, expected"):
-        imported(bag, tmp_path / "run", embodiment="stretch3")
-
-
-def test_no_run_is_overwritten_and_no_source_invented(tmp_path: Path) -> None:
-    (tmp_path / "run" / "collect_teacher").mkdir(parents=True)
-    with pytest.raises(ValueError, match="is there already"):
-        imported(tmp_path / "bag", tmp_path / "run")
-    with pytest.raises(FileNotFoundError, match="to import"):
-        imported(tmp_path / "bag", tmp_path / "new")
-
-
-def test_images_of_about_10_hz_are_all_taken() -> None:
-    rng = np.random.default_rng(0)
-    odometry_s = np.arange(0.0, 61.0, 0.02)
-    for rate_hz in (9.8, 10.0, 10.2):
-        depth_s = np.arange(0.0, 60.0, 1.0 / rate_hz) + rng.uniform(
-            -0.01, 0.01, len(np.arange(0.0, 60.0, 1.0 / rate_hz))
-        )
-        (ticks,) = segments(np.sort(depth_s).tolist(), odometry_s.tolist(), split_at_gaps=False, where="here")
-        assert len(ticks.depth) >= 0.99 * len(depth_s)
-
-
-def test_a_command_holds_until_it_is_stale() -> None:
-    commands = np.asarray([[0.1, 0.0, 0.0], [0.2, 0.0, 0.0]])
-    found = commands_at(np.asarray([0.0, 0.96, 1.2, 1.6]), [0.5, 1.0], commands, after_s=0.05)
-    assert found[:, 0].tolist() == [0.0, 0.2, 0.2, 0.0]
