@@ -49,7 +49,7 @@ help:
 	@echo 'make specialist ROBOT=g1    one robot, reusing what is there'
 	@echo 'Stages:           scenes surroundings anticipation data pretrain specialists record distill export evaluate report; gaits (weights are in the repository)'
 	@echo 'make evaluate POLICY=FILE.onnx    one exported policy on its own; make benchmark: 640 goals in every cell, hours'
-	@echo 'Also:             setup check ros faults robustness readme bench demo play hardness list clean'
+	@echo 'Also:             setup check ros lerobot faults robustness readme bench demo play hardness list clean'
 	@sed -n 's/^#   /  /p' Makefile
 
 setup: .venv/.setup-stamp
@@ -137,6 +137,11 @@ faults: setup
 .PHONY: ros
 ros:
 	@.ci/setup_ros
+
+# lerobot, for `export_lerobot` and its tests.
+.PHONY: lerobot
+lerobot: setup
+	@.ci/setup_lerobot
 
 test: check
 	$(PYTHON_BIN) -m pytest -q $(PARALLEL) $(PYTEST_ARGS)

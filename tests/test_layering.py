@@ -17,14 +17,14 @@ FILES = sorted(file for package in RANK for file in (ROOT / package).rglob("*.py
 ROOMS = {
     "world_model": (("local_planner",), ("",)),
     "export": (("runtime",), ("policy_server",), ("",)),
-    "export/runtime": (("robots",), ("driver",), ("",)),
+    "export/runtime": (("robots",), ("driver",), ("recording",), ("",)),
     "pipeline": (
         ("runs",),
         ("agents",),
         ("simulation",),
         ("residual_rl",),
         ("evaluation",),
-        ("gymnasium_env",),
+        ("gymnasium_env", "data_formats"),
         ("stages",),
         ("commands",),
         ("",),
@@ -45,6 +45,10 @@ DOORS = {
     "stable_baselines3": ("pipeline/gymnasium_env/stable_baselines_adapter.py",),
     "pytorch_mppi": ("pipeline/agents/mppi.py",),
     "tensordict": ("pipeline/commands/train_gait.py", "pipeline/simulation/gait/", "pipeline/simulation/physics/gait_"),
+    "mcap": ("pipeline/data_formats/bag_reading.py",),
+    "mcap_ros2": ("export/runtime/recording/mcap_file.py",),
+    "rosbags": ("pipeline/data_formats/bag_reading.py",),
+    "lerobot": ("pipeline/data_formats/lerobot_process.py",),
     "h5py": ("distill/", "pipeline/"),
     "numba": ("world_model/local_planner/kernels/", "world_model/anticipation_kernel.py"),
     "torch": ("world_model/", "distill/", "export/", "pipeline/"),
@@ -58,8 +62,9 @@ RUNTIME_LAZY = {"yaml", "PIL", "pyrealsense2", "rplidar", "stretch_body", "stret
     "geometry_msgs",
     "nav_msgs",
     "sensor_msgs",
+    "mcap_ros2",
 }
-"""Only inside a function: the extra of ``--map``, and the robot's own driver."""
+"""Only inside a function: the extras of ``--map`` and ``--record``, and the robot's own driver."""
 
 
 @cache

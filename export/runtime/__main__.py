@@ -16,7 +16,9 @@ import numpy as np
 
 from embodiments import registry
 from embodiments.embodiment import Embodiment
+from export.runtime import drive_recording
 from export.runtime import policy as policies
+from export.runtime.drive_recording import DriveRecording, RecordedDriver
 from export.runtime.driver import cycle_log
 from export.runtime.driver.depth_gate import DepthGateConfig
 from export.runtime.driver.driver import DriverConfig
@@ -24,9 +26,9 @@ from export.runtime.driver.gates import GateConfig
 from export.runtime.driver.messages import Order
 from export.runtime.driver.process import DriverGoneError, DriverProcess, DriverTask, robot_names
 from export.runtime.goals import Ros2Goals
-from export.runtime.navigator import Navigator
+from export.runtime.navigator import NO_GOAL, Navigator
 from export.runtime.route import Route, plan, to_body
-from export.runtime.serve import Server, reports, serve
+from export.runtime.serve import ReportingDriver, Server, reports, serve
 
 REACHED, MISSED, REFUSED, DRIVER_DIED = 0, 1, 2, 3
 ON_BLOCKS_MPS = 0.1
@@ -74,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--log-megabytes", type=_megabytes, default=64.0, metavar="MB", help="size limit of the log (default 64)"
     )
+    parser.add_argument("--record", type=Path, metavar="FILE.mcap", help="record depth, odometry and commands, too")
     parser.add_argument("--without-lidar", action="store_true", help="no stop zone, no reversing, no obstacle is felt")
     parser.add_argument("--on-blocks", action="store_true", help="wheels off the ground: images need not show motion")
     parser.add_argument("--dry-run", action="store_true", help="check everything, ask the policy once, move nothing")
@@ -88,6 +91,10 @@ def _check(options: argparse.Namespace) -> None:
     """
     if options.on_blocks and options.max_speed > ON_BLOCKS_MPS:
         raise ValueError(f"--on-blocks needs --max-speed {ON_BLOCKS_MPS:g} or less: it leaves a check out")
+    if options.record is not None:
+        if options.dry_run:
+            raise ValueError("--dry-run moves nothing, so there is nothing to --record; leave one out")
+        drive_recording.refuse(options.record)
     if options.robot == "ros2":
         if options.embodiment is None:
             raise ValueError(f"--robot ros2 needs --embodiment, one of {', '.join(registry.names())}")
@@ -113,6 +120,38 @@ def _run(options: argparse.Namespace) -> int:
     robot = registry.get(options.embodiment or "stretch3")
     policy = policies.load(options.policy, robot=robot)
     route = None if options.goal is None else _route(options, robot)
+    task = _task(options, policy, robot, route, log=log)
+    driver = DriverProcess(task)
+    _print(f"the driver is process {driver.process.pid}")
+    navigator = Navigator(policy, robot, route, announce=_print)
+    recording: DriveRecording | None = None
+    heard: ReportingDriver = driver
+    try:
+        if options.record is not None:
+            recording = DriveRecording(options.record, robot, facts=task.header)
+            heard = RecordedDriver(driver, recording, lambda: _followed(navigator))
+        if route is None:
+            outcome = _serve(heard, navigator, options)
+        else:
+            outcome = _loop(heard, navigator, seconds=options.max_seconds, dry_run=options.dry_run)
+    except KeyboardInterrupt:
+        outcome = "interrupted"
+    except DriverGoneError:
+        _print("the driver process died; the robot's own time-out is all that stops it now", sys.stderr)
+        return DRIVER_DIED
+    finally:
+        driver.close()
+        if recording is not None:
+            recording.close()
+            _print(recording.failure or f"recorded {options.record}")
+    _print(f"{outcome}; log: {log}")
+    return REACHED if outcome == "reached" or outcome.startswith(_DRY) else MISSED
+
+
+def _task(
+    options: argparse.Namespace, policy: policies.Policy, robot: Embodiment, route: Route | None, *, log: Path
+) -> DriverTask:
+    """Return what the driver process is to do; its header is the first line of the log."""
     gates = GateConfig(depth=DepthGateConfig(follows_motion=not options.on_blocks))
     config = DriverConfig(max_speed_mps=options.max_speed, needs_scan=not options.without_lidar, gates=gates)
     header = {
@@ -126,7 +165,7 @@ def _run(options: argparse.Namespace) -> int:
         "needs_scan": config.needs_scan,
         "on_blocks": options.on_blocks,
     }
-    task = DriverTask(
+    return DriverTask(
         robot=options.robot,
         embodiment=robot.name,
         arguments=options.ros_arguments,
@@ -135,26 +174,14 @@ def _run(options: argparse.Namespace) -> int:
         log_max_bytes=int(options.log_megabytes * 2**20),
         header=header,
     )
-    driver = DriverProcess(task)
-    _print(f"the driver is process {driver.process.pid}")
-    navigator = Navigator(policy, robot, route, announce=_print)
-    try:
-        if route is None:
-            outcome = _serve(driver, navigator, options)
-        else:
-            outcome = _loop(driver, navigator, seconds=options.max_seconds, dry_run=options.dry_run)
-    except KeyboardInterrupt:
-        outcome = "interrupted"
-    except DriverGoneError:
-        _print("the driver process died; the robot's own time-out is all that stops it now", sys.stderr)
-        return DRIVER_DIED
-    finally:
-        driver.close()
-    _print(f"{outcome}; log: {log}")
-    return REACHED if outcome == "reached" or outcome.startswith(_DRY) else MISSED
 
 
-def _serve(driver: DriverProcess, navigator: Navigator, options: argparse.Namespace) -> str:
+def _followed(navigator: Navigator) -> Route | None:
+    """Return the route that the policy follows, if it has a goal."""
+    return None if navigator.outcome == NO_GOAL else navigator.route
+
+
+def _serve(driver: ReportingDriver, navigator: Navigator, options: argparse.Namespace) -> str:
     """Drive to the goals that come over ROS, until it is interrupted or latched; return how the last one ended."""
     goals = Ros2Goals(options.ros_arguments, announce=_print)
     server = Server(navigator, goals, seconds=options.max_seconds, announce=_print)
@@ -167,7 +194,7 @@ def _serve(driver: DriverProcess, navigator: Navigator, options: argparse.Namesp
         goals.close()
 
 
-def _loop(driver: DriverProcess, navigator: Navigator, *, seconds: float, dry_run: bool) -> str:
+def _loop(driver: ReportingDriver, navigator: Navigator, *, seconds: float, dry_run: bool) -> str:
     """Answer reports until it has ended; return how. The goal counts from where the first odometry is."""
     order = None
     is_located = False

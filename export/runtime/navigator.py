@@ -13,6 +13,7 @@ from export.runtime.driver.messages import Order, Report, triple
 from export.runtime.retry import Retry
 from export.runtime.route import Route, to_body
 
+NO_GOAL = "no goal yet"
 RESET_AFTER_S = 0.5
 """After a longer gap between two images the policy forgets its past."""
 
@@ -65,7 +66,7 @@ class Navigator:
         self._arrived_s: float | None = None
         self._recovering = self._jumped = False
         self._announced = ""
-        self.outcome = "" if route else "no goal yet"
+        self.outcome = "" if route else NO_GOAL
 
     def aim(self, route: Route) -> None:
         """Go for another goal from now on; the policy forgets its past."""

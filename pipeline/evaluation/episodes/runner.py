@@ -78,7 +78,7 @@ def evaluate(job: Job, *, worker: int = 0, workers: int = 1) -> None:
         if rollout is not None:
             assert environment is not None
             _run_rollout(
-                environment, make_agent(rollout.agent, job, seed=_seed(job, shard)), rollout, job=job, plan=plan
+                environment, make_agent(rollout.agent, job, seed=seed_of(job, shard)), rollout, job=job, plan=plan
             )
 
 
@@ -129,14 +129,14 @@ def begin_rollout(environment: NavigationEnvironment, plan: Plan, job: Job, *, r
     Returns:
         (N,) rows of its episodes in the plan's episode set, ascending.
     """
-    seed, offset = _seed(job, shard), job.routes.index(route) * len(plan)
+    seed, offset = seed_of(job, shard), job.routes.index(route) * len(plan)
     torch.manual_seed(seed)
     environment.reseed(seed)
     environment.assign(torch.as_tensor(offset + longest_first(plan)))
     return offset + np.arange(len(plan))
 
 
-def _seed(job: Job, shard: int) -> int:
+def seed_of(job: Job, shard: int) -> int:
     """Return the seed of a shard's noise, the same for every agent and route."""
     return int(random_key("evaluation", job.seed, shard).integers(2**31))
 

@@ -17,7 +17,7 @@ _ENCODINGS = {"16UC1": ("u2", 0.001), "mono16": ("u2", 0.001), "32FC1": ("f4", 1
 """Encoding -> numpy type and metres per unit."""
 
 
-def metres(image: Any) -> np.ndarray:
+def metres(image: Any, *, unit_m: float | None = None) -> np.ndarray:
     """Return the planar depth that an image holds.
 
     16UC1 is in millimetres with 0 = invalid. 32FC1 is in metres; NaN (no reading) and -inf (too near) are invalid, +inf
@@ -25,6 +25,7 @@ def metres(image: Any) -> np.ndarray:
 
     Args:
         image: A ``sensor_msgs/Image``, of any row length and byte order.
+        unit_m: What one of its units is [m], for a recording against the convention; by default what its encoding says.
 
     Returns:
         (H, W) float32 [m], 0 = invalid, ``FAR_M`` = nothing within the range.
@@ -37,7 +38,7 @@ def metres(image: Any) -> np.ndarray:
             f"the depth image has the encoding '{image.encoding}', expected 16UC1 [mm] or 32FC1 [m]; "
             "remap depth/image to the camera's raw depth topic"
         )
-    kind, unit_m = _ENCODINGS[image.encoding]
+    kind, usual_m = _ENCODINGS[image.encoding]
     dtype = np.dtype(kind).newbyteorder(">" if image.is_bigendian else "<")
     height, width, step = int(image.height), int(image.width), int(image.step)
     row, found = width * dtype.itemsize, len(image.data)
@@ -47,7 +48,7 @@ def metres(image: Any) -> np.ndarray:
             f"but {found} bytes came; look for the fault in the camera's driver"
         )
     values = np.ndarray((height, width), dtype, buffer=image.data, strides=(step, dtype.itemsize))
-    depth_m = values.astype(np.float32) * np.float32(unit_m)
+    depth_m = values.astype(np.float32) * np.float32(usual_m if unit_m is None else unit_m)
     depth_m[np.isposinf(depth_m)] = FAR_M
     depth_m[~np.isfinite(depth_m) | (depth_m < 0.0)] = 0.0
     _check_unit(depth_m, image.encoding)
