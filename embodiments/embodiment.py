@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -25,13 +26,17 @@ class ContactShape:
 
 @dataclass(frozen=True, kw_only=True)
 class RobotModel:
-    """Where the robot's real model comes from: a file inside an installed PyPI package."""
+    """Where the robot's real model comes from: a file inside an installed PyPI package, or a file of the user's."""
 
-    package: str
+    package: str = ""
     """Distribution name on PyPI."""
-    path: str
-    """Path of the URDF, as the end of a path listed in the package's files."""
-    licence: str
+    path: str = ""
+    """Path of the URDF, MJCF or xacro, as the end of a path listed in the package's files."""
+    file: str | Path = field(default="", repr=False)
+    """Instead of package and path: URDF, MJCF or xacro, relative to the robot file. Its content counts in digests."""
+    licence: str = ""
+    xacro_arguments: dict[str, str] = field(default_factory=dict, repr=False)
+    """Values of the ``xacro:arg`` of a xacro file."""
     keep_links: tuple[str, ...] = ()
     """Links that must survive the merging of fixed joints (feet, camera)."""
     contact_shapes: tuple[ContactShape, ...] = ()
@@ -40,6 +45,16 @@ class RobotModel:
     """Links that may touch the ground. The others cannot collide while the ground is all there is; empty = all can."""
     joint_ranges_rad: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Joint name -> lower and upper limit, for joints whose limits the model's file leaves out."""
+
+    def __post_init__(self) -> None:
+        """Refuse a model without a place, or with two."""
+        if bool(self.file) == bool(self.package or self.path) or bool(self.package) != bool(self.path):
+            raise ValueError('RobotModel needs file="PATH", or package="NAME" and path="PATH IN IT"')
+
+    @property
+    def name(self) -> str:
+        """The model's file, as messages call it."""
+        return str(self.file or self.path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,10 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Return the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     own = given[: given.index(_ROS_ARGUMENTS)] if _ROS_ARGUMENTS in given else given
-    options = _parser().parse_args(own)
-    options.ros_arguments = tuple(given[len(own) + 1 :])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        options = _options(own)
+        options.ros_arguments = tuple(given[len(own) + 1 :])
         _check(options)
         return _run(options)
     except (OSError, ValueError) as error:
@@ -52,10 +52,25 @@ def main(arguments: list[str] | None = None) -> int:
         return MISSED
 
 
+def _options(arguments: list[str]) -> argparse.Namespace:
+    """Read the options, the robot files first: they say which embodiments there are."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    _add_robot_file(first)
+    registry.add_files(first.parse_known_args(arguments)[0].robot_file)
+    return _parser().parse_args(arguments)
+
+
+def _add_robot_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--robot-file", type=Path, action="append", default=[], metavar="FILE.py", help="a robot of your own"
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m export.runtime", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--policy", type=Path, required=True, help="exported .onnx file")
     parser.add_argument("--robot", choices=robot_names(), required=True, help="adapter that drives")
+    _add_robot_file(parser)
     parser.add_argument("--embodiment", choices=registry.names(), help="which robot it is (default stretch3)")
     parser.add_argument(
         "--goal",

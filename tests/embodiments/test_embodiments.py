@@ -22,10 +22,10 @@ from embodiments.spaces import (
     LIMIT_SLICE,
     REVERSE_LIMIT_MPS,
 )
+from pipeline.robot_models.model_file import model_path
 from pipeline.runs.presets import DEFAULT_ROBOTS
 from pipeline.simulation.physics.robot_model import (
     driven_joints,
-    model_path,
     neutral_angles_rad,
     neutral_mesh,
     standing_height_m,
