@@ -126,7 +126,7 @@ def _run(options: argparse.Namespace) -> int:
     log = options.log or Path("runs/runtime") / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
     cycle_log.refuse_existing(log)
     robot = registry.get(options.embodiment or "stretch3")
-    policy = policies.load(options.policy, robot=robot)
+    policy = _policy(options, robot)
     route = None if options.goal is None else _route(options, robot)
     gates = GateConfig(depth=DepthGateConfig(follows_motion=not options.on_blocks))
     config = DriverConfig(max_speed_mps=options.max_speed, needs_scan=not options.without_lidar, gates=gates)
@@ -202,6 +202,22 @@ def _loop(driver: DriverProcess, navigator: Navigator, *, seconds: float, dry_ru
     if order is not None:
         driver.send(Order(sequence=order.sequence + 1, basis=order.basis, command=(0.0, 0.0, 0.0), mode="quit"))
     return navigator.outcome
+
+
+def _policy(options: argparse.Namespace, robot: Embodiment) -> policies.Policy:
+    """Load the policy; one for many bodies also drives a robot of the user's own, whose descriptor its file gives.
+
+    Raises:
+        ValueError: If it does not fit the robot.
+    """
+    if not options.robot_file:
+        return policies.load(options.policy, robot=robot)
+    policy = policies.load(options.policy, robot=robot, allow_unseen=True)
+    if robot.name not in policy.contract["embodiments"]:
+        if policy.agent != "generalist":
+            raise ValueError(f"{options.policy} is a {policy.agent} of another robot; '{robot.name}' needs a generalist")
+        _print(f"'{robot.name}' was not trained on; the policy knows it by the numbers of its robot file")
+    return policy
 
 
 def _route(options: argparse.Namespace, robot: Embodiment) -> Route:

@@ -57,6 +57,8 @@ class Measured:
     """Link -> (4, 4)"""
     links: dict[str, np.ndarray]
     """Link -> (P, 3) vertices of its meshes, links without meshes left out"""
+    layers: tuple[np.ndarray, ...]
+    """Per height layer (P, 2) points of the body's surface"""
     body: trimesh.Trimesh
     height_m: float
     """Of the root link above the ground"""
@@ -95,6 +97,7 @@ def measure(model: RobotModel, *, name: str, robot: Embodiment | None = None) ->
         urdf=read(model),
         poses={link: lift @ pose for link, pose in poses.items()},
         links={link: np.concatenate(points) for link, points in by_link.items()},
+        layers=tuple(footprint_fit.layer_points(body, low_m, high_m) for low_m, high_m in HEIGHT_LAYERS_M),
         body=body,
         height_m=height_m,
     )
@@ -155,7 +158,7 @@ def camera_pose(model: Measured, link: str) -> CameraPose:
 def footprint(model: Measured, *, slack_m: float) -> tuple[tuple[Disc, ...], ...]:
     """Return discs per height layer that cover the body and reach at most ``slack_m`` beyond its convex hull."""
     layers = []
-    for points in layer_points(model):
+    for points in model.layers:
         try:
             layers.append(footprint_fit.fit_discs(points, slack_m=slack_m) if len(points) else ())
         except ValueError:  # a rod or a sheet without an area
@@ -164,11 +167,6 @@ def footprint(model: Measured, *, slack_m: float) -> tuple[tuple[Disc, ...], ...
             x, y = (round(float(value), 3) for value in centre)
             layers.append((Disc(x_m=x, y_m=y, radius_m=round(radius_m, 3)),))
     return tuple(layers)
-
-
-def layer_points(model: Measured) -> list[np.ndarray]:
-    """Return points (P, 2) of the body's surface per height layer."""
-    return [footprint_fit.layer_points(model.body, low_m, high_m) for low_m, high_m in HEIGHT_LAYERS_M]
 
 
 def _standing_height_m(robot: Embodiment | None, *, lowest_m: float) -> float:

@@ -12,7 +12,7 @@ from matplotlib.patches import Circle, Polygon
 
 from embodiments.embodiment import DepthCamera, Disc
 from embodiments.spaces import HEIGHT_LAYERS_M
-from pipeline.evaluation.inspection.measured import Measured, layer_points
+from pipeline.evaluation.inspection.measured import Measured
 from pipeline.evaluation.report.figures import STYLE
 
 CONE_M = 1.5
@@ -23,7 +23,7 @@ _MOST_TRIANGLES = 8000
 
 def above(model: Measured, proposal: Sequence[tuple[Disc, ...]]) -> Figure:
     """Return the body from above, one panel per height layer: discs of the file in blue, proposed ones in ochre."""
-    points = layer_points(model)
+    points = model.layers
     everything = np.concatenate([*points, np.zeros((1, 2))])
     half_m = float(np.abs(everything).max()) + 0.15
     with matplotlib.rc_context(STYLE):

@@ -9,7 +9,7 @@ import numpy as np
 from embodiments.embodiment import DifferentialDrive, Embodiment, GaitDrive
 from embodiments.registry import GAITS_FOLDER
 from embodiments.spaces import DEPTH_RANGE_M, HEIGHT_LAYERS_M, LATERAL_LIMIT_MPS, REVERSE_LIMIT_MPS
-from pipeline.evaluation.inspection.measured import Measured, camera_link, camera_pose, layer_points
+from pipeline.evaluation.inspection.measured import Measured, camera_link, camera_pose
 from pipeline.evaluation.inspection.model_findings import Finding, missing, note, wrong
 from pipeline.simulation.physics.robot_model import driven_joints, standing_height_m
 
@@ -70,7 +70,7 @@ def _footprint(model: Measured, robot: Embodiment) -> list[Finding]:
     if len(robot.footprint) != len(HEIGHT_LAYERS_M):
         return [wrong(f"footprint has {len(robot.footprint)} layers, expected {len(HEIGHT_LAYERS_M)}; () where empty")]
     found, bare = [], []
-    for layer, points in enumerate(layer_points(model)):
+    for layer, points in enumerate(model.layers):
         low_m, high_m = HEIGHT_LAYERS_M[layer]
         discs = robot.footprint[layer]
         if len(points) and not discs:
