@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from embodiments.embodiment import ContactShape, DifferentialDrive, Embodiment
+from embodiments.embodiment import AckermannDrive, ContactShape, DifferentialDrive, Embodiment, GaitDrive
 from pipeline.robot_models.model_file import mesh_path, missing_meshes, model_path, read
 
 _KIND_SIZES = {"sphere": ("radius",), "cylinder": ("radius", "length"), "box": ("size",)}
@@ -30,13 +30,17 @@ class NeutralMesh:
 def driven_joints(embodiment: Embodiment) -> tuple[str, ...]:
     """Return the joints that the drive moves, in drive order; every other joint is locked."""
     drive = embodiment.drive
-    return (drive.left_joint, drive.right_joint) if isinstance(drive, DifferentialDrive) else drive.joints
+    if isinstance(drive, DifferentialDrive):
+        return drive.left_joint, drive.right_joint
+    if isinstance(drive, AckermannDrive):
+        return drive.steering_joints + drive.rolling_joints + drive.driven_joints
+    return drive.joints
 
 
 def neutral_angles_rad(embodiment: Embodiment) -> dict[str, float]:
     """Return joint name -> angle (or metres) of the standing or stowed posture, driven joints included."""
     drive = embodiment.drive
-    if isinstance(drive, DifferentialDrive):
+    if not isinstance(drive, GaitDrive):
         return dict(embodiment.posture_rad)
     return dict(embodiment.posture_rad) | dict(zip(drive.joints, drive.default_rad, strict=True))
 

@@ -24,6 +24,7 @@ from export.runtime.driver.process import DriverProcess, DriverTask, make_robot,
 from export.runtime.robots.fake import ROOM, FakeRobot
 from scenes import nav2_map
 from scenes.grid import Grid
+from tests import own_robot
 
 POLICY = Path(__file__).parents[3] / "export" / "pretrained" / "generalist.onnx"
 pytestmark = pytest.mark.slow
