@@ -16,7 +16,7 @@ from pipeline.simulation.physics import footprint_fit, robot_model
 
 WHEEL_NEAR_GROUND_M = 0.03
 """A joint's link that ends this near the ground may be a wheel."""
-_CAMERA_WORDS = ("depth_optical_frame", "depth_frame", "optical_frame", "camera", "depth", "d435", "xtion", "realsense")
+_CAMERA_WORDS = ("depth_optical_frame", "depth_frame", "optical_frame", "camera_link", "camera", "depth", "d435", "xtion", "realsense")
 """Parts of a camera link's name, the best first."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from embodiments.embodiment import DifferentialDrive, Embodiment, GaitDrive
+from embodiments.embodiment import AckermannDrive, DifferentialDrive, Embodiment, GaitDrive, WheeledDrive
 from embodiments.registry import GAITS_FOLDER
 from embodiments.spaces import DEPTH_RANGE_M, HEIGHT_LAYERS_M, LATERAL_LIMIT_MPS, REVERSE_LIMIT_MPS
 from pipeline.evaluation.inspection.measured import Measured, camera_link, camera_pose
@@ -120,30 +120,59 @@ def _camera(model: Measured, robot: Embodiment) -> list[Finding]:
     return found
 
 
-def _wheels(model: Measured, robot: Embodiment, drive: DifferentialDrive) -> list[Finding]:
+def _wheels(model: Measured, robot: Embodiment, drive: WheeledDrive) -> list[Finding]:
     """Return how the wheels differ from what the drive says; their links exist."""
     found = []
+    half_tracks_m = _half_tracks_m(drive)
     joints = {joint.get("name", ""): joint for joint in model.urdf.findall("joint")}
     shapes = {shape.link: shape for shape in robot.model.contact_shapes}
-    for name, side in ((drive.left_joint, 1.0), (drive.right_joint, -1.0)):
+    for name, half_track_m in half_tracks_m.items():
         joint = joints[name]
         if joint.get("type") != "continuous":
             found.append(wrong(f"joint '{name}' is {joint.get('type')}: a driven wheel's joint must be continuous"))
         link = joint.find("child").get("link", "")  # type: ignore[union-attr]
         y_m = float(model.poses[link][1, 3])
-        if link not in shapes and abs(y_m - side * drive.track_m / 2.0) > WHEEL_M:
-            text = f"wheel '{name}' is at y {y_m:+.3f} m, the drive's track says {side * drive.track_m / 2.0:+.3f}"
+        if link not in shapes and half_track_m is not None and abs(y_m - half_track_m) > WHEEL_M:
+            text = f"wheel '{name}' is at y {y_m:+.3f} m, the drive's track says {half_track_m:+.3f}"
             found.append(wrong(f"{text}; mend track_m, or left and right are exchanged"))
         if link in model.links and link not in shapes:
             low, high = model.links[link][:, 2].min(), model.links[link][:, 2].max()
             if abs((high - low) / 2.0 - drive.wheel_radius_m) > WHEEL_M:
                 found.append(wrong(f"wheel '{name}' has a radius of {(high - low) / 2.0:.3f} m in the model; mend it"))
-    if abs(robot.limits.half_track_m - drive.track_m / 2.0) > 1e-4:
+    if isinstance(drive, AckermannDrive):
+        found += _car(model, drive)
+    if isinstance(drive, DifferentialDrive) and abs(robot.limits.half_track_m - drive.track_m / 2.0) > 1e-4:
         found.append(wrong("limits.half_track_m must be half of the drive's track_m"))
     return found + _air(model, robot, drive)
 
 
-def _air(model: Measured, robot: Embodiment, drive: DifferentialDrive) -> list[Finding]:
+def _half_tracks_m(drive: WheeledDrive) -> dict[str, float | None]:
+    """Return the wheels' joints and where the drive says that each stands to the left [m]; None where the model says."""
+    if isinstance(drive, DifferentialDrive):
+        return {drive.left_joint: drive.track_m / 2.0, drive.right_joint: -drive.track_m / 2.0}
+    if isinstance(drive, AckermannDrive):
+        pairs = (drive.rolling_joints, drive.driven_joints)
+        return {name: side * drive.track_m / 2.0 for pair in pairs for name, side in zip(pair, (1.0, -1.0), strict=True)}
+    return dict.fromkeys(drive.joints)
+
+
+def _car(model: Measured, drive: AckermannDrive) -> list[Finding]:
+    """Return whether axles and steering are where a car's drive needs them."""
+    joints = {joint.get("name", ""): joint for joint in model.urdf.findall("joint")}
+    found = []
+    for names, x_m in ((drive.driven_joints, 0.0), (drive.rolling_joints, drive.wheel_base_m)):
+        for name in names:
+            at_m = float(model.poses[joints[name].find("child").get("link", "")][0, 3])  # type: ignore[union-attr]
+            if abs(at_m - x_m) > WHEEL_M:
+                text = f"wheel '{name}' is at x {at_m:+.3f} m, a car's drive needs it at {x_m:+.3f}"
+                found.append(wrong(f"{text}; the base link belongs between the rear wheels, mend that or wheel_base_m"))
+    for name in drive.steering_joints:
+        if joints[name].get("type") not in ("revolute", "continuous"):
+            found.append(wrong(f"joint '{name}' is {joints[name].get('type')}: a steering joint must be revolute"))
+    return found
+
+
+def _air(model: Measured, robot: Embodiment, drive: WheeledDrive) -> list[Finding]:
     """Return whether the wheels carry the robot."""
     try:
         height_m = standing_height_m(robot)
@@ -151,7 +180,7 @@ def _air(model: Measured, robot: Embodiment, drive: DifferentialDrive) -> list[F
         return []
     joints = {joint.get("name", ""): joint for joint in model.urdf.findall("joint")}
     found = []
-    for name in (drive.left_joint, drive.right_joint):
+    for name in _half_tracks_m(drive):
         link = joints[name].find("child").get("link", "")  # type: ignore[union-attr]
         shape = next((shape for shape in robot.model.contact_shapes if shape.link == link), None)
         axle_m = float(model.poses[link][2, 3]) - model.height_m + height_m
