@@ -38,8 +38,8 @@ EMBODIMENT = Embodiment(
         yaw_acceleration_radps2=_ACCELERATION_MPS2 / _DRIVE.turning_radius_m,
         wheel_speed_mps=_FORWARD_MPS * (1.0 + _DRIVE.track_m / 2.0 / _DRIVE.turning_radius_m),
         half_track_m=_DRIVE.track_m / 2.0,
-        source="chosen for indoors: race cars of this size are faster. Steering 0.5 rad at 4 rad/s: a common hobby servo; "
-        "wheel base, track and wheels: those of 1:10 cars such as MIT's RACECAR; reverse: spaces.py",
+        source="chosen for indoors, race cars of this size are faster, as is the steering of 0.5 rad at 4 rad/s; wheel "
+        "base, track and wheels: those of 1:10 cars such as MIT's RACECAR; reverse: spaces.py",
     ),
     # Measured (`inspect_robot`), the front ones enlarged for steered wheels.
     footprint=(

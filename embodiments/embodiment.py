@@ -70,8 +70,8 @@ class Limits:
     wheel_speed_mps: float
     """Cap on |vx| + half_track |yaw rate|; for a robot without wheels its largest speed."""
     half_track_m: float
-    """Half the distance between the wheels, of an omnidirectional base the lever of its wheels about the centre; 0 for a
-    robot without wheels."""
+    """Half the distance between the wheels, of an omnidirectional base its wheels' lever about the centre; 0 for a robot
+    without wheels."""
     source: str
 
 
@@ -95,14 +95,14 @@ class DifferentialDrive:
 class OmniDrive:
     """Three or more wheels with rollers on their rims: omnidirectional or mecanum. The base moves any way.
 
-    Where the wheels stand and how they roll follows from the model. The simulation has no rollers: wheels slide freely on
-    the ground, and the ground's push along each roller's axis is computed (docs/adr/0017).
+    Where the wheels stand and how they roll follows from the model. The simulation has no rollers: wheels slide freely
+    on the ground, and the ground's push along each roller's axis is computed (docs/adr/0017).
     """
 
     joints: tuple[str, ...]
     roller_rad: tuple[float, ...]
     """Per wheel the angle, counter-clockwise from above, from the direction in which it rolls to the axis of the roller
-    on the ground, along which the ground can push: 0 for an omnidirectional wheel, 45 degrees either way for mecanum."""
+    on the ground, along which the ground can push: 0 for an omnidirectional wheel, +-45 degrees for a mecanum wheel."""
     wheel_radius_m: float
     wheel_force_nm: float
     """Largest torque of a wheel's motor."""

@@ -84,7 +84,7 @@ def steer(command: Array, turning_radius_m: float, descriptor: Array) -> Array:
     speed = abs(vx).clip(min=needed)
     slower = yaw_rate.clip(min=-speed / turning_radius_m, max=speed / turning_radius_m)
     signed = speed * (1.0 - 2.0 * backwards)
-    result = command * 0.0  # type: ignore[operator]
+    result: Any = command * 0.0  # type: ignore[operator]
     result[..., 0:1], result[..., 1:2], result[..., 2:3] = signed, vy, slower
     return result  # type: ignore[no-any-return]
 

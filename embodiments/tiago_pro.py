@@ -1,4 +1,4 @@
-"""PAL TIAGo Pro: an omnidirectional base with four mecanum wheels, lifting torso, two folded arms, a camera in the head."""
+"""PAL TIAGo Pro: an omnidirectional base with four mecanum wheels, lifting torso, two folded arms, a camera on top."""
 
 import math
 
@@ -41,8 +41,8 @@ EMBODIMENT = Embodiment(
         # A wheel turns with |vx| + |vy| + lever |yaw rate|; the descriptor's bound has no vy, so its most is set aside.
         wheel_speed_mps=_WHEEL_MPS - _LATERAL_MPS,
         half_track_m=_LEVER_M,
-        source="tiago_pro.urdf: wheels 13.12 rad/s x 0.0762 m = 1.0 m/s, 6 N m, at (+-0.244, +-0.223) m; accelerations: "
-        "1 m/s2, as PAL's differential base has (tiago.py), no figure of this one was found; reverse, sideways: spaces.py",
+        source="tiago_pro.urdf: wheels 13.12 rad/s x 0.0762 m = 1.0 m/s, 6 N m, at (+-0.244, +-0.223) m; accelerations "
+        "and 1.2 rad/s: no figure was found, chosen near PAL's differential base (tiago.py); others: spaces.py",
     ),
     # Measured on the visual meshes in the posture below (`inspect_robot`).
     footprint=(
@@ -91,8 +91,8 @@ EMBODIMENT = Embodiment(
         vfov_rad=math.radians(58.0),
         min_range_m=0.28,
         max_range_m=10.0,
-        source="pose: head_front_camera_link in the posture below (its 18 mm to the left are left out); field of view and "
-        "range: RealSense D435i data sheet, 87 x 58 deg, a guess: the URDF names no make",
+        source="pose: head_front_camera_link in the posture below (its 18 mm to the left are left out); field of view "
+        "and range: RealSense D435i data sheet, 87 x 58 deg, a guess: the URDF names no make",
     ),
     posture_rad={
         **{f"arm_left_{i + 1}_joint": angle for i, angle in enumerate(_LEFT_ARM_RAD)},

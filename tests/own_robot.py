@@ -11,7 +11,7 @@ from embodiments.registry import ROBOT_FILES
 from pipeline.runs.provenance import ROOT
 
 PAGE = ROOT / "docs" / "add_a_robot.md"
-ROBOT_FILE = '''
+ROBOT_FILE = """
 from embodiments.embodiment import *
 
 EMBODIMENT = Embodiment(
@@ -34,10 +34,10 @@ EMBODIMENT = Embodiment(
     ),
     footprint=((Disc(x_m=-0.06, y_m=0.0, radius_m=0.32),), (Disc(x_m=0.0, y_m=0.0, radius_m=0.04),), (), ()),
     camera=DepthCamera(
-        x_m=0.03, z_m=0.95, pitch_rad=0.35, hfov_rad=1.5, vfov_rad=1.0, min_range_m=0.28, max_range_m=10.0, source="D435"
+        x_m=0.03, z_m=0.95, pitch_rad=0.35, hfov_rad=1.5, vfov_rad=1.0, min_range_m=0.28, max_range_m=9.0, source="D435"
     ),
 )
-'''
+"""
 
 
 def urdf() -> str:

@@ -215,7 +215,9 @@ def _policy(options: argparse.Namespace, robot: Embodiment) -> policies.Policy:
     policy = policies.load(options.policy, robot=robot, allow_unseen=True)
     if robot.name not in policy.contract["embodiments"]:
         if policy.agent != "generalist":
-            raise ValueError(f"{options.policy} is a {policy.agent} of another robot; '{robot.name}' needs a generalist")
+            raise ValueError(
+                f"{options.policy} is a {policy.agent} of another robot; '{robot.name}' needs a generalist"
+            )
         _print(f"'{robot.name}' was not trained on; the policy knows it by the numbers of its robot file")
     return policy
 

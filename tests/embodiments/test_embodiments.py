@@ -9,7 +9,15 @@ import trimesh
 import urchin
 from scipy.spatial import ConvexHull
 
-from embodiments.embodiment import AckermannDrive, DifferentialDrive, Disc, Embodiment, GaitDrive, OmniDrive, WheeledDrive
+from embodiments.embodiment import (
+    AckermannDrive,
+    DifferentialDrive,
+    Disc,
+    Embodiment,
+    GaitDrive,
+    OmniDrive,
+    WheeledDrive,
+)
 from embodiments.registry import get, names
 from embodiments.spaces import (
     CAMERA_SLICE,
@@ -43,7 +51,7 @@ SWING_M = {"anymal_c": 0.25}
 """The same where hind feet swing 0.24 m behind where they stand; test_gaits.py lays the walking body over it."""
 WHEEL_MPS = {"tiago_pro": 1.0}
 """What the motors of wheels with rollers can do at the rim."""
-REACH_M = {"tiago_pro": 0.48, "car": 0.45}
+REACH_M = {"tiago_pro": 0.5, "car": 0.45}
 """How far a wheeled robot that is not slender reaches from its axis."""
 CAMERA_FRAMES = {
     "car": "camera_link",
@@ -70,7 +78,19 @@ def parts(robot, tmp_path_factory) -> list[trimesh.Trimesh]:
     model = load(robot, tmp_path_factory.mktemp(robot.name))
     poses = model.visual_trimesh_fk(cfg=neutral_angles_rad(robot))
     lift = trimesh.transformations.translation_matrix((0.0, 0.0, standing_height_m(robot)))
-    return [mesh.copy().apply_transform(lift @ pose) for mesh, pose in poses.items()]
+    signs = mirrored(model)
+    return [mesh.copy().apply_transform(lift @ pose @ signs.get(id(mesh), np.eye(4))) for mesh, pose in poses.items()]
+
+
+def mirrored(model: urchin.URDF) -> dict[int, np.ndarray]:
+    """Return the reflections (4, 4) of meshes with a negative scale, which that library leaves out."""
+    found = {}
+    for visual in (visual for link in model.links for visual in link.visuals):
+        scale = None if visual.geometry.mesh is None else visual.geometry.mesh.scale
+        if scale is not None and (np.asarray(scale) < 0.0).any():
+            reflection = np.diag([*np.sign(scale), 1.0])
+            found |= {id(mesh): reflection for mesh in visual.geometry.meshes}
+    return found
 
 
 def load(robot: Embodiment, folder: Path) -> urchin.URDF:
@@ -262,7 +282,9 @@ def test_stowed_wheeled_robots_are_narrow(robot):
     if robot.family != "wheeled":
         pytest.skip("walks")
     # TIAGo's arm straight out reaches 1.03 m; tucked, nothing is farther than 0.35 m from the axis.
-    assert max(robot.circumscribed_radius_m(layer) for layer in range(len(HEIGHT_LAYERS_M))) <= REACH_M.get(robot.name, 0.35)
+    assert max(robot.circumscribed_radius_m(layer) for layer in range(len(HEIGHT_LAYERS_M))) <= REACH_M.get(
+        robot.name, 0.35
+    )
 
 
 def test_camera(robot):

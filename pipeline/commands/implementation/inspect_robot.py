@@ -100,7 +100,7 @@ def _settings(robot: Embodiment) -> list[tuple[str, str]]:
 def _joints(model: Measured) -> list[tuple[str, ...]]:
     """Return name, type, angle and limits of every joint that can move."""
     angles = {} if model.robot is None else neutral_angles_rad(model.robot)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for joint in model.urdf.findall("joint"):
         if joint.get("type") != "fixed":
             name, limit = joint.get("name", ""), joint.find("limit")

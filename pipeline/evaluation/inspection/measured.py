@@ -16,7 +16,17 @@ from pipeline.simulation.physics import footprint_fit, robot_model
 
 WHEEL_NEAR_GROUND_M = 0.03
 """A joint's link that ends this near the ground may be a wheel."""
-_CAMERA_WORDS = ("depth_optical_frame", "depth_frame", "optical_frame", "camera_link", "camera", "depth", "d435", "xtion", "realsense")
+_CAMERA_WORDS = (
+    "depth_optical_frame",
+    "depth_frame",
+    "optical_frame",
+    "camera_link",
+    "camera",
+    "depth",
+    "d435",
+    "xtion",
+    "realsense",
+)
 """Parts of a camera link's name, the best first."""
 
 
@@ -81,15 +91,13 @@ def measure(model: RobotModel, *, name: str, robot: Embodiment | None = None) ->
         raise ValueError(f"{model_path(model)} has no shape that can be read: it needs visual or collision geometry")
     angles = {} if robot is None else robot_model.neutral_angles_rad(robot)
     poses = robot_model.link_poses(parts.urdf, angles)
-    placed = [
-        trimesh.transform_points(v, poses[link]) for link, v in zip(parts.links, parts.vertices_l_m, strict=True)
-    ]
+    placed = [trimesh.transform_points(v, poses[link]) for link, v in zip(parts.links, parts.vertices_l_m, strict=True)]
     height_m = _standing_height_m(robot, lowest_m=min(float(points[:, 2].min()) for points in placed))
     body = footprint_fit.body_mesh(parts.links, parts.vertices_l_m, parts.triangles, poses=poses, height_m=height_m)
     lift = trimesh.transformations.translation_matrix((0.0, 0.0, height_m))
     by_link: dict[str, list[np.ndarray]] = {}
     for link, points in zip(parts.links, placed, strict=True):
-        by_link.setdefault(link, []).append(points + [0.0, 0.0, height_m])
+        by_link.setdefault(link, []).append(points + np.asarray([0.0, 0.0, height_m]))
     return Measured(
         name=name,
         robot=robot,

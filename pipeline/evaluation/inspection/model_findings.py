@@ -44,7 +44,9 @@ def of_model(model: Measured) -> list[Finding]:
         found.append(wrong("no collision shapes: nothing can stand on the ground; add <collision> or contact_shapes"))
     planar = [joint.get("name", "") for joint in root.findall("joint") if joint.get("type") in _PLANAR]
     if planar:
-        found.append(wrong(f"joint {planar[0]} is {_PLANAR[0]}: the simulation moves the base itself; remove the joint"))
+        found.append(
+            wrong(f"joint {planar[0]} is {_PLANAR[0]}: the simulation moves the base itself; remove the joint")
+        )
     return [*found, *_inertia(root), *_camera(model)]
 
 
@@ -61,7 +63,9 @@ def of_bare_model(model: Measured) -> list[Finding]:
         )
     elif wheel_pair(model) is None:
         names = ", ".join(wheel.joint for wheel in turning)
-        found.append(wrong(f"no pair of wheels: {names} have no equal on the other side at the same x; mend the joints"))
+        found.append(
+            wrong(f"no pair of wheels: {names} have no equal on the other side at the same x; mend the joints")
+        )
     loose = [joint.get("name", "") for joint in model.urdf.findall("joint") if _lacks_limits(joint)]
     if loose:
         found.append(missing(f"limits of joints {', '.join(loose)}: add <limit lower=... upper=...> where they move"))
@@ -86,7 +90,9 @@ def _inertia(root: ElementTree.Element) -> list[Finding]:
 def _camera(model: Measured) -> list[Finding]:
     if camera_link(model):
         return []
-    return [missing("a camera link: no link is named camera or depth; write x_m, z_m, pitch_rad of DepthCamera by hand")]
+    return [
+        missing("a camera link: no link is named camera or depth; write x_m, z_m, pitch_rad of DepthCamera by hand")
+    ]
 
 
 def _lacks_limits(joint: ElementTree.Element) -> bool:

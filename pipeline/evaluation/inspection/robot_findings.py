@@ -61,7 +61,9 @@ def _limits(robot: Embodiment) -> list[Finding]:
         if not getattr(limits, name) > 0.0:
             found.append(wrong(f"{name} is {getattr(limits, name):g}: it must be positive"))
     if limits.wheel_speed_mps < limits.forward_mps:
-        found.append(wrong(f"wheel_speed_mps {limits.wheel_speed_mps:g} is below forward_mps; raise it to that at least"))
+        found.append(
+            wrong(f"wheel_speed_mps {limits.wheel_speed_mps:g} is below forward_mps; raise it to that at least")
+        )
     return found
 
 
@@ -147,12 +149,14 @@ def _wheels(model: Measured, robot: Embodiment, drive: WheeledDrive) -> list[Fin
 
 
 def _half_tracks_m(drive: WheeledDrive) -> dict[str, float | None]:
-    """Return the wheels' joints and where the drive says that each stands to the left [m]; None where the model says."""
+    """Return the wheels' joints and where the drive says that each stands to the left [m]; None: as in the model."""
     if isinstance(drive, DifferentialDrive):
         return {drive.left_joint: drive.track_m / 2.0, drive.right_joint: -drive.track_m / 2.0}
     if isinstance(drive, AckermannDrive):
         pairs = (drive.rolling_joints, drive.driven_joints)
-        return {name: side * drive.track_m / 2.0 for pair in pairs for name, side in zip(pair, (1.0, -1.0), strict=True)}
+        return {
+            name: side * drive.track_m / 2.0 for pair in pairs for name, side in zip(pair, (1.0, -1.0), strict=True)
+        }
     return dict.fromkeys(drive.joints)
 
 
@@ -190,7 +194,9 @@ def _air(model: Measured, robot: Embodiment, drive: WheeledDrive) -> list[Findin
                 text = f"wheel '{name}' hangs {1e3 * air_m:.1f} mm above the ground, on which something else stands"
                 found.append(wrong(f"{text}; make casters smaller, or name ground_links"))
             elif air_m < -WHEEL_M:
-                text = f"wheel '{name}' of radius {drive.wheel_radius_m:g} m would be {-1e3 * air_m:.1f} mm in the ground"
+                text = (
+                    f"wheel '{name}' of radius {drive.wheel_radius_m:g} m would be {-1e3 * air_m:.1f} mm in the ground"
+                )
                 found.append(wrong(f"{text}; its shape is smaller than wheel_radius_m"))
     return found
 

@@ -1,8 +1,8 @@
-"""Drive of a car: steered front wheels that roll freely, driven rear wheels. All four grip the ground in the simulation.
+"""Drive of a car: steered front wheels that roll freely, driven rear wheels. All four grip the simulated ground.
 
-The curvature of the command gives the angles of the front wheels (Ackermann: all axles point at the centre of the curve)
-and the speeds of the rear ones. Steering takes time; meanwhile the rear wheels follow the angle that is there, so that they
-do not drag sideways.
+The curvature of the command gives the angles of the front wheels (Ackermann: all axles point at the centre of the
+curve) and the speeds of the rear ones. Steering takes time; meanwhile the rear wheels follow the angle that is there, so
+that they do not drag sideways.
 """
 
 import torch
@@ -42,7 +42,9 @@ class CarDrive:
         step_rad = drive.steering_rate_radps * _STEP_S
         angle_rad = now_rad + (then_rad - now_rad).clip(-step_rad, step_rad)
         self._curvature_pm = angle_rad.tan() / drive.wheel_base_m
-        nearer = 1.0 - self._curvature_pm[:, None] * self._half_tracks_m  # (B, 2) radius of each side over that of the middle
+        nearer = (
+            1.0 - self._curvature_pm[:, None] * self._half_tracks_m
+        )  # (B, 2) radius of each side over that of the middle
         steering_rad = (drive.wheel_base_m * self._curvature_pm[:, None] / nearer).atan()
         self._physics.set_position_targets(steering_rad, joints=_STEERING)
         self._physics.set_velocity_targets(speed_mps[:, None] * nearer / drive.wheel_radius_m, joints=_DRIVEN)

@@ -102,9 +102,7 @@ class RobotPhysics:
         below_w = torch.cat([self.position_w[:, :2], zero[:, None]], dim=-1)
         torque_w = torch.stack([zero, zero, torque_nm], dim=-1)
         base = self._robot.base_link.idx_local
-        self._robot.apply_links_external_wrench(
-            force_w[:, None], torque_w[:, None], [base], pos=below_w[:, None]
-        )
+        self._robot.apply_links_external_wrench(force_w[:, None], torque_w[:, None], [base], pos=below_w[:, None])
 
     def step(self, count: int, *, before: Callable[[int], None] | None = None) -> None:
         """Advance by ``count`` physics steps; a failing environment is reset, the others continue.

@@ -42,7 +42,7 @@ def joint_parameters(drive: WheeledDrive) -> JointParameters:
 
 @dataclass(frozen=True, kw_only=True)
 class Contacts:
-    """Where the wheels of an omnidirectional base touch the ground, and how the ground can push; base frame, from above."""
+    """Where the wheels of an omnidirectional base touch the ground, and how it can push; base frame, from above."""
 
     xy_m: np.ndarray
     """(W, 2)"""
@@ -76,9 +76,7 @@ def contacts(drive: OmniDrive, urdf: ElementTree.Element) -> Contacts:
         if abs(axle[2]) > 0.05:
             raise ValueError(f"wheel joint '{name}' has an axle that is not horizontal; mend its axis")
         forward = np.asarray([axle[1], -axle[0]]) / math.hypot(axle[0], axle[1])  # axle x up
-        turn = np.asarray(
-            [[math.cos(roller_rad), -math.sin(roller_rad)], [math.sin(roller_rad), math.cos(roller_rad)]]
-        )
+        turn = np.asarray([[math.cos(roller_rad), -math.sin(roller_rad)], [math.sin(roller_rad), math.cos(roller_rad)]])
         xy.append(pose[:2, 3])
         rolling.append(forward)
         push.append(turn @ forward)

@@ -76,7 +76,11 @@ def test_a_shipped_robot_has_no_findings_and_its_measures_are_printed(
         ('type="continuous"', 'type="fixed"', r"wrong: no wheels: no joint near the ground is continuous.*GaitDrive"),
         ('xyz="0 -0.2 0.1"', 'xyz="0.1 -0.2 0.1"', r"wrong: no pair of wheels: left_wheel_joint, right_wheel_joint"),
         ("camera", "eye", r"missing: a camera link: no link is named camera or depth; write x_m"),
-        ('name="camera_joint" type="fixed"', 'name="neck" type="revolute"', r"missing: limits of joints neck: add <limit"),
+        (
+            'name="camera_joint" type="fixed"',
+            'name="neck" type="revolute"',
+            r"missing: limits of joints neck: add <limit",
+        ),
         ('name="camera_joint" type="fixed"', 'name="slide" type="planar"', r"wrong: joint slide is planar"),
         ('<box size="0.44 0.34 0.2"/>', '<mesh filename="b.stl"/>', r"wrong: mesh 'b.stl' of cart.urdf is not there"),
         ("visual>", "collision>", r"note: no visual meshes: the footprint is measured on the collision shapes"),
@@ -98,7 +102,11 @@ def test_a_model_without_wheels_makes_no_robot_file(tmp_path: Path) -> None:
     ("old", "new", "line"),
     [
         ('"left_wheel_joint"', '"left_wheel_jiont"', r"wrong: joint 'left_wheel_jiont' .*mean 'left_wheel_joint'\?"),
-        ("track_m=0.4", "track_m=0.5", r"wrong: wheel 'left_wheel_joint' is at y \+0.200 m, the drive's track says \+0.250"),
+        (
+            "track_m=0.4",
+            "track_m=0.5",
+            r"wrong: wheel 'left_wheel_joint' is at y \+0.200 m, the drive's track says \+0.250",
+        ),
         ("track_m=0.4", "track_m=0.5", r"wrong: limits.half_track_m must be half of the drive's track_m"),
         ("wheel_radius_m=0.1", "wheel_radius_m=0.12", r"wrong: wheel 'left_wheel_joint' has a radius of 0.100 m"),
         ("radius_m=0.32", "radius_m=0.2", r"wrong: the footprint at 0.05–0.3 m leaves out \d+ mm of the body at"),

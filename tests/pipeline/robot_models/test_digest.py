@@ -21,7 +21,9 @@ def clean() -> Iterator[None]:
         yield
 
 
-def digest_of(folder: Path, *, size_m: float = 0.4, model: str = WITH_MESH, robot_file: str = own_robot.ROBOT_FILE) -> str:
+def digest_of(
+    folder: Path, *, size_m: float = 0.4, model: str = WITH_MESH, robot_file: str = own_robot.ROBOT_FILE
+) -> str:
     path = own_robot.write(folder, model=model, robot_file=robot_file)
     trimesh.creation.box(extents=(size_m, 0.3, 0.2)).export(folder / "body.stl")
     with own_robot.no_robot_files():

@@ -55,7 +55,8 @@ def test_a_xacro_is_the_urdf_that_it_makes(cart: Embodiment, tmp_path: Path) -> 
     (package / "urdf").mkdir(parents=True)
     (package / "urdf" / "wheels.xacro").write_text(XACRO + '<xacro:property name="r" value="0.1"/></robot>')
     body = own_robot.urdf().replace('<robot name="cart">', "").replace('radius="0.1"', 'radius="${r}"')
-    head = f'{XACRO}<xacro:arg name="mass" default="3"/><xacro:include filename="$(find cart_description)/urdf/wheels.xacro"/>'
+    head = f'{XACRO}<xacro:arg name="mass" default="3"/>'
+    head += '<xacro:include filename="$(find cart_description)/urdf/wheels.xacro"/>'
     file = package / "urdf" / "cart.urdf.xacro"
     file.write_text(head + body.replace('mass value="20"', 'mass value="$(arg mass)"'))
     expanded = read(RobotModel(file=file, xacro_arguments={"mass": "7"}))
@@ -132,13 +133,21 @@ def test_package_paths_need_no_ros(tmp_path: Path) -> None:
     [
         ("a.urdf", "<robot><link", r"a.urdf is broken XML \(.*line 1.*\); mend that line"),
         ("a.urdf", "<sdf/>", r"is no robot model: its root is <sdf>"),
-        ("a.urdf", '<robot><link name="a"/><link name="b"/></robot>', r"has 2 root links \(a, b\); join them by a joint"),
+        (
+            "a.urdf",
+            '<robot><link name="a"/><link name="b"/></robot>',
+            r"has 2 root links \(a, b\); join them by a joint",
+        ),
         (
             "a.urdf",
             '<robot><link name="a"/><joint name="j" type="fixed"><parent link="a"/><child link="x"/></joint></robot>',
             r"joint 'j' names link 'x', which there is not",
         ),
-        ("a.xacro", XACRO + '<xacro:wheel side="left"/></robot>', r"xacro cannot expand .*unknown macro name: xacro:wheel"),
+        (
+            "a.xacro",
+            XACRO + '<xacro:wheel side="left"/></robot>',
+            r"xacro cannot expand .*unknown macro name: xacro:wheel",
+        ),
         ("a.xacro", XACRO + '<link name="${1/0}"/></robot>', r"xacro cannot expand .*division by zero"),
         ("a.xacro", XACRO + '<link name="$(arg side)"/></robot>', r"xacro cannot expand .*side.*xacro_arguments"),
         ("a.xacro", XACRO + '<link name="$(find nowhere)"/></robot>', r"no folder 'nowhere' above the file"),
@@ -146,7 +155,8 @@ def test_package_paths_need_no_ros(tmp_path: Path) -> None:
         ("a.xml", "<mujoco><worldbody/></mujoco>", r"has no body in its worldbody"),
         (
             "a.xml",
-            '<mujoco><worldbody><body><geom size="1"/><body><joint type="ball"/><geom size="1"/></body></body></worldbody></mujoco>',
+            '<mujoco><worldbody><body><geom size="1"/><body><joint type="ball"/><geom size="1"/></body></body>'
+            "</worldbody></mujoco>",
             r"is a ball or free joint inside the robot; make it hinges",
         ),
     ],
