@@ -70,8 +70,7 @@ class Limits:
     wheel_speed_mps: float
     """Cap on |vx| + half_track |yaw rate|; for a robot without wheels its largest speed."""
     half_track_m: float
-    """Half the distance between the wheels, of an omnidirectional base its wheels' lever about the centre; 0 for a robot
-    without wheels."""
+    """Half the distance between the wheels; their lever about the centre if they have rollers; 0 without wheels."""
     source: str
 
 

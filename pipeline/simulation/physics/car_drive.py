@@ -1,8 +1,8 @@
 """Drive of a car: steered front wheels that roll freely, driven rear wheels. All four grip the simulated ground.
 
 The curvature of the command gives the angles of the front wheels (Ackermann: all axles point at the centre of the
-curve) and the speeds of the rear ones. Steering takes time; meanwhile the rear wheels follow the angle that is there, so
-that they do not drag sideways.
+curve) and the speeds of the rear ones. Steering takes time; meanwhile the rear wheels follow the angle that is there,
+so that they do not drag sideways.
 """
 
 import torch
