@@ -110,8 +110,8 @@ class OmniDrive:
     slip_s: float = 0.02
     """Time in which the ground's push takes away most of a slip: wheels of rubber, no measured figure."""
     wheel_gain: float = 10.0
-    """Velocity gain of the wheel joints [N m s/rad]. Implicit damping acts like inertia while the motor is at its bound:
-    with 200 a motor of 6 N m brought the wheel to 0.3 m/s in 0.7 s."""
+    """Velocity gain of the wheel joints [N m s/rad]. Implicit damping acts like inertia while the motor is at its
+    bound: with 200 a motor of 6 N m took 0.7 s to bring the wheel to 0.3 m/s."""
     armature_kgm2: float = 0.01
 
 

@@ -76,20 +76,14 @@ def parts(robot, tmp_path_factory) -> list[trimesh.Trimesh]:
     Posed by a URDF library that the product does not use.
     """
     model = load(robot, tmp_path_factory.mktemp(robot.name))
-    poses = model.visual_trimesh_fk(cfg=neutral_angles_rad(robot))
     lift = trimesh.transformations.translation_matrix((0.0, 0.0, standing_height_m(robot)))
-    signs = mirrored(model)
-    return [mesh.copy().apply_transform(lift @ pose @ signs.get(id(mesh), np.eye(4))) for mesh, pose in poses.items()]
-
-
-def mirrored(model: urchin.URDF) -> dict[int, np.ndarray]:
-    """Return the reflections (4, 4) of meshes with a negative scale, which that library leaves out."""
-    found = {}
-    for visual in (visual for link in model.links for visual in link.visuals):
-        scale = None if visual.geometry.mesh is None else visual.geometry.mesh.scale
-        if scale is not None and (np.asarray(scale) < 0.0).any():
-            reflection = np.diag([*np.sign(scale), 1.0])
-            found |= {id(mesh): reflection for mesh in visual.geometry.meshes}
+    found = []
+    for link, pose in model.link_fk(cfg=neutral_angles_rad(robot)).items():
+        for visual in link.visuals:
+            # The library's own placing leaves out the sign of a scale wherever a mesh's file is used a second time.
+            scale = None if visual.geometry.mesh is None else visual.geometry.mesh.scale
+            scaled = np.diag([*(np.ones(3) if scale is None else scale), 1.0])
+            found += [m.copy().apply_transform(lift @ pose @ visual.origin @ scaled) for m in visual.geometry.meshes]
     return found
 
 
