@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -25,13 +26,17 @@ class ContactShape:
 
 @dataclass(frozen=True, kw_only=True)
 class RobotModel:
-    """Where the robot's real model comes from: a file inside an installed PyPI package."""
+    """Where the robot's real model comes from: a file inside an installed PyPI package, or a file of the user's."""
 
-    package: str
+    package: str = ""
     """Distribution name on PyPI."""
-    path: str
-    """Path of the URDF, as the end of a path listed in the package's files."""
-    licence: str
+    path: str = ""
+    """Path of the URDF, MJCF or xacro, as the end of a path listed in the package's files."""
+    file: str | Path = field(default="", repr=False)
+    """Instead of package and path: URDF, MJCF or xacro, relative to the robot file. Its content counts in digests."""
+    licence: str = ""
+    xacro_arguments: dict[str, str] = field(default_factory=dict, repr=False)
+    """Values of the ``xacro:arg`` of a xacro file."""
     keep_links: tuple[str, ...] = ()
     """Links that must survive the merging of fixed joints (feet, camera)."""
     contact_shapes: tuple[ContactShape, ...] = ()
@@ -40,6 +45,16 @@ class RobotModel:
     """Links that may touch the ground. The others cannot collide while the ground is all there is; empty = all can."""
     joint_ranges_rad: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Joint name -> lower and upper limit, for joints whose limits the model's file leaves out."""
+
+    def __post_init__(self) -> None:
+        """Refuse a model without a place, or with two."""
+        if bool(self.file) == bool(self.package or self.path) or bool(self.package) != bool(self.path):
+            raise ValueError('RobotModel needs file="PATH", or package="NAME" and path="PATH IN IT"')
+
+    @property
+    def name(self) -> str:
+        """The model's file, as messages call it."""
+        return str(self.file or self.path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +70,7 @@ class Limits:
     wheel_speed_mps: float
     """Cap on |vx| + half_track |yaw rate|; for a robot without wheels its largest speed."""
     half_track_m: float
-    """Half the distance between the wheels; 0 for a robot without wheels."""
+    """Half the distance between the wheels; their lever about the centre if they have rollers; 0 without wheels."""
     source: str
 
 
@@ -73,6 +88,70 @@ class DifferentialDrive:
     armature_kgm2: float = 0.01
     wheel_friction: float = 1.0
     """Of the two wheels; other parts that touch the ground (casters) have 0.01."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OmniDrive:
+    """Three or more wheels with rollers on their rims: omnidirectional or mecanum. The base moves any way.
+
+    Where the wheels stand and how they roll follows from the model. The simulation has no rollers: wheels slide freely
+    on the ground, and the ground's push along each roller's axis is computed (docs/adr/0017).
+    """
+
+    joints: tuple[str, ...]
+    roller_rad: tuple[float, ...]
+    """Per wheel the angle, counter-clockwise from above, from the direction in which it rolls to the axis of the roller
+    on the ground, along which the ground can push: 0 for an omnidirectional wheel, +-45 degrees for a mecanum wheel."""
+    wheel_radius_m: float
+    wheel_force_nm: float
+    """Largest torque of a wheel's motor."""
+    grip: float = 0.8
+    """Largest push of the ground on a wheel over the wheel's load; rubber rollers on a hard floor."""
+    slip_s: float = 0.02
+    """Time in which the ground's push takes away most of a slip: wheels of rubber, no measured figure."""
+    wheel_gain: float = 10.0
+    """Velocity gain of the wheel joints [N m s/rad]. Implicit damping acts like inertia while the motor is at its
+    bound: with 200 a motor of 6 N m took 0.7 s to bring the wheel to 0.3 m/s."""
+    armature_kgm2: float = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class AckermannDrive:
+    """A car: two steered front wheels that roll freely, two driven rear wheels. It cannot turn on the spot.
+
+    The base link's origin must lie between the rear wheels: only that point moves straight ahead in a curve.
+    """
+
+    steering_joints: tuple[str, str]
+    """Left, right; about an axis that points up."""
+    rolling_joints: tuple[str, str]
+    """Of the front wheels, left, right."""
+    driven_joints: tuple[str, str]
+    """Of the rear wheels, left, right."""
+    wheel_base_m: float
+    """From the rear axle to the front one."""
+    track_m: float
+    """Between the left and the right wheels, and between the steering axes."""
+    wheel_radius_m: float
+    steering_limit_rad: float
+    """Of the inner front wheel."""
+    steering_rate_radps: float
+    wheel_gain: float = 20.0
+    """Velocity gain of the driven joints [N m s/rad]."""
+    wheel_force_nm: float = 10.0
+    steering_gain: float = 40.0
+    """Position gain of the steering joints [N m/rad]."""
+    steering_damping: float = 1.0
+    """[N m s/rad]"""
+    steering_force_nm: float = 10.0
+    armature_kgm2: float = 0.005
+    wheel_friction: float = 1.0
+    """Of the four wheels."""
+
+    @property
+    def turning_radius_m(self) -> float:
+        """Radius of the tightest curve of the base link's origin."""
+        return self.wheel_base_m / math.tan(self.steering_limit_rad) + self.track_m / 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +206,9 @@ class GaitDrive:
     source: str
 
 
+WheeledDrive = DifferentialDrive | OmniDrive | AckermannDrive
+
+
 @dataclass(frozen=True, kw_only=True)
 class Disc:
     """One disc of a body footprint, in the body frame."""
@@ -160,13 +242,23 @@ class Embodiment:
     name: str
     family: Family
     model: RobotModel
-    drive: DifferentialDrive | GaitDrive
+    drive: WheeledDrive | GaitDrive
     limits: Limits
     footprint: tuple[tuple[Disc, ...], ...]
     """Discs per height layer of ``spaces.HEIGHT_LAYERS_M``; an empty tuple where the body does not reach."""
     camera: DepthCamera
     posture_rad: dict[str, float] = field(default_factory=dict)
     """Angles (or metres) of the locked joints in the stowed posture; joints not named are locked at 0."""
+
+    @property
+    def turning_radius_m(self) -> float:
+        """Radius of the tightest curve; 0 for a body that turns on the spot. The descriptor does not hold it."""
+        return self.drive.turning_radius_m if isinstance(self.drive, AckermannDrive) else 0.0
+
+    @property
+    def moves_sideways(self) -> bool:
+        """Whether it can have a lateral velocity."""
+        return isinstance(self.drive, OmniDrive | GaitDrive)
 
     def inscribed_radius_m(self, layer: int) -> float:
         """Return the radius around the base origin that the body fills at least in every direction.

@@ -62,6 +62,33 @@ def scale(command: Array, descriptor: Array) -> Array:
     return boxed * (wheel_speed / demand.clip(min=wheel_speed))
 
 
+def steer(command: Array, turning_radius_m: float, descriptor: Array) -> Array:
+    """Return what a body that cannot turn on the spot executes of an admissible command, a car for instance.
+
+    A turn tighter than it can drive keeps its yaw rate, and the speed rises to what the tightest curve needs: forwards,
+    unless the command is backwards. Where that is too fast for the limits, both are lowered together. Standing stays
+    standing. The descriptor does not hold the radius, so a policy's own projection does not do this: the simulation's
+    environment and the driver on the robot do, and ``previous_command`` is what comes out (docs/adr/0017).
+
+    Args:
+        command: (..., 3) vx, vy [m/s], yaw rate [rad/s], body frame.
+        turning_radius_m: of the tightest curve; 0 returns the command as it is.
+        descriptor: (..., E), SI units.
+    """
+    if turning_radius_m == 0.0:
+        return command
+    vx, vy, yaw_rate = command[..., 0:1], command[..., 1:2], command[..., 2:3]  # type: ignore[index]
+    backwards = vx < 0.0
+    limit = backwards * _limit(descriptor, "reverse_mps") + ~backwards * _limit(descriptor, "forward_mps")
+    needed = (abs(yaw_rate) * turning_radius_m).clip(max=limit)
+    speed = abs(vx).clip(min=needed)
+    slower = yaw_rate.clip(min=-speed / turning_radius_m, max=speed / turning_radius_m)
+    signed = speed * (1.0 - 2.0 * backwards)
+    result: Any = command * 0.0  # type: ignore[operator]
+    result[..., 0:1], result[..., 1:2], result[..., 2:3] = signed, vy, slower
+    return result  # type: ignore[no-any-return]
+
+
 def project(command: Array, previous_command: Array, descriptor: Array) -> Array:
     """Project a policy's command into the robot's admissible set, keeping the curvature of the path.
 

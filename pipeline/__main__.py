@@ -23,6 +23,7 @@ options of every stage
   --out DIR             write into DIR instead of the run folder
   --embodiments a,b     robots
   --workers N           robots at once (default: one per core)
+  --robot-file FILE.py  a robot of your own, from any folder; then --embodiments knows its name. Commands take it, too
   --traceback           show where an error comes from"""
 
 
@@ -64,7 +65,8 @@ def dispatch(arguments: list[str]) -> int:
         return 0
     if line := caches.prepare():
         print(line, file=sys.stderr)
-    name, rest = arguments[0], [argument for argument in arguments[1:] if argument != "--traceback"]
+    rest = [argument for argument in arguments if argument != "--traceback"]
+    name, *rest = command_line.with_robot_files(rest)
     if name in discovery.stage_names():
         return command_line.run_stage(discovery.stage(name), rest)
     if name in discovery.command_names():

@@ -19,6 +19,7 @@ ROOMS = {
     "export": (("runtime",), ("policy_server",), ("",)),
     "export/runtime": (("robots",), ("driver",), ("recording",), ("",)),
     "pipeline": (
+        ("robot_models",),
         ("runs",),
         ("agents",),
         ("simulation",),
@@ -30,7 +31,7 @@ ROOMS = {
         ("",),
     ),
     "pipeline/simulation": (("physics",), ("sensors", "conditions", "gait"), ("navigation",)),
-    "pipeline/evaluation": (("episodes",), ("video",), ("report",), ("robustness", "runtime")),
+    "pipeline/evaluation": (("episodes",), ("video",), ("report",), ("robustness", "runtime", "inspection")),
 }
 
 # Heavy or replaceable package -> where alone it may be imported (files, or folders ending in "/").
@@ -43,6 +44,8 @@ DOORS = {
     "ray": ("pipeline/residual_rl/",),
     "rsl_rl": ("pipeline/commands/train_gait.py", "pipeline/simulation/gait/", "pipeline/simulation/physics/gait_"),
     "stable_baselines3": ("pipeline/gymnasium_env/stable_baselines_adapter.py",),
+    "xacro": ("pipeline/robot_models/xacro_file.py",),
+    "mujoco": ("pipeline/robot_models/mjcf.py",),
     "pytorch_mppi": ("pipeline/agents/mppi.py",),
     "tensordict": ("pipeline/commands/train_gait.py", "pipeline/simulation/gait/", "pipeline/simulation/physics/gait_"),
     "mcap": ("pipeline/data_formats/bag_reading.py",),

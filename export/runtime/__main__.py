@@ -40,10 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Return the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     own = given[: given.index(_ROS_ARGUMENTS)] if _ROS_ARGUMENTS in given else given
-    options = _parser().parse_args(own)
-    options.ros_arguments = tuple(given[len(own) + 1 :])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        options = _options(own)
+        options.ros_arguments = tuple(given[len(own) + 1 :])
         _check(options)
         return _run(options)
     except (OSError, ValueError) as error:
@@ -54,10 +54,25 @@ def main(arguments: list[str] | None = None) -> int:
         return MISSED
 
 
+def _options(arguments: list[str]) -> argparse.Namespace:
+    """Read the options, the robot files first: they say which embodiments there are."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    _add_robot_file(first)
+    registry.add_files(first.parse_known_args(arguments)[0].robot_file)
+    return _parser().parse_args(arguments)
+
+
+def _add_robot_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--robot-file", type=Path, action="append", default=[], metavar="FILE.py", help="a robot of your own"
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m export.runtime", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--policy", type=Path, required=True, help="exported .onnx file")
     parser.add_argument("--robot", choices=robot_names(), required=True, help="adapter that drives")
+    _add_robot_file(parser)
     parser.add_argument("--embodiment", choices=registry.names(), help="which robot it is (default stretch3)")
     parser.add_argument(
         "--goal",
@@ -118,7 +133,7 @@ def _run(options: argparse.Namespace) -> int:
     log = options.log or Path("runs/runtime") / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
     cycle_log.refuse_existing(log)
     robot = registry.get(options.embodiment or "stretch3")
-    policy = policies.load(options.policy, robot=robot)
+    policy = _policy(options, robot)
     route = None if options.goal is None else _route(options, robot)
     task = _task(options, policy, robot, route, log=log)
     driver = DriverProcess(task)
@@ -214,6 +229,24 @@ def _loop(driver: ReportingDriver, navigator: Navigator, *, seconds: float, dry_
     if order is not None:
         driver.send(Order(sequence=order.sequence + 1, basis=order.basis, command=(0.0, 0.0, 0.0), mode="quit"))
     return navigator.outcome
+
+
+def _policy(options: argparse.Namespace, robot: Embodiment) -> policies.Policy:
+    """Load the policy; one for many bodies also drives a robot of the user's own, whose descriptor its file gives.
+
+    Raises:
+        ValueError: If it does not fit the robot.
+    """
+    if not options.robot_file:
+        return policies.load(options.policy, robot=robot)
+    policy = policies.load(options.policy, robot=robot, allow_unseen=True)
+    if robot.name not in policy.contract["embodiments"]:
+        if policy.agent != "generalist":
+            raise ValueError(
+                f"{options.policy} is a {policy.agent} of another robot; '{robot.name}' needs a generalist"
+            )
+        _print(f"'{robot.name}' was not trained on; the policy knows it by the numbers of its robot file")
+    return policy
 
 
 def _route(options: argparse.Namespace, robot: Embodiment) -> Route:

@@ -37,7 +37,7 @@ def _robot(name: str) -> str:
     robot = embodiments.registry.get(name)
     limits = robot.limits
     speeds = f"{limits.forward_mps:.2f} m/s, {limits.yaw_rate_radps:.2f} rad/s"
-    return f"{robot.family}, {speeds}; model: {robot.model.package}."
+    return f"{robot.family}, {speeds}; model: {robot.model.package or robot.model.name}."
 
 
 def _part(name: str) -> str:

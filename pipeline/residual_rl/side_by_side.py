@@ -11,6 +11,7 @@ from typing import Any
 import ray
 from ray._private import ray_constants
 
+from embodiments.registry import ROBOT_FILES
 from pipeline.residual_rl.training import PROGRESS, Job, train
 from pipeline.runs.processes import ROOT, cores
 from pipeline.runs.progress import Progress, progress
@@ -119,7 +120,8 @@ def connected() -> Iterator[None]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     on_terminate = signal.getsignal(signal.SIGTERM)
     if "RAY_ADDRESS" in os.environ:
-        environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
+        robot_files = {ROBOT_FILES: os.environ[ROBOT_FILES]} if ROBOT_FILES in os.environ else {}
+        environment = {"env_vars": {"PYTHONPATH": str(ROOT), **robot_files}}
         ray.init(logging_level="ERROR", log_to_driver=False, runtime_env=environment)
     else:
         _start()

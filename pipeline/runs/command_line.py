@@ -16,12 +16,15 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from embodiments import registry
 from pipeline.runs import config_checks, processes, run_folder
 from pipeline.runs.discovery import unknown
 from pipeline.runs.presets import DEFAULT_ROBOTS, PRESETS
 from pipeline.runs.stage import Command, Stage
 
 _TYPES = ConstructorRegistry()
+ROBOT_FILE = "--robot-file"
+"""Option of every stage and command: a robot of the user's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +98,29 @@ def parse(config: Any, arguments: Sequence[str], *, prog: str, description: str 
             return read()
     except SystemExit:
         raise ValueError(_one_line(errors.getvalue())) from None
+
+
+def with_robot_files(arguments: Sequence[str]) -> list[str]:
+    """Let the robot files count that ``--robot-file`` names, and return the other words.
+
+    Raises:
+        FileNotFoundError: If a file is not there.
+        ValueError: If one is ill, or no file is named.
+    """
+    rest: list[str] = []
+    files: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option not in (ROBOT_FILE, ROBOT_FILE.replace("-f", "_f")):
+            rest.append(word)
+            continue
+        value = value if equals else next(words, "")
+        if not value or value.startswith("--"):
+            raise ValueError(f"option {ROBOT_FILE} needs the path of a Python file that defines EMBODIMENT")
+        files += [file for file in value.split(",") if file]
+    registry.add_files(files)
+    return rest
 
 
 def _stage_config(stage: Stage[Any], arguments: Sequence[str]) -> tuple[StageOptions, Any]:

@@ -30,7 +30,7 @@ def check(config: Any) -> None:
 def check_robot(name: str) -> None:
     """Refuse a robot that does not exist."""
     if name not in embodiments.registry.names():
-        raise ValueError(unknown("robot", name, embodiments.registry.names()))
+        raise ValueError(embodiments.registry.unknown(name))
 
 
 def check_device(device: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from embodiments import registry
+from pipeline.robot_models.digest import digest
 from pipeline.runs import discovery, manifest
 from pipeline.runs.manifest import ManifestError
 from pipeline.runs.stage import Stage
@@ -46,7 +46,7 @@ def digests(reader: Stage[Any], folders: Mapping[str, Path], config: Any, *, roo
     if root is not None:
         paths = {name: root / name for name in reader.reads_files_if_there}
         found |= {f"file:{name}": manifest.hash_file(path) for name, path in paths.items() if path.is_file()}
-    found |= {f"robot:{name}": registry.digest(name) for name in _robots_in(config)}
+    found |= {f"robot:{name}": digest(name) for name in _robots_in(config)}
     return found | (dict(reader.digests(config)) if reader.digests else {})
 
 

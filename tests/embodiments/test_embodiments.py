@@ -9,7 +9,15 @@ import trimesh
 import urchin
 from scipy.spatial import ConvexHull
 
-from embodiments.embodiment import DifferentialDrive, Disc, Embodiment, GaitDrive
+from embodiments.embodiment import (
+    AckermannDrive,
+    DifferentialDrive,
+    Disc,
+    Embodiment,
+    GaitDrive,
+    OmniDrive,
+    WheeledDrive,
+)
 from embodiments.registry import get, names
 from embodiments.spaces import (
     CAMERA_SLICE,
@@ -22,14 +30,18 @@ from embodiments.spaces import (
     LIMIT_SLICE,
     REVERSE_LIMIT_MPS,
 )
+from pipeline.evaluation.inspection import measured
+from pipeline.evaluation.inspection.model_findings import of_model
+from pipeline.evaluation.inspection.robot_findings import of_robot
+from pipeline.robot_models.model_file import model_path, read
 from pipeline.runs.presets import DEFAULT_ROBOTS
 from pipeline.simulation.physics.robot_model import (
     driven_joints,
-    model_path,
     neutral_angles_rad,
     neutral_mesh,
     standing_height_m,
 )
+from pipeline.simulation.physics.wheels import contacts
 
 OUTSIDE_M = {"wheeled": 0.005, "legged": 0.005, "humanoid": 0.005}
 """How far the body may reach beyond its footprint."""
@@ -37,7 +49,13 @@ SLACK_M = {"wheeled": 0.03, "legged": 0.15, "humanoid": 0.25}
 """How far the footprint may reach beyond the body's convex hull: legs and arms swing, wheels do not."""
 SWING_M = {"anymal_c": 0.25}
 """The same where hind feet swing 0.24 m behind where they stand; test_gaits.py lays the walking body over it."""
+WHEEL_MPS = {"tiago_pro": 1.0}
+"""What the motors of wheels with rollers can do at the rim."""
+REACH_M = {"tiago_pro": 0.5, "car": 0.45}
+"""How far a wheeled robot that is not slender reaches from its axis."""
 CAMERA_FRAMES = {
+    "car": "camera_link",
+    "tiago_pro": "head_front_camera_link",
     "tiago": "xtion_depth_optical_frame",
     "stretch3": "camera_depth_optical_frame",
     "stretch_re1": "camera_depth_optical_frame",
@@ -58,9 +76,15 @@ def parts(robot, tmp_path_factory) -> list[trimesh.Trimesh]:
     Posed by a URDF library that the product does not use.
     """
     model = load(robot, tmp_path_factory.mktemp(robot.name))
-    poses = model.visual_trimesh_fk(cfg=neutral_angles_rad(robot))
     lift = trimesh.transformations.translation_matrix((0.0, 0.0, standing_height_m(robot)))
-    return [mesh.copy().apply_transform(lift @ pose) for mesh, pose in poses.items()]
+    found = []
+    for link, pose in model.link_fk(cfg=neutral_angles_rad(robot)).items():
+        for visual in link.visuals:
+            # The library's own placing leaves out the sign of a scale wherever a mesh's file is used a second time.
+            scale = None if visual.geometry.mesh is None else visual.geometry.mesh.scale
+            scaled = np.diag([*(np.ones(3) if scale is None else scale), 1.0])
+            found += [m.copy().apply_transform(lift @ pose @ visual.origin @ scaled) for m in visual.geometry.meshes]
+    return found
 
 
 def load(robot: Embodiment, folder: Path) -> urchin.URDF:
@@ -109,7 +133,7 @@ def test_registry_suggests_a_name():
 
 def test_name_and_family(robot):
     assert get(robot.name) is robot
-    assert isinstance(robot.drive, DifferentialDrive) == (robot.family == "wheeled")
+    assert isinstance(robot.drive, WheeledDrive) == (robot.family == "wheeled")
 
 
 def test_model_has_what_the_file_names(robot):
@@ -142,6 +166,40 @@ def test_limits(robot):
     if isinstance(robot.drive, DifferentialDrive):
         assert limits.lateral_mps == 0.0
         assert limits.half_track_m == pytest.approx(robot.drive.track_m / 2.0)
+    assert (limits.lateral_mps > 0.0) == robot.moves_sideways
+
+
+def test_a_car_can_drive_its_tightest_curve_within_its_limits(robot):
+    if not isinstance(robot.drive, AckermannDrive):
+        pytest.skip("turns on the spot")
+    limits, radius_m = robot.limits, robot.turning_radius_m
+    assert limits.lateral_mps == 0.0
+    assert limits.yaw_rate_radps * radius_m <= limits.forward_mps + 1e-9
+    assert limits.yaw_acceleration_radps2 * radius_m <= limits.acceleration_mps2 + 1e-9
+    assert limits.half_track_m == pytest.approx(robot.drive.track_m / 2.0)
+    # By hand: the inner wheel stands at its limit, and all axles point at one centre.
+    inner_m = robot.drive.wheel_base_m / math.tan(robot.drive.steering_limit_rad)
+    assert radius_m == pytest.approx(inner_m + robot.drive.track_m / 2.0)
+
+
+def test_wheels_with_rollers_turn_within_their_speed(robot):
+    if not isinstance(robot.drive, OmniDrive):
+        pytest.skip("no rollers")
+    assert len(robot.drive.joints) == len(robot.drive.roller_rad) >= 3
+    found = contacts(robot.drive, read(robot.model))
+    limits = robot.limits
+    speeds = found.wheel_speeds(robot.drive.wheel_radius_m) * robot.drive.wheel_radius_m  # rim speed per command
+    corners = [(limits.forward_mps, side * limits.lateral_mps, 0.0) for side in (-1.0, 1.0)]
+    yaw_rate = min(limits.yaw_rate_radps, limits.wheel_speed_mps / limits.half_track_m)
+    corners += [(0.0, limits.lateral_mps, yaw_rate), (0.0, -limits.lateral_mps, yaw_rate)]
+    fastest = np.abs(speeds @ np.asarray(corners).T).max()
+    assert fastest <= WHEEL_MPS[robot.name] + 1e-6
+
+
+def test_findings_of_inspection(robot):
+    """What ships has nothing wrong that `inspect_robot` would tell a user of theirs."""
+    model = measured.measure(robot.model, name=robot.name, robot=robot)
+    assert [f.text for f in of_model(model) + of_robot(model, robot) if f.kind == "wrong"] == []
 
 
 def test_gait_is_complete(robot):
@@ -218,7 +276,9 @@ def test_stowed_wheeled_robots_are_narrow(robot):
     if robot.family != "wheeled":
         pytest.skip("walks")
     # TIAGo's arm straight out reaches 1.03 m; tucked, nothing is farther than 0.35 m from the axis.
-    assert max(robot.circumscribed_radius_m(layer) for layer in range(len(HEIGHT_LAYERS_M))) <= 0.35
+    assert max(robot.circumscribed_radius_m(layer) for layer in range(len(HEIGHT_LAYERS_M))) <= REACH_M.get(
+        robot.name, 0.35
+    )
 
 
 def test_camera(robot):

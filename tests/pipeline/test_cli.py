@@ -13,6 +13,7 @@ import pytest
 from pipeline import __main__ as cli
 from pipeline.runs import command_line, config_checks, discovery, run_folder
 from pipeline.runs.command_line import parse
+from tests import own_robot
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,6 +64,24 @@ def test_unknown_robot(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     line = refused(capsys, name, "--run", str(tmp_path), "--embodiments", "go2,go3")
     assert "no robot 'go3'; did you mean 'go2'?" in line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("word", ["--robot-file={}", "--robot-file {}"])
+def test_a_robot_file_is_an_option_of_every_command(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, word: str
+) -> None:
+    file = own_robot.write(tmp_path)
+    with own_robot.no_robot_files():
+        assert cli.main(["list", *word.format(file).split()]) == 0
+    assert "  cart  " in capsys.readouterr().out
+
+
+def test_an_ill_robot_file_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with own_robot.no_robot_files():
+        assert "no robot file" in refused(capsys, "list", "--robot-file", str(tmp_path / "none.py"))
+        assert "needs the path of a Python file" in refused(capsys, "list", "--robot-file")
+        taken = own_robot.write(tmp_path, robot_file=own_robot.ROBOT_FILE.replace('"cart"', '"go2"'))
+        assert "defines 'go2' already" in refused(capsys, "list", "--robot-file", str(taken))
 
 
 @pytest.mark.parametrize("option", ["--run", "--preset", "--preset --run x"])

@@ -24,6 +24,7 @@ class Limiter:
         if not 0.0 < max_speed_mps < np.inf:
             raise ValueError(f"--max-speed is {max_speed_mps:g}; expected a positive number of m/s")
         self._descriptor = embodiment.descriptor().astype(np.float64)
+        self._turning_radius_m = embodiment.turning_radius_m
         self._max_speed_mps = max_speed_mps
         self._half_track_m = self._descriptor[LIMIT_FIELDS.index("half_track_m")]  # 0 without wheels
         names = ("acceleration_mps2", "yaw_acceleration_radps2")
@@ -42,7 +43,8 @@ class Limiter:
         delta = self.admissible(target) - self.last
         change = np.asarray([np.hypot(delta[0], delta[1]), abs(delta[2])])
         steps = max(1.0, float((change / (self.acceleration * dt_s)).max()))
-        self.last = self.last + delta / steps  # the set is convex: the line between two members stays inside
+        between = self.last + delta / steps  # the set is convex: the line between two members stays inside
+        self.last = limits.steer(between, self._turning_radius_m, self._descriptor)  # but a car's is not
         return self.last
 
     def halt(self) -> np.ndarray:
@@ -56,6 +58,7 @@ class Limiter:
         if values.shape != (3,) or not np.isfinite(values).all():
             return np.zeros(3)
         bounded: np.ndarray = limits.scale(values, self._descriptor)
+        bounded = limits.steer(bounded, self._turning_radius_m, self._descriptor)
         wheel_mps = abs(bounded[0]) + self._half_track_m * abs(bounded[2])
         fastest = max(float(np.hypot(bounded[0], bounded[1])), float(wheel_mps))
         return bounded * min(1.0, self._max_speed_mps / max(fastest, 1e-9))

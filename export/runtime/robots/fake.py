@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from embodiments import registry
-from embodiments.embodiment import DifferentialDrive, Embodiment
+from embodiments.embodiment import Embodiment
 from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_HEIGHT_PX, DEPTH_RANGE_M, DEPTH_WIDTH_PX
 from export.runtime.robots.lidar import LIDAR_BLIND, LIDAR_HEIGHT_M, LIDAR_X_M, seen_points_b_m
 from export.runtime.robots.robot import Depth, Health, Odometry, Scan
@@ -48,7 +48,7 @@ class FakeRobot:
     ) -> None:
         """Stand at the origin, facing along x, released; by default a Stretch 3."""
         self.embodiment = embodiment or registry.get("stretch3")
-        self._has_wheels = isinstance(self.embodiment.drive, DifferentialDrive)
+        self._has_wheels = not self.embodiment.moves_sideways
         self._clock, self._boxes = clock, np.asarray(boxes, dtype=np.float64)
         self.pose = np.zeros(3)
         self.velocity = np.zeros(3)
@@ -159,7 +159,11 @@ class FakeRobot:
         if not self._has_wheels:
             highest = np.asarray([limits.forward_mps, limits.lateral_mps, limits.yaw_rate_radps])
             return np.clip(command, [-limits.reverse_mps, *-highest[1:]], highest)
-        turn = limits.half_track_m * command[2]
+        yaw_rate = command[2]
+        if self.embodiment.turning_radius_m:  # a car's steering ends there
+            tightest = abs(command[0]) / self.embodiment.turning_radius_m
+            yaw_rate = np.clip(yaw_rate, -tightest, tightest)
+        turn = limits.half_track_m * yaw_rate
         wheels = np.clip([command[0] - turn, command[0] + turn], -limits.wheel_speed_mps, limits.wheel_speed_mps)
         return np.asarray([wheels.mean(), 0.0, (wheels[1] - wheels[0]) / (2.0 * limits.half_track_m)])
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from embodiments.embodiment import DifferentialDrive, Embodiment
+from embodiments.embodiment import Embodiment
 from export.runtime.robots.robot import Depth, Health, Odometry, Scan
 from export.runtime.robots.ros.node import SpinningNode
 from export.runtime.robots.ros.sensors import SENSORS, Sensors
@@ -108,8 +108,8 @@ class Ros2Robot:
         values = np.asarray(command, dtype=np.float64)
         if values.shape != (3,) or not np.isfinite(values).all():
             raise ValueError(f"command is {values.tolist()}, expected three finite numbers")
-        if isinstance(self.embodiment.drive, DifferentialDrive) and values[1] != 0.0:
-            raise ValueError(f"lateral velocity {values[1]:g} m/s: a differential base has none")
+        if not self.embodiment.moves_sideways and values[1] != 0.0:
+            raise ValueError(f"lateral velocity {values[1]:g} m/s: this base has none")
         assert self._publish is not None
         try:
             self._publish(values)

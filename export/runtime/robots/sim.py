@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from embodiments.embodiment import DifferentialDrive, Embodiment
+from embodiments.embodiment import Embodiment
 from embodiments.spaces import DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX
 from export.runtime.robots.lidar import LIDAR_BLIND
 from export.runtime.robots.robot import Depth, Health, Odometry, Scan
@@ -113,10 +113,10 @@ class SimulatedRobot:
         Raises:
             ValueError: If it is not finite, or has a lateral part that wheels cannot execute.
         """
-        sideways = isinstance(self.embodiment.drive, DifferentialDrive) and command[1] != 0.0
+        sideways = not self.embodiment.moves_sideways and command[1] != 0.0
         if sideways:
             raise ValueError(
-                f"{self.embodiment.name} has a differential base: no lateral velocity, as in {command.tolist()}"
+                f"{self.embodiment.name} has wheels that only roll: no lateral velocity, as in {command.tolist()}"
             )
         if not np.isfinite(command).all():
             raise ValueError(f"{self.embodiment.name} cannot execute {command.tolist()}")

@@ -15,6 +15,7 @@ from pipeline.evaluation.episodes.job_processes import drive_jobs
 from pipeline.evaluation.episodes.plan import Disturbances, Job
 from pipeline.evaluation.robustness import summary as robustness_summary
 from pipeline.evaluation.robustness.runner import evaluate, read
+from pipeline.robot_models.digest import digest
 from pipeline.runs import lock, manifest, stage_inputs
 from pipeline.runs.discovery import unknown
 from pipeline.runs.provenance import commit_of, describe
@@ -140,7 +141,7 @@ def _job(config: Config, agent: str, robot: str, *, made_of: list[Any]) -> Job:
         ),
     )
     files = [manifest.hash_file(path) for path in stage_inputs.scene_files(config.scenes)]
-    key = manifest.hash_of({"job": asdict(job), "made_of": [*made_of, robots.digest(robot), *files]})
+    key = manifest.hash_of({"job": asdict(job), "made_of": [*made_of, digest(robot), *files]})
     return replace(job, folder=str((config.out / "rollouts" / f"{robot}.{key[:12]}").resolve()))
 
 

@@ -14,6 +14,7 @@ from pipeline.evaluation.episodes import plan
 from pipeline.evaluation.episodes.comparison import START_FACTS
 from pipeline.evaluation.episodes.plan import Job
 from pipeline.evaluation.episodes.summary import EPISODES, FAILURES, SUMMARY, TRACES, read_episodes
+from pipeline.robot_models.digest import digest
 from pipeline.runs import manifest, provenance
 
 _MAY_DIFFER = ("policy", "embodiments", "agents", "server_timeout_s", "workers", "reuse")
@@ -48,7 +49,7 @@ class Finished:
         An agent without a file is what the code makes it: it is among them only if the code is the same. What a server
         did can be found out only by driving again.
         """
-        if self.robots.get(job.embodiment) != registry.digest(job.embodiment):
+        if self.robots.get(job.embodiment) != digest(job.embodiment):
             return ()
         found = []
         for agent in job.agents:

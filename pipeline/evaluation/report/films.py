@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embodiments import registry
+from pipeline.robot_models.digest import digest
 from pipeline.runs import manifest, processes
 
 _SUFFIXES = (".mp4", ".jpg", ".json")
@@ -27,7 +27,7 @@ class Order:
 
     def key(self, robot: str) -> str:
         """Return the hash of what the film of a robot depends on."""
-        settings = {"policy": manifest.hash_file(self.policy), "robot": registry.digest(robot), "scene": self.scene}
+        settings = {"policy": manifest.hash_file(self.policy), "robot": digest(robot), "scene": self.scene}
         return manifest.hash_of(settings | {"route": self.route, "seed": self.seed, "conditions": self.conditions})
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from embodiments.embodiment import Embodiment
+from embodiments.embodiment import Embodiment, RobotModel
 from pipeline.evaluation.video.rendering import Surface
-from pipeline.simulation.physics.robot_model import link_poses, mesh_path, model_path, neutral_angles_rad, origin_pose
+from pipeline.robot_models.model_file import mesh_path, model_path, read
+from pipeline.simulation.physics.robot_model import link_poses, neutral_angles_rad, origin_pose
 
 FILM_TRIANGLES = 1000
 """Per visual mesh in a film, where a robot is small; beyond it a mesh is simplified."""
@@ -18,16 +19,22 @@ PLAIN = (0.72, 0.74, 0.77)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RobotParts:
-    """The visual meshes of a robot, each in its link's frame."""
+class ModelParts:
+    """The visual meshes of a model, each in its link's frame; the collision shapes of one that has no visuals."""
 
-    embodiment: Embodiment
     urdf: ElementTree.Element
     links: tuple[str, ...]
     vertices_l_m: tuple[np.ndarray, ...]
     triangles: tuple[np.ndarray, ...]
     colours: tuple[np.ndarray, ...]
     """Per part (F, 3) RGB"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobotParts(ModelParts):
+    """The visual meshes of a robot."""
+
+    embodiment: Embodiment
 
 
 def load_parts(embodiment: Embodiment, *, max_triangles: int | None = None) -> RobotParts:
@@ -38,21 +45,26 @@ def load_parts(embodiment: Embodiment, *, max_triangles: int | None = None) -> R
         max_triangles: A mesh with more is simplified; None keeps them all.
 
     Raises:
-        FileNotFoundError: If the package with the robot's model is not installed.
+        FileNotFoundError: If the robot's model is not there.
     """
-    path = model_path(embodiment.model)
-    urdf = ElementTree.parse(path).getroot()
+    return RobotParts(embodiment=embodiment, **vars(model_parts(embodiment.model, max_triangles=max_triangles)))
+
+
+def model_parts(model: RobotModel, *, max_triangles: int | None = None) -> ModelParts:
+    """Read a model's visual meshes, or its collision shapes where it has no visuals; else as ``load_parts``."""
+    path = model_path(model)
+    urdf = read(model)
     materials = {m.get("name", ""): _rgb(m) for m in urdf.findall("material")}
+    tag = "visual" if urdf.find("link/visual") is not None else "collision"
     links, vertices, triangles, colours = [], [], [], []
     for link in urdf.findall("link"):
-        for visual in link.findall("visual"):
+        for visual in link.findall(tag):
             for mesh, rgb in _load(visual, path, max_triangles):
                 links.append(link.get("name", ""))
                 vertices.append(trimesh.transform_points(mesh.vertices, origin_pose(visual)))
                 triangles.append(np.asarray(mesh.faces))
                 colours.append(np.tile(_colour(rgb, visual, materials), (len(mesh.faces), 1)))
-    return RobotParts(
-        embodiment=embodiment,
+    return ModelParts(
         urdf=urdf,
         links=tuple(links),
         vertices_l_m=tuple(vertices),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from embodiments.embodiment import GaitDrive
-from embodiments.limits import action_to_command, bound, project
+from embodiments.limits import action_to_command, bound, project, steer
 from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ
 from pipeline.agents.truth import Truth
@@ -217,6 +217,7 @@ class NavigationEnvironment:
         running = ~first & ~self.idle
         speechless = ~torch.isfinite(command).all(dim=1)  # a policy that answers NaN: its episode fails, alone
         executed = command.masked_fill(speechless[:, None], 0.0) * running[:, None]
+        executed = steer(executed, self.embodiment.turning_radius_m, self.body.descriptor)
         last_command = self.previous_command
         self._delay.send(executed)
         facts = self._advance(running, broken=speechless)

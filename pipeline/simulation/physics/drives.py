@@ -1,14 +1,16 @@
-"""Drives turn a velocity command into joint targets: wheels, or a learned gait. Called at 50 Hz."""
+"""Drives turn a velocity command into joint targets: wheels, steering, or a learned gait. Called at 50 Hz."""
 
 from typing import Protocol
 
 import torch
 
-from embodiments.embodiment import DifferentialDrive, Embodiment, GaitDrive
+from embodiments.embodiment import AckermannDrive, DifferentialDrive, Embodiment, GaitDrive, OmniDrive
 from embodiments.spaces import DRIVE_HZ
+from pipeline.simulation.physics.car_drive import CarDrive
 from pipeline.simulation.physics.gait_policy import GaitController
 from pipeline.simulation.physics.gait_weights import load_gait
 from pipeline.simulation.physics.robot_physics import RobotPhysics
+from pipeline.simulation.physics.roller_drive import RollerDrive
 
 
 class Drive(Protocol):
@@ -33,6 +35,10 @@ def make_drive(embodiment: Embodiment, physics: RobotPhysics) -> Drive:
         raise ValueError(f"physics at {1.0 / physics.dt_s:g} Hz is not a multiple of the drive's {DRIVE_HZ:g} Hz")
     if isinstance(embodiment.drive, DifferentialDrive):
         return WheelDrive(embodiment.drive, physics, substeps=substeps)
+    if isinstance(embodiment.drive, OmniDrive):
+        return RollerDrive(embodiment, physics, substeps=substeps)
+    if isinstance(embodiment.drive, AckermannDrive):
+        return CarDrive(embodiment.drive, physics, substeps=substeps)
     return LegDrive(embodiment.drive, physics, substeps=substeps)
 
 

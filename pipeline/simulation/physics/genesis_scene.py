@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from embodiments.embodiment import DifferentialDrive, Embodiment
+from embodiments.embodiment import Embodiment, GaitDrive
 from pipeline.simulation.physics.robot_model import build_urdf
 
 GROUND_FRICTION = 0.01
@@ -56,7 +56,7 @@ def build(
         links_to_keep=embodiment.model.keep_links,
         default_armature=armature if isinstance(armature, float) else 0.01,
     )
-    friction = CASTER_FRICTION if isinstance(embodiment.drive, DifferentialDrive) else FOOT_FRICTION
+    friction = FOOT_FRICTION if isinstance(embodiment.drive, GaitDrive) else CASTER_FRICTION
     robot = scene.add_entity(morph, material=rigid(friction=friction))
     scene.build(n_envs=num_envs)
     return scene, robot

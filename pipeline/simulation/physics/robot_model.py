@@ -1,6 +1,5 @@
 """The robot's URDF prepared for the simulator: locked joints, contact shapes, absolute mesh paths."""
 
-import importlib.metadata
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from embodiments.embodiment import ContactShape, DifferentialDrive, Embodiment, RobotModel
+from embodiments.embodiment import AckermannDrive, ContactShape, DifferentialDrive, Embodiment, GaitDrive
+from pipeline.robot_models.model_file import mesh_path, missing_meshes, model_path, read
 
 _KIND_SIZES = {"sphere": ("radius",), "cylinder": ("radius", "length"), "box": ("size",)}
 
@@ -27,36 +27,20 @@ class NeutralMesh:
     """(F,) int64, index into ``links``."""
 
 
-def model_path(model: RobotModel) -> Path:
-    """Return the URDF inside the installed PyPI package.
-
-    Raises:
-        FileNotFoundError: If the package is not installed or has no such file; the message names the pip package.
-    """
-    try:
-        files = importlib.metadata.files(model.package) or []
-    except importlib.metadata.PackageNotFoundError:
-        raise FileNotFoundError(
-            f"robot model '{model.path}' needs the package '{model.package}': pip install {model.package}"
-        ) from None
-    matches = [file for file in files if str(file).endswith(model.path)]
-    if not matches:
-        raise FileNotFoundError(
-            f"package '{model.package}' is installed but has no file '{model.path}': pip install -U {model.package}"
-        )
-    return Path(str(matches[0].locate())).resolve()
-
-
 def driven_joints(embodiment: Embodiment) -> tuple[str, ...]:
     """Return the joints that the drive moves, in drive order; every other joint is locked."""
     drive = embodiment.drive
-    return (drive.left_joint, drive.right_joint) if isinstance(drive, DifferentialDrive) else drive.joints
+    if isinstance(drive, DifferentialDrive):
+        return drive.left_joint, drive.right_joint
+    if isinstance(drive, AckermannDrive):
+        return drive.steering_joints + drive.rolling_joints + drive.driven_joints
+    return drive.joints
 
 
 def neutral_angles_rad(embodiment: Embodiment) -> dict[str, float]:
     """Return joint name -> angle (or metres) of the standing or stowed posture, driven joints included."""
     drive = embodiment.drive
-    if isinstance(drive, DifferentialDrive):
+    if not isinstance(drive, GaitDrive):
         return dict(embodiment.posture_rad)
     return dict(embodiment.posture_rad) | dict(zip(drive.joints, drive.default_rad, strict=True))
 
@@ -72,9 +56,10 @@ def build_urdf(embodiment: Embodiment, *, all_links_collide: bool) -> ElementTre
 
     Raises:
         ValueError: If the robot file names a joint or link that the model does not have.
+        FileNotFoundError: If the model or a mesh of a link that collides is not there.
     """
     path = model_path(embodiment.model)
-    root = ElementTree.parse(path).getroot()
+    root = read(embodiment.model)
     _check_names(embodiment, root, path)
     for joint in root.findall("joint"):
         if joint.get("name") not in driven_joints(embodiment):
@@ -93,6 +78,8 @@ def build_urdf(embodiment: Embodiment, *, all_links_collide: bool) -> ElementTre
             link.extend(_collision(shape) for shape in embodiment.model.contact_shapes if shape.link == name)
     for tag in root.findall("gazebo") + root.findall("transmission"):
         root.remove(tag)
+    if missing := missing_meshes(root, path):
+        raise FileNotFoundError(missing[0])
     for mesh in root.iter("mesh"):
         mesh.set("filename", str(mesh_path(mesh.get("filename", ""), path)))
     return root
@@ -182,17 +169,6 @@ def _collision(shape: ContactShape) -> ElementTree.Element:
     return collision
 
 
-def mesh_path(filename: str, urdf: Path) -> Path:
-    """Resolve ``package://NAME/rest`` against the parents of the URDF, and a relative path against its folder."""
-    if not filename.startswith("package://"):
-        return (urdf.parent / filename).resolve()
-    package, _, rest = filename.removeprefix("package://").lstrip("/").partition("/")
-    for parent in urdf.parents:
-        if (parent / package).is_dir():
-            return parent / package / rest
-    raise FileNotFoundError(f"mesh '{filename}' of {urdf.name} not found: no folder '{package}' above the model")
-
-
 def _floats(text: str | None, default: tuple[float, ...]) -> np.ndarray:
     return np.asarray([float(value) for value in text.split()] if text else default)
 
@@ -252,7 +228,12 @@ def _load_geometry(collision: ElementTree.Element) -> trimesh.Trimesh:
         return trimesh.creation.cylinder(radius=radius, height=length, sections=48)
     if shape.tag == "box":
         return trimesh.creation.box(extents=_floats(shape.get("size"), (0.0, 0.0, 0.0)))
-    mesh = trimesh.load(shape.get("filename", ""), force="mesh")
-    assert isinstance(mesh, trimesh.Trimesh)
+    file = shape.get("filename", "")
+    try:
+        mesh = trimesh.load(file, force="mesh")
+    except Exception as error:  # of many kinds, by format
+        raise ValueError(f"mesh {file} cannot be read ({type(error).__name__}); export it again as STL") from error
+    if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
+        raise ValueError(f"mesh {file} holds no triangles; export it again as STL")
     mesh.apply_scale(_floats(shape.get("scale"), (1.0, 1.0, 1.0)))
     return mesh

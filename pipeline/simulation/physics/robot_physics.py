@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from embodiments.embodiment import DifferentialDrive, Embodiment, GaitDrive
+from embodiments.embodiment import Embodiment, GaitDrive
 from pipeline.simulation.physics import genesis_scene
 from pipeline.simulation.physics.robot_model import driven_joints, standing_height_m
 from pipeline.simulation.physics.variation import Variation, scale_masses, set_gains
+from pipeline.simulation.physics.wheels import joint_parameters
 
 FALL_TILT_LEGGED_RAD = math.radians(60.0)
 FALL_TILT_WHEELED_RAD = math.radians(30.0)
@@ -79,13 +80,29 @@ class RobotPhysics:
 
     # Commands and time
 
-    def set_velocity_targets(self, velocity_radps: torch.Tensor) -> None:
-        """Set the velocity targets (B, J) [rad/s] of the driven joints."""
-        self._robot.control_dofs_velocity(velocity_radps, self._dofs)
+    def set_velocity_targets(self, velocity_radps: torch.Tensor, *, joints: slice = slice(None)) -> None:
+        """Set the velocity targets (B, J) [rad/s] of the driven joints, or of some of them."""
+        self._robot.control_dofs_velocity(velocity_radps, self._dofs[joints])
 
-    def set_position_targets(self, position_rad: torch.Tensor) -> None:
-        """Set the PD position targets (B, J) [rad] of the driven joints."""
-        self._robot.control_dofs_position(position_rad, self._dofs)
+    def set_position_targets(self, position_rad: torch.Tensor, *, joints: slice = slice(None)) -> None:
+        """Set the PD position targets (B, J) [rad] of the driven joints, or of some of them."""
+        self._robot.control_dofs_position(position_rad, self._dofs[joints])
+
+    def push_on_ground(self, force_b: torch.Tensor, torque_nm: torch.Tensor) -> None:
+        """Push the base link for one physics step at the height of the ground below its origin.
+
+        Args:
+            force_b: (B, 2) [N], body frame without roll and pitch.
+            torque_nm: (B,) about the vertical through the base link's origin.
+        """
+        cos, sin = torch.cos(self.yaw_w), torch.sin(self.yaw_w)
+        zero = torch.zeros_like(torque_nm)
+        x, y = force_b.unbind(-1)
+        force_w = torch.stack([cos * x - sin * y, sin * x + cos * y, zero], dim=-1)
+        below_w = torch.cat([self.position_w[:, :2], zero[:, None]], dim=-1)
+        torque_w = torch.stack([zero, zero, torque_nm], dim=-1)
+        base = self._robot.base_link.idx_local
+        self._robot.apply_links_external_wrench(force_w[:, None], torque_w[:, None], [base], pos=below_w[:, None])
 
     def step(self, count: int, *, before: Callable[[int], None] | None = None) -> None:
         """Advance by ``count`` physics steps; a failing environment is reset, the others continue.
@@ -96,6 +113,7 @@ class RobotPhysics:
         failed = torch.zeros_like(self._broken)
         for index in range(count):
             if before is not None:
+                self._state.clear()  # what it reads is of now
                 before(index)
             self._scene.step(update_visualizer=False)
             failed |= self._take_errors()
@@ -170,6 +188,18 @@ class RobotPhysics:
         return lower, upper
 
     @property
+    def mass_kg(self) -> torch.Tensor:
+        """Mass of the whole robot: a number, or (B,) where masses vary [kg]."""
+        return torch.as_tensor(self._robot.get_mass(), device=self.device)
+
+    @property
+    def friction_factor(self) -> torch.Tensor:
+        """Factor (B,) on the nominal friction."""
+        if self._variation is None:
+            return torch.ones(self.num_envs, device=self.device)
+        return self._variation.friction
+
+    @property
     def feet_contact_force(self) -> torch.Tensor:
         """Magnitude of the contact force on each foot (B, F) [N]; F = 0 for a robot without legs."""
         return self._robot.get_links_net_contact_force()[:, self._feet].norm(dim=-1)
@@ -204,7 +234,7 @@ class RobotPhysics:
     def fallen(self) -> torch.Tensor:
         """Return (B,) bool: tilted beyond recovery or, for legs, too low."""
         upright = -self.projected_gravity_b[:, 2]
-        if isinstance(self.embodiment.drive, DifferentialDrive):
+        if not isinstance(self.embodiment.drive, GaitDrive):
             return upright < math.cos(FALL_TILT_WHEELED_RAD)
         low = self.position_w[:, 2] < FALL_HEIGHT_FRACTION * self.embodiment.drive.base_height_m
         return (upright < math.cos(FALL_TILT_LEGGED_RAD)) | low
@@ -241,11 +271,11 @@ class RobotPhysics:
             kp, kd, torque_nm = (self._row(v) for v in (drive.kp, drive.kd, drive.torque_nm))
             armature, default = drive.armature_kgm2, drive.default_rad
         else:
-            for name in (drive.left_joint, drive.right_joint):
-                for geom in robot.get_joint(name).link.geoms:
-                    geom.set_friction(drive.wheel_friction)
-            kp, kd = self._row([0.0] * count), self._row([drive.wheel_gain] * count)
-            torque_nm = self._row([drive.wheel_force_nm] * count)
+            wheels = joint_parameters(drive)
+            for joint, friction in zip(joints, wheels.friction, strict=True):
+                for geom in joint.link.geoms if friction else ():
+                    geom.set_friction(friction)
+            kp, kd, torque_nm = (self._row(v) for v in (wheels.kp, wheels.kd, wheels.torque_nm))
             armature, default = (drive.armature_kgm2,) * count, (0.0,) * count
         robot.set_dofs_armature(self._row(armature), self._dofs)
         robot.set_dofs_damping(self._row([0.0] * count), self._dofs)

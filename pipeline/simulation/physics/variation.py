@@ -33,6 +33,11 @@ class Variation:
         self._factors = torch.ones(len(self._mass), 8, device=kp.device)
         self._factors[:, 4:7] = 0.0
 
+    @property
+    def friction(self) -> torch.Tensor:
+        """Factor (B,) on the nominal friction."""
+        return self._factors[:, 0]
+
     def randomise(
         self,
         mask: torch.Tensor,

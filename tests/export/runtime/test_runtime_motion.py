@@ -59,6 +59,19 @@ def test_the_speed_that_an_operator_allows_holds_for_turning_too(command: tuple[
     assert full == pytest.approx(own, rel=1e-6)
 
 
+def test_the_limiter_lets_a_car_turn_only_as_it_can() -> None:
+    """On the way to a turn on the spot, and from one turn to the opposite one, every step is one that it can drive."""
+    car = registry.get("car")
+    limiter, random = Limiter(car, max_speed_mps=0.3), np.random.default_rng(0)
+    assert limiter.admissible(np.asarray([0.0, 0.0, 0.2])) == pytest.approx([0.2 * car.turning_radius_m, 0.0, 0.2])
+    for target in random.uniform((-0.3, 0.0, -1.5), (1.0, 0.0, 1.5), (200, 3)):
+        for _ in range(int(random.integers(1, 8))):
+            command = limiter.step(target, dt_s=0.05)
+            assert abs(command[2]) * car.turning_radius_m <= abs(command[0]) + 1e-6
+            assert -0.2 - 1e-6 <= command[0] <= 0.3 + 1e-6
+    assert limiter.halt().tolist() == [0.0, 0.0, 0.0]
+
+
 def test_a_robot_without_wheels_turns_as_its_curvature_asks() -> None:
     limiter = Limiter(registry.get("go2"), max_speed_mps=0.1)
     assert limiter.admissible(np.asarray([0.0, 0.0, 0.8])) == pytest.approx([0.0, 0.0, 0.8])

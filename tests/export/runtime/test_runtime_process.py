@@ -24,6 +24,7 @@ from export.runtime.driver.process import DriverProcess, DriverTask, make_robot,
 from export.runtime.robots.fake import ROOM, FakeRobot
 from scenes import nav2_map
 from scenes.grid import Grid
+from tests import own_robot
 
 POLICY = Path(__file__).parents[3] / "export" / "pretrained" / "generalist.onnx"
 pytestmark = pytest.mark.slow
@@ -289,6 +290,23 @@ def test_a_maps_unknown_is_no_place_to_go(tmp_path: Path, capsys: pytest.Capture
 def test_a_robot_that_cannot_be_reached_is_one_line() -> None:
     with pytest.raises(OSError, match="stretch_body"):
         DriverProcess(DriverTask(robot="stretch3", embodiment="stretch3", config=DriverConfig()))
+
+
+def test_a_robot_of_the_users_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The driver process knows it, too; a generalist takes it, a specialist does not."""
+    file = own_robot.write(tmp_path)
+    arguments = ["--robot", "fake", "--embodiment", "cart", "--robot-file", str(file), "--goal", "2", "0", "0"]
+    arguments += ["--dry-run", "--log", str(tmp_path / "log.jsonl")]
+    with own_robot.no_robot_files():
+        assert main(["--policy", str(POLICY.parent / "generalist.onnx"), *arguments]) == 0
+        assert "'cart' was not trained on" in capsys.readouterr().out
+        (tmp_path / "log.jsonl").unlink()
+        assert main(["--policy", str(POLICY.parent / "specialist_tiago.onnx"), *arguments]) == 2
+        assert "specialist of another robot; 'cart' needs a generalist" in capsys.readouterr().err
+    with own_robot.no_robot_files():
+        file.write_text("raise ValueError('no wheels')")
+        assert main(["--policy", "x.onnx", *arguments]) == 2
+        assert "raises ValueError: no wheels; mend that line" in capsys.readouterr().err
 
 
 def test_every_adapter_is_known_by_its_file() -> None:

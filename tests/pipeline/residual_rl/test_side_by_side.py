@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from ipaddress import ip_address
+from pathlib import Path
 
 import psutil
 import pytest
 import ray
 
+from embodiments import registry
 from pipeline.residual_rl.side_by_side import connected
+from tests import own_robot
 
 
 def listening() -> Iterator[tuple[str, str]]:
@@ -17,6 +20,15 @@ def listening() -> Iterator[tuple[str, str]]:
         for connection in process.net_connections("inet"):
             if connection.status == psutil.CONN_LISTEN:
                 yield process.name(), connection.laddr.ip.removeprefix("::ffff:")
+
+
+@pytest.mark.slow
+def test_a_worker_knows_a_robot_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with own_robot.no_robot_files():
+        registry.add_files([own_robot.write(tmp_path)])
+        with connected():
+            assert ray.get(ray.remote(registry.get).remote("cart")) == registry.get("cart")
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embodiments.registry import digest, get
+from embodiments.registry import get
 from pipeline.evaluation.episodes import plan, reuse, shards
 from pipeline.evaluation.episodes.plan import MIN_SCENES, ROUNDS_PER_SHARD, Draw, Job, draws
 from pipeline.evaluation.episodes.plan import shards as cut_shards
@@ -30,6 +30,7 @@ from pipeline.evaluation.episodes.summary import (
     with_empty,
 )
 from pipeline.evaluation.report import answers, tables
+from pipeline.robot_models.digest import digest
 from pipeline.runs import manifest, owner, provenance
 from pipeline.runs.presets import DEFAULT_ROBOTS
 from pipeline.runs.provenance import ROOT
