@@ -1,7 +1,7 @@
 """Begin a run with the policies of another one, as files, instead of training base policy and specialists anew."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from world_model.rssm import WorldModel
 
 BASE, SPECIALIST = "base.onnx", "specialist_{}.onnx"
+NETWORK = "anticipation.safetensors"
+"""Weights of a trained anticipation network, in the folder of its stage."""
 CURVE = "curve_{}.json"
 """How a specialist learned, beside its file."""
 PARITY_STEPS = 20
@@ -59,7 +61,8 @@ def main(config: Config) -> None:
     if config.anticipation is not None:
         world_model = _with_anticipation(world_model, config.anticipation)
     parts: dict[str, nn.Module] = {"world_model": world_model, "base_head": base.graph.base_head}
-    _publish(base_folder, parts, config.policies / BASE, trained_on=base.robots[0])
+    network = () if config.anticipation is None else (config.anticipation / NETWORK,)
+    _publish(base_folder, parts, config.policies / BASE, trained_on=base.robots[0], parts_of=network)
     for robot, head in specialists.items():
         path = config.policies / SPECIALIST.format(robot)
         _publish(folders[robot], {"residual_head": head}, path, trained_on=robot, robot=robot)
@@ -92,7 +95,10 @@ def _read(path: Path) -> "Exported":
         raise ValueError(f"no {path}; name a folder of exported policies: --policies runs/NAME/export_policy")
     data = path.read_bytes()
     exported = networks.read(data, where=str(path))
-    parity.require(parity.compare(exported.graph, data, steps=PARITY_STEPS), name=str(path))
+    try:
+        parity.require(parity.compare(exported.graph, data, steps=PARITY_STEPS), name=str(path))
+    except ValueError as error:
+        raise ValueError(f"{error}. Is it of an older graph? `reexport --policies FOLDER` writes it anew.") from None
     return exported
 
 
@@ -116,13 +122,25 @@ def _same_base(first: "PolicyGraph", second: "PolicyGraph") -> bool:
 
 
 def _publish(
-    target: Path, parts: Mapping[str, "nn.Module"], source: Path, *, trained_on: str, robot: str | None = None
+    target: Path,
+    parts: Mapping[str, "nn.Module"],
+    source: Path,
+    *,
+    trained_on: str,
+    robot: str | None = None,
+    parts_of: Sequence[Path] = (),
 ) -> None:
-    """Write the folder of a stage as if the stage had made it; its manifest says that it did not."""
+    """Write the folder of a stage as if the stage had made it; its manifest says that it did not.
+
+    Args:
+        parts_of: Further files that networks come from.
+    """
     from pipeline.residual_rl.config import CURVE as PUBLISHED_CURVE
     from world_model.checkpoint import save_module
 
-    adopted = {"file": source.name, "sha256": manifest.hash_file(source)}
+    adopted: dict[str, Any] = {"file": source.name, "sha256": manifest.hash_file(source)}
+    if parts_of:
+        adopted["further"] = {path.name: manifest.hash_file(path) for path in parts_of}
     new = target.with_name(f".{target.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)

@@ -237,7 +237,10 @@ def how_trained(run: Path, exported: manifest.Manifest) -> dict[str, Any]:
 def _adopted(run: Path) -> str:
     """Return a sentence with what the run did not train itself."""
     found = [body[ADOPTED] for stage in _STAGES for body in _bodies(run, stage) if ADOPTED in body]
-    names = ", ".join(f"`{source['file']}` (SHA-256 `{source['sha256'][:12]}`)" for source in found)
+    files = [
+        pair for source in found for pair in ((source["file"], source["sha256"]), *source.get("further", {}).items())
+    ]
+    names = ", ".join(f"`{name}` (SHA-256 `{sha256[:12]}`)" for name, sha256 in files)
     return f"Not trained anew but adopted: {names}." if names else ""
 
 

@@ -74,6 +74,9 @@ def test_the_base_policy_may_get_an_anticipation_network(policies: Path, tmp_pat
         assert name.startswith("anticipation.") or value.equal(made.state_dict()[name])
     for name, value in network.state_dict().items():
         assert value.equal(made.anticipation.state_dict()[name])
+    adopted = manifest.read(tmp_path / "run" / "pretrain_world_model").body["adopted"]
+    weights = tmp_path / "network" / adopt.NETWORK
+    assert adopted["further"] == {adopt.NETWORK: manifest.hash_file(weights)}
 
 
 def test_what_cannot_be_adopted_is_named(policies: Path, tmp_path: Path) -> None:
