@@ -8,7 +8,6 @@ from pathlib import Path
 
 from embodiments import registry
 from embodiments.embodiment import Embodiment, GaitDrive
-from embodiments.registry import GAITS_FOLDER
 from pipeline.robot_models import model_file
 
 
@@ -22,8 +21,8 @@ def digest(name: str) -> str:
     """
     robot = registry.get(name)
     content = hashlib.sha256(repr(_without_folder(robot)).encode())
-    if isinstance(robot.drive, GaitDrive) and (GAITS_FOLDER / robot.drive.weights).is_file():
-        content.update((GAITS_FOLDER / robot.drive.weights).read_bytes())
+    if isinstance(robot.drive, GaitDrive) and (registry.GAITS_FOLDER / robot.drive.weights).is_file():
+        content.update((registry.GAITS_FOLDER / robot.drive.weights).read_bytes())
     if robot.model.xacro_arguments:
         content.update(json.dumps(robot.model.xacro_arguments, sort_keys=True).encode())
     if robot.model.file:

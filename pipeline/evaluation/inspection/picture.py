@@ -16,7 +16,7 @@ from pipeline.evaluation.inspection.measured import Measured
 from pipeline.evaluation.report.figures import STYLE
 
 CONE_M = 1.5
-"""How far the camera's cone is drawn."""
+"""Length of the cone of the camera in the picture."""
 _OWN, _PROPOSED, _CAMERA = "#2b59c3", "#c78a00", "#0b7a75"
 _MOST_TRIANGLES = 8000
 

@@ -27,7 +27,7 @@ COMMANDS = {
     "stand": (0.0, 0.0, 0.0),
 }
 ERROR_MPS, ERROR_RADPS = 0.012, 0.015
-"""Largest difference between command and mean velocity over a second; measured: 0.007 m/s and 0.003 rad/s."""
+"""Largest difference between command and mean velocity over a second; measured: 0.007 m/s and 0.006 rad/s."""
 
 
 @pytest.fixture(scope="module", params=ROBOTS)
