@@ -1,7 +1,10 @@
 """The base policy: world model and base head. Training, recording and the exported graph run this one step."""
 
+import copy
+import dataclasses
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from embodiments.observation import Observation
@@ -26,6 +29,14 @@ class BasePolicy:
     def state_size(self) -> int:
         """Length S of the recurrent state."""
         return self.world_model.state_size
+
+    def in_bfloat16(self) -> "BasePolicy":
+        """Return the same policy with the convolutions of its anticipation network in bfloat16: twice as fast on a CPU
+        that can, and off by a hundredth of a logit. For training; what is evaluated and exported stays exact."""
+        world_model = copy.deepcopy(self.world_model)
+        if world_model.anticipation is not None:
+            world_model.anticipation.to(torch.bfloat16)
+        return dataclasses.replace(self, world_model=world_model)
 
     def initial_state(self, batch: int) -> Tensor:
         """Return the state (B, S) after a reset: zeros."""

@@ -7,8 +7,10 @@ import torch
 from embodiments.observation import Observation
 from tests.world_model.local_planner.test_map_edge import observation
 from tests.world_model.test_world_model import networks
+from world_model.anticipation import INPUTS, SIDE, Anticipation
 from world_model.base_head import base_action_of, base_features, policy_features
 from world_model.base_policy import BasePolicy
+from world_model.config import AnticipationConfig
 from world_model.local_planner.map_edge import MAP_EDGE_M
 
 
@@ -54,3 +56,24 @@ def test_near_the_edge_everything_begins_anew_with_the_map() -> None:
     assert all(torch.equal(one, other) for one, other in zip(base.step(at(9.0), state), fresh, strict=True))
     _, _, kept = base.step(at(0.5), state)  # a goal on the map: neither map nor history is lost
     assert base.world_model.map_pose(kept)[0, 0] == 6.5
+
+
+@torch.no_grad()
+def test_in_bfloat16_the_anticipated_map_is_nearly_the_same_and_the_policy_itself_stays_exact() -> None:
+    torch.manual_seed(0)
+    base = policy()
+    base.world_model.anticipation = Anticipation(AnticipationConfig(channels=(8, 8, 16))).eval()
+    half = base.in_bfloat16()
+    assert half.world_model.anticipation is not None
+    square = torch.rand(2, INPUTS, SIDE, SIDE)
+    exact, rounded = base.world_model.anticipation(square), half.world_model.anticipation(square)
+    assert exact.dtype == rounded.dtype == torch.float32
+    assert 0.0 < float((exact - rounded).abs().max()) < 0.05
+    assert all(value.dtype == torch.float32 for value in base.world_model.parameters())
+    action, _, state = half.step(at(4.0), half.initial_state(1))
+    assert action.dtype == state.dtype == torch.float32
+
+
+def test_without_a_network_bfloat16_changes_nothing() -> None:
+    base = policy()
+    assert all(value.dtype == torch.float32 for value in base.in_bfloat16().world_model.parameters())

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.simulation.physics.randomisation import Randomisation, training
+from world_model.config import Precision
 
 Protocol = Literal["compass", "pointnav"]
 Conditions = Literal["nominal", "field"]
@@ -46,6 +47,8 @@ class TrainingEnvironmentConfig:
     randomisation: Randomisation = field(default_factory=training)
     """Moderate, so that gaits stay in the conditions that they were trained for"""
     reward: RewardConfig = field(default_factory=RewardConfig)
+    precision: Precision = "auto"
+    """Of the frozen anticipation network while robots train: bfloat16 is faster where the processor has it"""
     episode_seed: int = 0
     """Seed of the set of episodes; the order in which they run follows the stage's seed"""
 

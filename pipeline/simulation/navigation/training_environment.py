@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from embodiments.embodiment import Embodiment
 from pipeline.agents import teacher
+from pipeline.runs.precision import is_bfloat16
 from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
 from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
 from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment
@@ -44,5 +45,7 @@ def build(
     )
     settings = NavigationConfig(randomisation=config.randomisation, reward=config.reward)
     navigation = NavigationEnvironment(task, config=settings, num_envs=num_envs, seed=seed, device=device)
+    if is_bfloat16(config.precision, device=device):
+        base = base.in_bfloat16()
     labels = teacher.TeacherAgent(num_envs=num_envs, device=device, seed=seed) if labelled else None
     return LatentEnvironment(navigation, base, privileged=privileged, teacher=labels, curriculum=curriculum)
