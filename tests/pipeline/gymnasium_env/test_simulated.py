@@ -60,12 +60,12 @@ def evaluate_twice() -> dict[str, Any]:
 
     agent, found = planner(), {name: np.zeros(len(rows), dtype=value.dtype) for name, value in expected.items()}
     observations, _ = envs.reset(options=envs.rollouts[0])
-    ended, left = np.ones(ENVS, dtype=bool), len(envs.plan)
+    first, ended, left = np.ones(ENVS, dtype=bool), np.zeros(ENVS, dtype=bool), len(envs.plan)
     while left:
-        agent.reset(torch.as_tensor(ended))
+        agent.reset(torch.as_tensor(first))  # with the last observation of an episode its memory is not over yet
         seen = from_inputs({name: torch.as_tensor(value) for name, value in observations.items()})
         observations, _, terminated, truncated, infos = envs.step(agent.act(seen, None).numpy())
-        ended = terminated | truncated
+        first, ended = ended, terminated | truncated
         left -= int(ended.sum())
         for name in found:
             if ended.any():
