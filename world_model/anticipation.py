@@ -95,7 +95,10 @@ class Anticipation(nn.Module):
         self.answer = nn.Conv2d(first, OUTPUTS, 1)
 
     def forward(self, square: Tensor) -> Tensor:
-        """Return logits (B, OUTPUTS, SIDE, SIDE) for measurements (B, INPUTS, SIDE, SIDE), in the weights' precision."""
+        """Return logits (B, OUTPUTS, SIDE, SIDE) for measurements (B, INPUTS, SIDE, SIDE).
+
+        They are computed in the weights' precision.
+        """
         # This order in memory is twice as fast on a CPU.
         fine = self.enter(square.to(self.answer.weight.dtype).contiguous(memory_format=torch.channels_last))
         middle = self.down[0](fine)
