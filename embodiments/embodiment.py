@@ -95,7 +95,7 @@ class OmniDrive:
     """Three or more wheels with rollers on their rims: omnidirectional or mecanum. The base moves any way.
 
     Where the wheels stand and how they roll follows from the model. The simulation has no rollers: wheels slide freely
-    on the ground, and the ground's push along each roller's axis is computed (docs/adr/0017).
+    on the ground, and the ground's push along each roller's axis is computed (docs/adr/0018).
     """
 
     joints: tuple[str, ...]

@@ -68,7 +68,7 @@ def steer(command: Array, turning_radius_m: float, descriptor: Array) -> Array:
     A turn tighter than it can drive keeps its yaw rate, and the speed rises to what the tightest curve needs: forwards,
     unless the command is backwards. Where that is too fast for the limits, both are lowered together. Standing stays
     standing. The descriptor does not hold the radius, so a policy's own projection does not do this: the simulation's
-    environment and the driver on the robot do, and ``previous_command`` is what comes out (docs/adr/0017).
+    environment and the driver on the robot do, and ``previous_command`` is what comes out (docs/adr/0018).
 
     Args:
         command: (..., 3) vx, vy [m/s], yaw rate [rad/s], body frame.

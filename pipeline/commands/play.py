@@ -117,7 +117,8 @@ def _prepare(config: Config) -> "tuple[NavigationEnvironment, Agent, Filming]":
     from pipeline.agents import registry as agents
     from pipeline.agents.exported import ExportedAgent
     from pipeline.evaluation.video.filming import LARGE, LARGE_WITHOUT_CHASE, Filming
-    from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment
+    from pipeline.simulation.navigation.config import NavigationConfig
+    from pipeline.simulation.navigation.environment import NavigationEnvironment
     from pipeline.simulation.navigation.task import build_task
 
     embodiment = robots.get(config.embodiments[0])

@@ -20,7 +20,8 @@ from pipeline.evaluation.episodes.shards import Rollout, no_room, rollouts
 from pipeline.evaluation.episodes.summary import EPISODE_COLUMNS
 from pipeline.evaluation.episodes.traces import LastFrames, Trace
 from pipeline.runs.progress import progress
-from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
+from pipeline.simulation.navigation.config import NavigationConfig
+from pipeline.simulation.navigation.environment import NavigationEnvironment, Step
 from pipeline.simulation.navigation.episodes import NoFreeSpaceError
 from pipeline.simulation.navigation.field_episodes import put_in_field
 from pipeline.simulation.navigation.tracker import SETTLE_S, Outcome

@@ -149,7 +149,7 @@ def camera_link(model: Measured) -> str:
 
 
 def camera_pose(model: Measured, link: str) -> CameraPose:
-    """Return where a link is as a camera: it looks along z if its name ends in ``optical_frame``, else along x.
+    """Return where a link is as a camera: its axis is z if its name ends in ``optical_frame``, else x.
 
     Raises:
         ValueError: If there is no such link.

@@ -20,7 +20,8 @@ from pipeline.evaluation.robustness import worst_case
 from pipeline.evaluation.robustness.worst_case import SearchConfig
 from pipeline.simulation.conditions import disturbances
 from pipeline.simulation.conditions.disturbances import FACTORS, NAMES, NEUTRAL
-from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment
+from pipeline.simulation.navigation.config import NavigationConfig
+from pipeline.simulation.navigation.environment import NavigationEnvironment
 from pipeline.simulation.navigation.episodes import EpisodeSet
 
 OUTCOMES = ("success", "collision", "fall", "timeout", "broken", "time_s", "path_m", "min_clearance_m")

@@ -16,8 +16,8 @@ from pipeline.evaluation.video.filming import PAGE, Filming, drive, ending_of, w
 from pipeline.runs.progress import progress
 from pipeline.simulation.conditions.crowd import CrowdPlan
 from pipeline.simulation.conditions.field import changed_scene
-from pipeline.simulation.navigation.config import Conditions
-from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
+from pipeline.simulation.navigation.config import Conditions, NavigationConfig
+from pipeline.simulation.navigation.environment import NavigationEnvironment, Step
 from pipeline.simulation.navigation.episodes import EpisodeSet, RouteKind
 from pipeline.simulation.navigation.field_episodes import put_in_field
 from pipeline.simulation.navigation.task import build_task

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipeline.simulation.physics.randomisation import Randomisation, training
+from pipeline.simulation.physics.randomisation import Randomisation, nominal, training
 from world_model.config import Precision
 
 Protocol = Literal["compass", "pointnav"]
@@ -35,6 +35,23 @@ class RewardConfig:
     time_per_step: float = -0.02
     """Times v_max in m/s, so that a slow body is not punished for its speed. Over a whole episode it sums up to nearly
     the collision penalty; with half of it, Stretch learned to stand still before obstacles."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NavigationConfig:
+    """How episodes are run."""
+
+    randomisation: Randomisation = field(default_factory=nominal)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    settle_s: float = 0.0
+    """How long an episode goes on after its first success to see whether it settles; 0 in training."""
+    disturbable: bool = False
+    """Whether ``disturb`` may be called. It costs some speed, and the simulator rounds differently: results are to be
+    compared among such environments."""
+    people: bool = False
+    """Whether ``populate`` may be called; needs ``disturbable``."""
+    measures_energy: bool = False
+    """Whether the motors' work is summed up, which costs some percent of a step."""
 
 
 @dataclass(frozen=True, kw_only=True)

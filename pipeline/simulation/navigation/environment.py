@@ -5,7 +5,7 @@ Episodes end by success, collision, fall, broken physics (terminated) or the tim
 gymnasium's NEXT_STEP: the step after an end ignores its action and returns the first observation of the next episode.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ
 from pipeline.agents.truth import Truth
 from pipeline.simulation.conditions.crowd import Crowd, CrowdPlan
 from pipeline.simulation.conditions.disturbances import LONGEST_LATENCY_S, Disturbance
-from pipeline.simulation.navigation.config import RewardConfig
+from pipeline.simulation.navigation.config import NavigationConfig
 from pipeline.simulation.navigation.episode_queue import Assignment
 from pipeline.simulation.navigation.episodes import SUCCESS_RADIUS_M
 from pipeline.simulation.navigation.reward import StepReward
@@ -27,7 +27,6 @@ from pipeline.simulation.navigation.tracker import STOOD_S, EpisodeTracker, Outc
 from pipeline.simulation.physics.body import BodyBatch
 from pipeline.simulation.physics.delay import DRIVE_STEPS, DelayLine
 from pipeline.simulation.physics.drives import make_drive
-from pipeline.simulation.physics.randomisation import Randomisation, nominal
 from pipeline.simulation.physics.robot_physics import RobotPhysics
 from pipeline.simulation.sensors.depth_camera import DepthCamera
 from pipeline.simulation.sensors.odometry import Odometry
@@ -37,23 +36,6 @@ from world_model.local_planner.frames import goal_in_body, to_body, wrap_angle
 
 STALE_FRACTION = 0.125
 """Share of the environments that wait for new dynamics before all of them are written."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NavigationConfig:
-    """How episodes are run."""
-
-    randomisation: Randomisation = field(default_factory=nominal)
-    reward: RewardConfig = field(default_factory=RewardConfig)
-    settle_s: float = 0.0
-    """How long an episode goes on after its first success to see whether it settles; 0 in training."""
-    disturbable: bool = False
-    """Whether ``disturb`` may be called. It costs some speed, and the simulator rounds differently: results are to be
-    compared among such environments."""
-    people: bool = False
-    """Whether ``populate`` may be called; needs ``disturbable``."""
-    measures_energy: bool = False
-    """Whether the motors' work is summed up, which costs some percent of a step."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from embodiments.embodiment import Embodiment
 from pipeline.agents import teacher
 from pipeline.runs.precision import is_bfloat16
 from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
-from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
-from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment
+from pipeline.simulation.navigation.config import NavigationConfig, TrainingEnvironmentConfig
+from pipeline.simulation.navigation.environment import NavigationEnvironment
 from pipeline.simulation.navigation.task import build_task
 from scenes.scene import Scene
 from world_model.base_policy import BasePolicy

@@ -7,7 +7,7 @@ carry the load, and the push is computed here from each wheel's measured slip, b
 
 It is a model of the contact, not a motion of the base: mass, inertia, tipping and slipping stay physical. What it
 leaves out: loads differ between wheels in reality (here each carries its part of the weight), rollers have bearings,
-and contacts jump from roller to roller. docs/adr/0017 says what was measured.
+and contacts jump from roller to roller. docs/adr/0018 says what was measured.
 """
 
 import torch

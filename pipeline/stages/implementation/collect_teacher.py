@@ -15,7 +15,8 @@ from pipeline.agents import teacher
 from pipeline.runs.progress import progress
 from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation import recording_quality
-from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment, Step
+from pipeline.simulation.navigation.config import NavigationConfig
+from pipeline.simulation.navigation.environment import NavigationEnvironment, Step
 from pipeline.simulation.navigation.recording import next_noise, outcome_code
 from pipeline.simulation.navigation.recording_quality import EpisodeEnd
 from pipeline.simulation.navigation.task import Task, build_task

@@ -16,8 +16,9 @@ from pipeline.runs.progress import progress
 from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.conditions.disturbances import NEUTRAL
 from pipeline.simulation.conditions.field import changed_scene, draw_field
+from pipeline.simulation.navigation.config import NavigationConfig
 from pipeline.simulation.navigation.crowd_plan import episode_keys, plan_people
-from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment
+from pipeline.simulation.navigation.environment import NavigationEnvironment
 from pipeline.simulation.navigation.recording import next_noise
 from pipeline.simulation.navigation.task import build_task
 from pipeline.simulation.physics.randomisation import training

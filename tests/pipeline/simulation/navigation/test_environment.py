@@ -22,7 +22,8 @@ PRIVILEGED_WORDS = ("semantic", "clearance", "cost", "geodesic", "map", "pose", 
 def run_tiago() -> dict[str, Any]:
     """Run a few episodes of TIAGo and write down what the tests look at. Runs in a process of its own."""
     from pipeline.agents import teacher
-    from pipeline.simulation.navigation.environment import NavigationConfig, NavigationEnvironment
+    from pipeline.simulation.navigation.config import NavigationConfig
+    from pipeline.simulation.navigation.environment import NavigationEnvironment
     from pipeline.simulation.navigation.task import build_task
     from scenes.registry import generate
 
