@@ -82,7 +82,10 @@ def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> 
         Exit status per label.
     """
     workers = max(1, min(workers, len(commands)))
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", _PARENT: str(os.getpid())}
+    # Found by the path, not in the working folder (-P): paths of the user's are relative to that.
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    environment[_PARENT] = str(os.getpid())
     if workers > 1:
         environment["OMP_NUM_THREADS"] = str(threads(among=workers))
     running: set[subprocess.Popen[str]] = set()
@@ -94,8 +97,7 @@ def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> 
             return name, 130
         # Its own session: a Ctrl-C reaches it once, from here, and not a second time from the terminal.
         with subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *arguments],
-            cwd=ROOT,
+            [sys.executable, "-P", "-m", "pipeline", *arguments],
             env=environment,
             encoding="utf-8",
             errors="replace",

@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import subprocess
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ _COMMIT_DIGITS = 12
 
 
 def describe() -> dict[str, Any]:
-    """Return git commit, Python, versions of the direct dependencies, and the machine, ready for JSON."""
+    """Return version, git commit, Python, versions of the direct dependencies, and the machine, ready for JSON."""
     return {
+        "version": version(),
         "git": _git(),
         "python": platform.python_version(),
         "packages": _packages(),
@@ -23,15 +25,31 @@ def describe() -> dict[str, Any]:
     }
 
 
+def version() -> str | None:
+    """Return the version that was installed, or, in a clone, that its ``pyproject.toml`` names."""
+    project = ROOT / "pyproject.toml"
+    if project.is_file():
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+    try:
+        return importlib.metadata.version("crossbody")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def commit_of(body: Mapping[str, Any]) -> str:
-    """Return the commit that a manifest or ``describe`` names, and whether files differed from it."""
+    """Return the commit that a manifest or ``describe`` names, and whether files differed from it; else its version."""
     git = body.get("git") or {}
+    if not git and body.get("version"):
+        return f"version {body['version']}"
     return str(git.get("commit", "unknown"))[:_COMMIT_DIGITS] + (" + changes" if git.get("dirty") else "")
 
 
 def _git() -> dict[str, Any] | None:
-    """Return the commit and whether tracked files differ from it; None outside of a git checkout."""
+    """Return the commit and whether tracked files differ from it; None outside of a checkout, as after an installation."""
     try:
+        # An installed copy may lie in the checkout of another project.
+        if Path(_output("git", "rev-parse", "--show-toplevel")).resolve() != ROOT.resolve():
+            return None
         commit = _output("git", "rev-parse", "HEAD")
         return {"commit": commit, "dirty": bool(_output("git", "status", "--porcelain", "--untracked-files=no"))}
     except (OSError, subprocess.SubprocessError):

@@ -16,7 +16,7 @@ from export.runtime import policy as runtime
 from export.to_onnx import to_onnx
 from pipeline.runs.processes import cores, spawned
 from pipeline.runs.progress import progress
-from pipeline.runs.provenance import describe
+from pipeline.runs.provenance import commit_of, describe
 from pipeline.runs.run_folder import StageRun
 from pipeline.stages.export_policy import Config
 from world_model import atomic_files
@@ -41,7 +41,8 @@ def run(config: Config, run: StageRun) -> None:
     """Write ``base.onnx``, ``specialist_ROBOT.onnx`` and ``generalist.onnx``."""
     if config.parity_steps < 1:
         raise ValueError(f"parity_steps is {config.parity_steps}; a file is never published without the comparison")
-    commit = str((describe()["git"] or {}).get("commit", "unknown"))
+    origin = describe()
+    commit = str((origin["git"] or {}).get("commit") or commit_of(origin))
     items = list(_items(config, run))
     if not items:
         raise ValueError("export_policy is told to write nothing: name at least one of --agents and a trained robot.")

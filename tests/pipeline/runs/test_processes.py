@@ -95,7 +95,7 @@ spec = importlib.util.spec_from_file_location("processes", {str(ROOT / "pipeline
 processes = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(processes)
 processes.end_with_starter()
-draft = Path("..", sys.argv[1] + ".draft")
+draft = Path(sys.argv[1] + ".draft")
 draft.write_text(str(os.getpid()))
 draft.rename(draft.with_suffix(".pid"))
 time.sleep(60)
