@@ -106,7 +106,7 @@ def test_a_clone_says_its_commit() -> None:
 def test_an_evaluation_in_another_folder_writes_there(installed: Path, tmp_path: Path) -> None:
     policy = installed / "crossbody" / "application" / "export" / "pretrained" / "generalist.onnx"
     options = ("--policy", str(policy), "--embodiments", "tiago,stretch3", "--scenes", "office", "--episodes", "2")
-    command = (sys.executable, "-m", "crossbody", "evaluate_policy", *options, "--route", "planned", "--out", "runs/mine")
-    run(*command, cwd=tmp_path, path=installed)
+    options += ("--route", "planned", "--out", "runs/mine")
+    run(sys.executable, "-m", "crossbody", "evaluate_policy", *options, cwd=tmp_path, path=installed)
     summary = json.loads((tmp_path / "runs" / "mine" / "summary.json").read_text(encoding="utf-8"))
     assert {cell["embodiment"] for cell in summary["cells"]} == {"tiago", "stretch3"}

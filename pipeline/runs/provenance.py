@@ -45,7 +45,7 @@ def commit_of(body: Mapping[str, Any]) -> str:
 
 
 def _git() -> dict[str, Any] | None:
-    """Return the commit and whether tracked files differ from it; None outside of a checkout, as after an installation."""
+    """Return the commit and whether tracked files differ from it; None outside of a checkout, as when installed."""
     try:
         # An installed copy may lie in the checkout of another project.
         if Path(_output("git", "rev-parse", "--show-toplevel")).resolve() != ROOT.resolve():

@@ -3,15 +3,19 @@
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from pipeline.commands.fill_readme import Config
-from pipeline.commands.implementation.ship_policy import BENCHMARK
+from pipeline.commands.implementation.ship_policy import BENCHMARK, read_training
 from pipeline.evaluation.report import tables
 from pipeline.evaluation.report.table import Table, parse
 from pipeline.runs import manifest
+from pipeline.simulation.navigation.config import Conditions
 from world_model import atomic_files
 
+_SUCCESS, _PAIRED = "Success in %, ", "Paired differences "
 BEGIN, END = "<!-- results:begin", "<!-- results:end -->"
 _READING = """\
 # Results
@@ -39,13 +43,25 @@ def main(config: Config) -> None:
         source, sections = str(config.evaluation), [_of_evaluation(config.evaluation)]
     else:
         source, sections = str(config.shipped), _of_shipped(config.shipped, results=config.results)
-    shown = parse(sections[0])
-    small = tables.overview([table for table in shown if table.title.startswith("Success in %, ")]).markdown()
-    filled = fill(config.readme.read_text(encoding="utf-8"), small)
-    page = [_READING, f"## In short\n\n{small}", *sections, f"## COMPASS\n\n{tables.published_table().markdown()}"]
+    small = [_overview(parse(sections[0])), *([] if config.evaluation else _overviews_of_pages(config.shipped))]
+    in_short = "\n".join(table.markdown() for table in small)
+    filled = fill(config.readme.read_text(encoding="utf-8"), in_short)
+    page = [_READING, f"## In short\n\n{in_short}", *sections, f"## COMPASS\n\n{tables.published_table().markdown()}"]
     atomic_files.write_text(config.results, "\n".join(page))
     atomic_files.write_text(config.readme, filled)
     print(f"{config.results} and {config.readme} show the results of {source}")
+
+
+def _overview(found: Sequence[Table], *, conditions: str = "nominal") -> Table:
+    table = tables.overview([table for table in found if table.title.startswith(_SUCCESS)])
+    return table if conditions == "nominal" else replace(table, title=f"{table.title}, conditions {conditions}")
+
+
+def _overviews_of_pages(shipped: Path) -> list[Table]:
+    """Return the small table of every page about the shipped policies in other conditions than the card's."""
+    seed = read_training(shipped)["seed"]
+    pages = {conditions: shipped / BENCHMARK.format(f"{conditions}_seed_{seed}") for conditions in get_args(Conditions)}
+    return [_overview(_tables(page), conditions=name) for name, page in pages.items() if page.is_file()]
 
 
 def _of_evaluation(folder: Path) -> str:
@@ -57,10 +73,7 @@ def _of_evaluation(folder: Path) -> str:
         raise ValueError(f"{error}. Make it with: {command}.") from None
     summary: tables.Summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     learned = ("specialist", "generalist")
-    found = [
-        table for route in tables.routes(summary) for table in tables.of_route(summary, route=route, agents=learned)
-    ]
-    return _section(f"Evaluation {folder.name}", found)
+    return _section(f"Evaluation {folder.name}", tables.of_all_routes(summary, agents=learned))
 
 
 def _of_shipped(folder: Path, *, results: Path) -> list[str]:
@@ -73,8 +86,8 @@ def _of_shipped(folder: Path, *, results: Path) -> list[str]:
         first, *lines = page.read_text(encoding="utf-8").splitlines()
         judged = "\n".join(line for line in lines if line.startswith("* "))
         note = f"{judged}\n\nScene by scene and with all figures: [`{page.name}`]({_link(page, results)})."
-        success = [table for table in _tables(page) if table.title.startswith("Success in %, ")]
-        sections.append(_section(first.lstrip("# "), success, note=note))
+        shown = [table for table in _tables(page) if table.title.startswith((_SUCCESS, _PAIRED))]
+        sections.append(_section(first.lstrip("# "), shown, note=note))
     return sections
 
 

@@ -20,7 +20,7 @@ from pipeline.evaluation.report.criteria import acceptance_criteria
 from pipeline.runs import manifest
 from world_model import atomic_files
 
-_SHOWN = ("specialist", "generalist")
+_SHOWN = ("planner", "base", "specialist", "generalist")
 
 REEXPORTED_SINCE = (
     "The policies are those of this folder, measured before `reexport` wrote the same networks into new files; "
@@ -82,11 +82,8 @@ def _keep(evaluation: Path, target: Path) -> None:
 
 
 def _page(summary: tables.Summary, *, name: str, seed: int, origin: str, files: Mapping[str, str]) -> str:
-    shown = [
-        table.markdown()
-        for route in tables.routes(summary)
-        for table in tables.of_route(summary, route=route, agents=_SHOWN, scene_by_scene=True)
-    ]
+    found = tables.of_all_routes(summary, agents=_SHOWN, scene_by_scene=True)
+    shown = [table.markdown() for table in found]
     judged = [
         f"* {criterion.text}: **{criterion.verdict}**, {criterion.measured}."
         for criterion in acceptance_criteria(summary)

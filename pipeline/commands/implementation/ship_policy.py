@@ -163,11 +163,7 @@ def card(folder: Path, training: Mapping[str, Any], summary: tables.Summary) -> 
     """Return the model card: what the files are, how they were trained, what was measured, what they are not for."""
     robots = [c["embodiment"] for c in summary["pooled"] if c["embodiment"] != ALL and not c.get("unseen")]
     learned = ("specialist", "generalist")
-    shown = [
-        table.markdown()
-        for route in tables.routes(summary)
-        for table in tables.of_route(summary, route=route, agents=learned)
-    ]
+    shown = [table.markdown() for table in tables.of_all_routes(summary, agents=learned)]
     paths = [folder / name for name in training["files"]]
     sizes = "\n".join(
         f"| `{path.name}` | {path.stat().st_size / 1e6:.1f} MB | `{manifest.hash_file(path)}` |" for path in paths
@@ -214,6 +210,7 @@ def _command(training: Mapping[str, Any], summary: tables.Summary) -> str:
     policy = "generalist.onnx" if "generalist.onnx" in training["files"] else training["files"][0]
     several = {key: ",".join(dict.fromkeys(str(cell[key]) for cell in cells)) for key in ("agent", "embodiment")}
     words = [f"--policy FOLDER/{policy}", f"--agents {several['agent']}", f"--embodiments {several['embodiment']}"]
+    words += [] if first.get("conditions", "nominal") == "nominal" else [f"--conditions {first['conditions']}"]
     words += [f"--episodes {max(cell['episodes'] for cell in cells)}", f"--seed {first['seed']}", "--out runs/again"]
     return f"`python -m pipeline evaluate_policy {' '.join(words)}`."
 

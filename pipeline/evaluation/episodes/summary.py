@@ -53,7 +53,7 @@ Pairs = tuple[tuple[str, str], ...]
 Cell = dict[str, Any]
 
 ALL = "all"
-"""In place of a scene or an embodiment: pooled over all of them."""
+"""In place of a scene, a route or an embodiment: pooled over all of them."""
 PAIRS: Pairs = (
     ("generalist", "go_straight"),
     ("generalist", "blind"),
@@ -61,10 +61,12 @@ PAIRS: Pairs = (
     ("generalist", "base"),
     ("specialist", "base"),
     ("generalist", "specialist"),
+    ("base", "planner"),
     ("anticipating", "planner"),
 )
 """Differences that the evaluation reports, first minus second."""
 PAIR_METRICS = ("success", "spl", "collision")
+OVER_ROUTES_METRICS = ("success", "collision", "sct")
 CELL_PAIRS: Pairs = (("generalist", "specialist"),)
 """Differences that are also given scene by scene: distillation may lose nowhere much."""
 
@@ -113,7 +115,12 @@ def summarise(episodes: pd.DataFrame, provenance: Provenance) -> dict[str, list[
     known = _poolable(episodes, provenance.unseen)
     for _, group in known.groupby(by_robot[1:], sort=False):
         pooled.append(_cell(group, provenance, scene=ALL, embodiment=ALL))
-    return {"cells": cells, "pooled": pooled, "comparisons": _comparisons(episodes, provenance.unseen)}
+    return {
+        "cells": cells,
+        "pooled": pooled,
+        "comparisons": _comparisons(episodes, provenance.unseen),
+        "over_routes": _over_routes(episodes, provenance.unseen),
+    }
 
 
 def with_empty(
@@ -158,7 +165,20 @@ def _comparisons(episodes: pd.DataFrame, unseen: frozenset[str]) -> list[Cell]:
             groups.append((str(robot), str(scene), CELL_PAIRS, group))
         for robot, scene, pairs, group in groups:
             where = {"embodiment": robot, "scene": scene, "protocol": protocol, "route": route}
-            rows += [where | entry for pair in pairs for entry in _pair(group, pair)]
+            rows += [where | entry for pair in pairs for entry in _pair(group, pair, metrics=PAIR_METRICS)]
+    return rows
+
+
+def _over_routes(episodes: pd.DataFrame, unseen: frozenset[str]) -> list[Cell]:
+    """Return the differences over all routes together, per robot and over robots; none if there is one route."""
+    if episodes["route"].nunique() == 1:
+        return []
+    episodes = episodes.assign(key=episodes.groupby(["key", "route"], sort=False).ngroup())
+    groups = [(ALL, _poolable(episodes, unseen)), *episodes.groupby("embodiment", sort=False)]
+    rows = []
+    for robot, group in groups:
+        where = {"embodiment": str(robot), "scene": ALL, "route": ALL}
+        rows += [where | entry for pair in PAIRS for entry in _pair(group, pair, metrics=OVER_ROUTES_METRICS)]
     return rows
 
 
@@ -239,8 +259,8 @@ def _mean_intervals(group: pd.DataFrame) -> Cell:
     return {f"{name}_ci95_scenes": None if i is None else list(i) for name, i in intervals.items()}
 
 
-def _pair(group: pd.DataFrame, pair: tuple[str, str]) -> list[Cell]:
-    columns = ["key", "cluster", *PAIR_METRICS]
+def _pair(group: pd.DataFrame, pair: tuple[str, str], *, metrics: Sequence[str]) -> list[Cell]:
+    columns = ["key", "cluster", *metrics]
     sides = [group.loc[group["agent"] == agent, columns].set_index("key") for agent in pair]
     if any(side.empty for side in sides):
         return []
@@ -248,7 +268,7 @@ def _pair(group: pd.DataFrame, pair: tuple[str, str]) -> list[Cell]:
     first, second = (side.loc[common] for side in sides)
     clusters = first["cluster"].to_numpy()
     rows = []
-    for metric in PAIR_METRICS:
+    for metric in metrics:
         values = [side[metric].to_numpy(dtype=float) for side in (first, second)]
         result = statistics.paired_difference(*values, clusters=clusters)
         if result is not None:

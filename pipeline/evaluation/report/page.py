@@ -80,13 +80,12 @@ def evaluation(summary: tables.Summary | None) -> dict[str, Any]:
     driven = dict.fromkeys(cell["agent"] for cell in summary["cells"])
     learned = [agent for agent in driven if agents.get(agent).kind == "learned"] or list(driven)
     names = tables.routes(summary)
-    shown = [tables.of_route(summary, route=route, agents=learned, scene_by_scene=True) for route in names]
     return {
         "overview": tables.overview([tables.success_table(summary, route=route) for route in names]),
         "answers": _answers(summary),
         "routes": names,
         "said": answers.sentences(summary),
-        "tables": [table for of_route in shown for table in of_route],
+        "tables": tables.of_all_routes(summary, agents=learned, scene_by_scene=True),
         "acceptance_criteria": acceptance_criteria(summary),
         "agents": {name: agents.get(name).label for name in tables.in_order(driven)},
     }

@@ -14,6 +14,7 @@ from pipeline.evaluation.report.formatting import (
     points,
     rate_and_mishaps,
     rate_with_interval,
+    signed,
 )
 from pipeline.evaluation.report.table import NOTHING, Table, of_rows, pivot
 from pipeline.simulation.navigation.episodes import FEASIBLE_FRACTION
@@ -54,6 +55,7 @@ QUALITY: dict[str, tuple[str, Callable[[float | None], str]]] = {
 """Figure of a cell -> heading, and how it is written"""
 PEOPLE = ("person_bumped", "near_person_s")
 """Figures that mean something only where people walk"""
+_METRIC_NAMES = {"success": "success in points", "collision": "collisions in points", "sct": "SCT"}
 _EFFICIENCY = {"spl": "SPL", "soft_spl": "SoftSPL", "sct": "SCT"}
 
 
@@ -82,6 +84,13 @@ def of_route(
         found.append(quality_table(summary, route=route, agents=agents))
         found.append(efficiency_table(summary, route=route, agents=agents))
     return [table for table in found if table.rows]
+
+
+def of_all_routes(summary: Summary, *, agents: Sequence[str], scene_by_scene: bool = False) -> list[Table]:
+    """Return the tables over all routes together, then those of each route."""
+    together = [over_routes_table(summary)] if summary.get("over_routes") else []
+    by_route = [of_route(summary, route=r, agents=agents, scene_by_scene=scene_by_scene) for r in routes(summary)]
+    return [*together, *(table for found in by_route for table in found)]
 
 
 def success_table(summary: Summary, *, route: str) -> Table:
@@ -124,6 +133,17 @@ def difference_table(summary: Summary, *, route: str) -> Table:
     return _of_differences(summary, rows, title, column=lambda c: f"{c['first']} − {c['second']}")
 
 
+def over_routes_table(summary: Summary) -> Table:
+    """Return the paired differences in success, collisions and SCT over all routes together."""
+    return _of_differences(
+        summary,
+        summary["over_routes"],
+        "Paired differences over all routes",
+        column=lambda c: f"{c['first']} − {c['second']}, {_METRIC_NAMES[c['metric']]}",
+        text=lambda c: points(c) if c["metric"] != "sct" else signed(c["difference"], c["ci95"], scale=1.0, digits=3),
+    )
+
+
 def scene_difference_table(summary: Summary, *, route: str) -> Table:
     """Return what distillation cost in success in every scene, in points."""
     rows = [c for c in _differences(summary, route) if c["scene"] != ALL]
@@ -136,14 +156,19 @@ def _differences(summary: Summary, route: str) -> list[Cell]:
 
 
 def _of_differences(
-    summary: Summary, rows: Sequence[Cell], title: str, *, column: Callable[[Mapping[str, Any]], str]
+    summary: Summary,
+    rows: Sequence[Cell],
+    title: str,
+    *,
+    column: Callable[[Mapping[str, Any]], str],
+    text: Callable[[Cell], str] = points,
 ) -> Table:
     names = _row_names(summary, rows)
     frame = pivot(
         rows,
         row=lambda c: names[c["embodiment"]],
         column=column,
-        text=points,
+        text=text,
         rows=list(names.values()),
         columns=list(dict.fromkeys(map(column, rows))),
     )

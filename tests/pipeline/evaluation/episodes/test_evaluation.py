@@ -159,6 +159,21 @@ def test_a_body_that_nothing_was_trained_on_stands_apart() -> None:
     assert [row[0] for row in quality.rows][-1] == "anymal_c, never trained on, generalist"
 
 
+def test_differences_over_all_routes_pair_the_same_episode_on_the_same_route() -> None:
+    """Straight: base +1 of 2; planned: +2 of 2. The same starts on two routes are four pairs, not two."""
+    straight = [rows("base", [True, True]), rows("planner", [True, False])]
+    planned = [rows("base", [True, True]), rows("planner", [False, False])]
+    episodes = pd.concat([*straight, *(frame.assign(route="planned") for frame in planned)])
+    found = {c["embodiment"]: c for c in summarise(episodes, PROVENANCE)["over_routes"] if c["metric"] == "success"}
+    assert set(found) == {ALL, "go2"}
+    for cell in found.values():
+        assert (cell["first"], cell["second"], cell["episodes"]) == ("base", "planner", 4)
+        assert cell["difference"] == pytest.approx(0.75)
+    table = tables.over_routes_table(summarise(episodes, PROVENANCE))
+    assert table.frame.loc["go2", "base − planner, success in points"].startswith("+75.0 [")
+    assert summarise(pd.concat(straight), PROVENANCE)["over_routes"] == []
+
+
 def test_an_agent_that_is_one_robots_alone_is_not_pooled_over_all() -> None:
     episodes = [rows(agent, [True, False], embodiment=robot) for robot in ("go2", "g1") for agent in ("base", "zero")]
     summary = summarise(pd.concat([*episodes, rows("specialist", [True, True])]), PROVENANCE)
