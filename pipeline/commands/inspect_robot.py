@@ -18,7 +18,7 @@ class Config:
     robot: Positional[str]
     """Robot file (.py), model file (.urdf, .xacro, .xml), or the name of a robot that exists"""
     camera_link: str = ""
-    """Link of the model's camera, with the optical axis along z if its name ends in ``optical_frame``, else along x"""
+    """Link of the model's camera, with the optical axis along z if ``optical`` is in its name, else along x"""
     slack_m: float = 0.02
     """How far a proposed disc may reach beyond the body's convex hull; less takes more discs"""
     out: Path = Path("runs/inspect_robot")

@@ -1,6 +1,7 @@
 """Conformance of every discovered robot: its file says what its real model is."""
 
 import math
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ SLACK_M = {"wheeled": 0.03, "legged": 0.15, "humanoid": 0.25}
 """How far the footprint may reach beyond the body's convex hull: legs and arms swing, wheels do not."""
 SWING_M = {"anymal_c": 0.25}
 """The same where hind feet swing 0.24 m behind where they stand; test_gaits.py lays the walking body over it."""
-WHEEL_MPS = {"tiago_pro": 1.0}
+WHEEL_MPS = {"tiago_pro": 1.0, "stretch4": 0.697}
 """What the motors of wheels with rollers can do at the rim."""
 REACH_M = {"tiago_pro": 0.5, "car": 0.45}
 """How far a wheeled robot that is not slender reaches from its axis."""
@@ -87,12 +88,17 @@ def parts(robot, tmp_path_factory) -> list[trimesh.Trimesh]:
     return found
 
 
+def urdf_text(robot: Embodiment) -> str:
+    path = model_path(robot.model)
+    return ElementTree.tostring(read(robot.model), "unicode") if path.suffix == ".xacro" else path.read_text()
+
+
 def load(robot: Embodiment, folder: Path) -> urchin.URDF:
     """Load the URDF with mesh paths that the library understands."""
     path = model_path(robot.model)
     root = next((parent for parent in path.parents if parent.name == "example-robot-data"), path.parent).parent
-    copy = folder / path.name
-    text = path.read_text().replace("package://", f"{root}/")
+    copy = folder / f"{path.stem}.urdf"
+    text = urdf_text(robot).replace("package://", f"{root}/").replace("file://", "")
     text = text.replace("../meshes", f"{path.parents[1]}/meshes").replace('"./meshes', f'"{path.parent}/meshes')
     copy.write_text(text)
     return urchin.URDF.load(str(copy), lazy_load_meshes=True)
@@ -137,7 +143,7 @@ def test_name_and_family(robot):
 
 
 def test_model_has_what_the_file_names(robot):
-    text = model_path(robot.model).read_text()
+    text = urdf_text(robot)
     for name in (*driven_joints(robot), *robot.posture_rad, *robot.model.keep_links, *robot.model.ground_links):
         assert f'name="{name}"' in text
     assert (

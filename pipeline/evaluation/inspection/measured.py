@@ -149,7 +149,7 @@ def camera_link(model: Measured) -> str:
 
 
 def camera_pose(model: Measured, link: str) -> CameraPose:
-    """Return where a link is as a camera: its axis is z if its name ends in ``optical_frame``, else x.
+    """Return where a link is as a camera: its axis is z if ``optical`` is in its name, else x.
 
     Raises:
         ValueError: If there is no such link.
@@ -157,7 +157,7 @@ def camera_pose(model: Measured, link: str) -> CameraPose:
     if link not in model.poses:
         raise ValueError(f"{model.file.name} has no link '{link}'; its links: {', '.join(model.poses)}.")
     pose = model.poses[link]
-    axis = pose[:3, 2] if link.endswith("optical_frame") else pose[:3, 0]
+    axis = pose[:3, 2] if "optical" in link else pose[:3, 0]
     x, y, z = (float(value) for value in pose[:3, 3])
     pitch_rad = math.atan2(-axis[2], math.hypot(axis[0], axis[1]))
     return CameraPose(link=link, x_m=x, y_m=y, z_m=z, pitch_rad=pitch_rad, yaw_rad=math.atan2(axis[1], axis[0]))
