@@ -109,7 +109,7 @@ class _WeightsAndBiases:
             resume="allow",
             allow_val_change=True,
             reinit="create_new",
-            settings=wandb.Settings(console="off", finish_timeout=_FINISH_S),
+            settings=wandb.Settings(console="off", quiet=True, finish_timeout=_FINISH_S),
         )
         # A step of its own: a resumed training logs some steps again, which Weights & Biases' counter would refuse.
         self._run.define_metric("step")

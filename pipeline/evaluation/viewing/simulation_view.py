@@ -54,7 +54,9 @@ class SimulationView:
         self._steps += 1
 
     def close(self) -> None:
-        """End the view."""
+        """Show the last step, which nothing answers, and end the view."""
+        if self._pending is not None:
+            self._view.show(self._pending)
         self._view.close()
 
     def _seen(self, step: Step) -> Moment:
