@@ -86,7 +86,7 @@ def fit(
     *,
     updates: int,
     seed: int,
-    report: Callable[[int, float], None],
+    report: Callable[[int, float, float], None],
 ) -> None:
     """Train ``student`` in place; the same seed and transitions give the same weights.
 
@@ -94,7 +94,7 @@ def fit(
 
     Args:
         robots: Transitions by robot; every batch holds as many of each.
-        report: Called after every update with its number and loss.
+        report: Called after every update with its number, its loss and its learning rate.
 
     Raises:
         ValueError: If ``MAX_BROKEN_UPDATES`` updates were not finite.
@@ -111,7 +111,7 @@ def fit(
         batch = Transitions(
             **{name: torch.cat([vars(part)[name] for part in taken]).to(device) for name in vars(taken[0])}
         )
-        loss = _loss(student, batch, config.loss)
+        loss, learning_rate = _loss(student, batch, config.loss), optimiser.param_groups[0]["lr"]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(student.parameters(), config.gradient_norm)
@@ -124,7 +124,7 @@ def fit(
             broken += 1
             _restore(student, optimiser, good)
             _refuse(broken, update, robots)
-        report(update, float(loss.detach()))
+        report(update, float(loss.detach()), learning_rate)
     student.eval()
 
 

@@ -17,7 +17,7 @@ FILES = sorted(file for package in RANK for file in (ROOT / package).rglob("*.py
 ROOMS = {
     "world_model": (("local_planner",), ("",)),
     "export": (("runtime",), ("policy_server",), ("",)),
-    "export/runtime": (("robots",), ("driver",), ("recording",), ("",)),
+    "export/runtime": (("robots",), ("driver",), ("recording",), ("viewing",), ("",)),
     "pipeline": (
         ("robot_models",),
         ("runs",),
@@ -31,7 +31,13 @@ ROOMS = {
         ("",),
     ),
     "pipeline/simulation": (("physics",), ("sensors", "conditions", "gait"), ("navigation",)),
-    "pipeline/evaluation": (("episodes",), ("video",), ("report",), ("robustness", "runtime", "inspection")),
+    "pipeline/evaluation": (
+        ("viewing",),
+        ("episodes",),
+        ("video",),
+        ("report",),
+        ("robustness", "runtime", "inspection"),
+    ),
 }
 
 # Heavy or replaceable package -> where alone it may be imported (files, or folders ending in "/").
@@ -50,6 +56,9 @@ DOORS = {
     "tensordict": ("pipeline/commands/train_gait.py", "pipeline/simulation/gait/", "pipeline/simulation/physics/gait_"),
     "mcap": ("pipeline/data_formats/bag_reading.py",),
     "mcap_ros2": ("export/runtime/recording/mcap_file.py",),
+    "mlflow": ("pipeline/runs/external_loggers.py",),
+    "wandb": ("pipeline/runs/external_loggers.py",),
+    "rerun": ("export/runtime/viewing/rerun_viewer.py",),
     "rosbags": ("pipeline/data_formats/bag_reading.py",),
     "lerobot": ("pipeline/data_formats/lerobot_process.py",),
     "h5py": ("distill/", "pipeline/"),
@@ -66,8 +75,9 @@ RUNTIME_LAZY = {"yaml", "PIL", "pyrealsense2", "rplidar", "stretch_body", "stret
     "nav_msgs",
     "sensor_msgs",
     "mcap_ros2",
+    "rerun",
 }
-"""Only inside a function: the extras of ``--map`` and ``--record``, and the robot's own driver."""
+"""Only inside a function: the extras of ``--map``, ``--record`` and ``--view``, and the robot's own driver."""
 
 
 @cache

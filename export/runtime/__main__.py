@@ -18,7 +18,8 @@ from embodiments import registry
 from embodiments.embodiment import Embodiment
 from export.runtime import drive_recording
 from export.runtime import policy as policies
-from export.runtime.drive_recording import DriveRecording, RecordedDriver
+from export.runtime.drive_recording import DriveRecording, Listener, RecordedDriver
+from export.runtime.drive_view import DriveView
 from export.runtime.driver import cycle_log
 from export.runtime.driver.depth_gate import DepthGateConfig
 from export.runtime.driver.driver import DriverConfig
@@ -29,6 +30,8 @@ from export.runtime.goals import Ros2Goals
 from export.runtime.navigator import NO_GOAL, Navigator
 from export.runtime.route import Route, plan, to_body
 from export.runtime.serve import ReportingDriver, Server, reports, serve
+from export.runtime.viewing import local_map, rerun_viewer, view
+from export.runtime.viewing.rerun_viewer import RerunViewer
 
 REACHED, MISSED, REFUSED, DRIVER_DIED = 0, 1, 2, 3
 ON_BLOCKS_MPS = 0.1
@@ -92,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         "--log-megabytes", type=_megabytes, default=64.0, metavar="MB", help="size limit of the log (default 64)"
     )
     parser.add_argument("--record", type=Path, metavar="FILE.mcap", help="record depth, odometry and commands, too")
+    parser.add_argument("--view", metavar="rerun[:FILE.rrd]", help="show the drive in a window, or keep it in a file")
     parser.add_argument("--without-lidar", action="store_true", help="no stop zone, no reversing, no obstacle is felt")
     parser.add_argument("--on-blocks", action="store_true", help="wheels off the ground: images need not show motion")
     parser.add_argument("--dry-run", action="store_true", help="check everything, ask the policy once, move nothing")
@@ -110,6 +114,8 @@ def _check(options: argparse.Namespace) -> None:
         if options.dry_run:
             raise ValueError("--dry-run moves nothing, so there is nothing to --record; leave one out")
         drive_recording.refuse(options.record)
+    if options.view is not None:
+        options.view = _view_target(options.view, dry_run=options.dry_run)
     if options.robot == "ros2":
         if options.embodiment is None:
             raise ValueError(f"--robot ros2 needs --embodiment, one of {', '.join(registry.names())}")
@@ -120,6 +126,16 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(f"{_ROS_ARGUMENTS} needs --robot ros2")
     if options.goal is None:
         raise ValueError(f"--robot {options.robot} needs --goal X Y YAW")
+
+
+def _view_target(text: str, *, dry_run: bool) -> view.Target:
+    """Return where the view goes, refused before anything else begins if it cannot."""
+    target = rerun_viewer.target(text)
+    if dry_run:
+        raise ValueError("--dry-run moves nothing, so there is nothing to --view; leave one out")
+    if target.file is not None and target.file.exists():
+        raise FileExistsError(f"--view {text}: the file exists already; choose another name or remove it")
+    return target
 
 
 def _megabytes(text: str) -> float:
@@ -140,11 +156,16 @@ def _run(options: argparse.Namespace) -> int:
     _print(f"the driver is process {driver.process.pid}")
     navigator = Navigator(policy, robot, route, announce=_print)
     recording: DriveRecording | None = None
+    shown: DriveView | None = None
     heard: ReportingDriver = driver
     try:
         if options.record is not None:
             recording = DriveRecording(options.record, robot, facts=task.header)
-            heard = RecordedDriver(driver, recording, lambda: _followed(navigator))
+        if options.view is not None:
+            shown = _drive_view(options.view, policy, robot)
+        listeners: list[Listener] = [listener for listener in (recording, shown) if listener is not None]
+        if listeners:
+            heard = RecordedDriver(driver, listeners, lambda: _followed(navigator))
         if route is None:
             outcome = _serve(heard, navigator, options)
         else:
@@ -159,6 +180,8 @@ def _run(options: argparse.Namespace) -> int:
         if recording is not None:
             recording.close()
             _print(recording.failure or f"recorded {options.record}")
+        if shown is not None:
+            shown.close()
     _print(f"{outcome}; log: {log}")
     return REACHED if outcome == "reached" or outcome.startswith(_DRY) else MISSED
 
@@ -188,6 +211,14 @@ def _task(
         log=log,
         log_max_bytes=int(options.log_megabytes * 2**20),
         header=header,
+    )
+
+
+def _drive_view(target: view.Target, policy: policies.Policy, robot: Embodiment) -> DriveView:
+    """Open the view of this drive."""
+    viewer = RerunViewer(target, robot, name=f"{robot.name} {time.strftime('%H:%M:%S')}")
+    return DriveView(
+        view.View(viewer, announce=_print, waits=False), policy, map_at=local_map.begins_at(policy.metadata)
     )
 
 

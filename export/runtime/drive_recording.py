@@ -4,8 +4,9 @@ import contextlib
 import copy
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -92,12 +93,21 @@ class DriveRecording:
         self._file = None
 
 
-class RecordedDriver:
-    """A driver whose reports and the orders that answer them are recorded; an order is sent before it is written."""
+class Listener(Protocol):
+    """Takes every report and the order that answers it: ``DriveRecording``, ``DriveView``."""
 
-    def __init__(self, driver: ReportingDriver, recording: DriveRecording, route: Callable[[], Route | None]) -> None:
+    def add(self, report: Report, order: Order, route: Route | None) -> None:
+        """Take one cycle and the route that the policy follows; must not raise."""
+
+
+class RecordedDriver:
+    """A driver whose reports and orders others get, too; an order is sent before they get it."""
+
+    def __init__(
+        self, driver: ReportingDriver, listeners: Sequence[Listener], route: Callable[[], Route | None]
+    ) -> None:
         """Take a driver process, and what says which route the policy follows now."""
-        self._driver, self._recording, self._route = driver, recording, route
+        self._driver, self._listeners, self._route = driver, listeners, route
         self._report: Report | None = None
 
     def receive(self, timeout_s: float) -> Report | None:
@@ -106,10 +116,11 @@ class RecordedDriver:
         return self._report
 
     def send(self, order: Order) -> None:
-        """Send an order; record it with its report, once."""
+        """Send an order; hand it over with its report, once."""
         self._driver.send(order)
         if self._report is not None:
-            self._recording.add(self._report, order, self._route())
+            for listener in self._listeners:
+                listener.add(self._report, order, self._route())
         self._report = None
 
 

@@ -42,6 +42,17 @@ class Policy:
         self.value: np.ndarray | None = None
         """(B,) of the last step, where the policy has one."""
 
+    @property
+    def state(self) -> np.ndarray | None:
+        """(B, S) recurrent state after the last step, not to be changed; None after a reset."""
+        return self._state
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The entries ``nav.*`` of the file."""
+        found: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        return found
+
     def with_own_state(self) -> "Policy":
         """Return the same policy without a past, for another batch of robots; the loaded network is shared."""
         return Policy(self._session, contract=self.contract, sha256=self.sha256, nav_sha256=self.nav_sha256)

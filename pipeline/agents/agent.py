@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 
 from embodiments.observation import Observation
 from pipeline.agents.truth import Truth
+from world_model.anticipation import Anticipation
 
 Privileged = Callable[[], Truth]
 """Gives what the simulation knows and no robot sees; for the teacher only."""
@@ -25,6 +27,20 @@ class Agent(Protocol):
 
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:
         """Return the (B, 3) action for one control step."""
+
+
+@runtime_checkable
+class KeepsCostmap(Protocol):
+    """An agent that plans on a costmap of its own, for whoever wants to show it."""
+
+    def costmap_state(self, row: int) -> np.ndarray | None:
+        """Return a copy of the local planner's state (S,) of one environment, what anticipation remembers behind it.
+
+        None before the first step, and where the exported file does not say where it is.
+        """
+
+    def anticipation(self) -> Anticipation | None:
+        """Return the network that completes the costmap; None where what is planned on was measured."""
 
 
 Kind = Literal["scripted", "classical", "ablation", "learned", "privileged"]

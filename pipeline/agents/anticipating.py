@@ -6,6 +6,7 @@ The network's weights lie beside the shipped policies; ``make_scenes``, ``record
 
 from typing import Literal
 
+import numpy as np
 import torch
 
 from embodiments.observation import Observation
@@ -32,6 +33,14 @@ class AnticipatingAgent:
     def reset(self, mask: torch.Tensor) -> None:
         """Empty the costmaps of the environments in ``mask`` (B,)."""
         self._state = self._state.masked_fill(mask[:, None], 0.0)
+
+    def costmap_state(self, row: int) -> np.ndarray:
+        """Return the local planner's state of one environment and the trail behind it, (S,)."""
+        return self._state[row].cpu().numpy().copy()
+
+    def anticipation(self) -> Anticipation:
+        """Return the network."""
+        return self._network
 
     @torch.no_grad()
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:

@@ -10,7 +10,9 @@ import torch
 from embodiments.embodiment import Embodiment
 from embodiments.observation import Observation
 from export.runtime import policy as runtime
+from export.runtime.viewing import local_map
 from pipeline.agents.agent import Privileged
+from world_model.anticipation import Anticipation
 
 
 class ExportedAgent:
@@ -34,6 +36,7 @@ class ExportedAgent:
             ValueError: If the file is damaged or does not fit the robot.
         """
         self._policy = runtime.load(file, robot=embodiment, allow_unseen=allow_unseen, threads=torch.get_num_threads())
+        self._file = file
         self._device = device
         self._blind = blind
 
@@ -48,3 +51,16 @@ class ExportedAgent:
             arrays = replace(arrays, depth_m=0.0 * arrays.depth_m)
         command, ill = self._policy.attempt(arrays)
         return torch.as_tensor(np.where(ill[:, None], np.float32(np.nan), command), device=self._device)
+
+    def costmap_state(self, row: int) -> np.ndarray | None:
+        """Return the local planner's state of one environment and what is remembered behind it, (S,)."""
+        state, start = self._policy.state, local_map.begins_at(self._policy.metadata)
+        return None if state is None or start is None else state[row, start:].copy()
+
+    def anticipation(self) -> Anticipation | None:
+        """Return the network in the file, if it has one and says so."""
+        if local_map.begins_at(self._policy.metadata) is None:
+            return None
+        from export import networks  # slow to import
+
+        return networks.read(self._file.read_bytes(), where=str(self._file)).graph.world_model.anticipation

@@ -7,6 +7,7 @@ really stands there, also behind furniture, where people are, and where they wil
 
 from typing import Literal
 
+import numpy as np
 import torch
 
 from embodiments.observation import Observation
@@ -28,6 +29,13 @@ class OracleMapAgent:
     def reset(self, mask: torch.Tensor) -> None:
         """Empty the costmaps of the environments in ``mask`` (B,)."""
         self._state = self._state.masked_fill(mask[:, None], 0.0)
+
+    def costmap_state(self, row: int) -> np.ndarray:
+        """Return the local planner's state (S,) of one environment."""
+        return self._state[row].cpu().numpy().copy()
+
+    def anticipation(self) -> None:
+        """Return nothing: no network."""
 
     @torch.no_grad()
     def act(self, observation: Observation[torch.Tensor], privileged: Privileged) -> torch.Tensor:

@@ -4,6 +4,7 @@
 weights drives. No display is needed.
 """
 
+import contextlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +14,8 @@ from tyro.conf import arg
 from embodiments import registry as robots
 from embodiments.spaces import CONTROL_HZ
 from export.policy_server.client import TIMEOUT_S
+from export.runtime.viewing import rerun_viewer
+from export.runtime.viewing.view import parse
 from pipeline.runs import processes
 from pipeline.runs.progress import progress
 from pipeline.runs.stage import Command
@@ -48,6 +51,8 @@ class Config(FileOptions):
     """The film; with several robots one each, named FILE_ROBOT.mp4"""
     chase: bool = True
     """Show the robot from behind, which takes most of the time"""
+    view: str = ""
+    """Besides the film, rerun: a live view in a window; rerun:FILE.rrd: the same in a file"""
     seed: int = 0
 
 
@@ -66,6 +71,8 @@ def main(config: Config) -> None:
         raise ValueError("play several episodes in kinds of scenes or in files, not in both at once.")
     if config.policy is not None and not config.policy.is_file():
         raise FileNotFoundError(f"no exported policy {config.policy}; make it with: python -m pipeline export_policy")
+    if config.view:
+        rerun_viewer.target(config.view)
     if len(config.embodiments) > 1:
         _each_robot(config)
         return
@@ -79,14 +86,20 @@ def film(config: Config) -> None:
     import imageio.v2 as imageio
 
     from pipeline.evaluation.video.filming import drive, ending_of, with_still_end
+    from pipeline.evaluation.viewing.simulation_view import open_view
 
     environment, agent, filming = _prepare(config)
+    name = f"{config.embodiments[0]}, {filming.label}"
+    shown = open_view(config.view, environment, agent, name=name) if config.view else None
     with (
+        contextlib.closing(shown) if shown else contextlib.nullcontext(),
         imageio.get_writer(config.out, fps=CONTROL_HZ, quality=7, macro_block_size=16) as writer,
         progress(len(environment.episodes), f"play {config.embodiments[0]}") as bar,
     ):
         for step in drive(environment, agent):
             filming.observe(step)
+            if shown is not None:
+                shown.observe(step)
             ending = ending_of(step)
             for frame in with_still_end(filming.frame(step), ending=ending):
                 writer.append_data(frame)  # type: ignore[attr-defined]
@@ -104,6 +117,7 @@ def _each_robot(config: Config) -> None:
             words += [f"--{option.replace('_', '-')}", str(value)]
         words += ["--policy", str(config.policy)] if config.policy else []
         words += ["--agents", config.agent, "--server-timeout-s", str(config.server_timeout_s)] if config.agent else []
+        words += ["--view", str(parse(config.view).absolute().named(name))] if config.view else []
         commands[name] = ["play", "--embodiments", name, "--out", str(out), *words]
     failed = [name for name, s in processes.run_side_by_side(commands, workers=processes.cores()).items() if s]
     if failed:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from embodiments import registry
 from embodiments.embodiment import Embodiment, GaitDrive
 from embodiments.spaces import DRIVE_HZ
-from pipeline.runs import lock, manifest, processes
+from pipeline.runs import external_loggers, lock, manifest, processes
+from pipeline.runs.external_loggers import RunIdentity
+from pipeline.runs.metrics_logger import MetricsLogger
 from pipeline.runs.stage import Command
 from world_model import atomic_files
 
@@ -65,9 +67,10 @@ def main(config: Config) -> None:
     Writes ``out/NAME/`` with checkpoints, TensorBoard events, ``NAME.safetensors``, its JSON card and a film.
 
     Raises:
-        ValueError: If a robot does not exist or does not walk, one gait is to be the start of several, or another
-            process trains in the folder.
+        ValueError: If a robot or logger does not exist, a robot does not walk, one gait is to be the start of several,
+            or another process trains in the folder.
     """
+    external_loggers.asked()
     names = config.embodiments
     for name in names:
         if not isinstance(registry.get(name).drive, GaitDrive):
@@ -85,12 +88,21 @@ def main(config: Config) -> None:
 def train_one(config: Config, name: str) -> None:
     """Train one robot in this process (a process holds one Genesis scene)."""
     directory = config.out / name
-    with atomic_files.naming(directory), lock.held(directory / "checkpoints" / "lock"):
-        _train(config, registry.get(name), directory)
+    with (
+        atomic_files.naming(directory),
+        lock.held(directory / "checkpoints" / "lock"),
+        MetricsLogger(directory, _identity(config, name), step=None) as board,
+    ):
+        _train(config, registry.get(name), directory, board)
     _film(name, directory)
 
 
-def _train(config: Config, embodiment: Embodiment, directory: Path) -> None:
+def _identity(config: Config, name: str) -> RunIdentity:
+    settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    return RunIdentity(folder=config.out, stage="train_gait", robot=name, settings=settings)
+
+
+def _train(config: Config, embodiment: Embodiment, directory: Path, board: MetricsLogger) -> None:
     import torch
 
     from pipeline.simulation.gait import ppo
@@ -101,7 +113,7 @@ def _train(config: Config, embodiment: Embodiment, directory: Path) -> None:
     env = GaitEnvironment(
         embodiment, num_envs=config.num_envs, task=_task(config), device=config.device, seed=config.seed
     )
-    runner = ppo.make_runner(env, seed=config.seed, device=config.device, directory=directory)
+    runner = ppo.make_runner(env, seed=config.seed, device=config.device, directory=directory, board=lambda **_: board)
     progress = _resume(runner, directory) or _start(runner, embodiment, config)
     env.curriculum.level = progress.level
     while progress.steps < config.steps and progress.seconds < 60.0 * config.max_minutes:

@@ -16,7 +16,6 @@ import ray
 import torch
 from ray.rllib.algorithms.ppo import PPO
 from ray.rllib.core import DEFAULT_MODULE_ID
-from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.residual_rl import algorithm, checkpoints
 from pipeline.residual_rl.config import CURVE, SMOOTHING_EPISODES, PpoConfig
@@ -24,7 +23,8 @@ from pipeline.residual_rl.env_runner import CAUSE
 from pipeline.residual_rl.learner import DAGGER_LOSS
 from pipeline.residual_rl.module import ResidualModule
 from pipeline.residual_rl.vector_environment import OUTCOMES, ResidualVectorEnvironment
-from pipeline.runs.run_folder import TENSORBOARD
+from pipeline.runs.external_loggers import RunIdentity
+from pipeline.runs.metrics_logger import MetricsLogger
 from pipeline.simulation.navigation import closed_loop_validation
 from world_model import atomic_files
 from world_model.checkpoint import save_module
@@ -58,6 +58,8 @@ class Job:
     """Survives a kill: checkpoints, progress, TensorBoard."""
     output: Path
     """Where residual head, critic and curve go in the end."""
+    identity: RunIdentity
+    """What it is called in loggers."""
     threads: int = 1
     device: str = "cpu"
 
@@ -114,7 +116,7 @@ def _loop(learner: PPO, job: Job, curve: list[dict[str, Any]]) -> None:
     began_s = saved_s = time.monotonic()
     window: deque[dict[str, int]] = deque()
     rollbacks = without_samples = 0
-    with SummaryWriter(str(job.work / TENSORBOARD), purge_step=saved_steps + 1) as board:
+    with MetricsLogger(job.work, job.identity, step=saved_steps + 1) as board:
         while _steps(curve) < job.ppo.control_steps or not curve:
             result = learner.train()
             _refuse_a_repeated_error(job)
@@ -257,9 +259,8 @@ def _save(learner: PPO, directory: Path, curve: list[dict[str, Any]]) -> None:
     )
 
 
-def _publish(board: SummaryWriter, job: Job, figures: dict[str, Any]) -> None:
-    for name, value in figures.items():
-        board.add_scalar(f"train/{name}", value, figures["control_steps"])
+def _publish(board: MetricsLogger, job: Job, figures: dict[str, Any]) -> None:
+    board.log({f"train/{name}": value for name, value in figures.items()}, figures["control_steps"])
     progress = {**figures, "total_control_steps": job.ppo.control_steps}
     atomic_files.write_bytes(job.work / PROGRESS, json.dumps(progress).encode())
 

@@ -17,7 +17,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from embodiments import registry
-from pipeline.runs import config_checks, processes, run_folder
+from pipeline.runs import config_checks, external_loggers, processes, run_folder
 from pipeline.runs.discovery import unknown
 from pipeline.runs.presets import DEFAULT_ROBOTS, PRESETS
 from pipeline.runs.stage import Command, Stage
@@ -53,8 +53,9 @@ def run_stage(stage: Stage[Any], arguments: Sequence[str]) -> int:
     """Run one stage as the command line says and return the exit status.
 
     Raises:
-        ValueError: If an option, robot, scene or preset does not exist, or the stage cannot run.
+        ValueError: If an option, robot, scene, preset or logger does not exist, or the stage cannot run.
     """
+    external_loggers.asked()  # before anything is made: a line of stages trains late
     options, config = _stage_config(stage, arguments)
     configs: list[Any] = [config]
     robots: tuple[str, ...] = ()

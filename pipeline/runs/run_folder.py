@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.runs import discovery, lock, manifest, provenance, stage_inputs
+from pipeline.runs.external_loggers import RunIdentity
 from pipeline.runs.manifest import ManifestError
 from pipeline.runs.stage import Stage
 from world_model import atomic_files
@@ -90,6 +91,13 @@ class StageRun:
     def robots(self, name: str) -> tuple[str, ...]:
         """Return the robots that have a finished folder of a stage that this one needs, sorted."""
         return tuple(sorted(where.partition("/")[2] for where in self._inputs if where.startswith(f"{name}/")))
+
+    @property
+    def identity(self) -> RunIdentity:
+        """What this training is called in loggers."""
+        target = self.target.absolute()
+        folder = target.parents[1] if self.robot else target.parent
+        return RunIdentity(folder=folder, stage=self.name, robot=self.robot, settings=self.body.get("config", {}))
 
     def note(self, text: str) -> None:
         """Print one line and keep it in the manifest."""
@@ -251,7 +259,7 @@ def _prepare(stage: Stage[Any], config: Any, root: Path | None, target: Path, *,
     stage_inputs.verify(folders)
     rest, budget = _without(counted, stage.budget) if stage.budget else (counted, 0.0)
     work_key = manifest.hash_of({**about, "config": rest})
-    run = StageRun(name=stage.name, robot=robot, target=target, inputs=folders, work_key=work_key, budget=budget)
+    run = StageRun(name=stage.name, robot=robot, target=target, inputs=folders, work_key=work_key, budget=float(budget))
     run.body = {
         "stage": stage.name,
         "robot": robot,
@@ -266,11 +274,11 @@ def _prepare(stage: Stage[Any], config: Any, root: Path | None, target: Path, *,
     return run
 
 
-def _without(settings: Mapping[str, Any], where: str) -> tuple[dict[str, Any], float]:
-    """Return a configuration without the number at a dotted path, and that number."""
+def _without(settings: Mapping[str, Any], where: str) -> tuple[dict[str, Any], Any]:
+    """Return a configuration without the value at a dotted path, and that value."""
     name, _, below = where.partition(".")
     rest, found = _without(settings[name], below) if below else ({}, settings[name])
-    return {**settings, name: rest}, float(found)
+    return {**settings, name: rest}, found
 
 
 def label(name: str, robot: str | None) -> str:

@@ -60,7 +60,7 @@ class Stage(Generic[C]):
     budget: str | None = None
     """Dotted path of a number in the config, of which an interrupted run may be given more"""
     not_in_key: tuple[str, ...] = ()
-    """Dotted paths of numbers in the config that do not change what it makes"""
+    """Dotted paths of values in the config that do not change what it makes"""
     presets: Mapping[str, Callable[[C], C]] = field(default_factory=dict)
     """Preset -> the config in its sizes. The defaults of ``config`` are those of laptop"""
     name: str = ""

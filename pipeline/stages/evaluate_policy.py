@@ -47,6 +47,8 @@ class Config(FileOptions):
     reuse: Path | None = None
     """A finished evaluation: agents whose files have driven the same episodes there are not driven again; those
     without a file only if it was made at the present commit"""
+    view: str = ""
+    """rerun: show a few episodes in a window while they are driven; rerun:FILE.rrd: keep them in files of that name"""
 
 
 def _smoke(config: Config) -> Config:
@@ -71,6 +73,6 @@ STAGE = Stage(
     run=Later("pipeline.stages.implementation.evaluate_policy", "run"),
     needs=("export_policy",),
     digests=Later("pipeline.stages.implementation.evaluation_inputs", "served_policies"),
-    not_in_key=("workers", "server_timeout_s"),
+    not_in_key=("workers", "server_timeout_s", "view"),
     presets={"smoke": _smoke, "workstation": _workstation},
 )

@@ -298,7 +298,9 @@ class Interrupted(StageRun):
         work.mkdir(exist_ok=True)
         self.recordings, self.work, self.directory = recordings, work, work / "out"
         self.directory.mkdir(exist_ok=True)
+        self.name, self.robot, self.target = "pretrain_world_model", None, work / "target"
         self.metrics: dict[str, Any] = {}
+        self.body: dict[str, Any] = {}
         self.notes: list[str] = []
 
     def input(self, name: str, robot: str | None = None) -> Path:

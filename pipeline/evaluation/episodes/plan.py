@@ -97,6 +97,8 @@ class Job:
     server_timeout_s: float = TIMEOUT_S
     disturbances: Disturbances | None = None
     """Of a robustness evaluation"""
+    view: str = ""
+    """Shows the first environment of every agent and route, as ``--view`` says; empty for none"""
 
     def save(self, path: Path) -> None:
         """Write the job as JSON."""

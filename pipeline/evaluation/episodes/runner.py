@@ -13,12 +13,15 @@ import torch
 
 from embodiments import registry as robots
 from embodiments.embodiment import Embodiment
+from export.runtime.viewing.view import parse
 from pipeline.agents import registry as agents
 from pipeline.agents.agent import Agent
+from pipeline.agents.server_ids import in_file_names
 from pipeline.evaluation.episodes.plan import Job, Plan, draw, shards
 from pipeline.evaluation.episodes.shards import Rollout, no_room, rollouts
 from pipeline.evaluation.episodes.summary import EPISODE_COLUMNS
 from pipeline.evaluation.episodes.traces import LastFrames, Trace
+from pipeline.evaluation.viewing.simulation_view import SimulationView, open_view
 from pipeline.runs.progress import progress
 from pipeline.simulation.navigation.config import NavigationConfig
 from pipeline.simulation.navigation.environment import NavigationEnvironment, Step
@@ -169,17 +172,33 @@ def _run_rollout(environment: NavigationEnvironment, agent: Agent, rollout: Roll
     trace, frames = Trace(), LastFrames()
     records_frames = info.make is None and environment.sees  # what somebody made elsewhere
 
+    shown = _view(environment, agent, rollout, job)
+
     def record(step: Step, ended: torch.Tensor) -> None:
         trace.add(environment, step)
+        if shown is not None:
+            shown.observe(step)
         if records_frames:
             frames.add(environment, step, failed=ended & ~step.outcome.success)
 
-    columns = drive(environment, agent, episodes, title=_title(rollout, job), record=record)
+    try:
+        columns = drive(environment, agent, episodes, title=_title(rollout, job), record=record)
+    finally:
+        if shown is not None:
+            shown.close()
     table = _table(columns, rollout, job=job, plan=plan)
     arrays = {"traces": trace.chosen(plan, table, offset=offset)}
     if records_frames:
         arrays["failures"] = frames.chosen(plan, table, offset=offset)
     rollout.write(table, **arrays)
+
+
+def _view(environment: NavigationEnvironment, agent: Agent, rollout: Rollout, job: Job) -> SimulationView | None:
+    """Return the view of a rollout: of a few episodes, those of the first shard."""
+    if not job.view or rollout.shard > 0:
+        return None
+    name = f"{rollout.embodiment}.{in_file_names(rollout.agent)}.{rollout.route}"
+    return open_view(str(parse(job.view).named(name)), environment, agent, name=name)
 
 
 def drive(

@@ -63,6 +63,11 @@ class Filming:
         self._view = MapView(np.zeros((1, 2)))
 
     @property
+    def label(self) -> str:
+        """Who drives."""
+        return self._label
+
+    @property
     def robot(self) -> str:
         """Name of the robot."""
         return self._environment.embodiment.name

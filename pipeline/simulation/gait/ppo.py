@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,20 @@ class Progress:
     """Of the curriculum"""
 
 
-def make_runner(env: GaitEnvironment, *, seed: int, device: str, directory: Path) -> OnPolicyRunner:
-    """Return a runner that logs into ``directory`` and writes no checkpoints of its own: those are pickles."""
+def make_runner(
+    env: GaitEnvironment, *, seed: int, device: str, directory: Path, board: Callable[..., Any]
+) -> OnPolicyRunner:
+    """Return a runner that writes no checkpoints of its own: those are pickles.
+
+    Args:
+        directory: Gets what rsl_rl prints, and the state of its code.
+        board: Gives what takes its scalars; called whenever it begins to learn.
+    """
     settings: dict[str, Any] = {
         "seed": seed,
         "num_steps_per_env": ROLLOUT_STEPS,
         "save_interval": 1_000_000,  # required, but without effect
-        "logger": "tensorboard",
+        "logger": {"class_name": board},
         "obs_groups": {"actor": ["policy"], "critic": ["critic"]},
         "actor": {
             "class_name": "MLPModel",

@@ -1,6 +1,7 @@
 """Fit the generalist round by round: recordings first, then what it drives itself, labelled by the specialists."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from distill.fitting import Transitions, distance, fit, load_rows
 from distill.generalist import Generalist, GeneralistConfig
 from distill.recordings import read_shard, shard_paths, write_shard
 from embodiments import registry
+from pipeline.runs.metrics_logger import MetricsLogger
 from pipeline.runs.processes import cores, spawned, threads
-from pipeline.runs.progress import progress
+from pipeline.runs.progress import Progress, progress
 from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation import training_environment
 from pipeline.simulation.navigation.base_policy_environment import LatentStep, load_base
@@ -23,6 +25,9 @@ from scenes.storage import load_scenes
 from world_model import atomic_files
 from world_model.checkpoint import load_module, save_module
 from world_model.residual_head import ResidualHead
+
+LOG_UPDATES = 20
+"""Updates between logged figures"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +50,17 @@ def run(config: Config, run: StageRun) -> None:
     robots = config.embodiments or run.robots("record_specialist")
     history: list[dict[str, Any]] = []
     updates = config.offline_updates + config.rounds * config.round_updates
-    with progress(updates, "distil") as bar:
+    finished = [number for number in range(config.rounds + 1) if _figures(run, number).is_file()]
+    done = sum(_updates(config, number) for number in finished)
+    board = MetricsLogger(run.work, run.identity, step=done + 1)
+    with board, progress(updates, "distil") as bar:
+        bar.advance(done)
         for number in range(config.rounds + 1):
-            folder = run.work / f"round_{number}"
-            planned = config.round_updates if number else config.offline_updates
-            if (folder / "figures.json").is_file():
-                bar.advance(planned)
-            else:
+            if number not in finished:
                 if number:
                     _collect(config, run, robots, number)
-                _fit_round(config, run, robots, number, report=lambda loss: bar.advance(1, loss=loss))
-            history.append(json.loads((folder / "figures.json").read_text(encoding="utf-8")))
+                _fit_round(config, run, robots, number, board=board, bar=bar)
+            history.append(json.loads(_figures(run, number).read_text(encoding="utf-8")))
     student = load_module(Generalist, run.work / f"round_{config.rounds}", "generalist")
     notes = {"robots": list(robots), **history[-1]}
     save_module(student, run.directory, "generalist", notes=notes)
@@ -63,21 +68,61 @@ def run(config: Config, run: StageRun) -> None:
     run.metrics.update(notes)
 
 
-def _fit_round(config: Config, run: StageRun, robots: Sequence[str], number: int, *, report: Any) -> None:
+def _figures(run: StageRun, number: int) -> Path:
+    """Return where the figures of a round are; it exists only when the round is finished."""
+    return run.work / f"round_{number}" / "figures.json"
+
+
+def _updates(config: Config, number: int) -> int:
+    """Return how many updates a round has."""
+    return config.round_updates if number else config.offline_updates
+
+
+def _fit_round(
+    config: Config, run: StageRun, robots: Sequence[str], number: int, *, board: MetricsLogger, bar: Progress
+) -> None:
     """Train on all that is recorded so far, from the last round's weights; the figures, written last, end the round."""
     folder = run.work / f"round_{number}"
     train, val = ({robot: _rows(config, run, robot, part, number) for robot in robots} for part in ("train", "val"))
     student = _student(config, run, number, feature_size=train[robots[0]].features.shape[1]).to(config.device)
-    updates = config.round_updates if number else config.offline_updates
-    fit(student, train, config.fit, updates=updates, seed=config.seed + number, report=lambda _, loss: report(loss))
+    log = _FitLog(config, number, board=board, bar=bar)
+    fit(student, train, config.fit, updates=log.updates, seed=config.seed + number, report=log)
+    judged = {robot: distance(student, rows) for robot, rows in val.items()}
+    for robot, values in judged.items():
+        board.log({f"val/{name}/{robot}": value for name, value in values.items()}, log.last)
     figures = {
         "round": number,
         "rows": {robot: len(rows) for robot, rows in train.items()},
-        "val": {robot: distance(student, rows) for robot, rows in val.items()},
+        "val": judged,
         "student": {robot: outcome_rates(_outcome(run, robot, number)) for robot in robots if number},
     }
     save_module(student, folder, "generalist", notes=figures)
-    atomic_files.write_bytes(folder / "figures.json", json.dumps(figures).encode())
+    atomic_files.write_bytes(_figures(run, number), json.dumps(figures).encode())
+
+
+class _FitLog:
+    """Shows and logs one round's fit; a step is an update, counted over all rounds."""
+
+    def __init__(self, config: Config, number: int, *, board: MetricsLogger, bar: Progress) -> None:
+        self.updates, self._round, self._board, self._bar = _updates(config, number), number, board, bar
+        self._before = sum(_updates(config, earlier) for earlier in range(number))
+        self._logged, self._logged_s = 0, time.monotonic()
+
+    @property
+    def last(self) -> int:
+        """Step of the round's last update."""
+        return self._before + self.updates
+
+    def __call__(self, update: int, loss: float, learning_rate: float) -> None:
+        """Take note of an update of the round."""
+        self._bar.advance(1, loss=loss)
+        done, now_s = update + 1, time.monotonic()
+        if done % LOG_UPDATES and done != self.updates:
+            return
+        rate = (done - self._logged) / max(now_s - self._logged_s, 1e-9)
+        figures = {"loss": loss, "learning_rate": learning_rate, "updates_per_s": rate, "round": self._round}
+        self._board.log(figures, self._before + done)
+        self._logged, self._logged_s = done, now_s
 
 
 def _student(config: Config, run: StageRun, number: int, *, feature_size: int) -> Generalist:

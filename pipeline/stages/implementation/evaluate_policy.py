@@ -11,6 +11,7 @@ import pandas as pd
 
 from embodiments import registry as robots
 from export.runtime import policy as runtime
+from export.runtime.viewing.view import parse
 from pipeline.agents import registry as agents
 from pipeline.agents import server_ids
 from pipeline.evaluation.episodes import reuse, shards
@@ -189,6 +190,7 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
                 servers=servers,
                 server_timeout_s=config.server_timeout_s,
                 files=file_options(config),
+                view=str(parse(config.view).absolute()) if config.view else "",
             )
         )
     return jobs

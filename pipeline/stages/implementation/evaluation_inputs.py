@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from export.runtime import policy
+from export.runtime.viewing import rerun_viewer
 from pipeline.agents import server_ids
 from pipeline.runs import manifest
 from pipeline.stages.evaluate_policy import Config
@@ -14,9 +15,11 @@ def check(config: Config) -> None:
     """Read the policy and the meshes; maps are read anyway, to tell whether they have changed.
 
     Raises:
-        ValueError: If one of them is damaged, or not what it should be.
+        ValueError: If one of them is damaged, or not what it should be, or a view is asked for that cannot be.
         FileNotFoundError: If one does not exist.
     """
+    if config.view:
+        rerun_viewer.target(config.view)
     if config.policy is not None:
         policy.load(config.policy)
     for scene in config.scenes:

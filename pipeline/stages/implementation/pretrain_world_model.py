@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from distill.pretraining import HORIZONS, Judgement, judge, pretraining_loss
 from distill.recordings import read_shard, shard_paths
@@ -15,9 +14,10 @@ from distill.sequences import SequencePool, Windows
 from embodiments import registry
 from embodiments.spaces import COMMAND_SIZE
 from pipeline.evaluation.report import prediction_figure
+from pipeline.runs.metrics_logger import MetricsLogger
 from pipeline.runs.precision import is_bfloat16
 from pipeline.runs.progress import Progress, progress
-from pipeline.runs.run_folder import TENSORBOARD, StageRun
+from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation import training_environment
 from pipeline.simulation.navigation.closed_loop_validation import SCALES, best_scale, figures, validate
 from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
@@ -113,7 +113,7 @@ def _loop(config: Config, run: StageRun, training: Training, pool: SequencePool,
     """Train until the budget is spent; leave a checkpoint behind however it ends."""
     checkpoints, began_s = run.work / "checkpoints", time.monotonic() - training.elapsed_s
     saved_s = time.monotonic()
-    board = SummaryWriter(str(run.work / TENSORBOARD), purge_step=training.step)
+    board = MetricsLogger(run.work, run.identity, step=training.step)
     with board, progress(config.steps, "pretrain") as bar:
         bar.advance(training.step)
         try:
@@ -144,7 +144,7 @@ def _spent(config: Config, training: Training) -> float:
 
 
 def _update(
-    config: Config, training: Training, pool: SequencePool, *, spent: float, board: SummaryWriter, bar: Progress
+    config: Config, training: Training, pool: SequencePool, *, spent: float, board: MetricsLogger, bar: Progress
 ) -> None:
     """Take one step. Batch and noise follow from seed and step, so a resumed training is the same training."""
     windows = pool.windows(training.step, batch=config.batch_sequences, length=config.sequence_steps).to(config.device)
@@ -176,9 +176,8 @@ def _update(
     training.whole = True
     bar.advance(1, loss=float(loss.total.detach()))
     if training.step % 20 == 0:
-        for name, value in loss.figures().items():
-            board.add_scalar(f"loss/{name}", value, training.step)
-        board.add_scalar("gradient_norm", float(norm), training.step)
+        losses = {f"loss/{name}": value for name, value in loss.figures().items()}
+        board.log({**losses, "gradient_norm": norm}, training.step)
 
 
 def _judge(training: Training, val: Windows) -> Judgement:
@@ -187,9 +186,9 @@ def _judge(training: Training, val: Windows) -> Judgement:
     return judge(training.world_model, training.base_head, val)
 
 
-def _log_judgement(training: Training, val: Windows, board: SummaryWriter) -> None:
-    for name, value in _judge(training, val).figures().items():
-        board.add_scalar(f"val/{name}", value, training.step)
+def _log_judgement(training: Training, val: Windows, board: MetricsLogger) -> None:
+    judged = _judge(training, val).figures()
+    board.log({f"val/{name}": value for name, value in judged.items()}, training.step)
 
 
 def _keep_what_helps(config: Config, run: StageRun, training: Training, *, robot: str) -> None:

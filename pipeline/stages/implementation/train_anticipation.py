@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from distill.recordings import read_shard, shard_paths
 from distill.surroundings import Frames, figures
 from pipeline.evaluation.report import anticipation_figure
 from pipeline.runs import manifest
+from pipeline.runs.metrics_logger import MetricsLogger
 from pipeline.runs.precision import is_bfloat16
 from pipeline.runs.progress import progress
-from pipeline.runs.run_folder import TENSORBOARD, StageRun
+from pipeline.runs.run_folder import StageRun
 from pipeline.stages.train_anticipation import Config
 from world_model import atomic_files
 from world_model.anticipation import Anticipation, Surroundings, loss
@@ -43,8 +43,7 @@ def run(config: Config, run: StageRun) -> None:
     step, _ = restore_state(checkpoints, {"anticipation": network}, optimiser)
     run.note(f"{len(train)} frames of {', '.join(robots)} to train on, {len(val)} held out; starting at step {step}")
     saved_s = time.monotonic()
-    board = SummaryWriter(str(run.work / TENSORBOARD), purge_step=step)
-    with board, progress(config.steps, "anticipation") as bar:
+    with MetricsLogger(run.work, run.identity, step=step) as board, progress(config.steps, "anticipation") as bar:
         bar.advance(step)
         try:
             while step < config.steps:
@@ -52,10 +51,10 @@ def run(config: Config, run: StageRun) -> None:
                 step += 1
                 bar.advance(1, loss=value)
                 if step % 20 == 0:
-                    board.add_scalar("loss", value, step)
+                    board.log({"loss": value}, step)
                 if step % config.judge_every_steps == 0:
-                    for name, figure in _judge(config, network, val).items():
-                        board.add_scalar(f"val/{name}", figure, step)
+                    judged = _judge(config, network, val)
+                    board.log({f"val/{name}": figure for name, figure in judged.items()}, step)
                 if time.monotonic() - saved_s > config.save_every_s:
                     save_state(checkpoints, {"anticipation": network}, optimiser, step=step)
                     saved_s = time.monotonic()

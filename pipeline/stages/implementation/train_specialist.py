@@ -58,6 +58,7 @@ def _job(config: Config, run: StageRun, *, threads: int) -> "Job":
         module_config=_module_config(config, feature_size=base.feature_size),
         work=run.work.absolute(),
         output=run.directory.absolute(),
+        identity=run.identity,
         threads=threads,
         device=config.device,
     )

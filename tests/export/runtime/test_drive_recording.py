@@ -164,7 +164,7 @@ def test_a_recorded_report_is_written_once_and_the_route_is_left_as_it_is(tmp_pa
     route = Route(np.asarray([3.0, 0.0, 0.0]), path_xy_m=np.asarray([[0.0, 0.0], [3.0, 0.0]]))
     recording = DriveRecording(tmp_path / "drive.mcap", registry.get("stretch3"), facts={})
     plain = Driver()
-    driver = RecordedDriver(plain, recording, lambda: route)
+    driver = RecordedDriver(plain, [recording], lambda: route)
     driver.receive(0.1)
     for number in range(2):  # the last order of a drive follows without a report
         driver.send(Order(sequence=number, basis=1, command=(0.0, 0.0, 0.0)))

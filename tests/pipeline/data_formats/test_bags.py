@@ -147,7 +147,7 @@ def test_distillation_reads_and_learns_from_own_drives(tmp_path: Path) -> None:
         FitConfig(batch=32),
         updates=60,
         seed=0,
-        report=lambda _, x: losses.append(x),
+        report=lambda _, x, __: losses.append(x),
     )
     assert losses[-1] < losses[0] and distance(student, rows) != before
     with pytest.raises(ValueError, match="is there already"):

@@ -26,6 +26,7 @@ from pipeline.residual_rl.module import ResidualModule
 from pipeline.residual_rl.side_by_side import connected, train_many
 from pipeline.residual_rl.training import CURVE, PROGRESS, Job, dispose
 from pipeline.runs import manifest
+from pipeline.runs.external_loggers import RunIdentity
 from tests.pipeline.residual_rl.residual_dummy import FEATURES, PointEnvironment, make
 from world_model.checkpoint import load_module
 from world_model.residual_head import Critic, ResidualHead
@@ -60,6 +61,7 @@ def job(folder: Path, *, ppo: PpoConfig = PPO, name: str = "point", privileged: 
         },
         work=folder / "work",
         output=folder / "out",
+        identity=RunIdentity(folder=folder, stage="train_specialist", robot=name),
     )
 
 

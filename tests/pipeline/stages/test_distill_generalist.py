@@ -21,6 +21,7 @@ from pipeline.runs import processes
 from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation import training_environment
 from pipeline.stages.implementation import distill_generalist, record_specialist
+from tests.pipeline.runs.test_metrics_logger import scalars
 from tests.pipeline.simulation.navigation.navigation_dummy import plane, small_base
 from tests.pipeline.simulation.navigation.test_base_policy_environment import specialist
 from world_model.checkpoint import load_module, save_module
@@ -36,7 +37,7 @@ class FolderRun:
         self.directory, self.work = root / "new" / stage / robot, root / "work" / stage / robot
         self.directory.mkdir(parents=True, exist_ok=True)
         self.work.mkdir(parents=True, exist_ok=True)
-        self.robot = robot
+        self.robot, self.name, self.target, self.body = robot, stage, root / "new" / stage / robot, dict[str, Any]()
 
     def input(self, name: str, robot: str | None = None) -> Path:
         """Return where another stage's outputs lie."""
@@ -48,6 +49,7 @@ class FolderRun:
         return tuple(sorted(path.name for path in (self.root / "new" / name).iterdir()))
 
     hand_over = StageRun.hand_over
+    identity = StageRun.identity
 
 
 class InProcess:
@@ -155,7 +157,7 @@ def test_a_broken_update_goes_back_to_the_last_good_weights(capsys: pytest.Captu
         FitConfig(batch=256, learning_rate=5e-3),
         updates=300,
         seed=0,
-        report=lambda _, x: losses.append(x),
+        report=lambda _, x, __: losses.append(x),
     )
     assert [number for number, loss in enumerate(losses) if not np.isfinite(loss)] == [119]
     assert losses[120] == pytest.approx(losses[0], rel=0.2) and losses[-1] < 0.2 * losses[0]
@@ -271,3 +273,21 @@ def test_a_killed_distillation_resumes_to_the_same_weights(line: Path, monkeypat
     monkeypatch.setattr(distill_generalist, "save_module", save)
     distill_generalist.run(DISTIL, cut)  # type: ignore[arg-type]
     assert (cut.directory / "generalist.safetensors").read_bytes() == expected
+
+
+def test_a_distillation_is_logged_over_all_rounds(line: Path) -> None:
+    record_all(line)
+    run = FolderRun(line, "distill_generalist")
+    config = dataclasses.replace(DISTIL, offline_updates=50, rounds=1, round_updates=25)
+    distill_generalist.run(config, run)  # type: ignore[arg-type]
+    steps = [20, 40, 50, 70, 75]
+    for name in ("loss", "learning_rate", "updates_per_s", "round"):
+        assert [step for step, _ in scalars(run.work, name)] == steps
+    assert [value for _, value in scalars(run.work, "round")] == [0, 0, 0, 1, 1]
+    rates = [value for _, value in scalars(run.work, "learning_rate")]
+    assert max(rates) <= DISTIL.fit.learning_rate and rates[2] < 0.1 * rates[0] and rates[4] < rates[3]
+    assert all(value > 0.0 for _, value in scalars(run.work, "updates_per_s"))
+    assert [step for step, _ in scalars(run.work, f"val/kl/{ROBOTS[0]}")] == [50, 75]
+    (run.work / "round_1" / "figures.json").unlink()  # killed in the last round, which is done again
+    distill_generalist.run(config, run)  # type: ignore[arg-type]
+    assert [step for step, _ in scalars(run.work, "loss")] == steps
