@@ -2,17 +2,16 @@
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 from pipeline.commands.fill_readme import Config
 from pipeline.commands.implementation.ship_policy import BENCHMARK, read_training
 from pipeline.evaluation.report import tables
 from pipeline.evaluation.report.table import Table, parse
 from pipeline.runs import manifest
-from pipeline.simulation.navigation.config import Conditions
 from world_model import atomic_files
 
 _SUCCESS, _PAIRED = "Success in %, ", "Paired differences "
@@ -43,8 +42,7 @@ def main(config: Config) -> None:
         source, sections = str(config.evaluation), [_of_evaluation(config.evaluation)]
     else:
         source, sections = str(config.shipped), _of_shipped(config.shipped, results=config.results)
-    small = [_overview(parse(sections[0])), *([] if config.evaluation else _overviews_of_pages(config.shipped))]
-    in_short = "\n".join(table.markdown() for table in small)
+    in_short = "\n".join(table.markdown() for table in _overviews(config, parse(sections[0])))
     filled = fill(config.readme.read_text(encoding="utf-8"), in_short)
     page = [_READING, f"## In short\n\n{in_short}", *sections, f"## COMPASS\n\n{tables.published_table().markdown()}"]
     atomic_files.write_text(config.results, "\n".join(page))
@@ -52,16 +50,25 @@ def main(config: Config) -> None:
     print(f"{config.results} and {config.readme} show the results of {source}")
 
 
-def _overview(found: Sequence[Table], *, conditions: str = "nominal") -> Table:
-    table = tables.overview([table for table in found if table.title.startswith(_SUCCESS)])
-    return table if conditions == "nominal" else replace(table, title=f"{table.title}, conditions {conditions}")
+def _overviews(config: Config, tables_of_card: Sequence[Table]) -> list[Table]:
+    """Return the small tables, one per conditions, ``nominal`` first: the card's, then those of the pages beside it."""
+    sources = [tables_of_card]
+    if config.evaluation is None:
+        seed = read_training(config.shipped)["seed"]
+        sources += [_tables(page) for page in sorted(config.shipped.glob(BENCHMARK.format(f"*seed_{seed}")))]
+    found: dict[str, Table] = {}
+    for source in sources:
+        success = [table for table in source if table.title.startswith(_SUCCESS)]
+        conditions = _conditions(success[0])
+        small = tables.overview(success)
+        found.setdefault(conditions, replace(small, title=f"{small.title}, conditions {conditions}"))
+    return sorted(found.values(), key=lambda table: not table.title.endswith(" nominal"))
 
 
-def _overviews_of_pages(shipped: Path) -> list[Table]:
-    """Return the small table of every page about the shipped policies in other conditions than the card's."""
-    seed = read_training(shipped)["seed"]
-    pages = {conditions: shipped / BENCHMARK.format(f"{conditions}_seed_{seed}") for conditions in get_args(Conditions)}
-    return [_overview(_tables(page), conditions=name) for name, page in pages.items() if page.is_file()]
+def _conditions(table: Table) -> str:
+    """Return the conditions that a table's note names; notes name none if they are nominal."""
+    named = re.search(r", conditions (\w+)", table.note)
+    return named[1] if named else "nominal"
 
 
 def _of_evaluation(folder: Path) -> str:

@@ -109,8 +109,10 @@ def test_the_shipped_policy_answers_the_same_from_behind_a_server_to_the_last_bi
 
 
 def test_a_specialist_behind_a_server_is_for_its_robot_alone() -> None:
-    file = ROOT / "export" / "pretrained" / "specialist_go2.onnx"
-    make = sessions_of(runtime.load(file), where="go2's")
+    policy = runtime.load(ROOT / "export" / "pretrained" / "generalist.onnx")
+    go2 = {"go2": policy.contract["embodiments"]["go2"]}
+    policy.agent, policy.contract = "specialist", {**policy.contract, "agent": "specialist", "embodiments": go2}
+    make = sessions_of(policy, where="go2's")
     message = Reset(mask=np.ones(1, dtype=bool), embodiment="go2", seed=0)
     make(message)
     with pytest.raises(ValueError, match="go2's was not trained for 'g1'"):

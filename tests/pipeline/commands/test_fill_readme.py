@@ -61,3 +61,23 @@ def test_the_results_page_is_that_of_the_shipped_policies(tmp_path: Path) -> Non
     assert all(table.markdown() in page.read_text(encoding="utf-8") for table in parse(card))
     links = re.findall(r"\]\(([^)]*)\)", page.read_text(encoding="utf-8"))
     assert links and all((page.parent / link).exists() for link in links)
+
+
+def test_every_condition_has_its_small_table_and_nominal_comes_first(tmp_path: Path) -> None:
+    """The card is about people; the page beside it is not, and the one of another seed does not count."""
+    note = "Protocol compass{}, 2 episodes in each of office (test split), the same for every agent."
+    texts = {
+        "README.md": ("30.0 [20, 40]", note.format(", conditions field")),
+        "benchmark_seed_0.md": ("90.0 [80, 95]", note.format("")),
+        "benchmark_seed_1.md": ("10.0 [5, 15]", note.format("")),
+    }
+    for name, (rate, of_table) in texts.items():
+        success = of_rows("Success in %, planned route", ("robot", "planner"), [("go2", rate)], note=of_table)
+        (tmp_path / name).write_text(f"# Page\n\n{success.markdown()}")
+    (tmp_path / "training.json").write_text(json.dumps({"files": [], "seed": 0}))
+    readme = tmp_path / "R.md"
+    readme.write_text(TEXT)
+    fill_readme.main(fill_readme.Config(shipped=tmp_path, readme=readme, results=tmp_path / "results.md"))
+    filled = readme.read_text()
+    assert filled.index("conditions nominal") < filled.index("90.0") < filled.index("conditions field")
+    assert filled.index("conditions field") < filled.index("30.0") and "10.0" not in filled

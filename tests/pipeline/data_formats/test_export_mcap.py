@@ -70,7 +70,7 @@ def test_the_job_is_the_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"embodiment": "stretch_re1"}, "has no episodes of robot 'stretch_re1'"),
         ({"agent": "nobody"}, "has no agent 'nobody' of go2; give --agents of: "),
         ({"agent": "generalist", "scene": "garden"}, "has no scene 'garden' of go2; give --scenes of: office"),
-        ({"agent": "generalist", "episodes": (0, 5000)}, "has no episode 5000 in office; they go from 0 to 639"),
+        ({"agent": "generalist", "episodes": (0, 5000)}, "has no episode 5000 in office; they go from 0 to 63"),
     ],
 )
 def test_what_is_not_there_is_one_line(changes: dict[str, object], message: str) -> None:

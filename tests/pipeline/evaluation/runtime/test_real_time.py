@@ -94,7 +94,7 @@ AGAINST = POLICY.parent / "benchmark_seed_0"
     [
         ({"split": "val"}, "has split test in office, this drive has val"),
         ({"seed": 7}, "has seed 0 in office, this drive has 7"),
-        ({"drawn": 64}, "has episodes 640 in office, this drive has 64"),
+        ({"drawn": 32}, "has episodes 64 in office, this drive has 32"),
         ({"policy": POLICY.parent / "base.onnx"}, "has policy_sha256 .* in office, this drive has "),
         ({"scenes": ("office", "hospital")}, "has no generalist on stretch3 in hospital with the planned route"),
         ({"agent": "base"}, "has no base on stretch3 in office"),
@@ -108,8 +108,8 @@ def test_an_evaluation_of_something_else_is_no_comparison(change: dict, words: s
         cell["policy_sha256"] = manifest.hash_file(POLICY)
     (mine / "summary.json").write_text(json.dumps(summary))
     (mine / "episodes.parquet").symlink_to(AGAINST / "episodes.parquet")
-    same = Config(policy=POLICY, against=mine, drawn=640)
-    assert len(evaluate_runtime._evaluated(same)) == 4 * 640
+    same = Config(policy=POLICY, against=mine, drawn=64)
+    assert len(evaluate_runtime._evaluated(same)) == 4 * 64
     with pytest.raises(ValueError, match=words):
         evaluate_runtime._evaluated(dataclasses.replace(same, **change))
 
