@@ -1,7 +1,7 @@
 # The whole program in an image, for machines without its system libraries:
 #
 #   docker build -t crossbody .
-#   docker run --rm -v "$PWD/runs:/work/runs" crossbody evaluate_policy \
+#   docker run --rm -v "$PWD/runs:/data/runs" crossbody evaluate_policy \
 #       --policy /opt/crossbody/export/pretrained/generalist.onnx --embodiments tiago --scenes office --episodes 16 --out runs/first
 #
 # Images and results that are written to runs/ belong to root; add --user "$(id -u):$(id -g)" to own them. For NVIDIA GPUs
@@ -17,11 +17,11 @@ RUN apt-get update \
 WORKDIR /opt/crossbody
 COPY Makefile requirements.txt requirements-dev.txt ./
 COPY .ci ./.ci
-RUN TORCH="$TORCH" make setup && rm -rf /root/.cache /var/lib/apt/lists/*
+RUN TORCH="$TORCH" PIP_NO_CACHE_DIR=1 make setup && rm -rf /var/lib/apt/lists/*
 COPY . .
 
 # The working folder is the user's; -P keeps it out of the search for the packages.
 ENV PYTHONPATH=/opt/crossbody HOME=/tmp
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["/opt/crossbody/.venv/bin/python", "-P", "-m", "crossbody"]
 CMD ["--help"]

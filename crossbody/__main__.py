@@ -1,13 +1,13 @@
-"""The commands ``crossbody`` and ``crossbody-runtime``: ``python -m pipeline`` and ``python -m export.runtime``."""
+"""The commands ``crossbody`` and ``crossbody-runtime``: ``python -m pipeline`` and ``python -m export.runtime``.
+
+The package itself is imported first and puts both on Python's path.
+"""
 
 import sys
-
-import crossbody  # the packages below are found by it
 
 
 def main() -> int:
     """Run a stage or command; return the exit status."""
-    assert crossbody.ROOT
     from pipeline.__main__ import main as run
 
     return run(sys.argv[1:])
@@ -15,7 +15,6 @@ def main() -> int:
 
 def runtime() -> int:
     """Drive a robot; return the exit status."""
-    assert crossbody.ROOT
     from export.runtime.__main__ import main as run
 
     return run(sys.argv[1:])

@@ -78,7 +78,7 @@ EMBODIMENT = Embodiment(
         vfov_rad=math.radians(58.0),
         min_range_m=0.28,
         max_range_m=10.0,
-        source="place: camera_center_optical_link, which looks 35 deg down; direction and field of view: a choice, as "
+        source="place: camera_center_optical_link, which points 35 deg down; direction and field of view: a choice, as "
         "on TIAGo Pro. The lidars (two Hesai JT128) see all around, so their points give such an image",
     ),
     # The vendor's stow (stretch4_body, eoa_wrist_dw4_tool_sg4).

@@ -13,7 +13,7 @@ from ray._private import ray_constants
 
 from embodiments.registry import ROBOT_FILES
 from pipeline.residual_rl.training import PROGRESS, Job, train
-from pipeline.runs.processes import ROOT, cores
+from pipeline.runs.processes import ROOT, cores, python_path
 from pipeline.runs.progress import Progress, progress
 
 OBJECT_STORE_BYTES = 200 * 2**20
@@ -135,8 +135,7 @@ def connected() -> Iterator[None]:
 
 def _start() -> None:
     """Start Ray here; again if a busy machine keeps it from coming up within the 30 s that it grants itself."""
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))  # its workers inherit it
+    os.environ["PYTHONPATH"] = python_path()  # its workers inherit it
     _listen_on_loopback_only()
     for attempt in range(_STARTS):
         try:

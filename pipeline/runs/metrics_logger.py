@@ -13,7 +13,7 @@ from pipeline.runs.run_folder import TENSORBOARD
 class MetricsLogger:
     """Writes scalars; use it in a ``with`` statement.
 
-    A logger other than TensorBoard that fails is told of in one line and left out from then on: the training goes on.
+    A logger other than TensorBoard that fails is reported in one line and left out from then on: the training goes on.
     """
 
     def __init__(self, work: Path, identity: RunIdentity, *, step: int | None) -> None:

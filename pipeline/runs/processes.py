@@ -71,6 +71,12 @@ def spawned(workers: int) -> Iterator[ProcessPoolExecutor]:
             raise
 
 
+def python_path() -> str:
+    """Return a ``PYTHONPATH`` with which a process in any folder finds this project's packages, ``ROOT`` first."""
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(dict.fromkeys([str(ROOT), *filter(None, others)]))
+
+
 def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> dict[str, int]:
     """Run ``python -m pipeline ...`` once per name and wait for all; one that fails does not stop the others.
 
@@ -83,8 +89,7 @@ def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> 
     """
     workers = max(1, min(workers, len(commands)))
     # Found by the path, not in the working folder (-P): paths of the user's are relative to that.
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    environment = {**os.environ, "PYTHONPATH": python_path(), "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     environment[_PARENT] = str(os.getpid())
     if workers > 1:
         environment["OMP_NUM_THREADS"] = str(threads(among=workers))

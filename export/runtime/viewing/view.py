@@ -18,6 +18,8 @@ _KIND = "rerun"
 _WAITING = 16
 """Moments that wait to be shown; of a robot's drive further ones are left out"""
 _CLOSE_S = 10.0
+_HANGS_S = 30.0
+"""After so long without room for a moment a simulation goes on without its view"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +85,13 @@ class View:
 
     def show(self, moment: Moment) -> None:
         """Show a moment soon."""
-        if not self.failure:
-            with contextlib.suppress(queue.Full):
-                self._moments.put(moment, block=self._waits)
+        if self.failure:
+            return
+        try:
+            self._moments.put(moment, block=self._waits, timeout=_HANGS_S)
+        except queue.Full:
+            if self._waits:
+                self.fail(TimeoutError("it hangs"))
 
     def fail(self, error: Exception) -> None:
         """Show nothing more, and say why, once."""

@@ -1,4 +1,4 @@
-"""Scalars of a training: TensorBoard always; Weights & Biases and MLflow by stand-ins that keep what they are told."""
+"""Scalars of a training: TensorBoard always; Weights & Biases and MLflow by stand-ins that keep what they receive."""
 
 import sys
 from collections.abc import Callable
