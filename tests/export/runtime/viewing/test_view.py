@@ -95,7 +95,7 @@ def test_a_policy_without_a_costmap_is_shown_without(state: np.ndarray | None) -
     assert [moment.local_map for moment in viewer.moments] == [None, None]
 
 
-def test_an_error_of_the_viewer_is_told_once_and_the_drive_goes_on() -> None:
+def test_an_error_of_the_viewer_is_reported_once_and_the_drive_goes_on() -> None:
     viewer, said = Kept(error=RuntimeError("no\nspace")), list[str]()
     view = DriveView(View(viewer, announce=said.append, waits=False), policy(None), map_at=None)
     for number in range(30):
@@ -114,13 +114,15 @@ def test_what_cannot_be_shown_ends_the_view_and_not_the_drive() -> None:
     assert len(said) == 1
 
 
-def test_a_viewer_that_hangs_does_not_hold_up_the_drive(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("waits", [False, True], ids=["robot", "simulation"])
+def test_a_viewer_that_hangs_does_not_hold_up_the_drive(waits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     from export.runtime.viewing import view as module
 
     monkeypatch.setattr(module, "_CLOSE_S", 0.05)
+    monkeypatch.setattr(module, "_HANGS_S", 0.05)
     hangs, said = threading.Event(), list[str]()
     viewer = Kept(hangs=hangs)
-    view = DriveView(View(viewer, announce=said.append, waits=False), policy(None), map_at=None)
+    view = DriveView(View(viewer, announce=said.append, waits=waits), policy(None), map_at=None)
     began_s = time.monotonic()
     for number in range(200):
         view.add(report(number), ORDER, None)
