@@ -24,7 +24,7 @@ from export.runtime.driver.process import DriverProcess, DriverTask, make_robot,
 from export.runtime.robots.fake import ROOM, FakeRobot
 from scenes import nav2_map
 from scenes.grid import Grid
-from tests import own_robot
+from tests import own_robot, specialist_file
 
 POLICY = Path(__file__).parents[3] / "export" / "pretrained" / "generalist.onnx"
 pytestmark = pytest.mark.slow
@@ -301,7 +301,7 @@ def test_a_robot_of_the_users_own(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert main(["--policy", str(POLICY.parent / "generalist.onnx"), *arguments]) == 0
         assert "'cart' was not trained on" in capsys.readouterr().out
         (tmp_path / "log.jsonl").unlink()
-        assert main(["--policy", str(POLICY.parent / "specialist_tiago.onnx"), *arguments]) == 2
+        assert main(["--policy", str(specialist_file.write(tmp_path, "tiago")), *arguments]) == 2
         assert "specialist of another robot; 'cart' needs a generalist" in capsys.readouterr().err
     with own_robot.no_robot_files():
         file.write_text("raise ValueError('no wheels')")

@@ -20,6 +20,7 @@ from pipeline.agents import registry
 from pipeline.evaluation.episodes.shards import Rollout
 from pipeline.evaluation.report import figures, tables
 from pipeline.runs.provenance import ROOT
+from tests import specialist_file
 
 ANSWER = np.asarray([[0.5, 0.0, -0.5], [np.inf, 0.0, 0.0], [0.0, np.nan, 1.0]])
 
@@ -108,11 +109,8 @@ def test_the_shipped_policy_answers_the_same_from_behind_a_server_to_the_last_bi
     assert (moved > 0.0).all()
 
 
-def test_a_specialist_behind_a_server_is_for_its_robot_alone() -> None:
-    policy = runtime.load(ROOT / "export" / "pretrained" / "generalist.onnx")
-    go2 = {"go2": policy.contract["embodiments"]["go2"]}
-    policy.agent, policy.contract = "specialist", {**policy.contract, "agent": "specialist", "embodiments": go2}
-    make = sessions_of(policy, where="go2's")
+def test_a_specialist_behind_a_server_is_for_its_robot_alone(tmp_path: Path) -> None:
+    make = sessions_of(runtime.load(specialist_file.write(tmp_path, "go2")), where="go2's")
     message = Reset(mask=np.ones(1, dtype=bool), embodiment="go2", seed=0)
     make(message)
     with pytest.raises(ValueError, match="go2's was not trained for 'g1'"):
