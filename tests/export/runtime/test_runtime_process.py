@@ -7,8 +7,6 @@ import signal
 import threading
 import time
 from multiprocessing.connection import Connection
-from multiprocessing.sharedctypes import Synchronized
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
@@ -19,42 +17,17 @@ from embodiments import registry
 from export.runtime.__main__ import main
 from export.runtime.driver import process
 from export.runtime.driver.driver import Driver, DriverConfig
-from export.runtime.driver.messages import Order, Report, pack_order, unpack_report
+from export.runtime.driver.messages import Order, Report, pack_order
 from export.runtime.driver.process import DriverProcess, DriverTask, make_robot, robot_names
 from export.runtime.robots.fake import ROOM, FakeRobot
 from scenes import nav2_map
 from scenes.grid import Grid
 from tests import own_robot, specialist_file
+from tests.export.runtime.policy_process import OVERRUN_S, burn, obey
 
 POLICY = Path(__file__).parents[3] / "export" / "pretrained" / "generalist.onnx"
 pytestmark = pytest.mark.slow
 STOP_S, RESUME_S = 0.3, 0.6
-OVERRUN_S = 0.6
-
-
-def obey(connection: Connection, is_slow: Event, answered_s: "Synchronized[float]") -> None:
-    """Be a policy process that wants to go ahead; while ``is_slow`` its step takes six control periods."""
-    number = 0
-    while True:
-        try:
-            report = unpack_report(connection.recv_bytes())
-        except EOFError:
-            return
-        while connection.poll(0.0):  # as DriverProcess.receive: only the newest counts
-            report = unpack_report(connection.recv_bytes())
-        slow = is_slow.is_set()
-        if slow:
-            time.sleep(OVERRUN_S)
-        number += 1
-        connection.send_bytes(pack_order(Order(sequence=number, basis=report.sequence, command=(0.15, 0.0, 0.0))))
-        if not slow:
-            answered_s.value = time.monotonic()
-
-
-def burn() -> None:
-    """Keep a core busy."""
-    while True:
-        sum(range(10_000))
 
 
 class Pair:
@@ -68,6 +41,8 @@ class Pair:
         self.policy.start()
         there.close()
         self.robot = FakeRobot()
+        # The operator waits for the policy: a policy that starts late would disarm the robot (link_lost).
+        self.robot.hold = lambda elapsed_s: self.answered_s.value > 0.0
         self.driver = Driver(self.robot, DriverConfig())
         self.thread = threading.Thread(target=process._drive, args=(self.driver, here, lambda: self.ends), daemon=True)
         self.ends = False
