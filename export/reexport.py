@@ -9,24 +9,17 @@ import torch
 from export import parity
 from export.contract import described_contract, sealed
 from export.graph import PolicyGraph
-from export.networks import NETWORKS_KEY, read
+from export.networks import read
 from export.runtime.contract import CONTRACT_KEY, HASH_KEY, SCHEMA_VERSION
 from export.to_onnx import to_onnx
 
 PARITY_STEPS = 20
 
 
-def architecture(model: bytes) -> str:
-    """Return the classes and sizes of a file's networks as JSON; files that agree differ in weights alone."""
-    networks = json.loads(_entries(onnx.load_from_string(model))[NETWORKS_KEY])
-    return json.dumps({name: {**part, "log_std": None} for name, part in networks.items()}, sort_keys=True)
-
-
 def reexported(models: Sequence[tuple[str, bytes]]) -> list[bytes]:
-    """Export files (name, content) of one architecture again; the same file gives the same bytes.
+    """Export files (name, content) again; the same file gives the same bytes.
 
-    Agent, licence, training commit and the descriptors of the
-    trained robots stay; the hash is new.
+    Agent, licence, training commit and the descriptors of the trained robots stay; the hash is new.
 
     Raises:
         ValueError: If a file is damaged, has a critic, which it does not describe, or would compute something else.
