@@ -86,6 +86,7 @@ def _template(
         simplify(model)
     made = onnx_ir.to_proto(model)
     made.ir_version = IR_VERSION
+    _strip(made)
     return made
 
 
@@ -187,7 +188,6 @@ def _traced(part: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str
         )
         assert program is not None
         _simplify(program.model, weights=frozenset(weights))
-    _strip(program.model_proto)
     return program.model_proto
 
 
