@@ -50,7 +50,7 @@ class PolicyGraph(nn.Module):
     @property
     def output_names(self) -> tuple[str, ...]:
         """Names of the outputs, in order."""
-        return (COMMAND, STATE_OUTPUT) if self.critic is None else (COMMAND, STATE_OUTPUT, VALUE)
+        return output_names(value=self.critic is not None)
 
     @property
     def state_size(self) -> int:
@@ -85,20 +85,42 @@ class PolicyGraph(nn.Module):
             goal_b=goal_b,
             descriptor=embodiment,
         )
-        action, features, state = self.action(observation, state_input)
-        command = limits.project(limits.action_to_command(action, embodiment), previous_command, embodiment)
-        if self.critic is None:
-            return command, state
-        return command, state, self.critic(features).unsqueeze(-1)
+        return self.step(observation, state_input)[1:]
 
-    def action(self, observation: Observation[Tensor], state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the action (B, 3) before clipping and projection, the features (B, F) and the next state (B, S)."""
+    def step(self, observation: Observation[Tensor], state: Tensor) -> tuple[Tensor, ...]:
+        """Return the action (B, 3) before clipping and projection, and what ``forward`` returns."""
         base_action, features, state = self.base.step(observation, state)
-        if self.head is None:
-            return base_action, features, state
-        if isinstance(self.head, Generalist):
-            return self.head(features, observation.descriptor)[0], features, state
-        return base_action + self.head(features)[0], features, state
+        action, command, *value = answer(
+            self.head, self.critic, base_action, features, observation.previous_command, observation.descriptor
+        )
+        return action, command, state, *value
+
+
+def output_names(*, value: bool) -> tuple[str, ...]:
+    """Return the names of a policy's outputs, in order."""
+    return (COMMAND, STATE_OUTPUT, VALUE) if value else (COMMAND, STATE_OUTPUT)
+
+
+def answer(
+    head: ResidualHead | Generalist | None,
+    critic: Critic | None,
+    base_action: Tensor,
+    features: Tensor,
+    previous_command: Tensor,
+    descriptor: Tensor,
+) -> tuple[Tensor, ...]:
+    """Return what follows from the base policy's step.
+
+    Returns:
+        The action (B, 3) before clipping and projection, the command (B, 3) and, with a critic, the value (B, 1).
+    """
+    action = base_action
+    if isinstance(head, Generalist):
+        action = head(features, descriptor)[0]
+    elif head is not None:
+        action = base_action + head(features)[0]
+    command = limits.project(limits.action_to_command(action, descriptor), previous_command, descriptor)
+    return (action, command) if critic is None else (action, command, critic(features).unsqueeze(-1))
 
 
 def example_inputs(state_size: int, *, batch: int, seed: int = 0) -> dict[str, Tensor]:

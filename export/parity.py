@@ -81,8 +81,8 @@ def _compare_batch(graph: PolicyGraph, session: onnxruntime.InferenceSession, *,
         seen = example_inputs(graph.state_size, batch=batch, seed=1 + step // 5) | {"embodiment": body}
         original = seen | {"previous_command": torch_command, STATE_INPUT: torch_state}
         feed = {name: value.numpy() for name, value in original.items()} | {STATE_INPUT: state}
-        tie = _on_the_verge(graph, original)
-        torch_command, torch_state, *_ = graph(**original)
+        action, torch_command, torch_state, *_ = graph.step(from_inputs(original), original[STATE_INPUT])
+        tie = _on_the_verge(action, body)
         answer = session.run(names, feed)
         results = dict(zip(names, answer, strict=True))
         command, state = results[COMMAND], results[STATE_OUTPUT]
@@ -96,10 +96,8 @@ def _compare_batch(graph: PolicyGraph, session: onnxruntime.InferenceSession, *,
     return Parity(command=float(worst_command), state=float(worst_state.max()), learned_state=float(learned.max()))
 
 
-def _on_the_verge(graph: PolicyGraph, inputs: dict[str, torch.Tensor]) -> np.ndarray:
+def _on_the_verge(action: torch.Tensor, body: torch.Tensor) -> np.ndarray:
     """Return (B,) booleans: targets within rounding of the stand thresholds, where the command rightly jumps."""
-    body = inputs["embodiment"]
-    action, _, _ = graph.action(from_inputs(inputs), inputs[STATE_INPUT])
     target = scale(action_to_command(action, body), body)
     speed = target[:, :2].norm(dim=1) - STAND_SPEED_MPS
     yaw_rate = target[:, 2].abs() - STAND_YAW_RATE_RADPS

@@ -5,43 +5,33 @@ from collections.abc import Sequence
 
 import onnx
 import torch
-from onnx import numpy_helper
 
 from export import parity
 from export.contract import described_contract, sealed
 from export.graph import PolicyGraph
-from export.networks import NETWORKS_KEY, read
+from export.networks import read
 from export.runtime.contract import CONTRACT_KEY, HASH_KEY, SCHEMA_VERSION
 from export.to_onnx import to_onnx
 
 PARITY_STEPS = 20
 
 
-def architecture(model: bytes) -> str:
-    """Return the classes and sizes of a file's networks as JSON; files that agree differ in weights alone."""
-    networks = json.loads(_entries(onnx.load_from_string(model))[NETWORKS_KEY])
-    return json.dumps({name: {**part, "log_std": None} for name, part in networks.items()}, sort_keys=True)
-
-
 def reexported(models: Sequence[tuple[str, bytes]]) -> list[bytes]:
-    """Export files (name, content) of one architecture again; the same file gives the same bytes.
+    """Export files (name, content) again; the same file gives the same bytes.
 
-    The graph is traced once, and takes each file's weights. Agent, licence, training commit and the descriptors of the
-    trained robots stay; the hash is new.
+    Agent, licence, training commit and the descriptors of the trained robots stay; the hash is new.
 
     Raises:
         ValueError: If a file is damaged, has a critic, which it does not describe, or would compute something else.
     """
     torch.set_num_threads(1)
-    template: onnx.ModelProto | None = None
     made = []
     for name, model in models:
         old = onnx.load_from_string(model)
         if "value" in {output.name for output in old.graph.output}:
             raise ValueError(f"{name} has a critic (output 'value'), which it does not describe; export its run again")
         graph = read(model, where=name).graph
-        template = template or to_onnx(graph)
-        data = sealed(_with_weights(template, graph), _renewed(_entries(old), graph))
+        data = sealed(to_onnx(graph), _renewed(_entries(old), graph))
         parity.require(parity.compare(graph, data, steps=PARITY_STEPS, batches=(3,)), name=name)
         made.append(data)
     return made
@@ -56,14 +46,3 @@ def _renewed(entries: dict[str, str], graph: PolicyGraph) -> dict[str, str]:
     old = json.loads(entries[CONTRACT_KEY])
     contract = described_contract(graph, agent=old["agent"], descriptors=old["embodiments"])
     return entries | {"nav.schema_version": str(SCHEMA_VERSION), CONTRACT_KEY: contract}
-
-
-def _with_weights(template: onnx.ModelProto, graph: PolicyGraph) -> onnx.ModelProto:
-    """Return a copy of an exported graph with the weights of another one of the same architecture."""
-    model = onnx.ModelProto()
-    model.CopyFrom(template)
-    weights = graph.state_dict()
-    for initializer in model.graph.initializer:
-        if initializer.name in weights:
-            initializer.raw_data = numpy_helper.from_array(weights[initializer.name].numpy()).raw_data
-    return model

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runs import manifest
-from pipeline.runs.processes import cores, spawned
 from pipeline.runs.provenance import ROOT
 from pipeline.runs.stage import Command
 from world_model import atomic_files
@@ -25,7 +24,7 @@ def main(config: Config) -> None:
     Raises:
         ValueError: If a file is damaged or its new graph computes something else; then nothing is replaced.
     """
-    from export.reexport import architecture, reexported  # torch, which the command line's help does not need
+    from export.reexport import reexported  # torch, which the command line's help does not need
     from pipeline.commands.implementation.ship_policy import TRAINING, read_training
 
     folders = [path.parent for path in sorted(config.policies.rglob(TRAINING))]
@@ -33,15 +32,8 @@ def main(config: Config) -> None:
         raise ValueError(
             f"no {TRAINING} in {config.policies}; policies are shipped with: python -m pipeline ship_policy"
         )
-    groups: dict[str, list[tuple[str, bytes]]] = {}
-    for folder in folders:
-        for name in read_training(folder)["files"]:
-            content = (folder / name).read_bytes()
-            groups.setdefault(architecture(content), []).append((str(folder / name), content))
-    made: dict[Path, bytes] = {}
-    with spawned(min(cores(), len(groups))) as pool:
-        for group, contents in zip(groups.values(), pool.map(reexported, groups.values()), strict=True):
-            made |= {Path(path): content for (path, _), content in zip(group, contents, strict=True)}
+    paths = [folder / name for folder in folders for name in read_training(folder)["files"]]
+    made = dict(zip(paths, reexported([(str(path), path.read_bytes()) for path in paths]), strict=True))
     for path, content in made.items():
         _replace(path, content)
 

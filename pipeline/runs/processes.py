@@ -52,15 +52,16 @@ def end_with_starter() -> None:
 
 
 @contextmanager
-def spawned(workers: int) -> Iterator[ProcessPoolExecutor]:
+def spawned(workers: int, *, jobs_each: int | None = 1) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool whose processes do one job each, because a process can hold one simulated scene only.
 
+    ``jobs_each=None`` is for jobs that simulate nothing: their processes stay, and load their libraries once.
     An interruption ends the running jobs, also one that only this process was told of (SIGTERM).
     """
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        workers, mp_context=context, max_tasks_per_child=1, initializer=end_with, initargs=(os.getpid(),)
+        workers, mp_context=context, max_tasks_per_child=jobs_each, initializer=end_with, initargs=(os.getpid(),)
     ) as pool:
         try:
             yield pool

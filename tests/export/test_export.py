@@ -15,10 +15,11 @@ from distill.generalist import Generalist, GeneralistConfig
 from embodiments import limits, registry
 from embodiments.observation import from_inputs
 from embodiments.spaces import CONTROL_HZ, DESCRIPTOR_FIELDS, OBSERVATION_SHAPES
-from export import contract, parity
+from export import contract, networks, parity, template
 from export.graph import INPUT_NAMES, STATE_INPUT, PolicyGraph, example_inputs
 from export.runtime.contract import CONTRACT_KEY, HASH_KEY, verify_hash
-from export.to_onnx import IR_VERSION, MAX_BYTES, OPSET, to_onnx
+from export.template import IR_VERSION, OPSET
+from export.to_onnx import MAX_BYTES, to_onnx
 from pipeline.stages.export_policy import STAGE, Config
 from pipeline.stages.implementation import export_policy
 from world_model.base_head import BaseHead, BaseHeadConfig, policy_feature_size
@@ -123,8 +124,36 @@ def test_the_contract_describes_inputs_units_and_robots(generalist: tuple[Policy
 
 
 @pytest.mark.slow
-def test_the_same_policy_exports_to_the_same_bytes(generalist: tuple[PolicyGraph, bytes]) -> None:
+def test_the_same_policy_exports_to_the_same_bytes_when_it_is_traced_anew(
+    generalist: tuple[PolicyGraph, bytes],
+) -> None:
+    for traced in (template._step, template._answer, template._template):
+        traced.cache_clear()
     assert export(generalist[0]) == generalist[1]
+
+
+def test_policies_of_one_architecture_share_what_is_traced(
+    generalist: tuple[PolicyGraph, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(template, "_traced", lambda *_: pytest.fail("traced again"))
+    other = build(value=True)
+    with torch.no_grad():
+        for value in other.parameters():
+            value += 0.01
+    data = export(other)
+    parity.require(parity.compare(other, data, steps=5, batches=(3,)), name="generalist")
+    with pytest.raises(ValueError, match="differ by"):
+        parity.require(parity.compare(other, generalist[1], steps=5, batches=(3,)), name="generalist")
+
+
+def test_equal_weights_and_small_ones_are_kept_apart() -> None:
+    graph = build("specialist")
+    with torch.no_grad():
+        for value in graph.parameters():
+            value.fill_(0.01)
+    kept = {initializer.name for initializer in to_onnx(graph).graph.initializer}
+    for name, part in graph.named_children():
+        assert {f"{name}.{weight}" for weight in networks.driving(part)} <= kept
 
 
 @pytest.mark.parametrize("kind", ["base", "specialist"])
@@ -179,7 +208,7 @@ def test_the_graph_projects_as_the_simulation_does() -> None:
             seen = inputs | {"embodiment": body, "previous_command": previous}
             with torch.no_grad():
                 command, *_ = graph(**seen)
-                action, *_ = graph.action(from_inputs(seen), seen[STATE_INPUT])
+                action, *_ = graph.step(from_inputs(seen), seen[STATE_INPUT])
             expected = limits.project(
                 limits.action_to_command(action.numpy(), body.numpy()), previous.numpy(), body.numpy()
             )
@@ -215,7 +244,8 @@ def test_only_the_agents_asked_for_are_exported_and_only_their_stages_read(
     asked: list[str] = []
     read: set[str] = set()
 
-    def write(item: export_policy.Item, **_: object) -> dict[str, float]:
+    def write(item: export_policy.Item, data: bytes, **_: object) -> dict[str, float]:
+        assert data == item.name.encode()
         asked.append(item.name)
         return {"command_error": 0.0}
 
@@ -232,7 +262,8 @@ def test_only_the_agents_asked_for_are_exported_and_only_their_stages_read(
     monkeypatch.setattr(export_policy, "read_card", lambda *_: {"notes": notes, "config": {"feature_size": 1}})
     monkeypatch.setattr(export_policy, "PolicyGraph", lambda *_, **__: None)
     monkeypatch.setattr(export_policy, "write", write)
-    monkeypatch.setattr(export_policy, "spawned", ThreadPoolExecutor)
+    monkeypatch.setattr(export_policy, "_export", lambda item, *_, **__: item.name.encode())
+    monkeypatch.setattr(export_policy, "spawned", lambda workers, **_: ThreadPoolExecutor(workers))
     one = run()
     export_policy.run(Config(agents=("generalist",)), one)
     assert asked == ["generalist"] and list(one.metrics) == ["generalist"]

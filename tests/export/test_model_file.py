@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from export.runtime import model_file, policy
 from export.runtime.contract import HASH_KEY, seal
-from export.to_onnx import OPSET
+from export.template import OPSET
 
 PRETRAINED = Path(__file__).parents[2] / "export" / "pretrained" / "generalist.onnx"
 

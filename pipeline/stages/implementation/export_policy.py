@@ -46,21 +46,23 @@ def run(config: Config, run: StageRun) -> None:
     items = list(_items(config, run))
     if not items:
         raise ValueError("export_policy is told to write nothing: name at least one of --agents and a trained robot.")
-    with spawned(min(cores(), len(items))) as pool, progress(len(items), "export") as bar:
-        export = partial(write, folder=run.directory, config=config, commit=commit)
-        for item, figures in zip(items, pool.map(export, items), strict=True):
+    workers = min(cores(), len(items))
+    with spawned(workers, jobs_each=None) as pool, progress(len(items), "export") as bar:
+        # Traced here: files of one process share the graph. The first are checked while the next ones are made.
+        made = (_export(item, config, commit=commit) for item in items)
+        checked = pool.map(partial(write, folder=run.directory, config=config), items, made)
+        for item, figures in zip(items, checked, strict=True):
             run.metrics[item.name] = figures
             bar.advance(1, largest_error=figures["command_error"])
 
 
-def write(item: Item, *, folder: Path, config: Config, commit: str) -> dict[str, Any]:
+def write(item: Item, data: bytes, *, folder: Path, config: Config) -> dict[str, Any]:
     """Write one file into a folder and check it; return its figures.
 
     Raises:
         ValueError: If it computes something else than the network.
     """
     torch.set_num_threads(1)  # the roll-outs are small: on a busy machine two threads are ten times slower than one
-    data = _export(item, config, commit=commit)
     path = folder / f"{item.name}.onnx"
     atomic_files.write_bytes(path, data)
     _check_on_the_robots_side(path, item)

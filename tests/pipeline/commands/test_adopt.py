@@ -21,7 +21,7 @@ from world_model.rssm import WorldModel
 
 
 def specialist() -> PolicyGraph:
-    """Return a specialist with biases that are not all alike: the exporter keeps equal tensors once."""
+    """Return a specialist with biases and noise of its own."""
     graph = build("specialist")
     assert isinstance(graph.head, ResidualHead)
     torch.nn.init.normal_(graph.head.layers[-1].bias, std=0.1)  # type: ignore[arg-type]

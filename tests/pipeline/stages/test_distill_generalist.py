@@ -62,9 +62,9 @@ class InProcess:
 
     def __exit__(self, *_: Any) -> None: ...
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    def map(self, function: Callable[..., Any], *items: Iterable[Any]) -> list[Any]:
         """Run."""
-        return [function(item) for item in items]
+        return list(map(function, *items))
 
 
 @pytest.fixture
