@@ -1,5 +1,6 @@
 """One learner's figures on one environment, and how learners compare."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -25,7 +26,11 @@ _UNCOUNTED_ITERATIONS = 1
 
 @contextmanager
 def trained(name: str, environment: BatchedEnvironment, settings: Settings) -> Iterator[tuple[Learner, dict[str, Any]]]:
-    """Train for ``settings.ppo.control_steps`` and yield the learner and its figures; close it afterwards."""
+    """Train and yield the learner and its figures; close it afterwards.
+
+    All train for as many iterations as ``settings.ppo.control_steps`` take. Steps that only reset are part of an
+    iteration, except in RLlib's.
+    """
     timed = TimedEnvironment(environment)
     made = learner.make(name, timed, settings)
     try:
@@ -38,7 +43,7 @@ def _train(name: str, made: Learner, timed: TimedEnvironment, settings: Settings
     rates = np.asarray(actor_rates(settings.ppo))
     iterations: list[dict[str, float]] = []
     with progress(settings.ppo.control_steps, name) as bar:
-        while timed.spent.control_steps < settings.ppo.control_steps:
+        for _ in range(math.ceil(settings.ppo.control_steps / settings.batch)):
             before = replace(timed.spent)
             began_s, began_cpu_s = time.perf_counter(), time.process_time()
             after = before.control_steps + settings.batch  # RLlib, too, sets the rate after sampling
