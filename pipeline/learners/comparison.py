@@ -93,6 +93,7 @@ def verdicts(results: Sequence[Mapping[str, Any]]) -> list[str]:
         return [f"{BASELINE} was not measured: nothing to compare with"]
     measures: dict[str, Callable[[Mapping[str, Any]], float]] = {
         "learner seconds": lambda row: 1.0 - row["learner_s"] / ours["learner_s"],
+        "CPU seconds": lambda row: 1.0 - row["learner_cpu_s"] / ours["learner_cpu_s"],
         "RL steps/s": lambda row: row["training_hz"] / ours["training_hz"] - 1.0,
         "success without noise": lambda row: _gain(row, ours),
     }

@@ -107,7 +107,7 @@ def test_a_validation_is_no_part_of_the_training() -> None:
 
 
 def row(name: str, *, learner_s: float, training_hz: float = 300.0, success: float | None = None) -> dict[str, Any]:
-    found = {"learner": name, "learner_s": learner_s, "training_hz": training_hz}
+    found = {"learner": name, "learner_s": learner_s, "learner_cpu_s": 50.0, "training_hz": training_hz}
     return found if success is None else {**found, "success": success}
 
 
@@ -123,6 +123,8 @@ def test_a_learner_is_named_that_is_better_by_more_than_a_fifth() -> None:
         "rsl_rl is better than rllib in RL steps/s by 40%",
     ]
     assert [each["learner_ratio"] for each in comparison.with_ratios(rows)] == [1.0, 0.75, 0.85]
+    quick = {**row("skrl", learner_s=100.0), "learner_cpu_s": 30.0}
+    assert comparison.verdicts([rows[0], quick]) == ["skrl is better than rllib in CPU seconds by 40%"]
     assert comparison.verdicts([rows[0], row("skrl", learner_s=81.0)]) == [
         "no learner is better than rllib by more than 20%"
     ]
@@ -170,7 +172,7 @@ def test_the_table_shows_the_base_policy_and_what_was_not_measured(capsys: pytes
     bench_learners._print_table([found], {"success": 0.81, "settled": 0.8})
     head, ours, base, *_ = capsys.readouterr().out.splitlines()
     assert "learner s/M" in head and "61.5" in ours.split() and ours.split()[-1] == "-"
-    assert base.split() == ["base", *["-"] * 6, "0.81", "0.8"]
+    assert base.split() == ["base", *["-"] * 6, "0.81", "0.8"]  # nothing of its speed
 
 
 def test_pins_are_those_of_the_other_requirements() -> None:
