@@ -8,20 +8,19 @@ action without effect: a start state that resembles nothing else, and no wrong t
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 from stable_baselines3.common.vec_env import VecEnv
-
-from pipeline.gymnasium_env.vector_environment import NavigationVectorEnv
 
 
 class StableBaselinesVecEnv(VecEnv):
-    """A ``NavigationVectorEnv`` for stable-baselines3.
+    """A ``NavigationVectorEnv``, or another ``VectorEnv`` with NEXT_STEP autoreset, for stable-baselines3.
 
-    In the step in which an episode ends, its info has the environment's columns, ``terminal_observation``, and
-    ``is_success``. ``TimeLimit.truncated`` stays out, so running out of time counts as a failure and is not
-    bootstrapped: otherwise waiting before an obstacle costs nothing.
+    In the step in which an episode ends, its info has the environment's columns, ``terminal_observation``, and, where
+    there is a column ``success``, ``is_success``. ``TimeLimit.truncated`` stays out, so running out of time counts as a
+    failure and is not bootstrapped: otherwise waiting before an obstacle costs nothing.
     """
 
-    def __init__(self, environment: NavigationVectorEnv) -> None:
+    def __init__(self, environment: VectorEnv) -> None:
         self.environment = environment
         super().__init__(environment.num_envs, environment.single_observation_space, environment.single_action_space)
 
@@ -42,7 +41,8 @@ class StableBaselinesVecEnv(VecEnv):
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for index in np.flatnonzero(ended):
             infos[index] = {name: values[index] for name, values in columns.items() if not name.startswith("_")}
-            infos[index]["is_success"] = bool(columns["success"][index])
+            if "success" in columns:
+                infos[index]["is_success"] = bool(columns["success"][index])
             infos[index]["terminal_observation"] = _map(observations, lambda values, row=index: values[row].copy())
         return _map(observations, lambda values: _blanked(values, ended)), rewards, ended, infos
 

@@ -9,9 +9,9 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.tune.registry import register_env
 
-from pipeline.residual_rl.config import PpoConfig
+from pipeline.residual_rl.config import PpoConfig, actor_rates
 from pipeline.residual_rl.env_runner import BatchedEnvRunner
-from pipeline.residual_rl.learner import ResidualLearner, actor_schedule
+from pipeline.residual_rl.learner import ResidualLearner
 from pipeline.residual_rl.module import ResidualModule
 from pipeline.residual_rl.vector_environment import ResidualVectorEnvironment
 
@@ -92,19 +92,11 @@ def _learning(config: PpoConfig, *, gamma: float, batch: int) -> dict[str, Any]:
         "grad_clip_by": "norm",
         "learner_class": ResidualLearner,
         "learner_config_dict": {
-            "actor": _actor_rates(config),
+            "actor": actor_rates(config),
             "critic": config.critic_learning_rate,
             "dagger": config.dagger,
         },
     }
-
-
-def _actor_rates(config: PpoConfig) -> list[list[float]]:
-    return actor_schedule(
-        learning_rate=config.actor_learning_rate,
-        warmup_steps=max(config.critic_warmup_steps, config.dagger.control_steps),
-        control_steps=config.control_steps,
-    )
 
 
 def _fault_tolerant(algorithm: PPOConfig) -> PPOConfig:

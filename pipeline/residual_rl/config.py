@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+Schedule = list[list[float]]
+"""Pairs of control steps and a learning rate, in RLlib's form; linear in between."""
 CURVE = "curve.json"
 """Beside a finished residual head: the figures of every iteration."""
 SMOOTHING_EPISODES = 200
@@ -59,3 +61,18 @@ class PpoConfig:
     """Extra simulating Ray workers for this one specialist; 0 simulates in the training process."""
     checkpoint_s: float = 120.0
     """Time between checkpoints: at most this much work is lost by a kill."""
+
+
+def actor_rates(config: PpoConfig) -> Schedule:
+    """Return the actor's learning rates: 0 while only the critic or the DAgger warm-up learns, then PPO's."""
+    return actor_schedule(
+        learning_rate=config.actor_learning_rate,
+        warmup_steps=max(config.critic_warmup_steps, config.dagger.control_steps),
+        control_steps=config.control_steps,
+    )
+
+
+def actor_schedule(*, learning_rate: float, warmup_steps: int, control_steps: int) -> Schedule:
+    """Return RLlib's piecewise-linear schedule: 0 while PPO trains only the critic, then down to a tenth at the end."""
+    end = max(control_steps, warmup_steps + 2)
+    return [[0, 0.0], [warmup_steps, 0.0], [warmup_steps + 1, learning_rate], [end, 0.1 * learning_rate]]

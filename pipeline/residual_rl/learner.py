@@ -14,15 +14,8 @@ from pipeline.residual_rl.config import DaggerWarmUpConfig
 from pipeline.residual_rl.dagger_warm_up import DaggerWarmUp
 from pipeline.residual_rl.module import ResidualModule
 
-Schedule = list[list[float]]
 DAGGER_LOSS = "dagger_loss"
 """Mean loss of the actor on the teacher's labels."""
-
-
-def actor_schedule(*, learning_rate: float, warmup_steps: int, control_steps: int) -> Schedule:
-    """Return RLlib's piecewise-linear schedule: 0 while PPO trains only the critic, then down to a tenth at the end."""
-    end = max(control_steps, warmup_steps + 2)
-    return [[0, 0.0], [warmup_steps, 0.0], [warmup_steps + 1, learning_rate], [end, 0.1 * learning_rate]]
 
 
 class ResidualLearner(PPOTorchLearner):

@@ -1,6 +1,6 @@
 """RLlib's view of a batch of environments: one natively batched gymnasium ``VectorEnv`` over latent features."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
 import gymnasium
@@ -92,11 +92,13 @@ class ResidualVectorEnvironment(VectorEnv):
     def validate(self, actor: ResidualHead, *, scale: float, episodes: int) -> ValidationCounts:
         """Drive episodes without exploring, with the learned correction scaled by a factor."""
         device = next(actor.parameters()).device  # RLlib keeps its runners' networks on the CPU, ours is where it may
-        return validate(
-            self.environment,
-            lambda step: self._residual(scale * actor(step.features.to(device))[0][:, self.active]),
-            episodes=episodes,
+        return self.validate_actions(
+            lambda features: scale * actor(features.to(device))[0][:, self.active], episodes=episodes
         )
+
+    def validate_actions(self, action: Callable[[torch.Tensor], torch.Tensor], *, episodes: int) -> ValidationCounts:
+        """Drive episodes with the residual actions (B, A) that a function returns for features (B, F)."""
+        return validate(self.environment, lambda step: self._residual(action(step.features)), episodes=episodes)
 
     def _residual(self, active: torch.Tensor) -> torch.Tensor:
         """Return residual actions (B, 3) for those of the active dimensions (B, A)."""

@@ -44,6 +44,8 @@ class ValidationCounts(NamedTuple):
 
     settled: np.ndarray
     """(N,) bool, ``Outcome.success_settled``, in the same order for every validation of the same environments."""
+    success: np.ndarray
+    """(N,) bool, ``Outcome.success``: at the goal in one step."""
 
     @property
     def rate(self) -> float:
@@ -61,12 +63,17 @@ def validate(environment: Driven, residual: Callable[[LatentStep], torch.Tensor]
     """
     numbers = environment.assign_validation(episodes)
     step = environment.reset()
-    settled: dict[int, bool] = {}
+    settled, success = dict[int, bool](), dict[int, bool]()
     while len(settled) < len(numbers):
         step = environment.step(residual(step))
         ended, outcome = step.terminated | step.truncated, step.outcome
-        settled.update(zip(outcome.episode[ended].tolist(), outcome.success_settled[ended].tolist(), strict=True))
-    return ValidationCounts(np.array([settled[number] for number in numbers], dtype=bool))
+        episode = outcome.episode[ended].tolist()
+        settled.update(zip(episode, outcome.success_settled[ended].tolist(), strict=True))
+        success.update(zip(episode, outcome.success[ended].tolist(), strict=True))
+    return ValidationCounts(
+        settled=np.array([settled[number] for number in numbers], dtype=bool),
+        success=np.array([success[number] for number in numbers], dtype=bool),
+    )
 
 
 def best_scale(tried: Mapping[float, ValidationCounts]) -> float:

@@ -41,7 +41,8 @@ def test_a_trial_drives_the_same_episodes_to_their_end() -> None:
 
 def test_what_is_reached_and_not_held_does_not_count() -> None:
     environment = PointEnvironment(num_envs=16, seed=0, settles=False)
-    assert validate(environment, mended, episodes=40).rate == 0.0
+    passed = validate(environment, mended, episodes=40)
+    assert passed.rate == 0.0 and passed.success.all()
 
 
 def test_episodes_of_a_trial_go_on_until_a_success_has_settled() -> None:
@@ -66,7 +67,8 @@ class EpisodeStub(SimpleNamespace):
 
 def counts(*settled: tuple[int, bool]) -> ValidationCounts:
     """Return a counts of so many episodes that did or did not settle, and so on."""
-    return ValidationCounts(np.concatenate([np.full(count, held) for count, held in settled]))
+    held = np.concatenate([np.full(count, held) for count, held in settled])
+    return ValidationCounts(settled=held, success=held)
 
 
 def test_a_share_is_kept_that_settles_more_often_beyond_chance() -> None:
