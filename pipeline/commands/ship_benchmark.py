@@ -2,7 +2,9 @@
 
 One page per training seed and conditions, ``benchmark_seed_N.md`` or ``benchmark_field_seed_N.md``, and its episodes in
 a folder of the same name, for ``compare`` and for ``evaluate_policy --reuse``. The policies of another seed than the
-shipped ones need not be there: their page says how they were trained and which files they were.
+shipped ones need not be there: their page says how they were trained and which files they were. An evaluation of agents
+without a file, such as ``planner,mppi,oracle_map``, becomes ``benchmark_reference.md`` or
+``benchmark_field_reference.md``.
 """
 
 from dataclasses import dataclass

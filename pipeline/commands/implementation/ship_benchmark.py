@@ -22,6 +22,10 @@ from world_model import atomic_files
 
 _SHOWN = ("planner", "base", "specialist", "generalist")
 
+REFERENCE = (
+    "Nothing here is shipped: `planner` and `mppi` have learned nothing; `oracle_map` and `teacher` know what no robot "
+    "knows, and say how far there is to go."
+)
 REEXPORTED_SINCE = (
     "The policies are those of this folder, measured before `reexport` wrote the same networks into new files; "
     "[`training.json`](training.json) names the old ones."
@@ -41,6 +45,10 @@ def main(config: Config) -> None:
     except manifest.ManifestError as error:
         raise ValueError(f"{error}. Make it with: make benchmark.") from None
     summary: tables.Summary = json.loads((config.evaluation / SUMMARY).read_text(encoding="utf-8"))
+    if not any(cell["policy_sha256"] for cell in summary["cells"]):
+        page = config.out / BENCHMARK.format(f"{_conditions(summary)}reference")
+        _write(page, summary, config, what="agents without a file", origin=REFERENCE, files={})
+        return
     try:
         driven = evaluated_files(sorted(files.glob("*.onnx")) if config.run else _shipped(config.out), summary)
     except ValueError as error:
@@ -53,16 +61,14 @@ def main(config: Config) -> None:
         origin = f"{REEXPORTED_SINCE} The [card](README.md) says how they were trained."
     else:
         origin = f"Not shipped. Trained by {training['trained']}"
-    page = config.out / BENCHMARK.format(_what(summary["cells"][0], seed=training["seed"]))
-    _keep(config.evaluation, page.with_suffix(""))
-    atomic_files.write_text(page, _page(summary, name=page.stem, seed=training["seed"], origin=origin, files=driven))
-    print(f"wrote {page}")
+    page = config.out / BENCHMARK.format(f"{_conditions(summary)}seed_{training['seed']}")
+    _write(page, summary, config, what=f"training seed {training['seed']}", origin=origin, files=driven)
 
 
-def _what(cell: tables.Cell, *, seed: int) -> str:
-    """Return the part of a page's name that tells it from others: ``seed_0``, or ``field_seed_0``."""
-    conditions = cell.get("conditions", "nominal")
-    return f"{'' if conditions == 'nominal' else f'{conditions}_'}seed_{seed}"
+def _conditions(summary: tables.Summary) -> str:
+    """Return the part of a page's name that tells its conditions: ``field_``, and nothing for nominal ones."""
+    conditions = summary["cells"][0].get("conditions", "nominal")
+    return "" if conditions == "nominal" else f"{conditions}_"
 
 
 def _shipped(folder: Path) -> list[Path]:
@@ -81,27 +87,33 @@ def _keep(evaluation: Path, target: Path) -> None:
     temporary.rename(target)
 
 
-def _page(summary: tables.Summary, *, name: str, seed: int, origin: str, files: Mapping[str, str]) -> str:
-    found = tables.of_all_routes(summary, agents=_SHOWN, scene_by_scene=True)
-    shown = [table.markdown() for table in found]
+def _write(
+    page: Path, summary: tables.Summary, config: Config, *, what: str, origin: str, files: Mapping[str, str]
+) -> None:
+    _keep(config.evaluation, page.with_suffix(""))
+    atomic_files.write_text(page, _page(summary, name=page.stem, what=what, origin=origin, files=files))
+    print(f"wrote {page}")
+
+
+def _page(summary: tables.Summary, *, name: str, what: str, origin: str, files: Mapping[str, str]) -> str:
+    shown = _SHOWN if files else tuple(dict.fromkeys(cell["agent"] for cell in summary["cells"]))
+    found = tables.of_all_routes(summary, agents=shown, scene_by_scene=True)
     judged = [
         f"* {criterion.text}: **{criterion.verdict}**, {criterion.measured}."
         for criterion in acceptance_criteria(summary)
     ]
     conditions = summary["cells"][0].get("conditions", "nominal")
     where = "" if conditions == "nominal" else f", conditions {conditions}"
+    hashes = [f"| `{file}` | `{sha256}` |" for file, sha256 in files.items()]
     lines = [
-        f"# {max(cell['episodes'] for cell in summary['cells'])} goals per cell{where}, training seed {seed}",
+        f"# {max(cell['episodes'] for cell in summary['cells'])} goals per cell{where}, {what}",
         "",
         "Written by `python -m pipeline ship_benchmark`.",
         origin,
         f"The episodes are in [`{name}/`]({name}): `python -m pipeline compare` sets another evaluation beside them.",
         "",
-        "| file | SHA-256 |",
-        "|---|---|",
-        *(f"| `{name}` | `{sha256}` |" for name, sha256 in files.items()),
-        "",
+        *(["| file | SHA-256 |", "|---|---|", *hashes, ""] if hashes else []),
         *judged,
         *([""] if judged else []),
     ]
-    return "\n".join(lines) + "\n" + "\n".join(shown)
+    return "\n".join(lines) + "\n" + "\n".join(table.markdown() for table in found)

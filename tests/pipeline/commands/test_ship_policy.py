@@ -157,6 +157,17 @@ def test_a_benchmark_in_field_has_a_page_of_its_own(run: Path, tmp_path: Path) -
     assert "[`benchmark_field_seed_3.md`](benchmark_field_seed_3.md)" in (out / "README.md").read_text()
 
 
+def test_agents_without_a_file_have_a_page_of_their_own(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pretrained"
+    ship_policy.main(ship_policy.Config(run=run, out=out))
+    (tmp_path / "bounds").mkdir()
+    write_evaluation(tmp_path / "bounds", sha256="", conditions="field")
+    ship_benchmark.main(ship_benchmark.Config(evaluation=tmp_path / "bounds", out=out))
+    text = (out / "benchmark_field_reference.md").read_text()
+    assert "# 8 goals per cell, conditions field, agents without a file" in text and "SHA-256" not in text
+    assert not list(out.glob("benchmark*seed*"))
+
+
 def test_a_benchmark_of_another_run_says_how_it_was_trained(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "pretrained"
     out.mkdir()
