@@ -1,6 +1,7 @@
 """Scalars of a training: TensorBoard always; Weights & Biases and MLflow by stand-ins that keep what they receive."""
 
 import sys
+import time
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -139,6 +140,7 @@ def test_tensorboard_alone_by_default_and_a_resumed_training_voids_what_it_repea
         with MetricsLogger(tmp_path, identity(tmp_path), step=first) as board:
             for step in range(first, 5):
                 board.log({"loss": value}, step)
+        time.sleep(1.1)  # files are read by name: second, process, and the writer's number, of which 10 comes before 9
     assert scalars(tmp_path, "loss") == [(0, 1.0), (1, 1.0), (2, 1.0), (3, 2.0), (4, 2.0)]
     assert not (tmp_path / external_loggers.RUN_ID).exists()
 
