@@ -48,7 +48,7 @@ def run(config: Config, run: StageRun) -> None:
         raise ValueError("export_policy is told to write nothing: name at least one of --agents and a trained robot.")
     workers = min(cores(), len(items))
     with spawned(workers, jobs_each=None) as pool, progress(len(items), "export") as bar:
-        # Traced here: files of one process share the graph. The first are checked while the next ones are made.
+        # Traced here: files of one process use one trace. The first are checked while the next ones are made.
         made = (_export(item, config, commit=commit) for item in items)
         checked = pool.map(partial(write, folder=run.directory, config=config), items, made)
         for item, figures in zip(items, checked, strict=True):
