@@ -79,7 +79,8 @@ def _imported() -> Any:
     """Import Genesis in a quarter of the time.
 
     Its compiler asks for the source line below every function that it decorates. Below most is Python's import system,
-    which has no source file, so ``inspect`` searches all loaded modules each time. Here it is given the modules of these two files.
+    which has no source file, so ``inspect`` searches all loaded modules each time. Here it is given
+    the modules of these two files.
     """
     for name in ("importlib._bootstrap", "importlib._bootstrap_external"):
         inspect.modulesbyfile.setdefault(f"<frozen {name}>", name)
