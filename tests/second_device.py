@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -21,7 +20,6 @@ _DEVICE = torch.device(NAME)
 _GETTERS = {Tensor.device.__get__: _DEVICE, Tensor.is_cuda.__get__: True, Tensor.is_cpu.__get__: False}
 _MAY_MEET = {Tensor.copy_, Tensor.__getitem__, Tensor.__setitem__, Tensor.grad.__get__, Tensor.requires_grad.__get__}
 """Functions that take the CPU's tensors beside others: ``copy_`` moves, and an index may lie on the CPU"""
-_LIKE = {torch.randperm, torch.multinomial, torch.rand, torch.randn, torch.randint}
 
 
 def is_elsewhere(tensor: Tensor) -> bool:
@@ -156,11 +154,23 @@ class Sender:
         return method
 
 
+_to = torch.nn.Module.to
+
+
+def _moved(module: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.nn.Module:
+    """Move a module: PyTorch changes its parameters in place, so they keep what they counted as."""
+    args, kwargs, elsewhere = _on_the_cpu(Tensor.to, (None, *args), kwargs)
+    module = _to(module, *args[1:], **kwargs)
+    for tensor in (*module.parameters(), *module.buffers()):
+        if elsewhere is not None:
+            tensor.elsewhere = elsewhere  # type: ignore[attr-defined]
+    return module
+
+
 @contextmanager
 def second_device(patch: pytest.MonkeyPatch) -> Iterator[SecondDevice]:
     """Let ``device="cuda"`` work in this process, without a GPU."""
     patch.setattr(torch, "Generator", _Generator)
-    from_numpy = torch.from_numpy
-    patch.setattr(torch, "from_numpy", lambda array: from_numpy(np.asarray(array)))
+    patch.setattr(torch.nn.Module, "to", _moved)
     with SecondDevice() as mode:
         yield mode
