@@ -39,7 +39,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup all smoke test check gaits specialist scenes surroundings anticipation data pretrain specialists \
-	record distill export evaluate benchmark report readme bench demo play hardness list clean
+	record distill export evaluate benchmark report readme bench demo play hardness list clean test-gpu bench-gpu
 
 help:
 	@echo 'make demo         the shipped policy drives three robots through one office each: a page of films, three minutes'
@@ -50,6 +50,7 @@ help:
 	@echo 'Stages:           scenes surroundings anticipation data pretrain specialists record distill export evaluate report; gaits (weights are in the repository)'
 	@echo 'make evaluate POLICY=FILE.onnx    one exported policy on its own; make benchmark: 640 goals in every cell, hours'
 	@echo 'Also:             setup check ros lerobot faults robustness readme bench demo play hardness list clean'
+	@echo 'With a GPU:       test-gpu bench-gpu'
 	@sed -n 's/^#   /  /p' Makefile
 
 setup: .venv/.setup-stamp
@@ -146,6 +147,15 @@ lerobot: setup
 test: check
 	$(PYTHON_BIN) -m pytest -q $(PARALLEL) $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory smoke
+
+# What `make test` neither runs nor counts. Without a GPU it says so and fails.
+test-gpu: setup
+	@$(PYTHON_BIN) -c 'import sys, torch; torch.cuda.is_available() or sys.exit("error: no GPU, or a torch without CUDA; see docs/gpu_and_clusters.md")'
+	$(PYTHON_BIN) -m pytest -q tests/gpu $(PYTEST_ARGS)
+
+# Made for ten minutes of a GPU: all parts have time limits, and the file is written anew after each.
+bench-gpu: setup
+	@$(PYTHON_BIN) -m pipeline bench_gpu $(ARGS)
 
 # --- to look at things ---------------------------------------------------------------------------------------------------
 readme: setup

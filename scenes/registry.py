@@ -18,6 +18,7 @@ MAP_SUFFIXES = (".yaml", ".yml")
 _OTHER_MESHES = (".stl", ".dae", ".fbx", ".usd", ".usdz", ".3ds", ".step", ".off", ".3mf", ".blend", ".x3d", ".wrl")
 _FILES = f"give the path of a map's {' or '.join(MAP_SUFFIXES)} or of a mesh ({', '.join(mesh_file.SUFFIXES)})"
 _NOT_KINDS = {
+    "box_tree",
     "changes",
     "fields",
     "furniture",

@@ -48,6 +48,7 @@ DOORS = {
     "onnxruntime": ("export/",),
     "onnxscript": ("export/",),
     "genesis": ("pipeline/simulation/",),
+    "quadrants": ("pipeline/simulation/sensors/cast_kernel.py",),
     "ray": ("pipeline/residual_rl/",),
     "rsl_rl": (
         "pipeline/commands/train_gait.py",

@@ -71,9 +71,9 @@ def measure(config: Config, robot: str, size: int) -> dict[str, Any]:
     began_s = time.perf_counter()
     environment = build(config, robot, size)
     built_s = time.perf_counter() - began_s
-    seconds = _simulation_seconds(environment, steps=config.control_steps)
-    figures = {f"{name}_hz": round(size / value, 1) for name, value in seconds.items()}
-    figures["efficiency"] = round((seconds["physics"] + seconds["casts"]) / seconds["environment"], 3)
+    spent = _simulation_seconds(environment, steps=config.control_steps)
+    figures = {f"{name}_hz": round(size / value, 1) for name, value in spent.items()}
+    figures["efficiency"] = round((spent["physics"] + spent["casts"]) / spent["environment"], 3)
     if config.iterations:
         figures["training_hz"] = round(_training_hz(environment, config), 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kB on Linux
@@ -111,11 +111,11 @@ def build(config: Config, robot: str, size: int) -> LatentEnvironment:
 def _simulation_seconds(environment: LatentEnvironment, *, steps: int) -> dict[str, float]:
     """Return seconds per control step of the batch: the whole step, without the encoder, and its parts."""
     navigation = environment.environment
-    casts = _Casts(navigation)
+    casts = Casts(navigation)
     observation = environment.reset().observation
     still = torch.zeros(environment.num_envs, COMMAND_SIZE, device=environment.device)
     action = environment.last.base_action.clamp(-1.0, 1.0)
-    return _seconds(
+    return seconds(
         {
             "environment": lambda: environment.step(still),
             "simulation": lambda: navigation.step(action),
@@ -128,7 +128,7 @@ def _simulation_seconds(environment: LatentEnvironment, *, steps: int) -> dict[s
     )
 
 
-class _Casts:
+class Casts:
     """Records the ray caster's calls, to repeat the last one alone."""
 
     def __init__(self, navigation: NavigationEnvironment) -> None:
@@ -150,9 +150,9 @@ def _encode(environment: LatentEnvironment, observation: Observation[torch.Tenso
     environment.base.world_model.observe_step(observation, environment.base.initial_state(environment.num_envs))
 
 
-def _seconds(calls: dict[str, Callable[[], object]], *, times: int) -> dict[str, float]:
+def seconds(calls: dict[str, Callable[[], object]], *, times: int) -> dict[str, float]:
     """Return the median seconds of each call; they take turns, so that other load on the machine affects all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    spent: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(-WARM_UP_TURNS, times):
         for name, call in calls.items():
             began_s = time.perf_counter()
@@ -160,8 +160,8 @@ def _seconds(calls: dict[str, Callable[[], object]], *, times: int) -> dict[str,
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             if turn >= 0:
-                seconds[name].append(time.perf_counter() - began_s)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+                spent[name].append(time.perf_counter() - began_s)
+    return {name: statistics.median(values) for name, values in spent.items()}
 
 
 def _training_hz(environment: LatentEnvironment, config: Config) -> float:

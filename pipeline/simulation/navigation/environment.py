@@ -28,10 +28,10 @@ from pipeline.simulation.physics.body import BodyBatch
 from pipeline.simulation.physics.delay import DRIVE_STEPS, DelayLine
 from pipeline.simulation.physics.drives import make_drive
 from pipeline.simulation.physics.robot_physics import RobotPhysics
+from pipeline.simulation.sensors import ray_caster
 from pipeline.simulation.sensors.depth_camera import DepthCamera
 from pipeline.simulation.sensors.odometry import Odometry
 from pipeline.simulation.sensors.route import planned_route, project_on_route, straight_route
-from scenes.raycasting import SceneRaycaster
 from world_model.local_planner.frames import goal_in_body, to_body, wrap_angle
 
 STALE_FRACTION = 0.125
@@ -72,7 +72,8 @@ class NavigationEnvironment:
         )
         self._drive = make_drive(embodiment, self.physics)
         self.body = BodyBatch(embodiment, num_envs=num_envs, block=block, generator=self._generator, device=device)
-        self.camera = DepthCamera(SceneRaycaster(task.scenes), self.physics, noise_scale=block.depth_noise, seed=seed)
+        raycaster = ray_caster.make(task.scenes, device=device)
+        self.camera = DepthCamera(raycaster, self.physics, noise_scale=block.depth_noise, seed=seed)
         self.disturbance: Disturbance | None = None
         if config.disturbable:
             self.disturbance = Disturbance(num_envs, episodes=len(episodes), device=device)
@@ -92,7 +93,7 @@ class NavigationEnvironment:
 
     def enter(self, task: Task) -> None:
         """Go on with other scenes and episodes of the same protocol; call ``reset`` before the next step."""
-        self.camera.set_raycaster(SceneRaycaster(task.scenes))
+        self.camera.set_raycaster(ray_caster.make(task.scenes, device=self.device))
         self._load(task)
         self._allocate()
 

@@ -28,6 +28,7 @@ from pipeline.simulation.physics.fields import FieldBank
 from pipeline.simulation.physics.randomisation import nominal
 from pipeline.simulation.physics.robot_physics import RobotPhysics
 from pipeline.simulation.sensors.depth_camera import DepthCamera
+from pipeline.simulation.sensors.ray_caster import HostCaster
 from scenes.raycasting import SceneRaycaster
 from scenes.scene import Scene
 from world_model.local_planner.frames import to_body, wrap_angle
@@ -61,7 +62,7 @@ class LiveRobot:
         self._physics = RobotPhysics(embodiment, num_envs=1, seed=seed)
         self._drive = make_drive(embodiment, self._physics)
         self._raycaster = SceneRaycaster(scenes)
-        self._camera = DepthCamera(self._raycaster, self._physics, seed=seed)
+        self._camera = DepthCamera(HostCaster(self._raycaster), self._physics, seed=seed)
         generator = torch.Generator().manual_seed(seed)
         self._body = BodyBatch(embodiment, num_envs=1, block=nominal(), generator=generator, device="cpu")
         self._distance = FieldBank([field.distance for field in fields], device="cpu", dtype=torch.float16)

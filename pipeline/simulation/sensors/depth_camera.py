@@ -15,7 +15,8 @@ from embodiments.spaces import (
 )
 from pipeline.simulation.physics.robot_model import neutral_mesh, standing_height_m
 from pipeline.simulation.sensors.depth_noise import DepthNoise, add_flying_pixels, add_noise
-from scenes.raycasting import SceneRaycaster, cast_mesh
+from pipeline.simulation.sensors.ray_caster import RayCaster
+from scenes.raycasting import cast_mesh
 from scenes.scene import OTHER, PERSON
 from world_model.local_planner.depth_to_obstacles import ray_slopes
 
@@ -48,7 +49,7 @@ class DepthCamera:
 
     def __init__(
         self,
-        raycaster: SceneRaycaster,
+        raycaster: RayCaster,
         physics: BodyState,
         *,
         noise: DepthNoise | None = None,
@@ -81,7 +82,7 @@ class DepthCamera:
         self._blank = torch.zeros(shape, device=physics.device)
         self._unknown = torch.full(shape, OTHER, dtype=torch.uint8, device=physics.device)
 
-    def set_raycaster(self, raycaster: SceneRaycaster) -> None:
+    def set_raycaster(self, raycaster: RayCaster) -> None:
         """Render the scenes of another ray caster from now on."""
         self._raycaster = raycaster
 
@@ -118,8 +119,7 @@ class DepthCamera:
         rows, columns = _window(camera, self._rays_c)
         rays_c = self._rays_c[rows, columns]
         directions_w = torch.einsum("bij,hwj->bhwi", camera_to_world, rays_c)  # (B, h, w, 3)
-        found = self._raycaster.cast(scene_index.cpu().numpy(), origin_w.cpu().numpy(), directions_w.cpu().numpy())
-        planar_m, hit_class = (torch.from_numpy(values).to(self._blank.device) for values in found)
+        planar_m, hit_class = self._raycaster.cast(scene_index, origin_w, directions_w)
         if person is not None:
             person_m = person(origin_w, directions_w)
             hit_class = torch.where(person_m < planar_m, PERSON, hit_class)

@@ -76,7 +76,7 @@ def test_medians_ignore_an_outlier(clock: Clock) -> None:
     def work() -> None:
         clock.now_s += next(delays)
 
-    assert bench._seconds({"work": work}, times=7)["work"] == pytest.approx(1.0)
+    assert bench.seconds({"work": work}, times=7)["work"] == pytest.approx(1.0)
 
 
 def test_the_table_shows_a_dash_for_a_missing_measurement(capsys: pytest.CaptureFixture[str]) -> None:

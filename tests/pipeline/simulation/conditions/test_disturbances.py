@@ -14,7 +14,7 @@ from pipeline.simulation.physics.body import BodyBatch
 from pipeline.simulation.physics.delay import DelayLine
 from pipeline.simulation.physics.randomisation import nominal
 from pipeline.simulation.sensors.depth_camera import DepthCamera
-from scenes.raycasting import SceneRaycaster
+from pipeline.simulation.sensors.ray_caster import make as make_caster
 from scenes.scene import PERSON, Scene
 from tests.pipeline.simulation.sensors.test_depth_camera import COLUMNS, ROWS, Body, mount, scene_of, wall
 
@@ -49,7 +49,7 @@ def body(name: str = "tiago") -> BodyBatch:
 
 def camera_of(scene: Scene, *, envs: int = 1, noise: float = 0.0) -> DepthCamera:
     robot = Body(registry.get("tiago"), torch.zeros(envs, 3), torch.tensor([[1.0, 0.0, 0.0, 0.0]] * envs))
-    sensor = DepthCamera(SceneRaycaster([scene]), robot, noise_scale=noise)
+    sensor = DepthCamera(make_caster([scene], device="cpu"), robot, noise_scale=noise)
     sensor._base_height_m = 0.0  # the mount's height is then the one above the ground
     return sensor
 

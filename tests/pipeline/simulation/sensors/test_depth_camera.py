@@ -13,7 +13,7 @@ from embodiments.registry import get, names
 from embodiments.spaces import DEPTH_FOCAL_PX, DEPTH_RANGE_M
 from pipeline.simulation.sensors.depth_camera import DepthCamera, own_body_mask, pixel_rays
 from pipeline.simulation.sensors.depth_noise import DepthNoise, add_flying_pixels, add_noise
-from scenes.raycasting import SceneRaycaster
+from pipeline.simulation.sensors.ray_caster import make as make_caster
 from scenes.scene import BOX, FLOOR, OTHER, WALL, Scene, box
 
 ROWS = (20.0 - (np.arange(40) + 0.5)) / DEPTH_FOCAL_PX
@@ -68,7 +68,7 @@ def render(
 ):
     """Return depth (40, 64) and semantic (40, 64) of one camera in one scene."""
     body = Body(get(robot), torch.tensor([position]), torch.tensor([list(quat)]))
-    sensor = DepthCamera(SceneRaycaster([scene]), body, noise_scale=noise)
+    sensor = DepthCamera(make_caster([scene], device="cpu"), body, noise_scale=noise)
     depth_m, semantic = sensor.render(torch.tensor([camera]), torch.zeros(1, dtype=torch.long), own_body=own_body)
     assert depth_m.shape == (1, 1, 40, 64)
     assert depth_m.dtype == torch.float32
@@ -176,7 +176,7 @@ def test_yaw_turns_the_view_and_the_lever_arm():
 def test_every_environment_has_its_own_scene_and_mount():
     near, far = scene_of(wall(2.0)), scene_of(wall(4.0))
     body = Body(get("tiago"), torch.tensor([[0.0, 0.0, 15.0]] * 3), torch.tensor([[1.0, 0.0, 0.0, 0.0]] * 3))
-    sensor = DepthCamera(SceneRaycaster([near, far]), body, noise_scale=0.0)
+    sensor = DepthCamera(make_caster([near, far], device="cpu"), body, noise_scale=0.0)
     cameras = torch.tensor([mount(), mount(), mount(x=0.5, hfov=math.radians(58.0))])
     depth, _ = sensor.render(cameras, torch.tensor([0, 1, 1]), own_body=False)
     assert np.allclose(depth[0], 2.0, atol=1e-4)
@@ -205,7 +205,7 @@ def test_own_body_is_zero():
     tiago = get("tiago")
     down = dataclasses.replace(tiago, camera=dataclasses.replace(tiago.camera, pitch_rad=math.radians(85.0)))
     body = Body(down, torch.zeros(1, 3), torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
-    sensor = DepthCamera(SceneRaycaster([scene_of()]), body, noise_scale=0.0)
+    sensor = DepthCamera(make_caster([scene_of()], device="cpu"), body, noise_scale=0.0)
     # From the head straight down: the tucked arm and the base's rim lie in the lower half, the ground in the upper.
     assert sensor.self_mask[20:].any()
     assert not sensor.self_mask[:5].any()
