@@ -9,8 +9,8 @@ from typing import Any
 from ray.rllib.algorithms.ppo import PPO
 
 from pipeline.residual_rl import algorithm
+from pipeline.residual_rl.cluster import connected
 from pipeline.residual_rl.config import DaggerWarmUpConfig, PpoConfig
-from pipeline.residual_rl.side_by_side import connected
 from pipeline.residual_rl.training import dispose
 from pipeline.residual_rl.vector_environment import BatchedEnvironment, ResidualVectorEnvironment
 from world_model.residual_head import CriticConfig, ResidualHeadConfig

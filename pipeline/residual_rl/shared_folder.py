@@ -1,0 +1,76 @@
+"""Do all nodes of a cluster see the run folder? This machine leaves a token in it, and every node looks for it."""
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from pipeline.runs.processes import ROOT
+
+TOKEN = "shared_folder.txt"
+_ANSWER_S = 120.0
+"""A node that is busy takes seconds to start the process that looks."""
+
+
+def leave_token(folders: Sequence[Path]) -> str:
+    """Write a new token into every folder and return it."""
+    token = uuid.uuid4().hex
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / TOKEN).write_text(token, encoding="utf-8")
+    return token
+
+
+def require(folders: Sequence[Path], token: str) -> None:
+    """Check on the node where this is called that it sees the folders.
+
+    Raises:
+        ValueError: If one is not there, or has not the token, as a folder of the same name on another disk.
+    """
+    for folder in folders:
+        try:
+            seen = (folder / TOKEN).read_text(encoding="utf-8")
+        except OSError:
+            seen = ""
+        if seen != token:
+            raise ValueError(
+                f"node {ray.util.get_node_ip_address()} does not see the run folder {folder}: specialists of a cluster need one file "
+                "system, mounted at the same path on every node; or train on this machine alone, without RAY_ADDRESS"
+            )
+
+
+def require_on_all_nodes(folders: Sequence[Path], token: str) -> None:
+    """Do so on every node that lends cores, before any robot trains.
+
+    Raises:
+        ValueError: If one does not see a folder, cannot load this project, or does not answer.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
+    asked = {_ask(node["NodeID"], folders, token): node["NodeManagerAddress"] for node in nodes}
+    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_S) if asked else ([], [])
+    if silent:
+        raise ValueError(f"node {asked[silent[0]]} of the cluster has not answered for {_ANSWER_S:.0f} s; remove it")
+    for answer in answered:
+        _read(answer, asked[answer])
+
+
+def _ask(node_id: str, folders: Sequence[Path], token: str) -> Any:
+    there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    return ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(require).remote(list(folders), token)
+
+
+def _read(answer: Any, node: str) -> None:
+    try:
+        ray.get(answer)
+    except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
+        return  # it has left the cluster meanwhile
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, ValueError):
+            raise ValueError(str(error.cause)) from None
+        raise ValueError(
+            f"node {node} cannot load this project ({' '.join(str(error.cause or error).split())}): the repository and "
+            f"its .venv must lie at {ROOT} on every node of the cluster"
+        ) from None
