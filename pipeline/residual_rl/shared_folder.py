@@ -37,8 +37,9 @@ def require(folders: Sequence[Path], token: str) -> None:
             seen = ""
         if seen != token:
             raise ValueError(
-                f"node {ray.util.get_node_ip_address()} does not see the run folder {folder}: specialists of a cluster need one file "
-                "system, mounted at the same path on every node; or train on this machine alone, without RAY_ADDRESS"
+                f"node {ray.util.get_node_ip_address()} does not see the run folder {folder}: specialists of a cluster "
+                "need one file system, mounted at the same path on every node; or train on this machine alone, without "
+                "RAY_ADDRESS"
             )
 
 

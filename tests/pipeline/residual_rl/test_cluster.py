@@ -32,11 +32,13 @@ WAIT_S = 300.0
 def nodes() -> Iterator[Cluster]:
     """Yield a cluster of three nodes with a core each, and this process's own, which lends none."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_raylet_start_wait_time_s", str(WAIT_S))  # also beside other work
+        for step in ("gcs_server_port", "raylet_start"):  # also beside other work
+            patch.setenv(f"RAY_{step}_wait_time_s", "120")
         patch.setenv("RAY_worker_niceness", "0")
         cluster.listen_on_loopback_only()
-        found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        found = Cluster()
         try:
+            found.add_node(num_cpus=0, include_dashboard=False)
             for _ in range(3):
                 found.add_node(num_cpus=1)
             patch.setenv(cluster.ADDRESS, found.address)
@@ -192,7 +194,8 @@ def test_a_robot_whose_node_is_lost_goes_on_from_its_checkpoint_on_what_is_left(
     assert places(began, "wide", "learner")[1:] == left
     resumed = [each for each in began if each["robot"] == "wide" and each["what"] != "learner"][-1]
     assert resumed["node"] == left[0]
-    assert resumed["seed"] - 3 == steps[trained.iterations[1] - 1]
+    done = trained.iterations[1]  # the checkpoint of this iteration may not have been whole yet
+    assert resumed["seed"] - 3 in steps[done - 2 : done + 1]
     assert trained.notes == [
         "wide: node 127.0.0.1 was lost; going on from the last checkpoint on another one",
         "wide: environment runners from now on: 1, one per core that is left",
