@@ -1,5 +1,6 @@
 """Do all nodes of a cluster see the run folder? This machine leaves a token in it, and every node looks for it."""
 
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipeline.runs.processes import ROOT
 
 TOKEN = "shared_folder.txt"
-_ANSWER_S = 120.0
-"""A node that is busy takes seconds to start the process that looks."""
+_LATE_S = 5.0
+"""A network file system may show a new file late."""
+_ANSWER_S = 300.0
+"""On a node that is busy it takes minutes to start the process that looks."""
 
 
 def leave_token(folders: Sequence[Path]) -> str:
@@ -31,16 +34,22 @@ def require(folders: Sequence[Path], token: str) -> None:
         ValueError: If one is not there, or has not the token, as a folder of the same name on another disk.
     """
     for folder in folders:
-        try:
-            seen = (folder / TOKEN).read_text(encoding="utf-8")
-        except OSError:
-            seen = ""
-        if seen != token:
+        deadline_s = time.monotonic() + _LATE_S
+        while not _sees(folder, token) and time.monotonic() < deadline_s:
+            time.sleep(0.5)
+        if not _sees(folder, token):
             raise ValueError(
                 f"node {ray.util.get_node_ip_address()} does not see the run folder {folder}: specialists of a cluster "
                 "need one file system, mounted at the same path on every node; or train on this machine alone, without "
                 "RAY_ADDRESS"
             )
+
+
+def _sees(folder: Path, token: str) -> bool:
+    try:
+        return (folder / TOKEN).read_text(encoding="utf-8") == token
+    except OSError:
+        return False
 
 
 def require_on_all_nodes(folders: Sequence[Path], token: str) -> None:
@@ -71,7 +80,8 @@ def _read(answer: Any, node: str) -> None:
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, ValueError):
             raise ValueError(str(error.cause)) from None
+        cause = str(error.cause or error).strip().splitlines()[-1]
         raise ValueError(
-            f"node {node} cannot load this project ({' '.join(str(error.cause or error).split())}): the repository and "
-            f"its .venv must lie at {ROOT} on every node of the cluster"
+            f"node {node} cannot load this project ({cause}): the repository and its .venv must lie at {ROOT} on every "
+            "node of the cluster"
         ) from None

@@ -25,7 +25,7 @@ from world_model import atomic_files
 
 pytestmark = pytest.mark.slow
 STEPS, ITERATION = 10_240, 1024
-WAIT_S = 300.0
+WAIT_S = 600.0
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +170,17 @@ def test_a_node_that_does_not_see_the_run_folder_is_named_before_anything_begins
     with pytest.raises(ValueError, match=r"does not see the run folder .*/work/elsewhere: .*one file system") as found:
         train_many([whole], begun=lambda job: begun.append(job.name), done=lambda job, figures: None)
     assert begun == [] and "\n" not in str(found.value)
+
+
+def test_a_node_without_the_project_is_named(nodes: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cluster, "ROOT", tmp_path)
+    told = (
+        r"node 127.0.0.1 cannot load this project \(ModuleNotFoundError: .*\): the repository and its .venv must lie at"
+    )
+    with pytest.raises(ValueError, match=told) as found:
+        train_many([good_job(tmp_path)], begun=lambda job: None, done=lambda job, figures: None)
+    assert "\n" not in str(found.value)
 
 
 def test_robots_and_runners_are_spread_over_the_nodes(trained: Training) -> None:
