@@ -18,6 +18,8 @@ class Config:
     """Timed control steps of every measurement"""
     iterations: int = 2
     """Timed PPO iterations; 0 skips learning"""
+    env_runners: tuple[int, ...] = ()
+    """Also time PPO with so many environment runners, such as `--env-runners 1 2`; all of them are in memory at once"""
     cores: int = 1
     """Cores for the measured process; 1 as when two robots train side by side on two cores, 0 = all"""
     scenes_per_kind: int = 2

@@ -9,7 +9,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.tune.registry import register_env
 
-from pipeline.residual_rl.config import PpoConfig, actor_rates
+from pipeline.residual_rl.config import RUNNER_CPUS, PpoConfig, actor_rates
 from pipeline.residual_rl.env_runner import BatchedEnvRunner
 from pipeline.residual_rl.learner import ResidualLearner
 from pipeline.residual_rl.module import ResidualModule
@@ -60,6 +60,7 @@ def build(
         .env_runners(
             env_runner_cls=env_runner,
             num_env_runners=runners,
+            num_cpus_per_env_runner=RUNNER_CPUS,
             num_envs_per_env_runner=config.num_envs,
             gym_env_vectorize_mode="vector_entry_point",
             rollout_fragment_length=horizon,

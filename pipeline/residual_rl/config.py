@@ -6,6 +6,9 @@ Schedule = list[list[float]]
 """Pairs of control steps and a learning rate, in RLlib's form; linear in between."""
 CURVE = "curve.json"
 """Beside a finished residual head: the figures of every iteration."""
+LEARNER_CPUS, RUNNER_CPUS = 0.01, 0.9
+"""Shares of a core that a learner with environment runners and one of these runners ask Ray for. They take turns, so
+that together they need one core per runner. The learner's share keeps it off nodes that lend no cores."""
 SMOOTHING_EPISODES = 200
 """Its rates are over about this many last episodes; over fewer, ``episodes``, in the beginning."""
 
@@ -58,7 +61,7 @@ class PpoConfig:
     """After training, without exploration, the correction is scaled by 0, 0.5 and 1; whichever settles most often is
     used. 0 episodes: always 1."""
     env_runners: int = 0
-    """Extra simulating Ray workers for this one specialist; 0 simulates in the training process."""
+    """Ray workers that simulate for this one specialist, a core each; 0 simulates in the training process."""
     checkpoint_s: float = 120.0
     """Time between checkpoints: at most this much work is lost by a kill."""
 

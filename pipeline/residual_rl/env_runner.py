@@ -6,7 +6,7 @@ the oracle in the tests: the same seed gives the same episodes.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ class BatchedEnvRunner(SingleAgentEnvRunner):
             if path := self.config.env_config.get(CAUSE):
                 where = f"environment runner {self.worker_index or 0}, seed {self.config.env_config.get('seed')}"
                 told = " ".join(str(error).split())
-                with Path(path).open("a", encoding="utf-8") as file:
+                with suppress(OSError), Path(path).open("a", encoding="utf-8") as file:  # not seen from this node
                     file.write(f"{type(error).__name__}: {told} ({where})\n")
             raise
 

@@ -1,26 +1,35 @@
-"""Specialists side by side: one Ray task per robot, as many at once as the machine or cluster holds."""
+"""Specialists side by side: one Ray task per robot, as many at once as the machine or cluster holds.
+
+A robot whose node dies goes on from its last checkpoint on a node that is left.
+"""
 
 import json
+import math
 import os
-import signal
-import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import ray
-from ray._private import ray_constants
 
-from embodiments.registry import ROBOT_FILES
+from pipeline.residual_rl import cluster, shared_folder
+from pipeline.residual_rl.config import LEARNER_CPUS
 from pipeline.residual_rl.training import PROGRESS, Job, train
-from pipeline.runs.processes import ROOT, cores, python_path
 from pipeline.runs.progress import Progress, progress
 
-OBJECT_STORE_BYTES = 200 * 2**20
-"""Rollouts stay inside their process; what crosses processes are weights of a few megabytes."""
+MAX_LOST_NODES = 3
+"""Of one robot; more than that are no accident: its training may be what ends them."""
+NODE = "node.txt"
+"""In the work folder: the node where the robot trains, or trained last"""
 _POLL_S = 1.0
-_STARTS = 4
+_GONE_S = 120.0
+"""Ray asks a silent node several times before it counts as dead."""
 _SHOWN = ("success", "collision", "fall", "timeout", "return", "kl")
+
+Result = dict[str, Any] | BaseException
 
 
 def train_many(
@@ -28,6 +37,7 @@ def train_many(
     *,
     begun: Callable[[Job], None],
     done: Callable[[Job, dict[str, Any]], None],
+    note: Callable[[Job, str], None] = lambda job, text: print(f"{job.name}: {text}", flush=True),
     workers: int = 0,
 ) -> None:
     """Train several specialists, each in a worker process of its own, and wait for all of them.
@@ -36,16 +46,17 @@ def train_many(
         jobs: One per robot; on a cluster their folders must be shared.
         begun: Called in this process when a robot's turn has come.
         done: Called in this process with the final figures as soon as a robot is finished.
+        note: Called in this process when something happened to a robot that its user should know.
         workers: Robots at once; 0 = as many as there are cores for.
 
     Raises:
-        ValueError: If the machine has fewer cores than one specialist asks for, or one failed; the others are finished
-            first.
+        ValueError: If the machine has fewer cores than one specialist asks for, a node of the cluster does not see the
+            folders, or one specialist failed; the others are finished first.
     """
     failed: dict[str, BaseException] = {}
-    with connected(), ExitStack() as stack:
+    with cluster.connected(), ExitStack() as stack:
         bars = {job.name: _Bar(job, stack.enter_context(progress(job.ppo.control_steps, job.name))) for job in jobs}
-        for job, result in _results(jobs, bars=bars, begun=begun, workers=workers):
+        for job, result in _Queue(jobs, begun=begun, note=note, workers=workers).results(bars):
             bars[job.name].update()
             if isinstance(result, BaseException):
                 failed[job.name] = result
@@ -57,40 +68,121 @@ def train_many(
         raise ValueError(" ".join(lines)) from next(iter(failed.values()))
 
 
-def _results(
-    jobs: Sequence[Job], *, bars: Mapping[str, "_Bar"], begun: Callable[[Job], None], workers: int
-) -> Iterator[tuple[Job, dict[str, Any] | BaseException]]:
-    """Run the jobs, never more at once than there are cores for, and yield each when it is finished."""
-    available = int(ray.cluster_resources().get("CPU", 1))
-    asked = max(1 + job.ppo.env_runners for job in jobs)
-    if asked > available:
-        raise ValueError(f"one specialist asks for {asked} cores and there are {available}; lower --ppo.env-runners")
-    at_once = min(available // asked, workers or available)
-    waiting = list(jobs)
-    running: dict[Any, Job] = {}
-    while waiting or running:
-        while waiting and len(running) < at_once:
-            job = waiting.pop(0)
-            # max_calls=1: a fresh process per specialist, as the simulator wants; the runners ask for their own cores
-            task = ray.remote(num_cpus=1, num_gpus=_gpus(job, jobs), max_calls=1, max_retries=0)(train)
-            running[task.remote(job)] = job
-            begun(job)
-        ready, _ = ray.wait(list(running), timeout=_POLL_S)
-        for bar in bars.values():
-            bar.update()
-        for reference in ready:
-            job = running.pop(reference)
-            try:
-                yield job, ray.get(reference)
-            except ray.exceptions.RayError as error:
-                yield job, error
+class _Queue:
+    """Runs the jobs, never more at once than the nodes that are there have cores for."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        *,
+        begun: Callable[[Job], None],
+        note: Callable[[Job, str], None],
+        workers: int,
+    ) -> None:
+        self._jobs, self._begun, self._note, self._workers = jobs, begun, note, workers
+        self._waiting = list(jobs)
+        self._running: dict[Any, Job] = {}
+        self._lost_nodes: Counter[str] = Counter()
+        asked, available = max(map(_cores, jobs)), _available_cores()
+        if asked > available:
+            raise ValueError(
+                f"one specialist asks for {asked} cores and there are {available}; lower --ppo.env-runners"
+            )
+        folders = [job.work for job in jobs]
+        self._token = shared_folder.leave_token(folders)
+        if cluster.ADDRESS in os.environ:
+            shared_folder.require_on_all_nodes(folders, self._token)
+
+    def results(self, bars: Mapping[str, "_Bar"]) -> Iterator[tuple[Job, Result]]:
+        """Yield each job when it is finished."""
+        while self._waiting or self._running:
+            yield from self._start()
+            ready, _ = ray.wait(list(self._running), timeout=_POLL_S) if self._running else ([], [])
+            for bar in bars.values():
+                bar.update()
+            for reference in ready:
+                job = self._running.pop(reference)
+                result = _result(reference)
+                if isinstance(result, ray.exceptions.NodeDiedError) and self._lost_nodes[job.name] < MAX_LOST_NODES:
+                    self._lost_nodes[job.name] += 1
+                    self._waiting.insert(0, job)
+                    self._note(job, f"node {_gone(job)} was lost; going on from the last checkpoint on another one")
+                else:
+                    yield job, result
+
+    def _start(self) -> Iterator[tuple[Job, Result]]:
+        """Start as many waiting jobs as fit; yield those that no node is left for. Nodes come and go meanwhile."""
+        available = _available_cores()
+        while self._waiting and available == 0:
+            yield self._waiting.pop(0), ValueError("no node with cores is left in the cluster")
+        while self._waiting and self._fits(job := _shrunk(self._waiting[0], available), available):
+            whole = self._waiting.pop(0)
+            if job is not whole:
+                self._note(job, f"environment runners from now on: {available}, one per core that is left")
+            if not self._lost_nodes[job.name]:
+                self._begun(job)
+            self._running[self._task(job).remote(job, self._token)] = job
+
+    def _fits(self, job: Job, available: int) -> bool:
+        used = sum(map(_cores, self._running.values()))
+        return used + _cores(job) <= available and len(self._running) < (self._workers or len(self._jobs))
+
+    def _task(self, job: Job) -> Any:
+        """Return the Ray task: a fresh process per specialist, as the simulator wants, on the emptiest node."""
+        return ray.remote(
+            num_cpus=LEARNER_CPUS if job.ppo.env_runners else 1,
+            num_gpus=_gpus(job, self._jobs),
+            max_calls=1,
+            max_retries=0,
+            scheduling_strategy="SPREAD",
+        )(_train)
+
+
+def _train(job: Job, token: str) -> dict[str, Any]:
+    shared_folder.require([job.work], token)  # a node may have joined the cluster later
+    (job.work / NODE).write_text(ray.get_runtime_context().get_node_id(), encoding="utf-8")
+    return train(job)
+
+
+def _gone(job: Job) -> str:
+    """Wait until Ray no longer counts the cores of the node that a job was lost with, and return its address."""
+    node_id = (job.work / NODE).read_text(encoding="utf-8")
+    deadline_s = time.monotonic() + _GONE_S
+    while time.monotonic() < deadline_s:
+        node = next((node for node in ray.nodes() if node["NodeID"] == node_id), None)
+        if node is None or not node["Alive"]:
+            break
+        time.sleep(_POLL_S)
+    return str(node["NodeManagerAddress"]) if node else node_id
+
+
+def _result(reference: Any) -> Result:
+    try:
+        return dict(ray.get(reference))
+    except ray.exceptions.RayError as error:
+        return error
+
+
+def _cores(job: Job) -> int:
+    """Return how many cores a specialist asks for: it learns while its runners wait, and waits while they simulate."""
+    return max(1, job.ppo.env_runners)
+
+
+def _shrunk(job: Job, available: int) -> Job:
+    """Return the job with as many environment runners as there are cores for."""
+    return job if _cores(job) <= available else replace(job, ppo=replace(job.ppo, env_runners=available))
+
+
+def _available_cores() -> int:
+    return int(ray.cluster_resources().get("CPU", 0))
 
 
 def _gpus(job: Job, jobs: Sequence[Job]) -> float:
-    """Return this job's fraction of a GPU: all robots of one machine fit side by side on it."""
-    if not job.device.startswith("cuda"):
+    """Return this job's fraction of a GPU: all robots fit side by side on the GPUs that there are."""
+    there = ray.cluster_resources().get("GPU", 0.0)
+    if not job.device.startswith("cuda") or there == 0.0:
         return 0.0
-    return min(1.0, ray.cluster_resources().get("GPU", 0.0) / len(jobs))
+    return 1.0 / math.ceil(len(jobs) / there)
 
 
 class _Bar:
@@ -110,53 +202,3 @@ class _Bar:
             shown = {name: float(figures[name]) for name in _SHOWN if name in figures}
             self._bar.advance(steps - self._shown, **shown)
             self._shown = steps
-
-
-@contextmanager
-def connected() -> Iterator[None]:
-    """Join the cluster that RAY_ADDRESS names, or start Ray for this machine alone; shut it down in the end."""
-    os.environ.setdefault("RAY_worker_niceness", "0")  # its default, 15, starves workers beside anything else
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    on_terminate = signal.getsignal(signal.SIGTERM)
-    if "RAY_ADDRESS" in os.environ:
-        robot_files = {ROBOT_FILES: os.environ[ROBOT_FILES]} if ROBOT_FILES in os.environ else {}
-        environment = {"env_vars": {"PYTHONPATH": str(ROOT), **robot_files}}
-        ray.init(logging_level="ERROR", log_to_driver=False, runtime_env=environment)
-    else:
-        _start()
-    if on_terminate is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_terminate)  # Ray's own prints its stack and aborts
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _start() -> None:
-    """Start Ray here; again if a busy machine keeps it from coming up within the 30 s that it grants itself."""
-    os.environ["PYTHONPATH"] = python_path()  # its workers inherit it
-    _listen_on_loopback_only()
-    for attempt in range(_STARTS):
-        try:
-            ray.init(
-                include_dashboard=False,
-                num_cpus=cores(),
-                object_store_memory=OBJECT_STORE_BYTES,
-                logging_level="ERROR",
-                log_to_driver=False,
-            )
-            return
-        except Exception as error:
-            ray.shutdown()
-            if "timed out" not in str(error) or attempt == _STARTS - 1:
-                raise
-
-
-def _listen_on_loopback_only() -> None:
-    """Keep Ray's servers off the network: whoever reaches their ports can run code here.
-
-    Ray replaces ``_node_ip_address="127.0.0.1"`` by the machine's address. Without clusters it keeps the loopback.
-    """
-    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # for the processes that Ray starts
-    ray_constants.ENABLE_RAY_CLUSTER = False  # for this one, which read the variable when it imported Ray

@@ -165,7 +165,7 @@ def _await_a_runner(learner: PPO, job: Job, without_samples: int) -> None:
         if "starting" not in answers:
             break
         time.sleep(_POLL_S)
-    cause = (_errors(job) or ["they were killed, as for want of memory"])[-1]
+    cause = (_errors(job) or ["they were killed, as for want of memory, or their node was lost"])[-1]
     raise RuntimeError(f"no environment runner is left, each was started again {algorithm.RESTARTS} times: {cause}")
 
 
@@ -219,16 +219,24 @@ def _validate(learner: PPO, job: Job) -> dict[str, float]:
     if job.ppo.validation_episodes == 0:
         return {}
     tried = {}
-    one = learner.env_runner_group.healthy_worker_ids()[:1]  # of several: they would all drive the same episodes
     for scale in closed_loop_validation.SCALES:
         validate = partial(_validate_in, scale=scale, episodes=job.ppo.validation_episodes)
-        found = learner.env_runner_group.foreach_env_runner(
-            validate, local_env_runner=job.ppo.env_runners == 0, remote_worker_ids=one
-        )
-        if not found:
-            raise RuntimeError("no simulating worker answers; what happened to it stands above")
-        tried[scale] = found[0]
+        tried[scale] = _one_answer(learner, job, validate)
     return closed_loop_validation.figures(tried)
+
+
+def _one_answer(learner: PPO, job: Job, function: Callable[[Any], Any]) -> Any:
+    """Return a function's value in one runner, while there is one; all of several would drive the same episodes."""
+    group = learner.env_runner_group
+    if job.ppo.env_runners == 0:
+        return group.foreach_env_runner(function)[0]
+    for without_samples in range(1, MAX_ITERATIONS_WITHOUT_SAMPLES + 1):
+        for worker in group.healthy_worker_ids():
+            if found := group.foreach_env_runner(function, local_env_runner=False, remote_worker_ids=[worker]):
+                return found[0]
+        _await_a_runner(learner, job, without_samples)
+        learner.restore_env_runners(group)
+    raise AssertionError("unreachable: the wait for a runner ends in an error")
 
 
 def _validate_in(runner: Any, *, scale: float, episodes: int) -> closed_loop_validation.ValidationCounts:

@@ -243,7 +243,7 @@ def _plane(_: Any, embodiment: Any, *, num_envs: int, seed: int, **__: Any) -> A
     return plane(robot=embodiment.name, num_envs=num_envs, seed=seed)
 
 
-def _train_many(jobs: Any, *, begun: Any, done: Any, workers: int = 0) -> None:
+def _train_many(jobs: Any, *, begun: Any, done: Any, note: Any, workers: int = 0) -> None:
     for job in jobs:
         begun(job)
         done(job, training.train(job))

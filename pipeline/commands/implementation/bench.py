@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -48,6 +49,7 @@ COLUMNS = {
 def main(config: Config) -> None:
     """Measure every robot at every size, one after the other, and print a table."""
     results: list[dict[str, Any]] = []
+    spread: list[dict[str, Any]] = []
     pairs = list(itertools.product(config.embodiments, config.sizes))
     for robot, _ in pairs:
         registry.get(robot)  # an unknown name fails before the first measurement
@@ -55,11 +57,16 @@ def main(config: Config) -> None:
     with spawned(1) as pool, progress(len(pairs), "bench") as bar:
         for robot, size in pairs:
             results.append(pool.submit(measure, config, robot, size).result())
+            if config.env_runners:
+                spread += pool.submit(measure_runners, config, robot, size).result()
             bar.advance(1, robot=robot, envs=size)
     _print_table(results)
+    if spread:
+        _print_runners(spread)
     if config.out is not None:
+        document = {**describe(), "results": results, "env_runners": spread}
         config.out.parent.mkdir(parents=True, exist_ok=True)
-        atomic_files.write_text(config.out, json.dumps({**describe(), "results": results}, indent=2, default=str))
+        atomic_files.write_text(config.out, json.dumps(document, indent=2, default=str))
 
 
 def measure(config: Config, robot: str, size: int) -> dict[str, Any]:
@@ -87,7 +94,27 @@ def measure(config: Config, robot: str, size: int) -> dict[str, Any]:
     }
 
 
-def build(config: Config, robot: str, size: int) -> LatentEnvironment:
+def measure_runners(config: Config, robot: str, size: int) -> list[dict[str, Any]]:
+    """Time PPO with environment runners against simulation in the training process; every process has a thread."""
+    from pipeline.residual_rl import throughput
+
+    torch.set_num_threads(1)
+    found = throughput.runners_hz(
+        build(config, robot, size),
+        replace(PpoConfig(), num_envs=size),
+        make=partial(build, config, robot, size),
+        counts=config.env_runners,
+        iterations=max(1, config.iterations),
+        device=config.device,
+    )
+    about = {"embodiment": robot, "num_envs": size}
+    return [
+        {**about, "env_runners": count, "training_hz": round(rate, 1), "ratio": round(rate / found[0], 2)}
+        for count, rate in found.items()
+    ]
+
+
+def build(config: Config, robot: str, size: int, seed: int = 0) -> LatentEnvironment:
     """Build the environment that specialists train in, behind an untrained base policy of the default size."""
     torch.manual_seed(0)
     sizes = WorldModelConfig(anticipation=AnticipationConfig().channels)
@@ -102,7 +129,7 @@ def build(config: Config, robot: str, size: int) -> LatentEnvironment:
         scenes=scenes,
         base=BasePolicy(world_model=world_model.to(config.device), head=head.to(config.device)),
         num_envs=size,
-        seed=0,
+        seed=seed,
         privileged=True,
         device=config.device,
     )
@@ -179,3 +206,13 @@ def _print_table(results: list[dict[str, Any]]) -> None:
         cells = " ".join(f"{row.get(name, '-'):>12}" for name in COLUMNS)
         print(f"{row['embodiment']:<10} {row['num_envs']:>5} {cells}")
     print("rates: control steps per second of the whole batch; efficiency: bare physics and casts / environment step")
+
+
+def _print_runners(rows: list[dict[str, Any]]) -> None:
+    print(f"\n{'robot':<10} {'envs':>5} {'runners':>8} {'RL steps/s':>12} {'ratio':>6}")
+    for row in rows:
+        figures = f"{row['env_runners']:>8} {row['training_hz']:>12} {row['ratio']:>6.2f}"
+        print(f"{row['embodiment']:<10} {row['num_envs']:>5} {figures}")
+    print(
+        "runners: environment runners of one specialist, one process each; ratio: to simulation in its own process (0)"
+    )

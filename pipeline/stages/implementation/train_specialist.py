@@ -36,7 +36,13 @@ def run_many(configs: Sequence[Config], runs: Sequence[StageRun], *, workers: in
         run.metrics.update(figures)
         run.publish()
 
-    train_many(jobs, begun=lambda job: runs_of[job.name].begin(), done=done, workers=workers)
+    train_many(
+        jobs,
+        begun=lambda job: runs_of[job.name].begin(),
+        done=done,
+        note=lambda job, text: runs_of[job.name].note(text),
+        workers=workers,
+    )
 
 
 def _job(config: Config, run: StageRun, *, threads: int) -> "Job":

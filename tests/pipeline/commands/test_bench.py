@@ -98,6 +98,25 @@ def test_ppo_is_timed_on_the_environment_that_is_there() -> None:
     assert len(navigation.actions) >= 2 * 8
 
 
+def runners_plane(worker: int) -> LatentEnvironment:
+    """Build an environment runner's batch."""
+    assert worker > 0
+    return plane(num_envs=8, seed=worker)
+
+
+@pytest.mark.slow
+def test_ppo_with_an_environment_runner_is_timed_beside_ppo_in_one_process() -> None:
+    from pipeline.residual_rl import throughput
+
+    environment = plane(num_envs=8)
+    ppo = PpoConfig(num_envs=8, horizon=8, minibatch=32, epochs=1)
+    found = throughput.runners_hz(environment, ppo, make=runners_plane, counts=(1,), iterations=1, device="cpu")
+    assert list(found) == [0, 1] and min(found.values()) > 1.0
+    navigation = environment.environment
+    assert isinstance(navigation, PlaneNavigation)
+    assert 2 * 8 <= len(navigation.actions) < 3 * 8  # two iterations in this process; the runner's are its own
+
+
 @pytest.mark.slow
 def test_a_real_robot_is_measured() -> None:
     config = bench.Config(control_steps=3, iterations=0, scenes_per_kind=1, cores=0)

@@ -18,11 +18,12 @@ import torch
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 from pipeline.residual_rl import algorithm, checkpoints
+from pipeline.residual_rl.cluster import connected
 from pipeline.residual_rl.config import DaggerWarmUpConfig, PpoConfig, actor_schedule
 from pipeline.residual_rl.dagger_warm_up import DaggerWarmUp
 from pipeline.residual_rl.env_runner import BatchedEnvRunner, segments
 from pipeline.residual_rl.module import ResidualModule
-from pipeline.residual_rl.side_by_side import connected, train_many
+from pipeline.residual_rl.side_by_side import train_many
 from pipeline.residual_rl.training import CURVE, PROGRESS, Job, dispose
 from pipeline.runs import manifest
 from pipeline.runs.external_loggers import RunIdentity

@@ -9,7 +9,7 @@ import pytest
 import ray
 
 from embodiments import registry
-from pipeline.residual_rl.side_by_side import connected
+from pipeline.residual_rl.cluster import connected
 from tests import own_robot
 
 
