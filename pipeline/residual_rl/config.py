@@ -7,8 +7,8 @@ Schedule = list[list[float]]
 CURVE = "curve.json"
 """Beside a finished residual head: the figures of every iteration."""
 LEARNER_CPUS, RUNNER_CPUS = 0.01, 0.9
-"""Shares of a core that a learner with environment runners and one of these runners ask Ray for. They take turns, so
-that together they need one core per runner. The learner's share keeps it off nodes that lend no cores."""
+"""Parts of a core that a learner with environment runners and one of these runners ask Ray for. They take turns, so
+that together they need one core per runner. The learner's part keeps it off nodes that lend no cores."""
 SMOOTHING_EPISODES = 200
 """Its rates are over about this many last episodes; over fewer, ``episodes``, in the beginning."""
 
