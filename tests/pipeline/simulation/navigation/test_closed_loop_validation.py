@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from pipeline.residual_rl.vector_environment import ResidualVectorEnvironment
-from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment, LatentStep
+from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
 from pipeline.simulation.navigation.closed_loop_validation import ValidationCounts, best_scale, figures, validate
+from pipeline.simulation.navigation.latent_step import LatentStep
 from pipeline.simulation.navigation.tracker import SETTLE_S
 from tests.pipeline.residual_rl.residual_dummy import FEATURES, PointEnvironment
 from tests.pipeline.residual_rl.test_residual_rl import PPO, job, run
