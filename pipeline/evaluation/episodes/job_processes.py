@@ -27,7 +27,8 @@ def drive_jobs(jobs: Sequence[Job], folder: Path, *, workers: int, here: Callabl
     if len(jobs) == 1 and min(workers, useful[jobs[0].embodiment]) <= 1:
         here(jobs[0])
         return []
-    commands = {}
+    commands: dict[str, list[str]] = {}
+    job_of: dict[str, Job] = {}
     for worker in range(workers):
         for job in jobs if worker == 0 else jobs[::-1]:
             path = folder / f"{job.embodiment}.json"
@@ -36,7 +37,13 @@ def drive_jobs(jobs: Sequence[Job], folder: Path, *, workers: int, here: Callabl
                 label = job.embodiment if worker == 0 else f"{job.embodiment}+{worker}"
                 arguments = ["--job", str(path), "--worker", str(worker), "--workers", str(workers)]
                 commands[label] = ["evaluate_robot", *arguments]
-    processes.run_side_by_side(commands, workers=workers)
+                job_of[label] = job
+
+    def is_needed(label: str) -> bool:
+        """Return whether a process would find a rollout that no other one has taken; starting takes seconds."""
+        return any(rollout.is_open for rollout in shards.rollouts(job_of[label]))
+
+    processes.run_side_by_side(commands, workers=workers, is_needed=is_needed)
     return [job for job in jobs if _open_rollouts(job)]
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -506,8 +506,10 @@ def test_one_process_alone_is_this_one_and_as_many_others_start_as_find_somethin
     here: list[Job] = []
     started: list[str] = []
 
-    def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> None:
-        started.extend(commands)
+    def run_side_by_side(
+        commands: Mapping[str, Sequence[str]], *, workers: int, is_needed: Callable[[str], bool]
+    ) -> None:
+        started.extend(label for label in commands if is_needed(label))
 
     def run_here(job: Job) -> None:
         here.append(job)
@@ -527,6 +529,12 @@ def test_one_process_alone_is_this_one_and_as_many_others_start_as_find_somethin
     other = replace(two, embodiment="go2")
     assert drive_jobs([two, other], tmp_path, workers=2, here=run_here) == [two, other]
     assert started == ["tiago", "go2", "go2+1"]
+    started.clear()
+    for rollout in shards.rollouts(other):
+        assert rollout.take()
+    monkeypatch.setattr(shards, "forget_claims", lambda job: None)  # they are taken while others run
+    drive_jobs([two, other], tmp_path, workers=2, here=run_here)
+    assert started == ["tiago"]
 
 
 @pytest.mark.parametrize(
