@@ -1,6 +1,5 @@
 """What counts as the learner's time, which figures are compared, and what the bench refuses."""
 
-from functools import cache
 from typing import Any
 
 import pytest
@@ -11,9 +10,6 @@ from pipeline.commands.implementation.bench_learners import Config
 from pipeline.learners import comparison, learner, timed_environment
 from pipeline.learners.timed_environment import TimedEnvironment
 from pipeline.runs.provenance import ROOT
-from pipeline.simulation.navigation import training_environment
-from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
-from pipeline.simulation.navigation.task import Task
 from tests import separate_process
 from tests.pipeline.learners.taped import ENVS, HORIZON, PPO, SETTINGS, TapedEnvironment
 
@@ -189,9 +185,11 @@ def test_pins_are_those_of_the_other_requirements() -> None:
     assert bench_learners.MEND.endswith("requirements-learners.txt")
 
 
-@pytest.fixture(scope="module")
-def measured() -> dict[str, Any]:
-    """Return the figures of every installed learner, or the error that ended it; one simulation for all."""
+@pytest.mark.slow
+@pytest.mark.parametrize("name", learner.NAMES)
+def test_a_learner_trains_on_a_real_robot(name: str) -> None:
+    if learner.missing(name):
+        pytest.skip(f"{name} is not installed: pip install -r requirements-learners.txt")
     config = Config(
         control_steps=400,
         num_envs=8,
@@ -204,43 +202,12 @@ def measured() -> dict[str, Any]:
         train_scenes_per_kind=1,
         val_scenes_per_kind=1,
     )
-    installed = tuple(name for name in learner.NAMES if not learner.missing(name))
-    found: dict[str, Any] = separate_process.call(_measure_all, config, installed)
-    return found
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", learner.NAMES)
-def test_a_learner_trains_on_a_real_robot(name: str, measured: dict[str, Any]) -> None:
-    if learner.missing(name):
-        pytest.skip(f"{name} is not installed: pip install -r requirements-learners.txt")
-    figures = measured[name]
-    if isinstance(figures, Exception):
-        raise figures
+    figures = separate_process.call(_measure, config, name)
     assert 400 < figures["control_steps"] < 4 * 8 * 17
     assert figures["learner_s"] > 0.0 and 0.0 < figures["training_hz"] < figures["environment_hz"]
     for found in (figures, figures["base"]):
         assert found["validation_episodes"] == 4 and 0.0 <= found["settled"] <= found["success"] <= 1.0
 
 
-def _measure_all(config: Config, names: tuple[str, ...]) -> dict[str, Any]:
-    """Measure one learner after the other; the bench has a process for each, and so a simulation."""
-    tasks: list[Task] = []
-    build_task = training_environment.build_task
-    training_environment.build_task = lambda *given, **named: tasks.append(build_task(*given, **named)) or tasks[0]
-    environment = bench_learners._environment(config)
-
-    def as_new(_: Config) -> LatentEnvironment:
-        environment.environment.enter(tasks[0])
-        environment.environment.settle_for(0.0)
-        return environment
-
-    bench_learners._environment = as_new
-    bench_learners._validation_task = cache(bench_learners._validation_task)
-    found: dict[str, Any] = {}
-    for name in names:
-        try:
-            found[name] = bench_learners.measure(config, name, validates_base=True)
-        except Exception as error:
-            found[name] = error
-    return found
+def _measure(config: Config, name: str) -> Any:
+    return bench_learners.measure(config, name, validates_base=True)
