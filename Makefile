@@ -14,7 +14,8 @@ POLICY ?=
 ARGS ?=
 PYTEST_ARGS ?=
 # A test file's simulations are built once; some hold 3 GB. `make test PARALLEL=` runs one after the other.
-PARALLEL ?= -n logical --maxprocesses 4 --dist loadfile
+# Files in the order of tests/conftest.py, the slow ones first, and not those with many tests.
+PARALLEL ?= -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 PYTHON_BIN := .venv/bin/python
 STAGE = $(PYTHON_BIN) -m pipeline $(1) --run $(RUN) --preset $(PRESET)

@@ -1,15 +1,30 @@
 """Rays against many scenes at once, on CPU through Open3D."""
 
+import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
-import open3d
 
 from scenes.mesh import GROUND_MARGIN_M, to_mesh
 from scenes.scene import OTHER, Scene
 
 TILE_GAP_M = 40.0
 """Gap between the grounds of two tiles: more than any sensor's range."""
+
+
+def _imported() -> ModuleType:
+    """Import Open3D without its figures in a browser, whose libraries take two thirds of the time."""
+    name = "open3d.visualization.draw_plotly"
+    unused = ModuleType(name)
+    unused.get_plotly_fig = unused.draw_plotly = unused.draw_plotly_server = None  # type: ignore[attr-defined]
+    sys.modules.setdefault(name, unused)
+    import open3d
+
+    return open3d
+
+
+open3d = _imported()
 
 
 class SceneRaycaster:

@@ -7,6 +7,12 @@ from typing import Any
 
 
 def call(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return ``function(*arguments)``, computed in a process of its own; the function must be at module level."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    """Return ``function(*arguments)``, computed in a process of its own; the function must be at module level.
+
+    The process is forked from a server that has imported the simulator and has done nothing else: importing takes as
+    long as building a small simulation. The server ends with the tests.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.simulation_imports"])  # without effect once the server runs
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         return pool.submit(function, *arguments).result()

@@ -1,5 +1,6 @@
 """An exported policy on the robot: verified file, checked inputs, carried state. Needs numpy and onnxruntime only."""
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -135,14 +136,20 @@ def load(path: Path, *, robot: Embodiment | None = None, allow_unseen: bool = Fa
             f"{where} is larger than {model_file.MAX_BYTES // 2**20} MiB; it was not exported by this project"
         )
     data = path.read_bytes()  # what is hashed is what is run
-    nav_sha256 = contracts.verify_hash(data, where=where)
-    model_file.check(data, where=where)
-    session = inference.open_session(data, where=where, threads=threads)
+    session, nav_sha256 = _opened(data, where, threads)
     contract = contracts.parse(session.get_modelmeta().custom_metadata_map, where=where)
     _check_session(session, contract, where=where)
     if robot is not None:
         contracts.check_robot(contract, robot, where=where, allow_unseen=allow_unseen)
     return Policy(session, contract=contract, sha256=hashlib.sha256(data).hexdigest(), nav_sha256=nav_sha256)
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(data: bytes, where: str, threads: int) -> tuple[onnxruntime.InferenceSession, str]:
+    """Check a file's bytes and return its session and hash; the same bytes share one, which carries no state."""
+    nav_sha256 = contracts.verify_hash(data, where=where)
+    model_file.check(data, where=where)
+    return inference.open_session(data, where=where, threads=threads), nav_sha256
 
 
 def _checked(observation: Observation[np.ndarray]) -> dict[str, np.ndarray]:

@@ -12,8 +12,9 @@ from gymnasium.vector.utils import batch_space
 from embodiments.spaces import COMMAND_SIZE, OBSERVATION_BOUNDS, OBSERVATION_SHAPES
 from pipeline.evaluation.episodes.plan import Plan
 from pipeline.evaluation.episodes.runner import START_COLUMNS, ended_rows
-from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment, LatentStep
+from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
 from pipeline.simulation.navigation.environment import NavigationEnvironment, Step
+from pipeline.simulation.navigation.latent_step import LatentStep
 from world_model.base_policy import BasePolicy
 
 Begin = Callable[[NavigationEnvironment, int | None, Mapping[str, Any]], Plan]

@@ -9,7 +9,7 @@ import torch
 
 from pipeline.residual_rl.config import SMOOTHING_EPISODES
 from pipeline.residual_rl.vector_environment import BatchedEnvironment
-from pipeline.simulation.navigation.base_policy_environment import LatentStep
+from pipeline.simulation.navigation.latent_step import LatentStep
 
 
 @dataclass(kw_only=True)

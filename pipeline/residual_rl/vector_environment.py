@@ -9,8 +9,8 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from embodiments.spaces import COMMAND_SIZE
-from pipeline.simulation.navigation.base_policy_environment import LatentStep
 from pipeline.simulation.navigation.closed_loop_validation import ValidationCounts, validate
+from pipeline.simulation.navigation.latent_step import LatentStep
 from world_model.residual_head import ResidualHead
 
 FEATURES, PRIVILEGED, TEACHER_ACTION = "features", "privileged", "teacher_action"

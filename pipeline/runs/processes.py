@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,15 +78,18 @@ def python_path() -> str:
     return os.pathsep.join(dict.fromkeys([str(ROOT), *filter(None, others)]))
 
 
-def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> dict[str, int]:
+def run_side_by_side(
+    commands: Mapping[str, Sequence[str]], *, workers: int, is_needed: Callable[[str], bool] = lambda name: True
+) -> dict[str, int]:
     """Run ``python -m pipeline ...`` once per name and wait for all; one that fails does not stop the others.
 
     Args:
         commands: Label shown before each line -> arguments after ``python -m pipeline``.
         workers: How many at once; each gets its share of the cores.
+        is_needed: Asked with a label when its turn has come; a command that others have made needless does not start.
 
     Returns:
-        Exit status per label.
+        Exit status per label; 0 for what did not start.
     """
     workers = max(1, min(workers, len(commands)))
     # Found by the path, not in the working folder (-P): paths of the user's are relative to that.
@@ -101,6 +104,8 @@ def run_side_by_side(commands: Mapping[str, Sequence[str]], *, workers: int) -> 
         name, arguments = item
         if stopping.is_set():
             return name, 130
+        if not is_needed(name):
+            return name, 0
         # Its own session: a Ctrl-C reaches it once, from here, and not a second time from the terminal.
         with subprocess.Popen(
             [sys.executable, "-P", "-m", "pipeline", *arguments],

@@ -39,7 +39,7 @@ class Config(FileOptions):
     split: Literal["val", "test"] = "test"
     """Tune on val; test is for the table"""
     num_envs: int = 64
-    """What one core steps efficiently"""
+    """Most at once, what one core steps efficiently; fewer for fewer episodes"""
     device: str = "cpu"
     workers: int = 0
     """Processes at once; 0: one per core"""

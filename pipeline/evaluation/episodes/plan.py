@@ -40,6 +40,8 @@ ROUNDS_PER_SHARD = 4
 episodes do not occupy two processes."""
 SERIES_EPISODES = 64
 """Episodes in one map are drawn in series of at most so many, each from its own key; so several shards can share it."""
+_BATCH_STEP = 8
+"""Batches smaller than asked for have a multiple of so many environments, the width of the processor's vectors"""
 _TRIES = 32
 """Generated scenes that are tried for a body before one is found that has room for it"""
 
@@ -147,6 +149,15 @@ class Plan:
     def __len__(self) -> int:
         """Return the number of episodes per route."""
         return len(self.scene)
+
+
+def batch_size(episodes: int, *, at_most: int) -> int:
+    """Return the number of environments for so many episodes per route: an idle one costs as much as a busy one.
+
+    Args:
+        at_most: What the user asked for.
+    """
+    return max(1, min(at_most, -(-episodes // _BATCH_STEP) * _BATCH_STEP))
 
 
 def draws(job: Job) -> list[Draw]:

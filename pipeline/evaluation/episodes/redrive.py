@@ -18,7 +18,7 @@ from pipeline.agents.agent import Agent
 from pipeline.evaluation.episodes import plan as plans
 from pipeline.evaluation.episodes import runner
 from pipeline.evaluation.episodes.plan import Job, Plan
-from pipeline.evaluation.episodes.summary import EPISODES, SUMMARY, read_episodes
+from pipeline.evaluation.episodes.summary import BATCH, EPISODES, SUMMARY, read_episodes
 from pipeline.runs import manifest
 from pipeline.runs.progress import progress
 from pipeline.simulation.navigation.environment import NavigationEnvironment, Step
@@ -69,7 +69,8 @@ def job_of(folder: Path, wanted: Wanted, *, policies: Path | None) -> Job:
         ValueError: If there is no such episode, or the policy file is another one by now.
         FileNotFoundError: If the policy file is not there.
     """
-    config = manifest.read(folder, stage="evaluate_policy").body["config"]
+    body = manifest.read(folder, stage="evaluate_policy").body
+    config = body["config"]
     rows = read_episodes(folder / EPISODES)
     rows = rows[rows["embodiment"] == wanted.embodiment]
     _check_there(rows, wanted, folder)
@@ -90,7 +91,7 @@ def job_of(folder: Path, wanted: Wanted, *, policies: Path | None) -> Job:
         protocol=config["protocol"],
         conditions=config.get("conditions", "nominal"),
         seed=config["seed"],
-        num_envs=config["num_envs"],
+        num_envs=body["metrics"].get(BATCH, config["num_envs"]),
         device="cpu",
         folder=str(folder),
         files=FileOptions(**options),

@@ -116,7 +116,6 @@ def enter(
     """Return the environment in the plan's scenes and the job's conditions; without one, build it with ``config``."""
     task = plan.task
     if environment is None:
-        # Some of the batch may idle: the simulator compiles anew for every batch size.
         environment = NavigationEnvironment(
             task, config=config, num_envs=job.num_envs, seed=job.seed, device=job.device
         )

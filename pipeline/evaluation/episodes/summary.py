@@ -13,6 +13,8 @@ from pipeline.simulation.navigation.episodes import FEASIBLE_FRACTION
 
 SUMMARY, EPISODES, TRACES, FAILURES = "summary.json", "episodes.parquet", "traces.npz", "failures.npz"
 """Files of a finished evaluation."""
+BATCH = "environments"
+"""Metric in the manifest: environments that drove side by side, fewer than ``num_envs`` for few episodes"""
 EPISODE_COLUMNS = (
     "embodiment",
     "scene",

@@ -3,7 +3,6 @@
 The encoder and the base head run once per control step, here; whoever learns on top sees and stores only features.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,10 @@ from pipeline.agents.agent import Agent
 from pipeline.agents.truth import Truth
 from pipeline.simulation.navigation.curriculum import EpisodeCurriculum
 from pipeline.simulation.navigation.environment import NavigationEnvironment, Step
-from pipeline.simulation.navigation.tracker import SETTLE_S, Outcome
+from pipeline.simulation.navigation.latent_step import LatentStep
+from pipeline.simulation.navigation.tracker import SETTLE_S
 from pipeline.simulation.physics.body import PATCH_SIDE
-from world_model.base_head import BaseHead, base_action_of
+from world_model.base_head import BaseHead
 from world_model.base_policy import BasePolicy
 from world_model.checkpoint import load_module
 from world_model.fixed_batches import by_rows
@@ -28,30 +28,6 @@ GEODESIC_SCALE_M = 5.0
 _VALIDATION_SEED = 0
 PRIVILEGED_SIZE = PATCH_SIDE**2 + 4
 """Clearances around the body, direction of the shortest path, geodesic distance and clearance."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LatentStep:
-    """What one control step of every environment gives; all (B, ...) on the environment's device."""
-
-    observation: Observation[torch.Tensor]
-    features: torch.Tensor
-    """(B, F) ``base_head.policy_features``: what residuals, critics and the generalist see; base action last."""
-    privileged: torch.Tensor
-    """(B, P) what only a privileged critic sees; P may be 0."""
-    teacher_action: torch.Tensor
-    """(B, 3) the action that the privileged teacher would choose now; (B, 0) without a teacher."""
-    reward: torch.Tensor
-    terminated: torch.Tensor
-    truncated: torch.Tensor
-    first: torch.Tensor
-    """(B,) bool: this observation opens an episode; the action was ignored and the reward is 0."""
-    outcome: Outcome
-
-    @property
-    def base_action(self) -> torch.Tensor:
-        """(B, 3) the base policy's action for this observation."""
-        return base_action_of(self.features)
 
 
 def load_base(directory: Path, *, device: str = "cpu", silent: bool = False) -> BasePolicy:

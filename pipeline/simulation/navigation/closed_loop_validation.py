@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from pipeline.simulation.navigation.base_policy_environment import LatentStep
+from pipeline.simulation.navigation.latent_step import LatentStep
 
 SCALES = (0.0, 0.5, 1.0)
 """Of the learned correction; 0 is the policy without it."""

@@ -7,9 +7,10 @@ import torch
 
 from distill.recordings import OUTCOMES
 from embodiments.spaces import COMMAND_SIZE
-from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment, LatentStep
+from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
 from pipeline.simulation.navigation.config import Disturbance
 from pipeline.simulation.navigation.environment import Step
+from pipeline.simulation.navigation.latent_step import LatentStep
 from world_model.residual_head import ResidualHead
 
 Recording = dict[str, np.ndarray]

@@ -18,7 +18,8 @@ from pipeline.runs.processes import cores, spawned, threads
 from pipeline.runs.progress import Progress, progress
 from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation import training_environment
-from pipeline.simulation.navigation.base_policy_environment import LatentStep, load_base
+from pipeline.simulation.navigation.base_policy_environment import load_base
+from pipeline.simulation.navigation.latent_step import LatentStep
 from pipeline.simulation.navigation.recording import Noise, outcome_rates, record
 from pipeline.stages.distill_generalist import Config
 from scenes.storage import load_scenes

@@ -16,10 +16,11 @@ from pipeline.agents import registry as agents
 from pipeline.agents import server_ids
 from pipeline.evaluation.episodes import reuse, shards
 from pipeline.evaluation.episodes.job_processes import drive_jobs
-from pipeline.evaluation.episodes.plan import Job, without_room
+from pipeline.evaluation.episodes.plan import Job, batch_size, without_room
 from pipeline.evaluation.episodes.remarks import broken_lines, room_lines
 from pipeline.evaluation.episodes.runner import evaluate
 from pipeline.evaluation.episodes.summary import (
+    BATCH,
     EPISODE_COLUMNS,
     EPISODES,
     FAILURES,
@@ -80,6 +81,7 @@ def run(config: Config, run: StageRun) -> None:
         if joined := shards.join(columns):  # agents that ignore depth leave no images
             np.savez_compressed(run.directory / name, **joined)  # type: ignore[arg-type]
     run.metrics.update(_headline(summary), episodes=len(episodes), broken_episodes=int(episodes["broken"].sum()))
+    run.metrics[BATCH] = asked[0].num_envs
     for line in (*broken_lines(episodes), *room_lines(episodes)):
         run.note(line)
     _print_table(summary)
@@ -166,6 +168,8 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
     servers = _servers(config, run)
     asked = {url: agent for agent, url in servers.items()}
     chosen = tuple(asked.get(agent, agent) for agent in config.agents) or _default_agents(own)
+    scene_names = tuple(dict.fromkeys(config.scenes))
+    num_envs = batch_size(config.episodes * len(scene_names), at_most=config.num_envs)
     jobs = []
     for robot in dict.fromkeys(config.embodiments):
         policies = _policies(chosen, config, folder, robot, own)
@@ -177,14 +181,14 @@ def _jobs(config: Config, folder: Path, run: StageRun) -> list[Job]:
                 embodiment=robot,
                 agents=tuple(agent for agent in dict.fromkeys(chosen) if agent not in left_out),
                 policies=policies,
-                scenes=tuple(dict.fromkeys(config.scenes)),
+                scenes=scene_names,
                 split=config.split,
                 episodes=config.episodes,
                 routes=tuple(dict.fromkeys(config.route)),
                 protocol=config.protocol,
                 conditions=config.conditions,
                 seed=config.seed,
-                num_envs=config.num_envs,
+                num_envs=num_envs,
                 device=config.device,
                 folder=str(run.work / "rollouts"),
                 servers=servers,

@@ -8,7 +8,8 @@ from embodiments import registry
 from pipeline.runs.progress import progress
 from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation import training_environment
-from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment, LatentStep, load_base
+from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment, load_base
+from pipeline.simulation.navigation.latent_step import LatentStep
 from pipeline.simulation.navigation.recording import Act, Noise, outcome_rates, record, specialist_action
 from pipeline.stages.record_specialist import Config
 from scenes.storage import load_scenes

@@ -7,7 +7,7 @@ import torch
 
 from pipeline.learners.learner import Settings
 from pipeline.residual_rl.config import PpoConfig
-from pipeline.simulation.navigation.base_policy_environment import LatentStep
+from pipeline.simulation.navigation.latent_step import LatentStep
 from tests.pipeline.residual_rl.residual_dummy import PointEnvironment
 
 ENVS, HORIZON, LIMIT = 4, 24, 7

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pipeline.residual_rl.vector_environment import ResidualVectorEnvironment
-from pipeline.simulation.navigation.base_policy_environment import LatentStep
+from pipeline.simulation.navigation.latent_step import LatentStep
 from tests.pipeline.residual_rl.residual_dummy import PointEnvironment
 
 FAULT_AT = 40

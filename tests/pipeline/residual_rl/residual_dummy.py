@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from pipeline.residual_rl.vector_environment import OUTCOMES, ResidualVectorEnvironment
-from pipeline.simulation.navigation.base_policy_environment import LatentStep
+from pipeline.simulation.navigation.latent_step import LatentStep
 
 FEATURES = 12
 

@@ -260,33 +260,38 @@ run([job(Path(sys.argv[1]), ppo=replace(PPO, control_steps=int(sys.argv[2]), che
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_the_same_command_resumes_after_a_kill(tmp_path: Path, number: signal.Signals) -> None:
-    steps = 10_240
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path), "100000000"]
-    root = Path(__file__).parents[3]
-    with subprocess.Popen(command, cwd=root, start_new_session=True, stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120.0
-        while not _has_trained(tmp_path / "work" / "checkpoints") and time.monotonic() < deadline:
-            time.sleep(0.2)
-        process.send_signal(number)
-    _wait_until_quiet(tmp_path / "work" / PROGRESS)
-    found = checkpoints.newest(tmp_path / "work" / "checkpoints")
-    assert found is not None
-    done = found[1]["curve"][-1]["control_steps"]
-    target = done + steps
+def test_the_same_command_resumes_after_a_kill_and_after_an_interruption(tmp_path: Path) -> None:
+    killed = _curve_of_a_stopped_training(tmp_path, signal.SIGKILL)
+    interrupted = _curve_of_a_stopped_training(tmp_path, signal.SIGINT)
+    assert interrupted[: len(killed)] == killed and len(interrupted) > len(killed) > 0
+    target = interrupted[-1]["control_steps"] + 10_240
     figures = run([job(tmp_path, ppo=replace(PPO, control_steps=target))])["point"]
     curve = json.loads((tmp_path / "out" / CURVE).read_text())
     assert target <= figures["control_steps"] < target + 2048
     assert [row["iteration"] for row in curve] == list(range(1, len(curve) + 1))
     assert (np.diff([row["control_steps"] for row in curve]) > 0).all()
     assert (np.diff([row["wall_s"] for row in curve]) > 0).all()
+    assert curve[: len(interrupted)] == interrupted
 
 
-def _has_trained(directory: Path) -> bool:
-    """Return whether there is a checkpoint other than the first, of step 0."""
-    found = checkpoints.newest(directory)
-    return found is not None and bool(found[1]["curve"])
+def _curve_of_a_stopped_training(folder: Path, number: signal.Signals) -> list[dict[str, Any]]:
+    """Start a long training or go on with it, stop it after a new checkpoint, and return the curve that is left."""
+    before = len(_saved_curve(folder))
+    command = [sys.executable, "-c", SCRIPT, str(folder), "100000000"]
+    root = Path(__file__).parents[3]
+    with subprocess.Popen(command, cwd=root, start_new_session=True, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120.0
+        while len(_saved_curve(folder)) == before and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.send_signal(number)
+    _wait_until_quiet(folder / "work" / PROGRESS)
+    return _saved_curve(folder)
+
+
+def _saved_curve(folder: Path) -> list[dict[str, Any]]:
+    """Return the curve in the newest checkpoint; empty without one, and in the first, of step 0."""
+    found = checkpoints.newest(folder / "work" / "checkpoints")
+    return [] if found is None else list(found[1]["curve"])
 
 
 def _wait_until_quiet(file: Path) -> None:

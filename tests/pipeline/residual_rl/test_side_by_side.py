@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from ipaddress import ip_address
-from pathlib import Path
 
 import psutil
 import pytest
@@ -22,20 +21,24 @@ def listening() -> Iterator[tuple[str, str]]:
                 yield process.name(), connection.laddr.ip.removeprefix("::ffff:")
 
 
-@pytest.mark.slow
-def test_a_worker_knows_a_robot_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with own_robot.no_robot_files():
-        registry.add_files([own_robot.write(tmp_path)])
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Start Ray on this machine, once for all tests; a robot of the user's own counts."""
+    with pytest.MonkeyPatch.context() as patch, own_robot.no_robot_files():
+        patch.delenv("RAY_ADDRESS", raising=False)
+        registry.add_files([own_robot.write(tmp_path_factory.mktemp("robots"))])
         with connected():
-            assert ray.get(ray.remote(registry.get).remote("cart")) == registry.get("cart")
+            yield
 
 
 @pytest.mark.slow
-def test_ray_listens_on_the_loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with connected():
-        assert ray.get(ray.remote(lambda: 1).remote()) == 1
-        found = list(listening())
+def test_a_worker_knows_a_robot_from_outside(started: None) -> None:
+    assert ray.get(ray.remote(registry.get).remote("cart")) == registry.get("cart")
+
+
+@pytest.mark.slow
+def test_ray_listens_on_the_loopback_only(started: None) -> None:
+    assert ray.get(ray.remote(lambda: 1).remote()) == 1
+    found = list(listening())
     assert {"gcs_server", "raylet"} <= {name for name, _ in found}
     assert not [(name, address) for name, address in found if not ip_address(address).is_loopback]

@@ -24,6 +24,20 @@ def test_every_command_runs_and_keeps_its_status(capfd: pytest.CaptureFixture[st
     assert any(line.startswith("[good]") and "go2" in line for line in lines)
 
 
+def test_a_command_that_is_not_needed_when_its_turn_comes_does_not_start() -> None:
+    asked: list[str] = []
+
+    def is_needed(name: str) -> bool:
+        asked.append(name)
+        return name == "good"
+
+    assert run_side_by_side({"good": ["list"], "late": ["lits"]}, workers=1, is_needed=is_needed) == {
+        "good": 0,
+        "late": 0,
+    }
+    assert asked == ["good", "late"]
+
+
 def test_an_interruption_stops_the_children(monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGINT to the parent reaches children that are in a session of their own."""
     started: list[subprocess.Popen[str]] = []

@@ -4,7 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from embodiments.registry import get
 from pipeline.evaluation.episodes import plan, reuse, shards
-from pipeline.evaluation.episodes.plan import MIN_SCENES, ROUNDS_PER_SHARD, Draw, Job, draws
+from pipeline.evaluation.episodes.job_processes import drive_jobs
+from pipeline.evaluation.episodes.plan import MIN_SCENES, ROUNDS_PER_SHARD, Draw, Job, batch_size, draws
 from pipeline.evaluation.episodes.plan import shards as cut_shards
 from pipeline.evaluation.episodes.remarks import broken_lines, room_lines
 from pipeline.evaluation.episodes.summary import (
@@ -497,6 +498,51 @@ def test_a_robot_that_finds_no_room_on_its_way_does_not_cost_the_others_their_ta
         evaluate_policy._evaluate(jobs[1:], config, tmp_path)
     failing.clear()
     assert evaluate_policy._evaluate(jobs, config, tmp_path) == {}
+
+
+def test_one_process_alone_is_this_one_and_as_many_others_start_as_find_something_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here: list[Job] = []
+    started: list[str] = []
+
+    def run_side_by_side(
+        commands: Mapping[str, Sequence[str]], *, workers: int, is_needed: Callable[[str], bool]
+    ) -> None:
+        started.extend(label for label in commands if is_needed(label))
+
+    def run_here(job: Job) -> None:
+        here.append(job)
+
+    monkeypatch.setattr("pipeline.runs.processes.run_side_by_side", run_side_by_side)
+    two = _job(str(tmp_path / "rollouts"), num_envs=64)
+    one = replace(two, agents=("teacher",))
+    assert [len(list(shards.rollouts(job))) for job in (one, two)] == [1, 2]
+    assert drive_jobs([one], tmp_path, workers=2, here=run_here) == [] and here == [one] and not started
+    assert drive_jobs([two], tmp_path, workers=1, here=run_here) == [] and here == [one, two] and not started
+    assert drive_jobs([two], tmp_path, workers=4, here=run_here) == [two] and started == ["tiago", "tiago+1"]
+    started.clear()
+    first = next(shards.rollouts(two))
+    assert first.take()
+    first.write(rows(first.agent, [True]), traces={})
+    assert drive_jobs([two], tmp_path, workers=4, here=run_here) == [] and here == [one, two, two] and not started
+    other = replace(two, embodiment="go2")
+    assert drive_jobs([two, other], tmp_path, workers=2, here=run_here) == [two, other]
+    assert started == ["tiago", "go2", "go2+1"]
+    started.clear()
+    for rollout in shards.rollouts(other):
+        assert rollout.take()
+    monkeypatch.setattr(shards, "forget_claims", lambda job: None)  # they are taken while others run
+    drive_jobs([two, other], tmp_path, workers=2, here=run_here)
+    assert started == ["tiago"]
+
+
+@pytest.mark.parametrize(
+    ("episodes", "at_most", "expected"),
+    [(1, 64, 8), (16, 64, 16), (17, 64, 24), (64, 64, 64), (640, 64, 64), (9, 4, 4)],
+)
+def test_few_episodes_are_driven_in_a_small_batch(episodes: int, at_most: int, expected: int) -> None:
+    assert batch_size(episodes, at_most=at_most) == expected
 
 
 @settings(max_examples=50, deadline=None)

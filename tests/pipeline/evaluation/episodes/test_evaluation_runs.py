@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline import __main__ as cli
 from pipeline.evaluation.episodes import reuse
 from pipeline.evaluation.episodes.plan import Job
 from pipeline.runs import manifest
@@ -265,8 +266,14 @@ def test_the_last_images_of_failures_are_kept(runs: dict[str, Any]) -> None:
     ],
 )
 def test_what_does_not_fit_is_said_in_one_line(
-    policies: Path, tmp_path: Path, options: dict[str, str], message: str
+    policies: Path,
+    tmp_path: Path,
+    options: dict[str, str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(ROOT)
     if options.get("policy") == "other.onnx":  # a specialist of tiago's, for g1
         options = options | {"policy": str(tmp_path / "other.onnx"), "embodiments": "g1"}
         (tmp_path / "other.onnx").write_bytes(export(build("specialist"), agent="specialist", robots=("tiago",)))
@@ -275,13 +282,6 @@ def test_what_does_not_fit_is_said_in_one_line(
         "embodiments": "tiago",
         "out": str(tmp_path / "out"),
     } | options
-    finished = subprocess.run(
-        [sys.executable, "-m", "pipeline", "evaluate_policy", *(w for n, v in words.items() for w in (f"--{n}", v))],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 2
-    errors = [line for line in finished.stderr.splitlines() if line.startswith("error")]
+    assert cli.main(["evaluate_policy", *(w for n, v in words.items() for w in (f"--{n}", v))]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
     assert len(errors) == 1 and message in errors[0]

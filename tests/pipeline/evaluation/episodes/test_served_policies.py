@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from embodiments.observation import Observation
 from export.policy_server.messages import Contract
 from export.policy_server.server import PolicyServer
+from pipeline import __main__ as cli
 from pipeline.evaluation.report import failures, page
 from pipeline.runs.provenance import ROOT
 
@@ -149,30 +150,31 @@ def test_tables_and_pages_have_their_names(evaluated: dict[str, Any]) -> None:
     assert "server:ill" in columns["agent"] and failures.choose(columns)
 
 
-def refused(*words: str) -> str:
-    """Return the only line of an evaluation that is refused."""
-    run = subprocess.run(
-        [sys.executable, "-m", "pipeline", "evaluate_policy", "--embodiments", "tiago", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert run.returncode == 2, run.stderr
-    (line,) = (line for line in run.stderr.splitlines() if line.startswith("error"))
-    assert "Traceback" not in run.stderr
-    return line
+Refused = Callable[..., str]
 
 
-def test_a_server_that_is_not_there_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Return what gives the only line of an evaluation that is refused."""
+
+    def line_of(*words: str) -> str:
+        status, printed = cli.main(["evaluate_policy", "--embodiments", "tiago", *words]), capsys.readouterr().err
+        assert status == 2, printed
+        (line,) = (line for line in printed.splitlines() if line.startswith("error"))
+        assert "Traceback" not in printed
+        return line
+
+    return line_of
+
+
+def test_a_server_that_is_not_there_is_said_before_anything_is_loaded(tmp_path: Path, refused: Refused) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     line = refused("--agents", f"server:http://127.0.0.1:{port}", "--out", str(tmp_path / "out"))
     assert f"no policy server answers /contract at http://127.0.0.1:{port}" in line and "start it" in line
 
 
-def test_two_policies_of_one_name_are_refused(tmp_path: Path, ill: str) -> None:
+def test_two_policies_of_one_name_are_refused(tmp_path: Path, ill: str, refused: Refused) -> None:
     with PolicyServer(Contract(name="ill", output="command"), lambda message: OneIsIll(), port=0) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         line = refused("--agents", f"server:{ill},server:{other.url}", "--out", str(tmp_path / "out"))

@@ -4,14 +4,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.residual_rl.vector_environment import ResidualVectorEnvironment
-from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment, LatentStep
+from pipeline.simulation.navigation.base_policy_environment import LatentEnvironment
 from pipeline.simulation.navigation.closed_loop_validation import ValidationCounts, best_scale, figures, validate
+from pipeline.simulation.navigation.latent_step import LatentStep
 from pipeline.simulation.navigation.tracker import SETTLE_S
 from tests.pipeline.residual_rl.residual_dummy import FEATURES, PointEnvironment
 from tests.pipeline.residual_rl.test_residual_rl import PPO, job, run
@@ -114,20 +116,30 @@ def test_the_actor_is_asked_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> No
     assert set(answered) == {"meta"}
 
 
-@pytest.mark.slow
-def test_a_worker_that_simulates_runs_the_trial(tmp_path: Path) -> None:
-    apart = job(tmp_path, ppo=replace(PPO, control_steps=1, env_runners=1, validation_episodes=40))
-    assert run([apart])["point"]["validation/episodes"] == 40
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
+    """Two short trainings of one Ray: one that a worker simulates, and one that learns nothing."""
+    folder = tmp_path_factory.mktemp("trained")
+    short = replace(PPO, control_steps=1, validation_episodes=40)
+    apart = job(folder / "apart", ppo=replace(short, env_runners=1), name="apart")
+    useless = job(folder / "useless", ppo=replace(short, actor_learning_rate=0.0), name="useless")
+    return folder, run([apart, useless])
 
 
 @pytest.mark.slow
-def test_a_specialist_that_is_no_better_than_its_base_is_left_out(tmp_path: Path) -> None:
-    useless = job(tmp_path, ppo=replace(PPO, control_steps=1, actor_learning_rate=0.0, validation_episodes=40))
-    result = run([useless])["point"]
+def test_a_worker_that_simulates_runs_the_trial(trained: tuple[Path, dict[str, dict[str, Any]]]) -> None:
+    assert trained[1]["apart"]["validation/episodes"] == 40
+
+
+@pytest.mark.slow
+def test_a_specialist_that_is_no_better_than_its_base_is_left_out(
+    trained: tuple[Path, dict[str, dict[str, Any]]],
+) -> None:
+    out, result = trained[0] / "useless" / "out", trained[1]["useless"]
     assert result["validation/scale"] == 0.0 and result["validation/episodes"] == 40
-    kept = load_module(ResidualHead, tmp_path / "out", "residual_head")
+    kept = load_module(ResidualHead, out, "residual_head")
     assert kept.config.residual_scale == 0.0
-    assert json.loads((tmp_path / "out" / "residual_head.json").read_text())["notes"]["validation/scale"] == 0.0
+    assert json.loads((out / "residual_head.json").read_text())["notes"]["validation/scale"] == 0.0
 
 
 def test_a_base_head_answers_with_a_share_of_its_correction_of_the_way() -> None:
