@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from pipeline.evaluation.episodes import statistics
 
@@ -19,14 +18,6 @@ def test_wilson_at_the_borders() -> None:
     low, high = statistics.wilson(0, total=64) or (1.0, 1.0)
     assert low == 0.0 and high == pytest.approx(0.0566, abs=1e-3)
     assert statistics.wilson(0, total=0) is None
-
-
-@pytest.mark.parametrize("total", [1, 2, 7, 64, 640, 4352])
-def test_closed_forms_are_those_of_scipy(total: int) -> None:
-    for count in {0, total // 3, total // 2, total}:
-        interval = stats.binomtest(count, total).proportion_ci(statistics.CONFIDENCE, method="wilson")
-        assert statistics.wilson(count, total=total) == (interval.low, interval.high)
-        assert statistics.poisson_upper(count) == stats.chi2.ppf(statistics.CONFIDENCE, 2 * (count + 1)) / 2.0
 
 
 def test_mean_interval_of_identical_clusters_has_no_width() -> None:
