@@ -21,6 +21,8 @@ PRETRAINED = ROOT / "export" / "pretrained"
 FINISHED = PRETRAINED / "benchmark_seed_0"
 WANTED = {"embodiment": "go2", "agent": "go_straight", "route": "straight", "scene": "office", "episodes": (0, 5)}
 
+WHOLE = Wanted(embodiment="tiago", agent="generalist", route="planned", scene="clutter", episodes=(0, 2))
+
 
 def wanted(**changes: object) -> Wanted:
     return Wanted(**(WANTED | changes))  # type: ignore[arg-type]
@@ -44,7 +46,6 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scenes="clutter",
         episodes=3,
         route="planned",
-        num_envs=2,
         split="val",
         workers=1,
         out=out,
@@ -98,6 +99,9 @@ def test_episodes_are_driven_as_before_and_written(evaluation: Path, tmp_path: P
         "export_mcap", evaluation=evaluation, embodiments="tiago", scenes="clutter", episodes="0,2", out=tmp_path
     )
     assert run.returncode == 0, run.stdout + run.stderr
+    assert job_of(evaluation, WHOLE, policies=None).num_envs == 8, (
+        "as many as drove, not as many as there might have been"
+    )
     rows = pd.read_parquet(evaluation / "episodes.parquet").set_index("episode")
     files = sorted(tmp_path.glob("*.mcap"))
     assert [file.stem for file in files] == [f"tiago_generalist_planned_clutter_{n:04d}" for n in (0, 2)]
