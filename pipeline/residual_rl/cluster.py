@@ -51,6 +51,7 @@ def _start(slots: int) -> None:
     for attempt in range(_STARTS):
         try:
             ray.init(
+                address="local",  # not a cluster that somebody else has started on this machine
                 include_dashboard=False,
                 num_cpus=slots,
                 object_store_memory=OBJECT_STORE_BYTES,
