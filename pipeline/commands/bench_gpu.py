@@ -18,7 +18,7 @@ class Config:
     """cuda, or cpu to try the command itself"""
     envs: tuple[int, ...] = (64, 256, 1024, 4096)
     """Environments in one batch"""
-    embodiment: str = "tiago"
+    robot: str = "tiago"
     control_steps: int = 20
     """Timed control steps of every size; the median counts"""
     scenes_per_kind: int = 2

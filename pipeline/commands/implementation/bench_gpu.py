@@ -147,7 +147,7 @@ def distill(config: Config) -> dict[str, Any]:
 
 def _environment(config: Config, size: int) -> LatentEnvironment:
     sizes = BenchConfig(device=config.device, scenes_per_kind=config.scenes_per_kind)
-    return bench.build(sizes, config.embodiment, size)
+    return bench.build(sizes, config.robot, size)
 
 
 def _calls(environment: LatentEnvironment) -> dict[str, Callable[[], object]]:
