@@ -146,7 +146,7 @@ def load(path: Path, *, robot: Embodiment | None = None, allow_unseen: bool = Fa
 
 @functools.lru_cache(maxsize=2)
 def _opened(data: bytes, where: str, threads: int) -> tuple[onnxruntime.InferenceSession, str]:
-    """Check a file's bytes and return its session and hash; the same bytes share one, which carries no state."""
+    """Check a file's bytes and return its session and hash; the same bytes get the same one, which carries no state."""
     nav_sha256 = contracts.verify_hash(data, where=where)
     model_file.check(data, where=where)
     return inference.open_session(data, where=where, threads=threads), nav_sha256

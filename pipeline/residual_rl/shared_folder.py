@@ -1,4 +1,4 @@
-"""Do all nodes of a cluster see the run folder? This machine leaves a token in it, and every node looks for it."""
+"""Do all nodes of a cluster see the run folder? This machine leaves a token in it, and every node checks that it is there."""
 
 import time
 import uuid
@@ -15,7 +15,7 @@ TOKEN = "shared_folder.txt"
 _LATE_S = 5.0
 """A network file system may show a new file late."""
 _ANSWER_S = 300.0
-"""On a node that is busy it takes minutes to start the process that looks."""
+"""On a node that is busy it takes minutes to start the process that checks."""
 
 
 def leave_token(folders: Sequence[Path]) -> str:

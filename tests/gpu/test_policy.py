@@ -26,7 +26,7 @@ STEPS = 30
 SAME = 1e-3
 """Largest difference of what is nearly always the same: commands in parts of the limits, metres, relative sizes"""
 RARE = 2e-3
-"""Share of values that may differ by more: of pixels that are equally near, or ways that are equally good, either is
+"""Fraction of values that may differ by more: of pixels that are equally near, or ways that are equally good, either is
 taken, and the last bit decides"""
 
 
@@ -57,11 +57,11 @@ def on(device: str, observation: Observation[Tensor]) -> Observation[Tensor]:
     return observation.map(lambda tensor: tensor.to(device))
 
 
-def assert_nearly_the_same(here: Tensor, there: Tensor, device: str, *, share: float = RARE) -> None:
+def assert_nearly_the_same(here: Tensor, there: Tensor, device: str, *, fraction: float = RARE) -> None:
     """Check values, and that those of the device stayed there."""
     assert there.device.type == torch.device(device).type
     off = (here - there.cpu()).abs() > SAME * (1.0 + here.abs())
-    assert float(off.float().mean()) <= share, f"{float(off.float().mean()):.5f} of the values differ"
+    assert float(off.float().mean()) <= fraction, f"{float(off.float().mean()):.5f} of the values differ"
 
 
 @torch.no_grad()
@@ -92,7 +92,7 @@ def test_anticipation_network(device: str) -> None:
     here = network()
     there = copy.deepcopy(here).to(device)
     square = torch.rand(8, INPUTS, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    assert_nearly_the_same(here(square), there(square.to(device)), device, share=0.0)
+    assert_nearly_the_same(here(square), there(square.to(device)), device, fraction=0.0)
 
 
 @torch.no_grad()
@@ -107,7 +107,7 @@ def test_whole_step_of_the_policy(device: str) -> None:
             found = there.step(on(device, observation), state.to(device))
             for name, one, other in zip(("action", "features", "state"), expected, found, strict=True):
                 assert torch.isfinite(other).all(), name
-                assert_nearly_the_same(one, other, device, share=0.05 if name == "action" else RARE)
+                assert_nearly_the_same(one, other, device, fraction=0.05 if name == "action" else RARE)
             state = expected[2]
     assert here.world_model.state_size == state.shape[1] > anticipation.STATE_SIZE
 

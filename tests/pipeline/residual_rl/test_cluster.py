@@ -167,7 +167,7 @@ def test_a_node_that_does_not_see_the_run_folder_is_named_before_anything_begins
     monkeypatch.setattr(Local, "node_id", next(iter(nodes.worker_nodes)).node_id)
     begun: list[str] = []
     whole = replace(good_job(tmp_path), work=Local(tmp_path / "work"))
-    with pytest.raises(ValueError, match=r"does not see the run folder .*/work/elsewhere: .*one file system") as found:
+    with pytest.raises(ValueError, match=r"does not see the run folder .*/elsewhere: .*one file system") as found:
         train_many([whole], begun=lambda job: begun.append(job.name), done=lambda job, figures: None)
     assert begun == [] and "\n" not in str(found.value)
 
@@ -175,10 +175,10 @@ def test_a_node_that_does_not_see_the_run_folder_is_named_before_anything_begins
 def test_a_node_without_the_project_is_named(nodes: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cluster, "ROOT", tmp_path)
-    told = (
+    message = (
         r"node 127.0.0.1 cannot load this project \(ModuleNotFoundError: .*\): the repository and its .venv must lie at"
     )
-    with pytest.raises(ValueError, match=told) as found:
+    with pytest.raises(ValueError, match=message) as found:
         train_many([good_job(tmp_path)], begun=lambda job: None, done=lambda job, figures: None)
     assert "\n" not in str(found.value)
 

@@ -25,11 +25,11 @@ class Rays:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """How two casters differ; shares of all rays."""
+    """How two casters differ; fractions of all rays."""
 
     rays: int
     hits: float
-    """Share of rays that hit something"""
+    """Fraction of rays that hit something"""
     missed: float
     """One hits and the other does not."""
     apart: float
