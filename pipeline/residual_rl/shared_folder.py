@@ -1,4 +1,4 @@
-"""Do all nodes of a cluster see the run folder? This machine leaves a token in it, and every node checks that it is there."""
+"""Do all nodes of a cluster see the run folder? This machine leaves a token in it, and every node checks it."""
 
 import time
 import uuid

@@ -11,7 +11,7 @@ from tests.pipeline.simulation.sensors import ray_comparison
 from tests.separate_process import call
 
 DIFFERING = 1e-4
-"""Largest fraction of rays that may differ: those that graze an edge, where rounding decides which triangle they meet"""
+"""Largest fraction of rays that may differ: at an edge rounding decides which triangle they meet"""
 TIES = 0.01
 """Largest fraction of rays with another class at the same distance: faces of two things that lie in one another"""
 
