@@ -39,7 +39,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup all smoke test check gaits specialist scenes surroundings anticipation data pretrain specialists \
+.PHONY: help setup all smoke test check gaits specialist scenes surroundings anticipation drives risk data pretrain specialists \
 	record distill export evaluate benchmark report readme bench demo play hardness list clean test-gpu bench-gpu
 
 help:
@@ -48,7 +48,7 @@ help:
 	@echo 'make smoke        the whole line at its smallest size, minutes'
 	@echo 'make test         style, types, tests, and make smoke'
 	@echo 'make specialist ROBOT=g1    one robot, reusing what is there'
-	@echo 'Stages:           scenes surroundings anticipation data pretrain specialists record distill export evaluate report; gaits (weights are in the repository)'
+	@echo 'Stages:           scenes surroundings anticipation drives risk data pretrain specialists record distill export evaluate report; gaits (weights are in the repository)'
 	@echo 'make evaluate POLICY=FILE.onnx    one exported policy on its own; make benchmark: 640 goals in every cell, hours'
 	@echo 'Also:             setup check ros lerobot faults robustness readme bench demo play hardness list clean'
 	@echo 'With a GPU:       test-gpu bench-gpu'
@@ -73,7 +73,11 @@ surroundings: scenes
 	$(call TRAIN,record_surroundings) $(if $(filter surroundings,$(MAKECMDGOALS)),$(ARGS))
 anticipation: surroundings
 	$(call TRAIN,train_anticipation) $(if $(filter anticipation,$(MAKECMDGOALS)),$(ARGS))
-data: anticipation
+drives: anticipation
+	$(call TRAIN,record_drives) $(if $(filter drives,$(MAKECMDGOALS)),$(ARGS))
+risk: drives
+	$(call TRAIN,train_collision_risk) $(if $(filter risk,$(MAKECMDGOALS)),$(ARGS))
+data: risk
 	$(call TRAIN,collect_teacher) $(if $(filter data,$(MAKECMDGOALS)),$(ARGS))
 pretrain: data
 	$(call TRAIN,pretrain_world_model) $(if $(filter pretrain,$(MAKECMDGOALS)),$(ARGS))

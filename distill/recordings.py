@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from embodiments.spaces import COMMAND_SIZE, DEPTH_HEIGHT_PX, DEPTH_WIDTH_PX, DESCRIPTOR_SIZE, GOAL_SIZE, ROUTE_POINTS
-from world_model import anticipation, atomic_files
+from world_model import anticipation, atomic_files, collision_risk
 from world_model.local_planner.planner import FEATURE_SIZE as PLAN_FEATURES
 
 FORMAT = "crossbody-recording"
@@ -58,6 +58,13 @@ FIELDS: dict[str, dict[str, tuple[str, tuple[int | None, ...]]]] = {
         "moving": ("uint8", (len(anticipation.HORIZONS_S), anticipation.SIDE**2 // 8)),
         "counted": ("bool", ()),
     },
+    "drives": {
+        "crop": ("uint8", (collision_risk.CHANNELS, collision_risk.SIDE, collision_risk.SIDE)),
+        "vector": ("float32", (collision_risk.VECTOR_SIZE,)),
+        "change": ("float32", (collision_risk.CHANGE_SIZE,)),
+        "first": ("bool", ()),
+        "outcome": ("uint8", ()),
+    },
 }
 """Kind -> field -> dtype and shape after (T, B); None = any length.
 
@@ -68,7 +75,8 @@ since the episode began, from every mount that it had meanwhile.
 ``features`` are ``world_model.base_head.policy_features`` (base action last); ``mean`` is that of the specialist's full
 action, base + residual. ``square`` is what ``world_model.anticipation`` sees, times 255; ``distance`` the one to
 the nearest still thing, in parts of ``FAR_M``, times 255; ``moving`` where somebody is at each horizon, as packed bits;
-``counted`` whether the episode went on long enough to know it.
+``counted`` whether the episode went on long enough to know it. ``crop`` (times 255), ``vector`` and ``change`` are what
+``world_model.collision_risk`` sees.
 """
 
 

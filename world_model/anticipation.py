@@ -134,18 +134,38 @@ def loss(logits: Tensor, truth: Surroundings) -> Tensor:
     return DISTANCE_WEIGHT * distance + entropy
 
 
+class Anticipated(NamedTuple):
+    """What a plan was made on."""
+
+    square: Tensor
+    """(B, INPUTS, SIDE, SIDE) what the network saw"""
+    around: Surroundings
+    planned: costmap.PlannedMap
+
+
 def plan(network: Anticipation, observation: Observation[Tensor], state: Tensor) -> tuple[planner.LocalPlan, Tensor]:
     """Plan on the anticipated map; as ``planner.step``, with a state (B, STATE_SIZE)."""
+    found, state, _ = plan_on(network, observation, state)
+    return found, state
+
+
+def plan_on(
+    network: Anticipation, observation: Observation[Tensor], state: Tensor
+) -> tuple[planner.LocalPlan, Tensor, Anticipated]:
+    """As ``plan``; return beside it what the plan was made on."""
     state, trail = state.split([planner.STATE_SIZE, TRAIL_SIZE], dim=-1)
-    trails = []
+    trails, maps = [], []
 
     def anticipate(evidence: Tensor, seen: Tensor, pose: Tensor, points: Tensor) -> costmap.PlannedMap:
         trails.append(remembered(trail, points, pose))
-        around = surroundings(network(square(evidence, seen, pose, trails[0])))
-        return onto_costmap(around, evidence, seen, pose, descriptor=observation.descriptor)
+        measured = square(evidence, seen, pose, trails[0])
+        around = surroundings(network(measured))
+        planned = onto_costmap(around, evidence, seen, pose, descriptor=observation.descriptor)
+        maps.append(Anticipated(measured, around, planned))
+        return planned
 
     found, state = planner.step(observation, state, anticipate=anticipate)
-    return found, torch.cat([state, trails[0]], dim=-1)
+    return found, torch.cat([state, trails[0]], dim=-1), maps[0]
 
 
 def remembered(trail: Tensor, points: Tensor, pose: Tensor) -> Tensor:

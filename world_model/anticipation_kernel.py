@@ -22,7 +22,7 @@ def square(evidence: Tensor, seen: Tensor, pose: Tensor, trail: Tensor) -> Tenso
     found = evidence.new_empty(len(evidence), graph.INPUTS, side, side)
     cells = graph.cells_b(evidence)
     for channel, grid in enumerate((evidence, seen)):
-        found[:, channel] = reading.look_up(grid, cells, pose).unflatten(1, (side, side))
+        found[:, channel] = reading.look_up_b(grid, cells, pose).unflatten(1, (side, side))
     found[:, 2:] = splatting.rasters(
         graph.past_points(trail), pose, origin_m=(graph.BEHIND_M, graph.BESIDE_M), cell_m=graph.CELL_M, side=side
     )

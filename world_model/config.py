@@ -8,6 +8,14 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class CollisionRiskConfig:
+    """Sizes of the collision risk network."""
+
+    channels: tuple[int, int, int] = (16, 24, 32)
+    """At full, half and quarter resolution of its crop"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorldModelConfig:
     """Sizes of the world model."""
 
@@ -24,6 +32,8 @@ class WorldModelConfig:
     """False forgets the history at every step and passes on the sample alone: an ablation."""
     anticipation: tuple[int, int, int] | None = None
     """Channels of the anticipation network, see ``AnticipationConfig``; None plans on the measured map."""
+    collision_risk: tuple[int, int, int] | None = None
+    """Channels of the network that slows the body down, see ``CollisionRiskConfig``; None keeps the plan's speed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,14 @@ from torch.nn import functional
 
 from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE
-from world_model import anticipation
+from world_model import anticipation, collision_risk
 from world_model.anticipation import Anticipation
-from world_model.config import AnticipationConfig, WorldModelConfig
+from world_model.collision_risk import CollisionRisk
+from world_model.config import AnticipationConfig, CollisionRiskConfig, WorldModelConfig
 from world_model.descriptor import CAMERA_SIZE, normalise_camera
 from world_model.image import ImageDecoder, ImageEncoder, depth_from_log
 from world_model.local_planner import planner
+from world_model.local_planner.planner import LocalPlan
 
 
 class Gaussians(NamedTuple):
@@ -67,7 +69,8 @@ class WorldModel(nn.Module):
     recurrent state, one flat (B, S) tensor, zero after a reset, holds them and the costmap. The latent (B, L), which
     the heads see, is them and the features of the local plan. Small obstacles, and those seen long ago, are lost in
     what is learned; the costmap remembers them. The plan is made on the anticipated map, if there is an anticipation
-    network; it is trained apart, see ``anticipation``.
+    network, and slowed down by what a collision risk network says; both are trained apart, see ``anticipation`` and
+    ``collision_risk``.
     """
 
     Config = WorldModelConfig
@@ -90,6 +93,10 @@ class WorldModel(nn.Module):
         self.velocity_decoder = nn.Linear(self.dynamic_size, COMMAND_SIZE)
         channels = config.anticipation
         self.anticipation = Anticipation(AnticipationConfig(channels=channels)) if channels else None
+        channels = config.collision_risk
+        self.collision_risk = CollisionRisk(CollisionRiskConfig(channels=channels)) if channels else None
+        if self.collision_risk is not None and self.anticipation is None:
+            raise ValueError("a collision risk network sees an anticipated map: set WorldModelConfig.anticipation, too")
 
     @property
     def latent_size(self) -> int:
@@ -130,10 +137,7 @@ class WorldModel(nn.Module):
         history = self._advance(dynamic, observation.previous_command, camera)
         embedding = torch.cat([self.image_encoder(observation.depth_m), observation.velocity_b, camera], dim=-1)
         sample = self._gaussian(self.posterior_head(torch.cat([history, embedding], dim=-1))).mean
-        if self.anticipation is None:
-            plan, surroundings = planner.step(observation, surroundings)
-        else:
-            plan, surroundings = anticipation.plan(self.anticipation, observation, surroundings)
+        plan, surroundings = self._plan(observation, surroundings)
         dynamic = torch.cat([history, sample], dim=-1)
         return torch.cat([dynamic, surroundings], dim=-1), torch.cat([dynamic, plan.features()], dim=-1)
 
@@ -184,6 +188,11 @@ class WorldModel(nn.Module):
         mean = self._gaussian(self.prior_head(history)).mean
         velocity: Tensor = self.velocity_decoder(torch.cat([history, mean], dim=-1))
         return velocity
+
+    def _plan(self, observation: Observation[Tensor], state: Tensor) -> tuple[LocalPlan, Tensor]:
+        if self.anticipation is None:
+            return planner.step(observation, state)
+        return collision_risk.plan(self.anticipation, self.collision_risk, observation, state)
 
     def _advance(self, dynamic: Tensor, command: Tensor, camera: Tensor) -> Tensor:
         history, sample = dynamic.split([self.config.deterministic, self.config.stochastic], dim=-1)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from world_model.rssm import WorldModel
 
 BASE, SPECIALIST = "base.onnx", "specialist_{}.onnx"
-NETWORK = "anticipation.safetensors"
-"""Weights of a trained anticipation network, in the folder of its stage."""
+NETWORKS = "anticipation.safetensors", "collision_risk.safetensors"
+"""Weights of trained networks that see the map, in the folders of their stages."""
 CURVE = "curve_{}.json"
 """How a specialist learned, beside its file."""
 PARITY_STEPS = 20
@@ -38,6 +38,8 @@ class Config:
     """Specialists to adopt; by default all that are there"""
     anticipation: Path | None = None
     """Folder of a trained anticipation network that the base policy gets, such as RUN/train_anticipation"""
+    collision_risk: Path | None = None
+    """The same of a trained collision risk network, such as RUN/train_collision_risk"""
 
 
 def main(config: Config) -> None:
@@ -57,28 +59,36 @@ def main(config: Config) -> None:
     folders = {robot: config.run / "train_specialist" / robot for robot in robots}
     if taken := [folder for folder in (base_folder, *folders.values()) if folder.exists()]:
         raise ValueError(f"{taken[0]} is there already; adopt into a new run: --run runs/NAME")
-    world_model = base.graph.world_model
-    if config.anticipation is not None:
-        world_model = _with_anticipation(world_model, config.anticipation)
+    given = config.anticipation, config.collision_risk
+    world_model = _with_networks(base.graph.world_model, *given)
     parts: dict[str, nn.Module] = {"world_model": world_model, "base_head": base.graph.base_head}
-    network = () if config.anticipation is None else (config.anticipation / NETWORK,)
-    _publish(base_folder, parts, config.policies / BASE, trained_on=base.robots[0], parts_of=network)
+    files = [folder / name for folder, name in zip(given, NETWORKS, strict=True) if folder is not None]
+    _publish(base_folder, parts, config.policies / BASE, trained_on=base.robots[0], parts_of=files)
     for robot, head in specialists.items():
         path = config.policies / SPECIALIST.format(robot)
         _publish(folders[robot], {"residual_head": head}, path, trained_on=robot, robot=robot)
 
 
-def _with_anticipation(world_model: "WorldModel", folder: Path) -> "WorldModel":
-    """Return a world model with the same weights that plans on what a trained network anticipates."""
+def _with_networks(world_model: "WorldModel", anticipation: Path | None, collision_risk: Path | None) -> "WorldModel":
+    """Return a world model with the same weights but for those trained networks that are given as folders."""
     from world_model.anticipation import Anticipation
     from world_model.checkpoint import load_module
+    from world_model.collision_risk import CollisionRisk
     from world_model.rssm import WorldModel
 
-    network = load_module(Anticipation, folder, "anticipation")
-    made = WorldModel(replace(world_model.config, anticipation=network.config.channels))
-    rest = {name: value for name, value in world_model.state_dict().items() if not name.startswith("anticipation.")}
-    made.load_state_dict(rest, strict=False)
-    made.anticipation = network
+    config = world_model.config
+    given: dict[str, nn.Module] = {}
+    if anticipation is not None:
+        network = load_module(Anticipation, anticipation, "anticipation")
+        config, given["anticipation"] = replace(config, anticipation=network.config.channels), network
+    if collision_risk is not None:
+        risk = load_module(CollisionRisk, collision_risk, "collision_risk")
+        config, given["collision_risk"] = replace(config, collision_risk=risk.config.channels), risk
+    made = WorldModel(config)
+    kept = {name: value for name, value in world_model.state_dict().items() if name.split(".")[0] not in given}
+    made.load_state_dict(kept, strict=False)
+    for name, part in given.items():
+        setattr(made, name, part)
     return made.eval()
 
 

@@ -31,6 +31,8 @@ class Config(SourceOptions):
     """Folder of a base policy (RUN/pretrain_world_model): write what distillation reads, as record_specialist"""
     anticipation: Path = ROOT / "export" / "pretrained" / "anticipation"
     """Folder of the network on whose map the planner plans; that of the run you go on with, or the shipped one"""
+    collision_risk: Path = ROOT / "export" / "pretrained" / "collision_risk"
+    """The same of the network that slows the plan down"""
 
 
 COMMAND = Command(config=Config, main=Later("pipeline.commands.implementation.import_recordings", "main"))

@@ -10,9 +10,10 @@ from distill.recordings import depth_from_mm
 from embodiments.observation import Observation
 from pipeline.data_formats.drive import Drive
 from pipeline.runs.progress import progress
-from world_model import anticipation
+from world_model import anticipation, collision_risk
 from world_model.anticipation import Anticipation
 from world_model.base_policy import BasePolicy
+from world_model.collision_risk import CollisionRisk
 from world_model.fixed_batches import ROWS_AT_ONCE
 from world_model.local_planner.map_edge import hold_goal
 
@@ -21,16 +22,18 @@ DEMONSTRATED_STD = 0.2
 """Of a demonstrated action, as a fraction of the limit: a person is not more certain than a specialist after PPO."""
 
 
-def with_plan_features(drives: Sequence[Drive], network: Anticipation) -> list[Drive]:
+def with_plan_features(drives: Sequence[Drive], network: Anticipation, risk: CollisionRisk) -> list[Drive]:
     """Return drives with ``plan_features``; a new costmap begins where ``first`` says so.
 
     Args:
         drives: With every other field; those that have this one, too, stay as they are.
+        network: Completes the map that the planner plans on.
+        risk: Slows the plan down.
     """
     open_ = [index for index, drive in enumerate(drives) if "plan_features" not in drive.rows]
     found = list(drives)
     if open_:
-        made = side_by_side([drives[index] for index in open_], _plan_step(network), anticipation.STATE_SIZE)
+        made = side_by_side([drives[index] for index in open_], _plan_step(network, risk), anticipation.STATE_SIZE)
         for index, features in zip(open_, made, strict=True):
             found[index] = replace(drives[index], rows=drives[index].rows | {"plan_features": features})
     return found
@@ -79,9 +82,9 @@ def _stepped(drives: Sequence[Drive], step: Step, state_size: int) -> list[np.nd
     return [np.stack(rows).astype(np.float32) for rows in answers]
 
 
-def _plan_step(network: Anticipation) -> Step:
+def _plan_step(network: Anticipation, risk: CollisionRisk) -> Step:
     def step(observation: Observation[torch.Tensor], state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        plan, state = anticipation.plan(network, *hold_goal(observation, state, state[:, :3]))
+        plan, state = collision_risk.plan(network, risk, *hold_goal(observation, state, state[:, :3]))
         return plan.features(), state
 
     return step

@@ -59,6 +59,6 @@ def _workstation(config: Config) -> Config:
 STAGE = Stage(
     config=Config,
     run=Later("pipeline.stages.implementation.collect_teacher", "run"),
-    needs=("make_scenes", "train_anticipation"),
+    needs=("make_scenes", "train_anticipation", "train_collision_risk"),
     presets={"smoke": _smoke, "workstation": _workstation},
 )

@@ -78,7 +78,7 @@ def _workstation(config: Config) -> Config:
 STAGE = Stage(
     config=Config,
     run=Later("pipeline.stages.implementation.pretrain_world_model", "run"),
-    needs=("make_scenes", "train_anticipation", "collect_teacher"),
+    needs=("make_scenes", "train_anticipation", "train_collision_risk", "collect_teacher"),
     not_in_key=("save_every_s",),
     presets={"smoke": _smoke, "workstation": _workstation},
 )

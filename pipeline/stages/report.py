@@ -46,6 +46,8 @@ STAGE = Stage(
         "make_scenes",
         "record_surroundings",
         "train_anticipation",
+        "record_drives",
+        "train_collision_risk",
         "collect_teacher",
         "pretrain_world_model",
         "train_specialist",

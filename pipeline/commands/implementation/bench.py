@@ -30,7 +30,7 @@ from scenes.scene import Scene
 from world_model import atomic_files
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.base_policy import BasePolicy
-from world_model.config import AnticipationConfig, WorldModelConfig
+from world_model.config import AnticipationConfig, CollisionRiskConfig, WorldModelConfig
 from world_model.rssm import WorldModel
 
 PHYSICS_STEPS = round(PHYSICS_HZ / CONTROL_HZ)
@@ -117,7 +117,7 @@ def measure_runners(config: Config, robot: str, size: int) -> list[dict[str, Any
 def build(config: Config, robot: str, size: int, seed: int = 0) -> LatentEnvironment:
     """Build the environment that specialists train in, behind an untrained base policy of the default size."""
     torch.manual_seed(0)
-    sizes = WorldModelConfig(anticipation=AnticipationConfig().channels)
+    sizes = WorldModelConfig(anticipation=AnticipationConfig().channels, collision_risk=CollisionRiskConfig().channels)
     world_model = WorldModel(sizes).eval().requires_grad_(False)
     head = BaseHead(BaseHeadConfig(latent_size=world_model.latent_size)).eval().requires_grad_(False)
     scenes: list[Scene] = []

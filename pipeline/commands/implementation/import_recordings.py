@@ -17,6 +17,7 @@ from world_model.anticipation import Anticipation
 from world_model.base_head import BaseHead
 from world_model.base_policy import BasePolicy
 from world_model.checkpoint import load_module
+from world_model.collision_risk import CollisionRisk
 from world_model.rssm import WorldModel
 
 _TEACHER, _SPECIALIST = "collect_teacher", "record_specialist"
@@ -43,7 +44,8 @@ def main(config: Config) -> None:
     episodes = episodes if has_splits else shard_writing.with_split(episodes, fraction=config.val_fraction)
     if config.base is None:
         network = load_module(Anticipation, config.anticipation, "anticipation")
-        _publish(config, config.run / _TEACHER, with_plan_features(episodes, network), robot=None)
+        risk = load_module(CollisionRisk, config.collision_risk, "collision_risk")
+        _publish(config, config.run / _TEACHER, with_plan_features(episodes, network, risk), robot=None)
     else:
         target = config.run / _SPECIALIST / robots[0]
         _refuse(target)

@@ -23,9 +23,10 @@ from pipeline.simulation.navigation.task import Task, build_task
 from pipeline.simulation.physics.randomisation import training
 from pipeline.stages.collect_teacher import Config
 from scenes.storage import load_scenes
-from world_model import anticipation
+from world_model import anticipation, collision_risk
 from world_model.anticipation import Anticipation
 from world_model.checkpoint import load_module
+from world_model.collision_risk import CollisionRisk
 from world_model.fixed_batches import by_rows
 from world_model.local_planner.map_edge import hold_goal
 
@@ -39,7 +40,8 @@ def run(config: Config, run: StageRun) -> None:
         task, config=NavigationConfig(randomisation=training()), num_envs=config.num_envs, seed=config.seed
     )
     network = load_module(Anticipation, run.input("train_anticipation"), "anticipation")
-    recorder = Recorder(environment, config, network)
+    risk = load_module(CollisionRisk, run.input("train_collision_risk"), "collision_risk")
+    recorder = Recorder(environment, config, network, risk)
     with progress(config.steps * config.num_envs, "collect_teacher") as bar:
         for shard in range(config.steps // config.shard_steps):
             names = {part: run.work / f"{part}_{shard:03d}.h5" for part in ("train", "val")}
@@ -79,12 +81,14 @@ def _val_envs(config: Config) -> int:
 class Recorder:
     """Runs the teacher on through its episodes, from one shard into the next."""
 
-    def __init__(self, environment: NavigationEnvironment, config: Config, network: Anticipation) -> None:
+    def __init__(
+        self, environment: NavigationEnvironment, config: Config, network: Anticipation, risk: CollisionRisk
+    ) -> None:
         self._environment, self._config = environment, config
         self._agent = teacher.TeacherAgent(num_envs=config.num_envs, device=environment.device, seed=config.seed)
         self._generator = torch.Generator().manual_seed(config.seed)
         self._noise = torch.zeros(config.num_envs, COMMAND_SIZE)
-        self._network = network
+        self._network, self._risk = network, risk
         self._maps = torch.zeros((1 + config.mounts) * config.num_envs, anticipation.STATE_SIZE)
         self._step: Step | None = None
         self._steps = 0
@@ -146,7 +150,7 @@ class Recorder:
     def _plan_rows(
         self, observation: Observation[torch.Tensor], state: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        plan, state = anticipation.plan(self._network, *hold_goal(observation, state, state[:, :3]))
+        plan, state = collision_risk.plan(self._network, self._risk, *hold_goal(observation, state, state[:, :3]))
         return plan.features(), state
 
 

@@ -28,6 +28,7 @@ from world_model.anticipation import Anticipation
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.base_policy import BasePolicy
 from world_model.checkpoint import load_module, save_module
+from world_model.collision_risk import CollisionRisk
 from world_model.rssm import WorldModel
 from world_model.training_state import restore_state, save_state
 
@@ -64,7 +65,11 @@ def run(config: Config, run: StageRun) -> None:
             f"collect_teacher --shard-steps {max(HORIZONS) + 2} or more"
         )
     val = held_out.windows(0, batch=config.val_sequences, length=length).to(config.device)
-    training = _build(config, load_module(Anticipation, run.input("train_anticipation"), "anticipation"))
+    training = _build(
+        config,
+        load_module(Anticipation, run.input("train_anticipation"), "anticipation"),
+        load_module(CollisionRisk, run.input("train_collision_risk"), "collision_risk"),
+    )
     training.step, extra = restore_state(run.work / "checkpoints", training.modules, training.optimiser)
     training.elapsed_s = float(extra.get("elapsed_s", 0.0))
     run.note(f"{pool.frames} frames to train on, {held_out.frames} held out; starting at step {training.step}")
@@ -96,12 +101,13 @@ def _robot(path: Path) -> str:
     return str(read_shard(path, kind="teacher", fields=("first",)).attributes["embodiment"])
 
 
-def _build(config: Config, anticipation: Anticipation) -> Training:
-    """Return new networks around a trained anticipation network, which stays as it is."""
+def _build(config: Config, anticipation: Anticipation, risk: CollisionRisk) -> Training:
+    """Return new networks around two trained ones, which stay as they are."""
     torch.manual_seed(config.seed)
-    channels = anticipation.config.channels
-    world_model = WorldModel(replace(config.world_model, anticipation=channels)).to(config.device)
+    sizes = replace(config.world_model, anticipation=anticipation.config.channels, collision_risk=risk.config.channels)
+    world_model = WorldModel(sizes).to(config.device)
     world_model.anticipation = anticipation.to(config.device).requires_grad_(False)
+    world_model.collision_risk = risk.to(config.device).requires_grad_(False)
     head = BaseHeadConfig(latent_size=world_model.latent_size, hidden=config.base_hidden)
     base_head = BaseHead(head).to(config.device)
     parameters = [p for p in (*world_model.parameters(), *base_head.parameters()) if p.requires_grad]

@@ -7,24 +7,16 @@ import torch
 
 from distill.recordings import write_shard
 from distill.surroundings import as_bytes
-from embodiments import registry
 from embodiments.limits import active_dimensions
 from embodiments.spaces import COMMAND_SIZE, CONTROL_HZ
 from pipeline.agents.oracle_map import people_at, true_surroundings
 from pipeline.agents.teacher import TeacherAgent
 from pipeline.runs.progress import progress
 from pipeline.runs.run_folder import StageRun
-from pipeline.simulation.conditions.disturbances import NEUTRAL
-from pipeline.simulation.conditions.field import changed_scene, draw_field
-from pipeline.simulation.navigation.config import NavigationConfig
-from pipeline.simulation.navigation.crowd_plan import episode_keys, plan_people
-from pipeline.simulation.navigation.environment import NavigationEnvironment
+from pipeline.simulation.navigation.both_conditions import both_conditions, queues
 from pipeline.simulation.navigation.recording import next_noise
-from pipeline.simulation.navigation.task import build_task
 from pipeline.simulation.physics.randomisation import training
 from pipeline.stages.record_surroundings import Config
-from scenes.registry import random_key
-from scenes.scene import Scene
 from scenes.storage import load_scenes
 from world_model import anticipation
 from world_model.anticipation import FAR_M, HORIZONS_S, SIDE, TRAIL_SIZE, Anticipation, Surroundings
@@ -88,16 +80,22 @@ class Recorder:
         self._config = config
         folder = run.input("make_scenes")
         parts = [load_scenes(folder / f"scenes_{part}.npz") for part in ("train", "val")]
-        self._environment = _environment(config, [*parts[0], *parts[1]], seed=seed)
-        episodes = self._environment.episodes
-        rng = np.random.default_rng([seed, 4])
-        is_val = episodes.scene_index >= len(parts[0])
+        self._environment = both_conditions(
+            config.embodiment,
+            [*parts[0], *parts[1]],
+            field_fraction=config.field_fraction,
+            goals_per_scene=config.goals_per_scene,
+            randomisation=replace(
+                training(), jitter_camera_m=config.camera_m, jitter_camera_pitch_rad=config.camera_pitch_rad
+            ),
+            num_envs=config.num_envs,
+            device=config.device,
+            seed=seed,
+            crowded=True,  # the figures are taken where as many people walk as in evaluation; training sees more
+        )
         length = config.shards * config.shard_steps // 2 + 1  # no episode ends within two steps of its beginning
-        queue = [
-            rng.choice(np.flatnonzero(is_val == (environment >= border)), size=length)
-            for environment in range(config.num_envs)
-        ]
-        self._environment.assign(torch.as_tensor(np.stack(queue)))
+        queue = queues(self._environment, val_from=border, first_val=len(parts[0]), length=length, seed=seed)
+        self._environment.assign(queue)
         self._step = self._environment.reset()
         self._generator = torch.Generator(device=config.device).manual_seed(seed)
         self._teacher = TeacherAgent(num_envs=config.num_envs, device=config.device, seed=seed)
@@ -161,39 +159,6 @@ class Recorder:
         planned, self._state = planner.drive_step(observation, state, anticipate=measure)
         taught = self._teacher.act(observation, self._environment.privileged)
         return torch.where(self._taught, taught, planned), measured[0]
-
-
-def _environment(config: Config, scenes: list[Scene], *, seed: int) -> NavigationEnvironment:
-    """Return the environment with both conditions, each in scenes of its own."""
-    in_field = [random_key(scene.name, "surroundings", seed).random() < config.field_fraction for scene in scenes]
-    scenes = [
-        changed_scene(scene, seed=seed) if field else scene for scene, field in zip(scenes, in_field, strict=True)
-    ]
-    task = build_task(
-        registry.get(config.embodiment),
-        scenes,
-        protocol="compass",
-        per_scene=config.goals_per_scene,
-        route="mixed",
-        seed=seed,
-    )
-    cameras = replace(training(), jitter_camera_m=config.camera_m, jitter_camera_pitch_rad=config.camera_pitch_rad)
-    environment = NavigationEnvironment(
-        task,
-        config=NavigationConfig(randomisation=cameras, disturbable=True, people=True),
-        num_envs=config.num_envs,
-        device=config.device,
-        seed=seed,
-    )
-    is_field = np.asarray(in_field)[task.episodes.scene_index]
-    keys = episode_keys(task.scenes, task.episodes)
-    environment.disturb(np.where(is_field[:, None], draw_field(keys, seed=seed), NEUTRAL), np.arange(len(keys)))
-    is_val = np.asarray([scene.name.split("/")[1] == "val" for scene in scenes])[task.episodes.scene_index]
-    # The figures are taken where as many people walk as in evaluation; training sees more of them.
-    people = plan_people(task.scenes, task.fields, task.episodes, seed=seed, crowded=~is_val)
-    people.speed_mps[~is_field] = 0.0  # nobody is there
-    environment.populate(people)
-    return environment
 
 
 def _fields(frames: list[_Frame], past: _Past) -> dict[str, np.ndarray]:

@@ -69,8 +69,8 @@ def _choice() -> _Choice:
     return _Choice(**{name: np.float32(vars(graph)[name.upper()]) for name in _Choice._fields})
 
 
-def look_up(grid: Tensor, points_b: Tensor, pose: Tensor) -> Tensor:
-    """Return what grids (B, CELLS, CELLS) hold at the same body points (Q, 2) of every body (B, 3): (B, Q)."""
+def look_up_b(grid: Tensor, points_b: Tensor, pose: Tensor) -> Tensor:
+    """Stand in for ``costmap.look_up_b``."""
     found = grid.new_empty(len(grid), len(points_b))
     arguments = grid.contiguous().numpy(), points_b.contiguous().numpy(), placement(pose).numpy()
     _look_up(*arguments, np.float32(graph.CELL_M), found.numpy())
