@@ -112,7 +112,7 @@ def slowed(risk: CollisionRisk, found: LocalPlan, crop: Tensor, vector: Tensor) 
 
 def no_change(like: Tensor) -> Tensor:
     """Return the change (B, CHANGE_SIZE) that leaves the plan as it is."""
-    return like.new_tensor(NO_CHANGE).expand(len(like), -1)
+    return like.new_tensor(NO_CHANGE).expand(like.shape[0], -1)
 
 
 def change(factor: Tensor) -> Tensor:

@@ -12,22 +12,25 @@ import torch
 from embodiments.observation import Observation
 from pipeline.agents.agent import AgentInfo, Privileged
 from pipeline.runs.provenance import ROOT
-from world_model import anticipation
+from world_model import anticipation, collision_risk
 from world_model.anticipation import Anticipation
 from world_model.checkpoint import load_module
+from world_model.collision_risk import CollisionRisk
 from world_model.fixed_batches import by_rows
 from world_model.local_planner.map_edge import hold_goal
 
 WEIGHTS = ROOT / "export" / "pretrained" / "anticipation"
+RISK_WEIGHTS = ROOT / "export" / "pretrained" / "collision_risk"
 
 
 class AnticipatingAgent:
-    """Follows the local plan on a costmap whose near part a network has completed."""
+    """Follows the local plan on a costmap whose near part a network has completed, and may slow down by another."""
 
     output: Literal["action"] = "action"
 
-    def __init__(self, *, num_envs: int, device: str, seed: int) -> None:
+    def __init__(self, *, num_envs: int, device: str, seed: int, slows: bool = False) -> None:
         self._network = load_module(Anticipation, WEIGHTS, "anticipation").to(device)
+        self._risk = load_module(CollisionRisk, RISK_WEIGHTS, "collision_risk").to(device) if slows else None
         self._state = torch.zeros(num_envs, anticipation.STATE_SIZE, device=device)
 
     def reset(self, mask: torch.Tensor) -> None:
@@ -50,7 +53,7 @@ class AnticipatingAgent:
 
     def _step(self, observation: Observation[torch.Tensor], state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         observation, state = hold_goal(observation, state, state[:, :3])
-        plan, state = anticipation.plan(self._network, observation, state)
+        plan, state = collision_risk.plan(self._network, self._risk, observation, state)
         return plan.action, state
 
 

@@ -34,6 +34,7 @@ SMALL = WorldModelConfig(
     encoder_channels=(4, 8, 8),
     decoder_channels=(8, 8, 8),
     anticipation=(4, 6, 8),
+    collision_risk=(4, 4, 6),
 )
 FEATURES = policy_feature_size(WorldModel(SMALL).latent_size)
 

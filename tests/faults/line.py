@@ -40,10 +40,12 @@ from pipeline.stages import (
     export_policy,
     make_scenes,
     pretrain_world_model,
+    record_drives,
     record_specialist,
     record_surroundings,
     report,
     train_anticipation,
+    train_collision_risk,
     train_specialist,
 )
 from pipeline.stages.implementation import collect_teacher as collecting
@@ -51,6 +53,7 @@ from pipeline.stages.implementation import distill_generalist as distilling
 from pipeline.stages.implementation import evaluate_policy as evaluating
 from pipeline.stages.implementation import export_policy as exporting
 from pipeline.stages.implementation import pretrain_world_model as pretraining
+from pipeline.stages.implementation import record_drives as driving
 from pipeline.stages.implementation import record_specialist as recording
 from pipeline.stages.implementation import record_surroundings as surveying
 from tests.pipeline.evaluation.episodes.test_evaluation import rows
@@ -59,7 +62,7 @@ from tests.pipeline.simulation.gait.test_gait_checkpoints import runner as gait_
 from tests.pipeline.simulation.navigation.navigation_dummy import plane, small_base
 from tests.pipeline.stages.test_collect_teacher import SeenPlane
 from tests.pipeline.stages.test_distill_generalist import InProcess
-from world_model.config import AnticipationConfig
+from world_model.config import AnticipationConfig, CollisionRiskConfig
 
 ROBOTS = ("tiago", "go2")
 _PARITY = parity.Parity(command=0.0, state=0.0, learned_state=0.0)
@@ -87,6 +90,8 @@ def steps() -> tuple[Step, ...]:
         _stage("make_scenes", make_scenes, same=("scenes_*.npz", "hardness.json"), **_SCENES),
         _stage("record_surroundings", record_surroundings, robot="tiago", **_SURROUNDINGS),
         _stage("train_anticipation", train_anticipation, same=("*.safetensors",), **_ANTICIPATION),
+        _stage("record_drives", record_drives, robot="tiago", **_DRIVES),
+        _stage("train_collision_risk", train_collision_risk, same=("*.safetensors",), **_RISK),
         _stage("collect_teacher", collect_teacher, **_COLLECT),
         _stage("pretrain_world_model", pretrain_world_model, same=("*.safetensors",), **_PRETRAIN),
         *(_stage("train_specialist", train_specialist, robot=r, same=("*.safetensors",), **_PPO) for r in ROBOTS),
@@ -110,6 +115,14 @@ _ANTICIPATION: dict[str, Any] = {
     "judge_every_steps": 3,
     "save_every_s": 0.0,
     "anticipation": AnticipationConfig(channels=(4, 4, 4)),
+}
+_DRIVES: dict[str, Any] = {"num_envs": 8, "shards": 2, "shard_steps": 32, "goals_per_scene": 2}
+_RISK: dict[str, Any] = {
+    "steps": 6,
+    "batch": 4,
+    "judge_every_steps": 3,
+    "save_every_s": 0.0,
+    "collision_risk": CollisionRiskConfig(channels=(4, 4, 4)),
 }
 _COLLECT: dict[str, Any] = {"num_envs": 8, "steps": 64, "shard_steps": 32, "mounts": 1}
 _PRETRAIN: dict[str, Any] = {
@@ -175,8 +188,10 @@ def stand_ins() -> Iterator[None]:
     scenes = [SimpleNamespace(name=f"office/{split}/0") for split in ("train", "val")]
     with ExitStack() as stack:
         change = lambda target, name, value: stack.enter_context(patch.object(target, name, value))  # noqa: E731
-        change(surveying, "load_scenes", lambda path: scenes)
-        change(surveying, "_environment", lambda config, scenes, seed: _Seen(num_envs=config.num_envs))
+        for module in (surveying, driving):
+            change(module, "load_scenes", lambda path: scenes)
+            change(module, "both_conditions", lambda embodiment, scenes, num_envs, **_: _Seen(num_envs=num_envs))
+            change(module, "queues", lambda environment, length, **_: torch.zeros(environment.num_envs, length))
         change(surveying, "TeacherAgent", _teacher)
         change(surveying, "_LATER", (0, 1, 2, 3))  # episodes on the plane are short
         change(collecting, "_task", lambda config, folder: None)

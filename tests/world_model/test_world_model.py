@@ -19,7 +19,8 @@ from tests.distill.test_recordings import teacher_arrays
 from world_model.anticipation import Anticipation
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.checkpoint import load_module, save_module
-from world_model.config import AnticipationConfig, LossWeights, WorldModelConfig
+from world_model.collision_risk import CollisionRisk
+from world_model.config import AnticipationConfig, CollisionRiskConfig, LossWeights, WorldModelConfig
 from world_model.descriptor import normalise_descriptor
 from world_model.image import SEMANTIC_CLASS_COUNT, depth_from_log, log_depth, without_holes
 from world_model.local_planner import planner
@@ -319,6 +320,7 @@ def test_the_stage_goes_on_after_an_interruption_to_the_same_weights(
         )
     anticipation = Anticipation(AnticipationConfig(channels=(4, 4, 8)))
     save_module(anticipation, tmp_path, "anticipation", notes={})
+    save_module(CollisionRisk(CollisionRiskConfig(channels=(4, 4, 4))), tmp_path, "collision_risk", notes={})
     config = pretrain.Config(
         steps=5,
         batch_sequences=2,
@@ -347,7 +349,7 @@ def test_the_stage_goes_on_after_an_interruption_to_the_same_weights(
     for name in ("world_model.safetensors", "base_head.safetensors"):
         assert (straight.directory / name).read_bytes() == (stopped.directory / name).read_bytes()
     made = load_module(WorldModel, straight.directory, "world_model")
-    assert made.anticipation is not None
+    assert made.anticipation is not None and made.collision_risk is not None
     for name, value in anticipation.state_dict().items():
         assert value.equal(made.anticipation.state_dict()[name])  # trained before, and frozen
     assert {path.name for path in straight.directory.iterdir()} >= {"predictions.png", "figures.json", "base_head.json"}

@@ -393,7 +393,7 @@ def _swept(total: Tensor, step: Tensor, twice: Tensor) -> Tensor:
 @kernel("world_model.local_planner.kernels.reading")
 def look_up_b(grid: Tensor, points_b: Tensor, pose: Tensor) -> Tensor:
     """Read grids (B, CELLS, CELLS) at the same body points (Q, 2) of every body on the costmap (B, 3): (B, Q)."""
-    return look_up(grid, to_anchor(points_b.expand(len(pose), -1, -1), pose))
+    return look_up(grid, to_anchor(points_b.expand(pose.shape[0], -1, -1), pose))
 
 
 def look_up(grid: Tensor, points: Tensor) -> Tensor:

@@ -65,6 +65,7 @@ PAIRS: Pairs = (
     ("generalist", "specialist"),
     ("base", "planner"),
     ("anticipating", "planner"),
+    ("cautious", "anticipating"),
 )
 """Differences that the evaluation reports, first minus second."""
 PAIR_METRICS = ("success", "spl", "collision")

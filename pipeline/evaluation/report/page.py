@@ -127,6 +127,29 @@ def anticipation(folder: Path | None) -> Table:
     )
 
 
+def collision_risk(folder: Path | None) -> Table:
+    """Return how well the network tells what is before a collision, in held-out drives; no rows without its figures."""
+    found = _figures(folder)
+    robots = sorted(key.removeprefix("rate_1.2s_") for key in found if key.startswith("rate_1.2s_"))
+    columns = ("auc_0.5s", "auc_1.2s", "auc_2.5s", "caught_0.05", "caught_0.10", "caught_0.20", "rate_1.2s")
+    rows = [
+        (label, *(_percent(found.get(f"{column}{suffix}")) for column in columns))
+        for label, suffix in (("all robots", ""), *((robot, f"_{robot}") for robot in robots))
+        if f"auc_1.2s{suffix}" in found
+    ]
+    return of_rows(
+        "How well collisions are expected, in %",
+        ("robot", "AUC 0.5 s", "AUC 1.2 s", "AUC 2.5 s", "5 % catch", "10 % catch", "20 % catch", "steps before one"),
+        rows,
+        note="Held-out scenes, both conditions. AUC: area under the ROC curve, for a collision or a fall within that "
+        "time; 50 is chance. An alarm in so many % of the steps catches that part of those within 1.2 s of one.",
+    )
+
+
+def _percent(value: float | None) -> str:
+    return NOTHING if value is None else f"{100.0 * value:.1f}"
+
+
 def _both(found: Mapping[str, float], key: str) -> str:
     values = [found.get(f"{key}_{name}") for name in ("precision", "recall")]
     return " / ".join(NOTHING if value is None else f"{100.0 * value:.0f}" for value in values)

@@ -40,6 +40,7 @@ def run(config: Config, run: StageRun) -> None:
         **_learning(folders),
         "surroundings": page.pictures_of(folders.get("train_anticipation")),
         "anticipation": page.anticipation(folders.get("train_anticipation")),
+        "collision_risk": page.collision_risk(folders.get("train_collision_risk")),
         "predictions": page.pictures_of(folders.get("pretrain_world_model")),
         "prediction_errors": page.predictions(folders.get("pretrain_world_model")),
         "coverage": page.pictures_of(folders.get("collect_teacher")),

@@ -40,12 +40,12 @@ def test_a_new_file_is_a_new_agent_everywhere(waiting: str) -> None:
 
 def test_the_agents_that_exist() -> None:
     assert registry.names() == (
-        *("zero", "random", "go_straight", "planner", "mppi", "anticipating"),
+        *("zero", "random", "go_straight", "planner", "mppi", "anticipating", "cautious"),
         *("blind", "base", "specialist", "generalist", "oracle_map", "teacher"),
     )
     assert registry.without_weights() == (
         *("zero", "random", "go_straight", "planner", "mppi"),
-        *("anticipating", "oracle_map", "teacher"),
+        *("anticipating", "cautious", "oracle_map", "teacher"),
     )
     assert registry.generalists() == ("blind", "generalist")
 

@@ -15,7 +15,8 @@ from tests.export.test_export import build, export
 from world_model.anticipation import Anticipation
 from world_model.base_head import BaseHead
 from world_model.checkpoint import load_module, read_card, save_module
-from world_model.config import AnticipationConfig
+from world_model.collision_risk import CollisionRisk
+from world_model.config import AnticipationConfig, CollisionRiskConfig
 from world_model.residual_head import ResidualHead
 from world_model.rssm import WorldModel
 
@@ -64,19 +65,25 @@ def test_a_run_goes_on_from_the_files(policies: Path, tmp_path: Path) -> None:
     assert not base.exists()
 
 
-def test_the_base_policy_may_get_an_anticipation_network(policies: Path, tmp_path: Path) -> None:
+def test_the_base_policy_may_get_networks_that_see_the_map(policies: Path, tmp_path: Path) -> None:
     network = Anticipation(AnticipationConfig(channels=(4, 4, 8))).eval()
-    save_module(network, tmp_path / "network", "anticipation", notes={})
-    adopt.main(adopt.Config(run=tmp_path / "run", policies=policies, anticipation=tmp_path / "network"))
+    risk = CollisionRisk(CollisionRiskConfig(channels=(6, 4, 4))).eval()
+    folder = tmp_path / "networks"
+    save_module(network, folder, "anticipation", notes={})
+    save_module(risk, folder, "collision_risk", notes={})
+    config = adopt.Config(run=tmp_path / "run", policies=policies, anticipation=folder, collision_risk=folder)
+    adopt.main(config)
     made = load_module(WorldModel, tmp_path / "run" / "pretrain_world_model", "world_model")
     assert made.config.anticipation == (4, 4, 8) and made.anticipation is not None
     for name, value in networks.driving(build("base").world_model).items():
-        assert name.startswith("anticipation.") or value.equal(made.state_dict()[name])
+        assert name.startswith(("anticipation.", "collision_risk.")) or value.equal(made.state_dict()[name])
     for name, value in network.state_dict().items():
         assert value.equal(made.anticipation.state_dict()[name])
+    assert made.config.collision_risk == (6, 4, 4) and made.collision_risk is not None
+    for name, value in risk.state_dict().items():
+        assert value.equal(made.collision_risk.state_dict()[name])
     adopted = manifest.read(tmp_path / "run" / "pretrain_world_model").body["adopted"]
-    weights = tmp_path / "network" / adopt.NETWORK
-    assert adopted["further"] == {adopt.NETWORK: manifest.hash_file(weights)}
+    assert adopted["further"] == {name: manifest.hash_file(folder / name) for name in adopt.NETWORKS}
 
 
 def test_what_cannot_be_adopted_is_named(policies: Path, tmp_path: Path) -> None:

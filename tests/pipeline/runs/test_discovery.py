@@ -15,6 +15,8 @@ LINE = (
     "make_scenes",
     "record_surroundings",
     "train_anticipation",
+    "record_drives",
+    "train_collision_risk",
     "collect_teacher",
     "pretrain_world_model",
     "train_specialist",

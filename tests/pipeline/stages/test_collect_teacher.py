@@ -9,7 +9,8 @@ from pipeline.stages.collect_teacher import Config
 from pipeline.stages.implementation.collect_teacher import Recorder, _mix, _random_mounts
 from tests.pipeline.simulation.navigation.navigation_dummy import PlaneNavigation
 from world_model.anticipation import Anticipation
-from world_model.config import AnticipationConfig
+from world_model.collision_risk import CollisionRisk
+from world_model.config import AnticipationConfig, CollisionRiskConfig
 
 
 def test_every_split_of_environments_holds_calm_disturbed_and_random_ones() -> None:
@@ -49,7 +50,8 @@ class SeenPlane(PlaneNavigation):
 def test_every_row_keeps_the_command_before_it_the_last_of_an_episode_too() -> None:
     config = Config(num_envs=6, mounts=1, shard_steps=40)
     network = Anticipation(AnticipationConfig(channels=(4, 4, 4))).eval()
-    recorder = Recorder(SeenPlane(num_envs=6), config, network)  # type: ignore[arg-type]
+    risk = CollisionRisk(CollisionRiskConfig(channels=(4, 4, 4))).eval()
+    recorder = Recorder(SeenPlane(num_envs=6), config, network, risk)  # type: ignore[arg-type]
     recorder._agent = SimpleNamespace(  # type: ignore[assignment]
         reset=lambda first: None, act=lambda observation, privileged: torch.full((6, 3), 0.7)
     )

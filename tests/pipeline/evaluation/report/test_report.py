@@ -122,7 +122,8 @@ def whole_run(tmp_path: Path, evaluated: Path) -> dict[str, Path]:
         goal_w=np.asarray([[4.0, 5.0, 1.0]] * count),
     )
     folders = {"evaluate_policy": evaluated}
-    names = ("train_specialist/tiago", "train_anticipation", "pretrain_world_model", "collect_teacher", "export_policy")
+    trained = ("train_anticipation", "train_collision_risk", "pretrain_world_model")
+    names = ("train_specialist/tiago", *trained, "collect_teacher", "export_policy")
     for name in names:
         folders[name] = tmp_path / name
         folders[name].mkdir(parents=True)
@@ -135,6 +136,8 @@ def whole_run(tmp_path: Path, evaluated: Path) -> dict[str, Path]:
     Image.new("RGB", (8, 8)).save(folders["train_anticipation"] / "anticipation.png")
     anticipated = {"still_2m_precision": 0.84, "still_2m_recall": 0.77, "still_2m_ahead_precision": 0.88}
     (folders["train_anticipation"] / "figures.json").write_text(json.dumps(anticipated))
+    expected = {"auc_1.2s": 0.912, "caught_0.05": 0.5, "rate_1.2s_g1": 0.013, "auc_1.2s_g1": 0.87}
+    (folders["train_collision_risk"] / "figures.json").write_text(json.dumps(expected))
     (folders["export_policy"] / "generalist.onnx").write_bytes(b"a policy")
     for name, folder in folders.items():
         if name != "evaluate_policy":
@@ -214,6 +217,9 @@ def test_a_whole_run_is_shown_whole(tmp_path: Path, whole_run: dict[str, Path]) 
     table = page.partition('id="anticipation"')[2].partition("</table>")[0]
     words = " ".join(re.sub(r"<[^>]*>", " ", table).split())
     assert words.endswith("still things 88 / – – / – 84 / 77 – / –")
+    table = page.partition('id="collision_risk"')[2].partition("</table>")[0]
+    words = " ".join(re.sub(r"<[^>]*>", " ", table).split())
+    assert words.endswith("all robots – 91.2 – 50.0 – – – g1 – 87.0 – – – – 1.3")
     assert "50.0 % at 4" in page and "latency s 0.25" in page and "15.6" in page
     boards = {folder.name for folder in (tmp_path / ".work" / "tensorboard").iterdir()}
     assert boards == {f"{agent}.straight" for agent in RATES}
