@@ -105,8 +105,8 @@ def plan(
 def slowed(risk: CollisionRisk, found: LocalPlan, crop: Tensor, vector: Tensor) -> LocalPlan:
     """Return the plan with a lower forward speed where a collision is likely."""
     likely = risk(crop, vector, no_change(vector))[:, DECIDES]
-    least, most = risk.slows_between
-    fade = ((likely - least) / (most - least)).clip(0.0, 1.0)
+    above = likely[:, None] - risk.slows_between
+    fade = (above[:, 0] / (above[:, 0] - above[:, 1])).clip(0.0, 1.0)
     return found._replace(action=changed(found.action, change(1.0 - fade * (1.0 - SLOWEST))))
 
 
