@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from export.networks import Exported
     from world_model.rssm import WorldModel
 
-BASE, SPECIALIST = "base.onnx", "specialist_{}.onnx"
+BASE, SPECIALIST, GENERALIST = "base.onnx", "specialist_{}.onnx", "generalist.onnx"
 NETWORKS = "anticipation.safetensors", "collision_risk.safetensors"
 """Weights of trained networks that see the map, in the folders of their stages."""
 CURVE = "curve_{}.json"
@@ -36,6 +36,8 @@ class Config:
     """Folder with ``base.onnx`` and, where they are wanted, ``specialist_ROBOT.onnx`` and ``curve_ROBOT.json``"""
     embodiments: tuple[str, ...] = ()
     """Specialists to adopt; by default all that are there"""
+    generalist: bool = False
+    """Adopt ``generalist.onnx``, too, instead of distilling a new one"""
     anticipation: Path | None = None
     """Folder of a trained anticipation network that the base policy gets, such as RUN/train_anticipation"""
     collision_risk: Path | None = None
@@ -54,19 +56,25 @@ def main(config: Config) -> None:
     if base.graph.head is not None:
         raise ValueError(f"{config.policies / BASE} is no base policy: it holds a {type(base.graph.head).__name__}")
     robots = config.embodiments or _robots(config.policies)
-    specialists = {robot: _specialist(config.policies / SPECIALIST.format(robot), base) for robot in robots}
-    base_folder = config.run / "pretrain_world_model"
+    specialists = {robot: _corrects(config.policies / SPECIALIST.format(robot), base) for robot in robots}
+    generalist = _corrects(config.policies / GENERALIST, base) if config.generalist else None
+    base_folder, last_folder = config.run / "pretrain_world_model", config.run / "distill_generalist"
     folders = {robot: config.run / "train_specialist" / robot for robot in robots}
-    if taken := [folder for folder in (base_folder, *folders.values()) if folder.exists()]:
+    if taken := [folder for folder in (base_folder, *folders.values(), last_folder) if folder.exists()]:
         raise ValueError(f"{taken[0]} is there already; adopt into a new run: --run runs/NAME")
     given = config.anticipation, config.collision_risk
     world_model = _with_networks(base.graph.world_model, *given)
     parts: dict[str, nn.Module] = {"world_model": world_model, "base_head": base.graph.base_head}
     files = [folder / name for folder, name in zip(given, NETWORKS, strict=True) if folder is not None]
-    _publish(base_folder, parts, config.policies / BASE, trained_on=base.robots[0], parts_of=files)
-    for robot, head in specialists.items():
-        path = config.policies / SPECIALIST.format(robot)
-        _publish(folders[robot], {"residual_head": head}, path, trained_on=robot, robot=robot)
+    _publish(base_folder, parts, config.policies / BASE, about={"embodiment": base.robots[0]}, parts_of=files)
+    for robot, specialist in specialists.items():
+        path, head = config.policies / SPECIALIST.format(robot), specialist.graph.head
+        assert head is not None
+        _publish(folders[robot], {"residual_head": head}, path, about={"embodiment": robot}, robot=robot)
+    if generalist is not None:
+        assert generalist.graph.head is not None
+        about = {"robots": list(generalist.robots)}
+        _publish(last_folder, {"generalist": generalist.graph.head}, config.policies / GENERALIST, about=about)
 
 
 def _with_networks(world_model: "WorldModel", anticipation: Path | None, collision_risk: Path | None) -> "WorldModel":
@@ -112,13 +120,12 @@ def _read(path: Path) -> "Exported":
     return exported
 
 
-def _specialist(path: Path, base: "Exported") -> "nn.Module":
-    """Return the head of a specialist's file, if it corrects this base policy."""
-    specialist = _read(path)
-    if not _same_base(base.graph, specialist.graph):
+def _corrects(path: Path, base: "Exported") -> "Exported":
+    """Return the networks of a file, if it corrects this base policy."""
+    found = _read(path)
+    if found.graph.head is None or not _same_base(base.graph, found.graph):
         raise ValueError(f"{path} corrects another base policy than {BASE} beside it; adopt files of one run")
-    assert specialist.graph.head is not None
-    return specialist.graph.head
+    return found
 
 
 def _same_base(first: "PolicyGraph", second: "PolicyGraph") -> bool:
@@ -136,13 +143,14 @@ def _publish(
     parts: Mapping[str, "nn.Module"],
     source: Path,
     *,
-    trained_on: str,
+    about: Mapping[str, Any],
     robot: str | None = None,
     parts_of: Sequence[Path] = (),
 ) -> None:
     """Write the folder of a stage as if the stage had made it; its manifest says that it did not.
 
     Args:
+        about: What the networks were trained on, for their notes.
         parts_of: Further files that networks come from.
     """
     from pipeline.residual_rl.config import CURVE as PUBLISHED_CURVE
@@ -155,7 +163,7 @@ def _publish(
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     for name, part in parts.items():
-        save_module(part, new, name, notes={"embodiment": trained_on, ADOPTED: adopted})
+        save_module(part, new, name, notes={**about, ADOPTED: adopted})
     if robot and (curve := source.with_name(CURVE.format(robot))).is_file():
         shutil.copyfile(curve, new / PUBLISHED_CURVE)
     body: dict[str, Any] = {"stage": target.parent.name if robot else target.name, "robot": robot}

@@ -19,7 +19,15 @@ REEXPORTED = "reexported"
 """Key of ``training.json``: SHA-256 -> name of the files before ``reexport``."""
 SHIPPED_BYTES = 20_000_000
 """Largest file that a repository should carry."""
-_STAGES = ("collect_teacher", "pretrain_world_model", "train_specialist", "record_specialist", "distill_generalist")
+_STAGES = (
+    "record_drives",
+    "train_collision_risk",
+    "collect_teacher",
+    "pretrain_world_model",
+    "train_specialist",
+    "record_specialist",
+    "distill_generalist",
+)
 
 
 def main(config: Config) -> None:

@@ -35,6 +35,7 @@ def run(config: Config, run: StageRun) -> None:
         load([path for path in paths if path.name.startswith(part)], robots=names) for part in ("train", "val")
     )
     torch.manual_seed(config.seed)
+    torch.set_num_threads(1)  # so small a network is three times as slow with two, where something else runs as well
     network = CollisionRisk(config.collision_risk).to(config.device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     checkpoints = run.work / "checkpoints"

@@ -1,12 +1,14 @@
 """A run may begin with exported files: what is adopted computes what the files compute, noise and curve included."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 import torch
 
+from distill.generalist import Generalist
 from export import contract, networks, parity
 from export.graph import PolicyGraph
 from pipeline.commands import adopt
@@ -32,10 +34,11 @@ def specialist() -> PolicyGraph:
 
 @pytest.fixture(scope="module")
 def policies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a base policy, a specialist of it and its curve."""
+    """Return a folder with a base policy, a specialist of it and its curve, and a generalist."""
     folder = tmp_path_factory.mktemp("policies")
     (folder / "base.onnx").write_bytes(export(build("base"), "base", ("tiago",)))
     (folder / "specialist_go2.onnx").write_bytes(export(specialist(), "specialist", ("go2",)))
+    (folder / "generalist.onnx").write_bytes(export(build("generalist"), "generalist", ("tiago", "go2")))
     (folder / "curve_go2.json").write_text(json.dumps([{"control_steps": 10, "success": 0.5}]))
     return folder
 
@@ -59,6 +62,7 @@ def test_a_run_goes_on_from_the_files(policies: Path, tmp_path: Path) -> None:
     assert json.loads((corrected / "curve.json").read_text())[0]["success"] == 0.5
     with pytest.raises(ValueError, match="is there already"):
         adopt.main(adopt.Config(run=tmp_path, policies=policies))
+    assert not (tmp_path / "distill_generalist").exists()  # it is distilled anew, unless somebody asks for it
     base.rename(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match=r"go2 is there already"):
         adopt.main(adopt.Config(run=tmp_path, policies=policies))
@@ -72,13 +76,19 @@ def test_the_base_policy_may_get_networks_that_see_the_map(policies: Path, tmp_p
     save_module(network, folder, "anticipation", notes={})
     save_module(risk, folder, "collision_risk", notes={})
     config = adopt.Config(run=tmp_path / "run", policies=policies, anticipation=folder, collision_risk=folder)
-    adopt.main(config)
+    adopt.main(replace(config, generalist=True))
     made = load_module(WorldModel, tmp_path / "run" / "pretrain_world_model", "world_model")
     assert made.config.anticipation == (4, 4, 8) and made.anticipation is not None
     for name, value in networks.driving(build("base").world_model).items():
         assert name.startswith(("anticipation.", "collision_risk.")) or value.equal(made.state_dict()[name])
     for name, value in network.state_dict().items():
         assert value.equal(made.anticipation.state_dict()[name])
+    distilled = tmp_path / "run" / "distill_generalist"
+    assert read_card(distilled, "generalist")["notes"]["robots"] == ["tiago", "go2"]
+    head = build("generalist").head
+    assert head is not None
+    for name, value in load_module(Generalist, distilled, "generalist").state_dict().items():
+        assert value.equal(head.state_dict()[name])
     assert made.config.collision_risk == (6, 4, 4) and made.collision_risk is not None
     for name, value in risk.state_dict().items():
         assert value.equal(made.collision_risk.state_dict()[name])
