@@ -19,12 +19,12 @@ class Config:
 
     embodiment: Suppress[str] = "tiago"
     num_envs: int = 64
-    shards: int = 2
+    shards: int = 1
     shard_steps: int = 384
     """Control steps per environment and shard"""
     field_fraction: float = 0.75
     """Fraction of the scenes in which conditions ``field`` hold; ``nominal`` in the others"""
-    goals_per_scene: int = 4
+    goals_per_scene: int = 2
     changed_envs: float = 0.6
     """Fraction of the environments in which speed and direction change at random"""
     change_again: float = 0.1

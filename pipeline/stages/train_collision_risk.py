@@ -16,7 +16,7 @@ from world_model.config import CollisionRiskConfig
 class Config:
     """How the network is trained."""
 
-    steps: int = 4000
+    steps: int = 2000
     batch: int = 256
     """Control steps per update"""
     more: tuple[Path, ...] = ()

@@ -1,17 +1,18 @@
 """Drive in both conditions, and write what the collision risk network sees beside how episodes end, shard by shard."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
-from distill.recordings import write_shard
 from distill.surroundings import as_bytes
 from embodiments.limits import active_dimensions
 from embodiments.observation import Observation
-from pipeline.runs.progress import progress
 from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation.both_conditions import both_conditions, queues
 from pipeline.simulation.navigation.recording import outcome_code, outcome_rates
 from pipeline.simulation.physics.randomisation import training
+from pipeline.stages.implementation.shard_recording import Rows, record_shards
 from pipeline.stages.record_drives import Config
 from scenes.storage import load_scenes
 from world_model import anticipation, collision_risk
@@ -29,26 +30,12 @@ _TURNS = (0.0, 0.0, 0.0, -0.3, 0.3)
 
 def run(config: Config, run: StageRun) -> None:
     """Write shards ``train_NNN.h5`` and ``val_NNN.h5``; validation scenes come only into the latter."""
-    border = config.num_envs - max(1, config.num_envs // 8)
-    recorder: Recorder | None = None
-    outcomes = np.zeros(0, np.uint8)
-    with progress(config.shards * config.shard_steps * config.num_envs, f"record {config.embodiment}") as bar:
-        for shard in range(config.shards):
-            paths = {part: run.work / f"{part}_{shard:03d}.h5" for part in ("train", "val")}
-            if not all(path.exists() for path in paths.values()):
-                # After a kill other episodes follow, by the first new shard's seed.
-                recorder = recorder or Recorder(config, run, border=border, seed=config.seed + shard)
-                rows = recorder.record()
-                for part, columns in (("train", slice(0, border)), ("val", slice(border, config.num_envs))):
-                    chosen = {name: value[:, columns] for name, value in rows.items()}
-                    attributes = {"embodiment": config.embodiment, "seed": config.seed, "shard": shard}
-                    write_shard(paths[part], chosen, kind="drives", attributes=attributes)
-                outcomes = np.concatenate([outcomes, rows["outcome"].ravel()])
-            bar.advance(config.shard_steps * config.num_envs)
-    for part in ("train", "val"):
-        for shard in range(config.shards):
-            run.hand_over(run.work / f"{part}_{shard:03d}.h5")
-    run.metrics.update(outcome_rates(outcomes))
+
+    def begin(border: int, seed: int) -> Callable[[], Rows]:
+        return Recorder(config, run, border=border, seed=seed).record
+
+    shards = record_shards(config, run, kind="drives", begin=begin)
+    run.metrics.update(outcome_rates(np.concatenate([np.zeros(0, np.uint8), *(s["outcome"].ravel() for s in shards)])))
 
 
 class Recorder:
@@ -84,7 +71,7 @@ class Recorder:
         self._change = collision_risk.no_change(self._state)
 
     @torch.no_grad()
-    def record(self) -> dict[str, np.ndarray]:
+    def record(self) -> Rows:
         """Run one shard; return its fields, each (T, B, ...)."""
         rows: dict[str, list[np.ndarray]] = {}
         for _ in range(self._config.shard_steps):

@@ -1,21 +1,21 @@
 """Drive in both conditions, and write what is measured around the body beside what is there, shard by shard."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
-from distill.recordings import write_shard
 from distill.surroundings import as_bytes
 from embodiments.limits import active_dimensions
 from embodiments.spaces import COMMAND_SIZE, CONTROL_HZ
 from pipeline.agents.oracle_map import people_at, true_surroundings
 from pipeline.agents.teacher import TeacherAgent
-from pipeline.runs.progress import progress
 from pipeline.runs.run_folder import StageRun
 from pipeline.simulation.navigation.both_conditions import both_conditions, queues
 from pipeline.simulation.navigation.recording import next_noise
 from pipeline.simulation.physics.randomisation import training
+from pipeline.stages.implementation.shard_recording import Rows, record_shards
 from pipeline.stages.record_surroundings import Config
 from scenes.storage import load_scenes
 from world_model import anticipation
@@ -32,26 +32,12 @@ _LATER = tuple(round(horizon_s * CONTROL_HZ) for horizon_s in HORIZONS_S)
 
 def run(config: Config, run: StageRun) -> None:
     """Write shards ``train_NNN.h5`` and ``val_NNN.h5``; validation scenes come only into the latter."""
-    border = config.num_envs - max(1, config.num_envs // 8)
-    recorder: Recorder | None = None
-    frames = 0
-    with progress(config.shards * config.shard_steps * config.num_envs, f"record {config.embodiment}") as bar:
-        for shard in range(config.shards):
-            paths = {part: run.work / f"{part}_{shard:03d}.h5" for part in ("train", "val")}
-            if not all(path.exists() for path in paths.values()):
-                # After a kill other episodes follow, by the first new shard's seed.
-                recorder = recorder or Recorder(config, run, border=border, seed=config.seed + shard)
-                rows = recorder.record()
-                for part, columns in (("train", slice(0, border)), ("val", slice(border, config.num_envs))):
-                    chosen = {name: value[:, columns] for name, value in rows.items()}
-                    attributes = {"embodiment": config.embodiment, "seed": config.seed, "shard": shard}
-                    write_shard(paths[part], chosen, kind="surroundings", attributes=attributes)
-                frames += int(rows["counted"].sum())
-            bar.advance(config.shard_steps * config.num_envs)
-    for part in ("train", "val"):
-        for shard in range(config.shards):
-            run.hand_over(run.work / f"{part}_{shard:03d}.h5")
-    run.metrics["frames"] = frames
+
+    def begin(border: int, seed: int) -> Callable[[], Rows]:
+        return Recorder(config, run, border=border, seed=seed).record
+
+    shards = record_shards(config, run, kind="surroundings", begin=begin)
+    run.metrics["frames"] = sum(int(rows["counted"].sum()) for rows in shards)
 
 
 @dataclass
@@ -111,7 +97,7 @@ class Recorder:
         )
 
     @torch.no_grad()
-    def record(self) -> dict[str, np.ndarray]:
+    def record(self) -> Rows:
         """Run one shard; return its fields, each (T, B, ...)."""
         frames, past = [], _Past()
         for step in range(self._config.shard_steps):
@@ -161,7 +147,7 @@ class Recorder:
         return torch.where(self._taught, taught, planned), measured[0]
 
 
-def _fields(frames: list[_Frame], past: _Past) -> dict[str, np.ndarray]:
+def _fields(frames: list[_Frame], past: _Past) -> Rows:
     """Return what is written; a frame counts where its episode goes on long enough to know what follows."""
     rows: dict[str, list[np.ndarray]] = {"square": [], "distance": [], "moving": [], "counted": []}
     for frame in frames:

@@ -12,7 +12,7 @@ from distill.recordings import OUTCOMES, read_shard, write_shard
 from pipeline.runs import manifest
 from pipeline.runs.run_folder import execute_many
 from pipeline.stages import record_drives, train_collision_risk
-from pipeline.stages.implementation import train_collision_risk as training
+from pipeline.stages.implementation import supervised_training
 from scenes import registry
 from scenes.storage import save_scenes
 from tests.separate_process import call
@@ -78,7 +78,7 @@ def recorded(run: Path, *, seed: int) -> None:
 
 def test_a_stopped_training_is_the_same_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = train_collision_risk.Config(steps=12, batch=8, warmup_steps=2, judge_every_steps=6, save_every_s=0.0)
-    update, calls = training._update, []
+    update, calls = supervised_training.update, []
 
     def stop_once(*arguments: Any, **named: Any) -> float:
         calls.append(1)
@@ -91,7 +91,7 @@ def test_a_stopped_training_is_the_same_training(tmp_path: Path, monkeypatch: py
         run = tmp_path / name
         recorded(run, seed=0)
         if name == "stopped":
-            monkeypatch.setattr(training, "_update", stop_once)
+            monkeypatch.setattr(supervised_training, "update", stop_once)
             with pytest.raises(KeyboardInterrupt):
                 execute_many("train_collision_risk", [config], run)
         execute_many("train_collision_risk", [config], run)

@@ -14,7 +14,7 @@ from distill.recordings import read_shard, write_shard
 from pipeline.runs import manifest
 from pipeline.runs.run_folder import execute_many
 from pipeline.stages import record_surroundings, train_anticipation
-from pipeline.stages.implementation import train_anticipation as training
+from pipeline.stages.implementation import supervised_training
 from pipeline.stages.implementation.record_surroundings import _fields, _Frame, _Past
 from scenes import registry
 from scenes.storage import save_scenes
@@ -103,7 +103,7 @@ def test_a_stopped_training_is_the_same_training(tmp_path: Path, monkeypatch: py
     config = train_anticipation.Config(
         steps=12, batch_frames=8, warmup_steps=2, val_frames=8, judge_every_steps=6, save_every_s=0.0
     )
-    update, calls = training._update, []
+    update, calls = supervised_training.update, []
 
     def stop_once(*arguments: Any, **named: Any) -> float:
         calls.append(1)
@@ -116,7 +116,7 @@ def test_a_stopped_training_is_the_same_training(tmp_path: Path, monkeypatch: py
         run = tmp_path / name
         recorded(run, frames=12)
         if name == "stopped":
-            monkeypatch.setattr(training, "_update", stop_once)
+            monkeypatch.setattr(supervised_training, "update", stop_once)
             with pytest.raises(KeyboardInterrupt):
                 execute_many("train_anticipation", [config], run)
         execute_many("train_anticipation", [config], run)
