@@ -93,12 +93,16 @@ def risk_of(logit: float) -> CollisionRisk:
     return network
 
 
-@pytest.mark.parametrize(("logit", "factor"), [(-4.0, 1.0), (-2.5, 0.65), (0.0, collision_risk.SLOWEST)])
+@pytest.mark.parametrize(
+    ("robot", "logit", "factor"),
+    [("tiago", -4.0, 1.0), ("tiago", -2.5, 0.65), ("tiago", 0.0, collision_risk.SLOWEST), ("go2", 0.0, 1.0)],
+)
 @torch.no_grad()
-def test_the_body_slows_down_where_a_collision_is_likely(logit: float, factor: float) -> None:
+def test_a_body_on_wheels_slows_down_where_a_collision_is_likely(robot: str, logit: float, factor: float) -> None:
     action = torch.tensor([[0.8, 0.1, -0.5], [-0.3, 0.0, 0.2]])
     crop, vector = torch.zeros(2, CHANNELS, SIDE, SIDE), torch.zeros(2, VECTOR_SIZE)
-    found = collision_risk.slowed(risk_of(logit), plan_of(action), crop, vector).action
+    body = torch.as_tensor(registry.get(robot).descriptor()).expand(2, -1)
+    found = collision_risk.slowed(risk_of(logit), plan_of(action), crop, vector, descriptor=body).action
     # Turning, and backing out of a narrow place, stay as they are.
     torch.testing.assert_close(found, torch.tensor([[0.8 * factor, 0.1, -0.5], [-0.3, 0.0, 0.2]]))
 

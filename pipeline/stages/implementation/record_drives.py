@@ -101,7 +101,7 @@ class Recorder:
         crop = collision_risk.crop(maps, observation, state)
         vector = collision_risk.vector(found, observation)
         if self._risk is not None:
-            found = collision_risk.slowed(self._risk, found, crop, vector)
+            found = collision_risk.slowed(self._risk, found, crop, vector, descriptor=observation.descriptor)
         return found.action, crop, vector, state
 
     def _draw_change(self, first: torch.Tensor) -> None:
