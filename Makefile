@@ -73,8 +73,9 @@ surroundings: scenes
 	$(call TRAIN,record_surroundings) $(if $(filter surroundings,$(MAKECMDGOALS)),$(ARGS))
 anticipation: surroundings
 	$(call TRAIN,train_anticipation) $(if $(filter anticipation,$(MAKECMDGOALS)),$(ARGS))
+# Only bodies on wheels slow down by it (docs/adr/0022-collision-risk.md).
 drives: anticipation
-	$(call TRAIN,record_drives) $(if $(filter drives,$(MAKECMDGOALS)),$(ARGS))
+	$(call TRAIN,record_drives) --embodiments tiago,stretch3 $(if $(filter drives,$(MAKECMDGOALS)),$(ARGS))
 risk: drives
 	$(call TRAIN,train_collision_risk) $(if $(filter risk,$(MAKECMDGOALS)),$(ARGS))
 data: risk

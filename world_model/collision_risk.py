@@ -29,6 +29,7 @@ BEHIND_M, BESIDE_M = 1.0, 2.0
 HORIZONS_S = (0.5, 1.2, 2.5)
 """Times within which a collision is expected"""
 HIDDEN = 128
+"""Width of the first linear layer; the second has half of it"""
 DECIDES = 1
 """Which of ``HORIZONS_S`` the speed depends on"""
 POINTS = 3
@@ -40,7 +41,7 @@ VECTOR_SIZE = planner.FEATURE_SIZE + 2 * COMMAND_SIZE + len(LIMIT_FIELDS) + 1 + 
 NO_CHANGE = (1.0, 0.0)
 CHANGE_SIZE = len(NO_CHANGE)
 """Factor on the forward action, and what is added to the yaw action"""
-SLOWS_IN = (0.1, 0.03)
+SLOWS_IN = (0.06, 0.015)
 """The forward speed begins to fall where a collision is likelier than in all but this fraction of the recorded steps,
 and falls no further where it is likelier than in all but the second"""
 SLOWEST = 0.3
@@ -107,7 +108,7 @@ def plan(
 def slowed(risk: CollisionRisk, found: LocalPlan, crop: Tensor, vector: Tensor, *, descriptor: Tensor) -> LocalPlan:
     """Return the plan with a lower forward speed where a collision is likely, for bodies (B, E) with wheels.
 
-    Go2 collides as often or more when it walks slowly: its long body turns where it stands, and people do not give way.
+    Walkers keep their speed: Go2 collides as often or more when it walks slowly (docs/adr/0022-collision-risk.md).
     """
     likely = risk(crop, vector, no_change(vector))[:, DECIDES]
     above = likely[:, None] - risk.slows_between
