@@ -90,12 +90,17 @@ def what_followed(outcome: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def calibrate(network: CollisionRisk, drives: Drives, *, device: str) -> None:
-    """Set the logits between which the network slows a body down, from its answers where the plan was not changed."""
+    """Set the logits between which the network slows a body down, from its answers where the plan was not changed.
+
+    Raises:
+        ValueError: If it was changed everywhere.
+    """
     unchanged = (drives.change == np.asarray(NO_CHANGE)).all(axis=1)
     logits = _answers(network, drives, device=device)[unchanged, DECIDES]
-    if len(logits):
-        least, most = np.quantile(logits, [1.0 - alarm for alarm in SLOWS_IN])
-        network.slows_between.copy_(torch.tensor([least, max(most, least + _LEAST_WIDTH)]))
+    if not len(logits):
+        raise ValueError("no held-out control step is driven as planned; record with a smaller --changed-envs")
+    least, most = np.quantile(logits, [1.0 - alarm for alarm in SLOWS_IN])
+    network.slows_between.copy_(torch.tensor([least, max(most, least + _LEAST_WIDTH)]))
 
 
 @torch.no_grad()

@@ -93,10 +93,10 @@ def _with_networks(world_model: "WorldModel", anticipation: Path | None, collisi
         risk = load_module(CollisionRisk, collision_risk, "collision_risk")
         config, given["collision_risk"] = replace(config, collision_risk=risk.config.channels), risk
     made = WorldModel(config)
-    kept = {name: value for name, value in world_model.state_dict().items() if name.split(".")[0] not in given}
-    made.load_state_dict(kept, strict=False)
+    weights = {name: value for name, value in world_model.state_dict().items() if name.split(".")[0] not in given}
     for name, part in given.items():
-        setattr(made, name, part)
+        weights |= {f"{name}.{key}": value for key, value in part.state_dict().items()}
+    made.load_state_dict(weights)
     return made.eval()
 
 

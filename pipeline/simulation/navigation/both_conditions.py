@@ -74,7 +74,7 @@ def both_conditions(
 def queues(
     environment: NavigationEnvironment, *, val_from: int, first_val: int, length: int, seed: int
 ) -> torch.Tensor:
-    """Return episodes (B, length) for every environment, drawn at random.
+    """Return episodes (B, length) for every environment, chosen at random.
 
     Args:
         environment: With training scenes first and validation scenes after them.

@@ -108,8 +108,8 @@ class Recorder:
         """Draw what changes anew, now and then, and where an episode begins."""
         chance = torch.rand(len(first), 3, generator=self._generator, device=first.device)
         factors, turns = (torch.tensor(values, device=first.device) for values in (_FACTORS, _TURNS))
-        drawn = torch.stack(
+        fresh = torch.stack(
             [values[(chance[:, k] * len(values)).long()] for k, values in ((1, factors), (2, turns))], dim=-1
         )
         again = self._changed & (first | (chance[:, 0] < self._config.change_again))
-        self._change = torch.where(again[:, None], drawn, self._change)
+        self._change = torch.where(again[:, None], fresh, self._change)

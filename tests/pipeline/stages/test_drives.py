@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +11,9 @@ from distill.recordings import OUTCOMES, read_shard, write_shard
 from pipeline.runs import manifest
 from pipeline.runs.run_folder import execute_many
 from pipeline.stages import record_drives, train_collision_risk
-from pipeline.stages.implementation import supervised_training
 from scenes import registry
 from scenes.storage import save_scenes
+from tests.pipeline.stages.interrupted import stop_once
 from tests.separate_process import call
 from world_model.anticipation import Anticipation
 from world_model.checkpoint import load_module, save_module
@@ -78,20 +77,12 @@ def recorded(run: Path, *, seed: int) -> None:
 
 def test_a_stopped_training_is_the_same_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = train_collision_risk.Config(steps=12, batch=8, warmup_steps=2, judge_every_steps=6, save_every_s=0.0)
-    update, calls = supervised_training.update, []
-
-    def stop_once(*arguments: Any, **named: Any) -> float:
-        calls.append(1)
-        if len(calls) == 6:
-            raise KeyboardInterrupt
-        return update(*arguments, **named)
-
-    weights = []
+    weights, calls = [], []
     for name in ("whole", "stopped"):
         run = tmp_path / name
         recorded(run, seed=0)
         if name == "stopped":
-            monkeypatch.setattr(supervised_training, "update", stop_once)
+            calls = stop_once(monkeypatch, at=6)
             with pytest.raises(KeyboardInterrupt):
                 execute_many("train_collision_risk", [config], run)
         execute_many("train_collision_risk", [config], run)

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +13,10 @@ from distill.recordings import read_shard, write_shard
 from pipeline.runs import manifest
 from pipeline.runs.run_folder import execute_many
 from pipeline.stages import record_surroundings, train_anticipation
-from pipeline.stages.implementation import supervised_training
 from pipeline.stages.implementation.record_surroundings import _fields, _Frame, _Past
 from scenes import registry
 from scenes.storage import save_scenes
+from tests.pipeline.stages.interrupted import stop_once
 from tests.separate_process import call
 from world_model.anticipation import HORIZONS_S, INPUTS, SIDE, Anticipation
 from world_model.checkpoint import load_module, save_module
@@ -103,20 +102,12 @@ def test_a_stopped_training_is_the_same_training(tmp_path: Path, monkeypatch: py
     config = train_anticipation.Config(
         steps=12, batch_frames=8, warmup_steps=2, val_frames=8, judge_every_steps=6, save_every_s=0.0
     )
-    update, calls = supervised_training.update, []
-
-    def stop_once(*arguments: Any, **named: Any) -> float:
-        calls.append(1)
-        if len(calls) == 6:
-            raise KeyboardInterrupt
-        return update(*arguments, **named)
-
-    weights = []
+    weights, calls = [], []
     for name in ("whole", "stopped"):
         run = tmp_path / name
         recorded(run, frames=12)
         if name == "stopped":
-            monkeypatch.setattr(supervised_training, "update", stop_once)
+            calls = stop_once(monkeypatch, at=6)
             with pytest.raises(KeyboardInterrupt):
                 execute_many("train_anticipation", [config], run)
         execute_many("train_anticipation", [config], run)
