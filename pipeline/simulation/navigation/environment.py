@@ -15,13 +15,14 @@ from embodiments.limits import action_to_command, bound, project, steer
 from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE, CONTROL_DT_S, DRIVE_HZ
 from pipeline.agents.truth import Truth
-from pipeline.simulation.conditions.crowd import Crowd, CrowdPlan
+from pipeline.simulation.conditions.crowd import CrowdPlan
 from pipeline.simulation.conditions.disturbances import LONGEST_LATENCY_S, Disturbance
 from pipeline.simulation.navigation.config import NavigationConfig
 from pipeline.simulation.navigation.episode_queue import Assignment
 from pipeline.simulation.navigation.episodes import SUCCESS_RADIUS_M
 from pipeline.simulation.navigation.reward import StepReward
 from pipeline.simulation.navigation.running_fields import RunningFields
+from pipeline.simulation.navigation.running_people import RunningPeople
 from pipeline.simulation.navigation.task import Task
 from pipeline.simulation.navigation.tracker import STOOD_S, EpisodeTracker, Outcome, StepInfo, stands
 from pipeline.simulation.physics.body import BodyBatch
@@ -77,8 +78,6 @@ class NavigationEnvironment:
         self.disturbance: Disturbance | None = None
         if config.disturbable:
             self.disturbance = Disturbance(num_envs, episodes=len(episodes), device=device)
-        self._crowd = Crowd(num_envs, device=device) if config.people else None
-        self._people: dict[str, torch.Tensor] = {}
         self._tracker = EpisodeTracker(
             num_envs,
             radius_m=SUCCESS_RADIUS_M[episodes.protocol],
@@ -100,9 +99,13 @@ class NavigationEnvironment:
     def _load(self, task: Task) -> None:
         device, episodes = self.device, task.episodes
         self.episodes = episodes
-        self._people = {}
         self._assignment = Assignment(episodes, num_envs=self.num_envs, generator=self._generator, device=device)
         self._fields = RunningFields(task, assignment=self._assignment, body=self.body, device=device)
+        self._people: RunningPeople | None = None
+        if self.config.people:
+            self._people = RunningPeople(
+                num_envs=self.num_envs, assignment=self._assignment, fields=self._fields, device=device
+            )
 
     def _allocate(self) -> None:
         count, device = self.num_envs, self.device
@@ -162,11 +165,9 @@ class NavigationEnvironment:
         Raises:
             ValueError: If the environment was not built with ``people=True``, or the plan is for other episodes.
         """
-        if self._crowd is None:
+        if self._people is None:
             raise ValueError("NavigationEnvironment.populate needs NavigationConfig(people=True)")
-        if len(plan) != len(self.episodes):
-            raise ValueError(f"the people of {len(plan)} episodes were given for {len(self.episodes)}")
-        self._people = {name: torch.as_tensor(value, device=self.device) for name, value in vars(plan).items()}
+        self._people.plan(plan, episodes=len(self.episodes))
 
     def settle_for(self, seconds: float) -> None:
         """Let episodes go on after a success for up to so long from here on, whatever ``NavigationConfig`` said."""
@@ -244,7 +245,8 @@ class NavigationEnvironment:
         """Return depth (B, 1, H, W) [m] and semantic class (B, H, W) from the robot's camera or other mounts (B, 7)."""
         mount = self.body.camera if camera is None else camera
         person = None if self.disturbance is None else self.disturbance.person
-        walkers = [who for who in (person, self._crowd) if who is not None and bool(who.present.any())]
+        crowd = None if self._people is None else self._people.crowd
+        walkers = [who for who in (person, crowd) if who is not None and bool(who.present.any())]
         cast = walkers[0].cast if walkers else None
         return self.camera.render(mount, self.scene_index, own_body=camera is None, person=cast)
 
@@ -288,10 +290,11 @@ class NavigationEnvironment:
 
     def people(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return where people are (B, K, 2), how fast they walk (B, K, 2), and who is there (B, K)."""
-        if self._crowd is None:
+        if self._people is None:
             nobody = torch.zeros(self.num_envs, 0, 2, device=self.device)
             return nobody, nobody, torch.zeros(self.num_envs, 0, dtype=torch.bool, device=self.device)
-        return self._crowd.xy_w, self._crowd.velocity_w, self._crowd.present
+        crowd = self._people.crowd
+        return crowd.xy_w, crowd.velocity_w, crowd.present
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -319,9 +322,8 @@ class NavigationEnvironment:
         self._tracker.begin(mask, self.pose_w[:, :2])
         self._stood_s[mask] = 0.0
         self._begin_disturbed(mask)
-        if self._crowd is not None and self._people:
-            row = self.episode.clamp(min=0)
-            self._crowd.begin(mask, {name: value[row] for name, value in self._people.items()})
+        if self._people is not None:
+            self._people.begin(mask)
 
     def _begin_disturbed(self, mask: torch.Tensor) -> None:
         """Let what is wrong in the new episodes begin."""
@@ -375,7 +377,9 @@ class NavigationEnvironment:
         clearance = self._fields.clearance_at(passed_w).amin(dim=0)
         if self.disturbance is not None:
             clearance = torch.minimum(clearance, self.disturbance.person.advance(self.body, passed_w))
-        person_gap_m = self._people_gap_m(passed_w)
+        person_gap_m = torch.full_like(self._along_m, torch.inf)
+        if self._people is not None:
+            person_gap_m = self._people.walk(self.body, passed_w)
         touched = person_gap_m < 0.0
         bumped = touched & (self._stood_s >= STOOD_S)
         velocity_b, pose_w = torch.nan_to_num(torch.stack(velocities_b)).mean(dim=0), passed_w[-1]
@@ -402,11 +406,3 @@ class NavigationEnvironment:
             broken=(self.physics.broken() | broken) & running,
             work_j=work_j,
         )
-
-    def _people_gap_m(self, passed_w: torch.Tensor) -> torch.Tensor:
-        """Let people walk for one control step; return the least gap (B,) to one of them, inf without people."""
-        if self._crowd is None:
-            return torch.full_like(self._along_m, torch.inf)
-        nearest = self._fields.nearest_to_people
-        gaps_m = self._crowd.walk(self.body, passed_w, distance=nearest, scene_index=self.scene_index)
-        return gaps_m.amin(dim=1)
