@@ -1,5 +1,6 @@
 """Copy the files of a run and write their model card."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,7 @@ from pipeline.commands.adopt import CURVE, SPECIALIST
 from pipeline.commands.ship_policy import Config
 from pipeline.evaluation.episodes.summary import ALL
 from pipeline.evaluation.report import tables
-from pipeline.runs import manifest
+from pipeline.runs import discovery, manifest
 from pipeline.runs.run_folder import ADOPTED
 from world_model import atomic_files
 
@@ -19,15 +20,6 @@ REEXPORTED = "reexported"
 """Key of ``training.json``: SHA-256 -> name of the files before ``reexport``."""
 SHIPPED_BYTES = 20_000_000
 """Largest file that a repository should carry."""
-_STAGES = (
-    "record_drives",
-    "train_collision_risk",
-    "collect_teacher",
-    "pretrain_world_model",
-    "train_specialist",
-    "record_specialist",
-    "distill_generalist",
-)
 
 
 def main(config: Config) -> None:
@@ -241,7 +233,7 @@ def how_trained(run: Path, exported: manifest.Manifest) -> dict[str, Any]:
 
 def _adopted(run: Path) -> str:
     """Return a sentence with what the run did not train itself."""
-    found = [body[ADOPTED] for stage in _STAGES for body in _bodies(run, stage) if ADOPTED in body]
+    found = [body[ADOPTED] for stage in _before_export() for body in _bodies(run, stage) if ADOPTED in body]
     files = [
         pair for source in found for pair in ((source["file"], source["sha256"]), *source.get("further", {}).items())
     ]
@@ -250,10 +242,18 @@ def _adopted(run: Path) -> str:
 
 
 def _minutes(run: Path) -> str:
-    """Return a sentence with the wall time of the training stages."""
-    minutes = {stage: sum(float(b.get("wall_time_s") or 0.0) for b in _bodies(run, stage)) / 60.0 for stage in _STAGES}
+    """Return a sentence with the wall time of the stages before export."""
+    minutes = {
+        stage: sum(float(body.get("wall_time_s") or 0.0) for body in _bodies(run, stage)) / 60.0
+        for stage in _before_export()
+    }
     spent = ", ".join(f"{stage} {value:.0f}" for stage, value in minutes.items() if value)
     return f"Minutes per stage, robots added up: {spent}." if spent else ""
+
+
+def _before_export() -> list[str]:
+    """Return the stages that come before the export, in their order."""
+    return list(itertools.takewhile(lambda name: name != "export_policy", discovery.stages()))
 
 
 def _specialists(run: Path, preset: str) -> str:
