@@ -19,7 +19,7 @@ from torch.nn import functional
 from embodiments.observation import Observation
 from embodiments.spaces import DEPTH_WIDTH_PX, LIMIT_FIELDS
 from world_model.config import AnticipationConfig
-from world_model.local_planner import costmap, planner
+from world_model.local_planner import cost_to_go, costmap, costmap_cells, planner
 from world_model.local_planner.frames import to_anchor, to_body
 from world_model.local_planner.grids import read, splat
 from world_model.local_planner.stand_in import kernel
@@ -36,7 +36,7 @@ STATE_SIZE = planner.STATE_SIZE + TRAIL_SIZE
 """Length of the state of ``plan``: the planner's, then the trail"""
 HORIZONS_S = (0.0, 0.5, 1.0, 1.5)
 """Times at which moving things are anticipated; the first is now"""
-FAR_M = costmap.RINGS * costmap.CELL_M
+FAR_M = cost_to_go.RINGS * costmap_cells.CELL_M
 """Distances to still things are answered up to this one"""
 INPUTS = 2 + len(POINT_STEPS)
 """Evidence, seen, and one raster of points for each of ``POINT_STEPS``"""
@@ -208,7 +208,7 @@ def square(evidence: Tensor, seen: Tensor, pose: Tensor, trail: Tensor) -> Tenso
         trail: (B, TRAIL_SIZE), see ``remembered``.
     """
     place = cells_w(pose)
-    grids = [costmap.look_up(grid, place).unflatten(1, (SIDE, SIDE)) for grid in (evidence, seen)]
+    grids = [costmap_cells.look_up(grid, place).unflatten(1, (SIDE, SIDE)) for grid in (evidence, seen)]
     points = past_points(trail)  # (B, len(POINT_STEPS), P, 3)
     here = _cell(to_body(points[..., :2].flatten(1, 2), pose)).unflatten(1, points.shape[1:3])
     # Points fade out at the border: runtimes that round differently must not disagree about one of them.
@@ -234,19 +234,19 @@ def onto_costmap(
         descriptor: (B, E) of the body.
         is_true: Whether it is the truth, which counts on unseen ground, too.
     """
-    axis = costmap.axis_m(pose)
+    axis = costmap_cells.axis_m(pose)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     here = to_body(torch.stack([x, y], dim=-1).flatten(0, 1).expand(pose.shape[0], -1, -1), pose)  # (B, CELLS^2, 2)
     place = _cell(here)
     border = torch.minimum(place, SIDE - 1.0 - place).amin(dim=-1)
     distance = (here.square().sum(dim=-1) + 1e-6).sqrt()
     trust = border.clip(0.0, 1.0) * ((REACH_M - distance) / FADE_M).clip(0.0, 1.0)
-    measured_m = costmap.distance_to_evidence_m(evidence).flatten(1)
+    measured_m = cost_to_go.distance_to_evidence_m(evidence).flatten(1)
     near_seen = trust if is_true else trust * _widened(seen, BEYOND_CELLS).flatten(1)
     planned_m = measured_m + near_seen * (read(around.distance_m, place) - measured_m)
     sure = (3.0 * (SURE - read(around.still, place)) / SURE).clip(0.0, 1.0)
     cost = trust * read(_moving_cost(around.moving, descriptor), place)
-    grid = (costmap.CELLS, costmap.CELLS)
+    grid = (costmap_cells.CELLS, costmap_cells.CELLS)
     return costmap.PlannedMap(
         distance_m=planned_m.unflatten(1, grid),
         seen=torch.maximum(seen, (trust * sure).unflatten(1, grid)),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from embodiments.spaces import LIMIT_FIELDS
 from world_model import anticipation as graph
-from world_model.local_planner import costmap
+from world_model.local_planner import cost_to_go, costmap
 from world_model.local_planner.kernels import reading, splatting
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
@@ -39,7 +39,7 @@ def onto_costmap(
     is_true: bool = False,
 ) -> costmap.PlannedMap:
     """Stand in for ``anticipation.onto_costmap``."""
-    measured = costmap.PlannedMap(costmap.distance_to_evidence_m(evidence), seen, seen)
+    measured = costmap.PlannedMap(cost_to_go.distance_to_evidence_m(evidence), seen, seen)
     counts = torch.ones_like(evidence) if is_true else _widened(seen)
     known = torch.stack([around.distance_m, around.still, _moving_cost(around.moving, descriptor)], dim=1)
     return reading.blend(known, measured, counts, pose, _trust())

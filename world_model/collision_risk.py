@@ -18,7 +18,7 @@ from world_model import anticipation
 from world_model.anticipation import Anticipated, Anticipation
 from world_model.config import CollisionRiskConfig
 from world_model.descriptor import normalise_descriptor
-from world_model.local_planner import costmap, planner
+from world_model.local_planner import cost_to_go, costmap, costmap_cells, planner
 from world_model.local_planner.controller import is_walker
 from world_model.local_planner.planner import LocalPlan
 
@@ -148,8 +148,8 @@ def crop(maps: Anticipated, observation: Observation[Tensor], state: Tensor) -> 
     places = cells.flatten(1).T  # (SIDE^2, 2)
     here = torch.cat([places, torch.zeros_like(places[:1])])
     grids = (maps.planned.distance_m, maps.planned.seen, now.cost_to_go)
-    distance_m, seen, to_go_m = (costmap.look_up_b(grid, here, now.pose) for grid in grids)
-    clearance_m = distance_m - costmap.half_width_m(observation.descriptor)[:, None]
+    distance_m, seen, to_go_m = (costmap_cells.look_up_b(grid, here, now.pose) for grid in grids)
+    clearance_m = distance_m - cost_to_go.half_width_m(observation.descriptor)[:, None]
     total_m = to_go_m + costmap.norm(observation.goal_b[:, None, :2] - here)
     least, most = _CLEARANCE_M
     read = [
@@ -175,7 +175,7 @@ def vector(found: LocalPlan, observation: Observation[Tensor]) -> Tensor:
         command_to_action(command, descriptor) for command in (observation.velocity_b, observation.previous_command)
     )
     limits = normalise_descriptor(descriptor)[:, LIMIT_SLICE]
-    width = costmap.half_width_m(descriptor)[:, None] / _CLEARANCE_M[1]
+    width = cost_to_go.half_width_m(descriptor)[:, None] / _CLEARANCE_M[1]
     goal = torch.cat([(observation.goal_b[:, :2] / _GOAL_M).clip(-2.0, 2.0), observation.goal_b[:, 2:]], dim=-1)
     return torch.cat([found.features(), velocity, last, limits, width, goal], dim=-1)
 

@@ -17,7 +17,7 @@ from embodiments.limits import action_to_command, active_dimensions, project
 from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE, FOOTPRINT_SLICE, HEIGHT_LAYERS_M, LIMIT_FIELDS
 from pipeline.agents.agent import AgentInfo, Privileged
-from world_model.local_planner import controller, costmap
+from world_model.local_planner import controller, costmap, costmap_cells
 from world_model.local_planner.depth_to_obstacles import obstacle_points
 from world_model.local_planner.frames import moved, wrap_angle
 from world_model.local_planner.map_edge import hold_goal
@@ -135,7 +135,7 @@ class MppiAgent:
         forward, aside = command[..., 0] / self._forward_mps, command[..., 1].abs() / self._forward_mps
         cost = NEAR_WEIGHT * near * (0.3 + forward.abs()) + HIT_WEIGHT * hit
         cost = cost + REVERSE_WEIGHT * (-forward).clamp(min=0.0) + LATERAL_WEIGHT * aside
-        to_go_s = costmap.look_up(self._total_m, pose[..., :2]) / self._forward_mps
+        to_go_s = costmap_cells.look_up(self._total_m, pose[..., :2]) / self._forward_mps
         if knot < KNOTS - 1:
             return (cost + to_go_s / KNOTS).view(-1)
         turn_s = wrap_angle(pose[..., 2] - self._aim_rad).abs() / self._yaw_rate_radps
@@ -145,7 +145,7 @@ class MppiAgent:
         """Return the clearance (B, K) of the body's footprint, a capsule along its axis."""
         heading = torch.stack([pose[..., 2].cos(), pose[..., 2].sin()], dim=-1)
         front, rear = (pose[..., :2] + end[..., None] * heading for end in self._ends_m)
-        distance_m = (costmap.look_up(self._distance_m, point) for point in (front, rear))
+        distance_m = (costmap_cells.look_up(self._distance_m, point) for point in (front, rear))
         return torch.minimum(*distance_m) - self._radius_m
 
 

@@ -22,11 +22,11 @@ from world_model.anticipation import (
     Surroundings,
 )
 from world_model.config import AnticipationConfig
-from world_model.local_planner import costmap, planner
+from world_model.local_planner import costmap, costmap_cells, planner
 from world_model.local_planner.depth_to_obstacles import obstacle_points
 from world_model.local_planner.frames import to_anchor, to_body
 
-GRID = (1, costmap.CELLS, costmap.CELLS)
+GRID = (1, costmap_cells.CELLS, costmap_cells.CELLS)
 POSE = torch.tensor([[1.0, -0.5, math.pi / 3]])
 
 
@@ -42,7 +42,7 @@ def brightest(square: torch.Tensor) -> tuple[float, float]:
 
 
 def test_the_square_shows_the_costmap_and_the_points_in_the_bodys_frame() -> None:
-    axis = costmap.axis_m(POSE)
+    axis = costmap_cells.axis_m(POSE)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     there = point_on_costmap(2.1, -1.1)[0, 0]
     evidence = torch.exp(-((x - there[0]) ** 2 + (y - there[1]) ** 2) / 0.1)[None]
@@ -84,7 +84,7 @@ def planned(
         descriptor=torch.as_tensor(descriptor)[None],
         is_true=is_true,
     )
-    axis = costmap.axis_m(POSE)
+    axis = costmap_cells.axis_m(POSE)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     here = to_body(torch.stack([x, y], dim=-1).flatten(0, 1)[None], POSE)[0]
     return costmap.PlannedMap(*(value.flatten() for value in result)), here
@@ -108,10 +108,10 @@ def test_near_the_body_what_is_known_counts_and_further_away_the_measurement() -
 def test_a_network_counts_on_seen_ground_and_a_little_beyond() -> None:
     distance_m = torch.zeros(1, SIDE, SIDE)
     seen = torch.zeros(GRID)
-    seen[:, :, : costmap.CELLS // 2] = 1.0  # x < 0 on the costmap
+    seen[:, :, : costmap_cells.CELLS // 2] = 1.0  # x < 0 on the costmap
     found, here = planned(known(distance_m=distance_m), measured=0.0, seen=seen)
-    x_m = costmap.axis_m(POSE).repeat(costmap.CELLS)
-    near, reach_m = here.norm(dim=-1) < 2.6, anticipation.BEYOND_CELLS * costmap.CELL_M
+    x_m = costmap_cells.axis_m(POSE).repeat(costmap_cells.CELLS)
+    near, reach_m = here.norm(dim=-1) < 2.6, anticipation.BEYOND_CELLS * costmap_cells.CELL_M
     assert (found.distance_m[near & (x_m < reach_m)] < 1e-5).all()
     assert (found.distance_m[near & (x_m > reach_m)] > FAR_M - 1e-5).all()
     assert (near & (x_m > reach_m)).sum() > 20 and (near & (x_m < reach_m)).sum() > 20

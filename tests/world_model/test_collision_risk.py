@@ -15,7 +15,7 @@ from world_model import anticipation, collision_risk
 from world_model.anticipation import Anticipation
 from world_model.collision_risk import CHANNELS, SIDE, VECTOR_SIZE, CollisionRisk
 from world_model.config import AnticipationConfig, CollisionRiskConfig
-from world_model.local_planner import costmap, planner
+from world_model.local_planner import cost_to_go, costmap, costmap_cells, planner
 from world_model.local_planner.frames import to_anchor
 from world_model.local_planner.planner import LocalPlan
 from world_model.local_planner.stand_in import graph_only
@@ -42,7 +42,7 @@ def test_the_crop_shows_the_maps_in_the_bodys_frame(networks: tuple[Anticipation
     pose = torch.tensor([[1.0, -0.5, math.pi / 3]])
     place = anticipation.cells_b(pose).view(anticipation.SIDE, anticipation.SIDE, 2)
     beside = ((place - torch.tensor([1.7, -0.9])).norm(dim=-1) < 0.05).float()
-    axis = costmap.axis_m(pose)
+    axis = costmap_cells.axis_m(pose)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     there = to_anchor(torch.tensor([[[2.1, 1.1]]]), pose)[0, 0]
     distance_m = ((x - there[0]) ** 2 + (y - there[1]) ** 2).sqrt().clip(max=0.8)[None]
@@ -60,7 +60,7 @@ def test_the_crop_shows_the_maps_in_the_bodys_frame(networks: tuple[Anticipation
         assert divmod(int(crop[0, channel].argmax()), SIDE) == cell(1.7, -0.9)
     row, column = cell(2.1, 1.1)
     assert divmod(int(crop[0, 5].argmin()), SIDE) == (row, column)  # clearance as planned
-    half_width_m = float(costmap.half_width_m(observation.descriptor))
+    half_width_m = float(cost_to_go.half_width_m(observation.descriptor))
     assert float(crop[0, 5, row, column]) * 1.3 - 0.5 == pytest.approx(-half_width_m, abs=0.1)
     goal_b = observation.goal_b[0, :2]
     nearer = goal_b.norm() - (goal_b - torch.tensor([1.1, 0.1])).norm()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from embodiments.limits import command_to_action
 from embodiments.spaces import CAMERA_FIELDS, CAMERA_SLICE, LIMIT_FIELDS, STAND_SPEED_MPS
-from world_model.local_planner.costmap import half_width_m
+from world_model.local_planner.cost_to_go import half_width_m
 
 ARRIVE_M, LEAVE_M = 0.14, 0.24
 """Between these distances from the goal driving fades into turning to its heading; protocols ask for 0.25 or 0.5 m."""

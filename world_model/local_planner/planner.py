@@ -11,7 +11,7 @@ from torch import Tensor
 
 from embodiments.observation import Observation
 from embodiments.spaces import COMMAND_SIZE
-from world_model.local_planner import controller, costmap
+from world_model.local_planner import controller, cost_to_go, costmap, costmap_cells
 from world_model.local_planner.depth_to_obstacles import obstacle_points
 from world_model.local_planner.map_edge import hold_goal
 
@@ -21,7 +21,7 @@ NARROW_M = (0.1, 0.3)
 """A place is narrow where the clearance at the body or ahead falls from the second to the first"""
 STATE_SIZE = costmap.STATE_SIZE
 FEATURE_SIZE = 2 + costmap.CLEARANCE_SIZE + 2 + COMMAND_SIZE
-_CLEARANCE_SCALE_M = costmap.RINGS * costmap.CELL_M
+_CLEARANCE_SCALE_M = cost_to_go.RINGS * costmap_cells.CELL_M
 _DETOUR_SCALE_M = 3.0
 
 

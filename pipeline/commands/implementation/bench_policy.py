@@ -23,7 +23,7 @@ from pipeline.simulation.navigation.base_policy_environment import LatentEnviron
 from world_model import anticipation, atomic_files
 from world_model.anticipation import Anticipation
 from world_model.fixed_batches import ROWS_AT_ONCE, by_rows
-from world_model.local_planner import controller, costmap, planner
+from world_model.local_planner import controller, cost_to_go, costmap, planner
 from world_model.local_planner.depth_to_obstacles import obstacle_points
 from world_model.local_planner.frames import moved
 from world_model.local_planner.stand_in import graph_only
@@ -84,7 +84,7 @@ def _parts_of_rows(
     planned = anticipation.onto_costmap(around, evidence, seen, pose, descriptor=descriptor)
 
     def correct() -> Tensor:
-        return costmap.corrected(before.cost_to_go, pose, seen_now, **planned._asdict())
+        return cost_to_go.corrected(before.cost_to_go, pose, seen_now, **planned._asdict())
 
     after = costmap.UpdatedCostmap(
         pose=pose, evidence=evidence, seen=seen, cost_to_go=correct(), distance_m=planned.distance_m

@@ -22,7 +22,8 @@ from world_model import anticipation
 from world_model.anticipation import FAR_M, HORIZONS_S, SIDE, TRAIL_SIZE, Anticipation, Surroundings
 from world_model.checkpoint import load_module
 from world_model.local_planner import planner
-from world_model.local_planner.costmap import PlannedMap, distance_to_evidence_m
+from world_model.local_planner.cost_to_go import distance_to_evidence_m
+from world_model.local_planner.costmap import PlannedMap
 
 _CORRELATION = 0.9
 _DRIVERS = ("teacher", "truth", "measured", "measured")

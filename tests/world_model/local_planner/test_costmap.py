@@ -7,8 +7,9 @@ import torch
 
 from embodiments import registry
 from embodiments.observation import Observation
-from world_model.local_planner import costmap
-from world_model.local_planner.costmap import CELL_M, CELLS, Costmap
+from world_model.local_planner import cost_to_go, costmap
+from world_model.local_planner.costmap import Costmap
+from world_model.local_planner.costmap_cells import CELL_M, CELLS
 
 BODY = torch.from_numpy(registry.get("tiago").descriptor())[None]
 AHEAD = torch.tensor([[4.0, 0.0, 1.0, 0.0]])
@@ -163,7 +164,7 @@ def test_a_planned_route_is_kept_to_where_nothing_has_been_seen() -> None:
 def test_the_cost_to_go_stays_small_enough_to_be_exact() -> None:
     ring = [(math.cos(angle), math.sin(angle)) for angle in torch.linspace(-math.pi, math.pi, 64).tolist()]
     state = watched(points(*ring), looks=40)  # walled in: no way to the goal
-    assert 3.0 < state.cost_to_go.max() <= costmap.MOST_M + 1e-4
+    assert 3.0 < state.cost_to_go.max() <= cost_to_go.MOST_M + 1e-4
     assert state.cost_to_go.min() >= 0.0
 
 

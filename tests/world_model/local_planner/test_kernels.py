@@ -21,7 +21,7 @@ from tests.world_model.test_base_policy import policy
 from world_model import anticipation
 from world_model.anticipation import Anticipation
 from world_model.checkpoint import load_module
-from world_model.local_planner import costmap, planner
+from world_model.local_planner import cost_to_go, costmap, costmap_cells, planner
 from world_model.local_planner.depth_to_obstacles import obstacle_points
 from world_model.local_planner.map_edge import hold_goal
 from world_model.local_planner.planner import LocalPlan
@@ -176,7 +176,7 @@ def test_every_function_for_itself(seed: int, is_true: bool) -> None:
     def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         return torch.rand(3, *shape, generator=generator) * (high - low) + low
 
-    grid = (costmap.CELLS, costmap.CELLS)
+    grid = (costmap_cells.CELLS, costmap_cells.CELLS)
     evidence, seen, cost = uniform(*grid).square(), uniform(*grid), 5.0 * uniform(*grid)
     pose = uniform(3, low=-9.0, high=9.0)
     bodies = torch.stack([torch.from_numpy(registry.get(name).descriptor()) for name in ROBOTS[:3]])
@@ -187,12 +187,12 @@ def test_every_function_for_itself(seed: int, is_true: bool) -> None:
         distance_m=uniform(*side), still=uniform(*side), moving=uniform(len(anticipation.HORIZONS_S), *side)
     )
     trail = uniform(anticipation.TRAIL_SIZE, low=-4.0, high=4.0)
-    distance_m = costmap.distance_to_evidence_m(evidence)
+    distance_m = cost_to_go.distance_to_evidence_m(evidence)
     state = costmap.Costmap(pose=pose, evidence=evidence, seen=seen, cost_to_go=cost)
     calls = [
         both(costmap.entered, evidence, seen, points, pose),
-        both(costmap.distance_to_evidence_m, evidence),
-        both(costmap.corrected, cost, pose, seen_now, distance_m=distance_m, seen=seen, cost=cost),
+        both(cost_to_go.distance_to_evidence_m, evidence),
+        both(cost_to_go.corrected, cost, pose, seen_now, distance_m=distance_m, seen=seen, cost=cost),
         both(costmap.query, state, seen_now.goal_b, bodies),
         both(anticipation.square, evidence, seen, pose, trail),
         both(anticipation.onto_costmap, around, evidence, seen, pose, descriptor=bodies, is_true=is_true),

@@ -13,6 +13,8 @@ from numba import njit
 from torch import Tensor
 
 from world_model.local_planner import costmap as graph
+from world_model.local_planner.cost_to_go import half_width_m
+from world_model.local_planner.costmap_cells import CELL_M, axis_m
 from world_model.local_planner.frames import to_anchor
 from world_model.local_planner.kernels.splatting import placement
 
@@ -20,7 +22,7 @@ _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
 
 class _Choice(NamedTuple):
-    """Constants of ``costmap``, by name."""
+    """Constants of ``costmap`` by name, and the size of a cell."""
 
     cell_m: np.float32
     look_ahead_m: np.float32
@@ -52,8 +54,8 @@ def query(state: graph.Costmap, goal_b: Tensor, descriptor: Tensor) -> graph.Pla
         placement(state.pose).numpy(),
         goal.numpy(),
         goal_b[:, :2].contiguous().numpy(),
-        graph.half_width_m(descriptor).numpy(),
-        graph.axis_m(goal_b).numpy(),
+        half_width_m(descriptor).numpy(),
+        axis_m(goal_b).numpy(),
         torch.cat([units * (graph.LOOK_AHEAD_M / 2.0), units * graph.LOOK_AHEAD_M]).numpy(),
         units.numpy(),
         torch.cat([aside, graph.norm(aside)[:, None]], dim=1).numpy(),
@@ -66,14 +68,15 @@ def query(state: graph.Costmap, goal_b: Tensor, descriptor: Tensor) -> graph.Pla
 
 @functools.cache
 def _choice() -> _Choice:
-    return _Choice(**{name: np.float32(vars(graph)[name.upper()]) for name in _Choice._fields})
+    values = {"cell_m": CELL_M} | {name: vars(graph)[name.upper()] for name in _Choice._fields if name != "cell_m"}
+    return _Choice(**{name: np.float32(value) for name, value in values.items()})
 
 
 def look_up_b(grid: Tensor, points_b: Tensor, pose: Tensor) -> Tensor:
-    """Stand in for ``costmap.look_up_b``."""
+    """Stand in for ``costmap_cells.look_up_b``."""
     found = grid.new_empty(len(grid), len(points_b))
     arguments = grid.contiguous().numpy(), points_b.contiguous().numpy(), placement(pose).numpy()
-    _look_up(*arguments, np.float32(graph.CELL_M), found.numpy())
+    _look_up(*arguments, np.float32(CELL_M), found.numpy())
     return found
 
 
@@ -90,7 +93,7 @@ def blend(known: Tensor, measured: graph.PlannedMap, counts: Tensor, pose: Tenso
     """
     distance_m, seen = (grid.clone(memory_format=torch.contiguous_format) for grid in measured[:2])
     cost = torch.zeros_like(distance_m)
-    fixed = known.numpy(), counts.contiguous().numpy(), placement(pose).numpy(), graph.axis_m(pose).numpy()
+    fixed = known.numpy(), counts.contiguous().numpy(), placement(pose).numpy(), axis_m(pose).numpy()
     _blend(*fixed, trust, distance_m.numpy(), seen.numpy(), cost.numpy())
     return graph.PlannedMap(distance_m=distance_m, seen=seen, cost=cost)
 

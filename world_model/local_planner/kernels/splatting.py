@@ -13,12 +13,14 @@ from numba import njit
 from torch import Tensor
 
 from world_model.local_planner import costmap as graph
+from world_model.local_planner.costmap_cells import CELL_M
+from world_model.local_planner.depth_to_obstacles import SIGHT_M
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
 class _Entry(NamedTuple):
-    """Constants of ``costmap``, by name."""
+    """Constants of ``costmap`` and of the modules that it uses."""
 
     cell_m: np.float32
     hit: np.float32
@@ -42,7 +44,7 @@ def placement(pose: Tensor) -> Tensor:
 
 @functools.cache
 def _entry() -> _Entry:
-    return _Entry(**{name: np.float32(vars(graph)[name.upper()]) for name in _Entry._fields})
+    return _Entry(*map(np.float32, (CELL_M, graph.HIT, graph.FREE, graph.SIGHT, SIGHT_M)))
 
 
 def rasters(points: Tensor, pose: Tensor, *, origin_m: tuple[float, float], cell_m: float, side: int) -> Tensor:

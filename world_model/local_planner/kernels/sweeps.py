@@ -1,6 +1,6 @@
 """Compiled sweeps over the costmap: distances to obstacles, and the cost to go.
 
-They stand in for those of ``costmap``: the same arithmetic in the same order, one robot after the other, so that its
+They stand in for those of ``cost_to_go``: the same arithmetic in the same order, one robot after the other, so that its
 grids stay in the processor's cache. Compiled functions call nothing from other files and get constants as arguments,
 see ``obstacles``.
 """
@@ -14,7 +14,8 @@ from numba import njit
 from torch import Tensor
 
 from embodiments.observation import Observation
-from world_model.local_planner import costmap as graph
+from world_model.local_planner import cost_to_go as graph
+from world_model.local_planner.costmap_cells import CELL_M, axis_m
 from world_model.local_planner.frames import to_anchor
 
 _ZERO, _HALF, _ONE, _TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
@@ -23,7 +24,7 @@ _OUTSIDE_M = np.float32(1e3)
 
 
 class _Costs(NamedTuple):
-    """Constants of ``costmap``, by name."""
+    """Constants of ``cost_to_go`` by name, and the size of a cell."""
 
     cell_m: np.float32
     comfort_m: np.float32
@@ -39,10 +40,10 @@ class _Costs(NamedTuple):
 
 
 def distance_to_evidence_m(evidence: Tensor) -> Tensor:
-    """Stand in for ``costmap.distance_to_evidence_m``."""
+    """Stand in for ``cost_to_go.distance_to_evidence_m``."""
     found = evidence.contiguous()
     distance = found.new_empty(found.shape)
-    far, step = graph.RINGS * graph.CELL_M, graph.CELL_M
+    far, step = graph.RINGS * CELL_M, CELL_M
     steps = np.float32(far), np.float32(step), np.float32(graph.DIAGONAL * step)
     _distances(found.numpy(), *steps, graph.RINGS, distance.numpy())
     return distance
@@ -57,7 +58,7 @@ def corrected(
     seen: Tensor,
     cost: Tensor | None,
 ) -> Tensor:
-    """Stand in for ``costmap.corrected``."""
+    """Stand in for ``cost_to_go.corrected``."""
     goal = to_anchor(observation.goal_b[:, None, :2], pose)[:, 0]
     along, planned = graph.route_line(observation.route_xy_b_m, pose)
     corrected = cost_to_go.clone(memory_format=torch.contiguous_format)
@@ -70,7 +71,7 @@ def corrected(
         graph.half_width_m(observation.descriptor).numpy(),
         along.numpy(),
         planned.numpy(),
-        graph.axis_m(pose).numpy(),
+        axis_m(pose).numpy(),
         graph.coarse_axis_m(pose).numpy(),
         graph.SWEEPS,
         _costs(),
@@ -82,13 +83,14 @@ def corrected(
 @functools.cache
 def _costs() -> _Costs:
     corridor, lane = graph.CORRIDOR_M, graph.LANE_M
-    ramps = {
+    others = {
+        "cell_m": CELL_M,
         "corridor_low_m": corridor[0],
         "corridor_width_m": corridor[1] - corridor[0],
         "lane_low_m": lane[0],
         "lane_width_m": lane[1] - lane[0],
     }
-    values = {name: ramps[name] if name in ramps else vars(graph)[name.upper()] for name in _Costs._fields}
+    values = {name: others[name] if name in others else vars(graph)[name.upper()] for name in _Costs._fields}
     return _Costs(**{name: np.float32(value) for name, value in values.items()})
 
 

@@ -136,7 +136,7 @@ def converged(pose: list[float], goal_b: list[float], wall: tuple[slice, slice])
     import torch
 
     from embodiments.observation import Observation
-    from world_model.local_planner import costmap
+    from world_model.local_planner import cost_to_go, costmap
 
     evidence = torch.zeros(1, CELLS, CELLS)
     evidence[0, wall[0], wall[1]] = 1.0
@@ -148,11 +148,11 @@ def converged(pose: list[float], goal_b: list[float], wall: tuple[slice, slice])
         goal_b=torch.tensor([goal_b]),
         descriptor=torch.from_numpy(registry.get("go2").descriptor())[None],
     )
-    cost_to_go, seen, at = torch.zeros(1, CELLS, CELLS), torch.ones(1, CELLS, CELLS), torch.tensor([pose])
-    distance_m = costmap.distance_to_evidence_m(evidence)
+    extra, seen, at = torch.zeros(1, CELLS, CELLS), torch.ones(1, CELLS, CELLS), torch.tensor([pose])
+    distance_m = cost_to_go.distance_to_evidence_m(evidence)
     for _ in range(40):
-        cost_to_go = costmap.corrected(cost_to_go, at, observation, distance_m=distance_m, seen=seen, cost=None)
-    flat = costmap.pack(costmap.Costmap(pose=at, evidence=evidence, seen=seen, cost_to_go=cost_to_go))
+        extra = cost_to_go.corrected(extra, at, observation, distance_m=distance_m, seen=seen, cost=None)
+    flat = costmap.pack(costmap.Costmap(pose=at, evidence=evidence, seen=seen, cost_to_go=extra))
     return local_map.read(flat[0].numpy())
 
 
@@ -174,9 +174,9 @@ def test_the_plan_to_a_goal_beyond_the_map_leads_to_its_edge() -> None:
 def test_the_state_is_laid_out_as_the_local_planner_lays_it_out() -> None:
     import torch
 
-    from world_model.local_planner import costmap, map_edge
+    from world_model.local_planner import costmap, costmap_cells, map_edge
 
-    assert (CELLS, CELL_M, STATE_SIZE) == (costmap.CELLS, costmap.CELL_M, costmap.STATE_SIZE)
+    assert (CELLS, CELL_M, STATE_SIZE) == (costmap_cells.CELLS, costmap_cells.CELL_M, costmap.STATE_SIZE)
     assert map_edge.MAP_EDGE_M == MAP_EDGE_M
     state = torch.rand(1, STATE_SIZE)
     theirs, ours = costmap.unpack(state), local_map.read(state[0].numpy())
