@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from distill.generalist import Generalist
 from embodiments.observation import Observation
 from export.graph import STATE_OUTPUT, VALUE, PolicyGraph, answer, example_inputs, output_names
+from export.kept_traces import kept
 from world_model.base_head import BaseHead, BaseHeadConfig
 from world_model.base_policy import BasePolicy
 from world_model.config import WorldModelConfig
@@ -46,7 +47,7 @@ _ANSWER = "answer/"
 def filled(graph: PolicyGraph) -> onnx.ModelProto:
     """Return the graph of a policy with its weights.
 
-    The first policy of an architecture in a process takes most of a minute, further ones a moment.
+    The first policy of an architecture takes most of a minute, further ones a moment (``kept_traces``).
 
     Raises:
         RuntimeError: If the exporter did not keep a weight that it had traced.
@@ -137,10 +138,12 @@ class _Answer(nn.Module):
 
 @functools.cache
 def _step(world_model: WorldModelConfig, base_head: BaseHeadConfig) -> onnx.ModelProto:
-    with _noisy():
-        part = _Step(world_model, base_head)
-    inputs = example_inputs(part.world_model.state_size, batch=4)
-    return _traced(part, inputs, _STEP_OUTPUTS)
+    def trace() -> onnx.ModelProto:
+        with _noisy():
+            part = _Step(world_model, base_head)
+        return _traced(part, example_inputs(part.world_model.state_size, batch=4), _STEP_OUTPUTS)
+
+    return kept(f"step {world_model} {base_head}", trace)
 
 
 @functools.cache

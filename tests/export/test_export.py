@@ -1,10 +1,12 @@
 """Export: one sealed file that computes what torch computes and says what it is."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -125,12 +127,26 @@ def test_the_contract_describes_inputs_units_and_robots(generalist: tuple[Policy
 
 
 @pytest.mark.slow
-def test_the_same_policy_exports_to_the_same_bytes_when_it_is_traced_anew(
-    generalist: tuple[PolicyGraph, bytes],
+def test_the_same_policy_exports_to_the_same_bytes_when_it_is_traced_anew_and_from_the_kept_trace(
+    generalist: tuple[PolicyGraph, bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for traced in (template._step, template._answer, template._template):
-        traced.cache_clear()
-    assert export(generalist[0]) == generalist[1]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for _ in range(2):
+        for traced in (template._step, template._answer, template._template):
+            traced.cache_clear()
+        assert export(generalist[0]) == generalist[1]
+        monkeypatch.setattr(torch.onnx, "export", _only_the_answer(torch.onnx.export))
+    assert len(list(tmp_path.rglob("*.onnx"))) == 1
+
+
+def _only_the_answer(exporting: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a base policy's step be traced no more."""
+
+    def traced(part: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        assert not isinstance(part, template._Step)
+        return exporting(part, *args, **kwargs)
+
+    return traced
 
 
 def test_policies_of_one_architecture_share_what_is_traced(
