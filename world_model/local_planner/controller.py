@@ -6,7 +6,6 @@ here is learned.
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from embodiments.limits import command_to_action
 from embodiments.spaces import CAMERA_FIELDS, CAMERA_SLICE, LIMIT_FIELDS, STAND_SPEED_MPS
@@ -16,9 +15,6 @@ ARRIVE_M, LEAVE_M = 0.14, 0.24
 """Between these distances from the goal driving fades into turning to its heading; protocols ask for 0.25 or 0.5 m."""
 WALKER_ARRIVE_M, WALKER_LEAVE_M = 0.2, 0.36
 """The same for a body on legs: it coasts through its last step, and drifts while it turns on the spot."""
-SIDLE_M = (0.6, 1.0)
-"""Nearer to the goal than the first distance a body on legs turns to the goal's heading while it walks, forward,
-sideways or back; beyond the second it does not. With 0.8 and 1.3 m it saves more time and walks into more things."""
 DIRECT_M = (0.6, 0.8)
 """Between these distances the aim fades from the goal itself to the local plan's aim."""
 AIM_RAD = (0.9, 1.0)
@@ -67,14 +63,11 @@ def drive(
     forward = (1.0 - there) * speed_scale * _speed_mps(distance, bearing.abs() / aim, descriptor)
     # Where the two turns could cancel each other the body still drives forward, and leaves again.
     yaw_rate = (1.0 - 2.0 * there).clip(min=0.0) * _yaw_rate_radps(bearing, descriptor, creep=aside)
-    turn = turning * _yaw_rate_radps(heading, descriptor, creep=torch.ones_like(heading))
-    yaw_rate = yaw_rate + (2.0 * there).clip(max=1.0) * turn
-    drives = torch.stack([forward, torch.zeros_like(forward), yaw_rate], dim=1)
-    sidles = walks.to(there.dtype) * ((SIDLE_M[1] - distance) / (SIDLE_M[1] - SIDLE_M[0])).clip(0.0, 1.0)
-    sidling = torch.cat([_sidled(goal_b[:, :2], (1.0 - there) * speed_scale, descriptor), turn[:, None]], dim=1)
+    at_goal = (2.0 * there).clip(max=1.0) * turning
+    yaw_rate = yaw_rate + at_goal * _yaw_rate_radps(heading, descriptor, creep=torch.ones_like(heading))
     holds = (there * turning * walks.to(there.dtype))[:, None]
-    hold = functional.pad((HOLD_GAIN_HZ * goal_b[:, :2]).clip(-HOLD_MPS, HOLD_MPS) * holds, (0, 1))
-    return command_to_action(drives + sidles[:, None] * (sidling - drives) + hold, descriptor)
+    hold = (HOLD_GAIN_HZ * goal_b[:, :2]).clip(-HOLD_MPS, HOLD_MPS) * holds
+    return command_to_action(torch.stack([forward + hold[:, 0], hold[:, 1], yaw_rate], dim=1), descriptor)
 
 
 def angle(xy: Tensor) -> Tensor:
@@ -101,16 +94,6 @@ def _speed_mps(distance: Tensor, aside: Tensor, descriptor: Tensor) -> Tensor:
     braking = (2.0 * BRAKING * acceleration * distance).sqrt()
     speed = torch.minimum(torch.minimum(braking, SPEED_GAIN_HZ * distance), limit).clip(min=CREEP_MPS)
     return speed * (1.0 - aside.clip(max=1.0).square())
-
-
-def _sidled(goal_xy_b: Tensor, scale: Tensor, descriptor: Tensor) -> Tensor:
-    """Return the velocity (B, 2) straight to a goal (B, 2) in any direction, slower by a factor (B,)."""
-    distance = _norm(goal_xy_b)
-    unit = goal_xy_b / distance[:, None]
-    back, aside = (-unit[:, 0]).clip(min=_EPSILON), unit[:, 1].abs().clip(min=_EPSILON)
-    speed = scale * _speed_mps(distance, torch.zeros_like(distance), descriptor)
-    speed = torch.minimum(speed, _limit(descriptor, "lateral_mps") / aside)
-    return torch.minimum(speed, _limit(descriptor, "reverse_mps") / back)[:, None] * unit
 
 
 def _yaw_rate_radps(turn: Tensor, descriptor: Tensor, *, creep: Tensor) -> Tensor:
