@@ -20,8 +20,8 @@ from world_model import atomic_files
 _CODE = ("distill", "embodiments", "export", "world_model")
 _LIBRARIES = ("torch", "onnx", "onnx-ir", "onnxscript", "numpy")
 _ROOT = Path(__file__).parents[1]
-_MOST = 32
-"""Files that are kept; the oldest go first"""
+_MOST = 8
+"""Files that are kept, some 7 MB each; the oldest go first"""
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
