@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.ndimage
 
 from scenes.scene import FLOOR, Mesh
 
@@ -28,6 +27,8 @@ def fill(
     """
     cell_m = float(x_w[1] - x_w[0])
     shape = values.shape[1:]
+    import scipy.ndimage  # a fifth of what a listing of scenes takes, which does not need it
+
     height = mesh.vertices_w_m[mesh.triangles][..., 2]
     reaches = (height.max(axis=1) > min(low for low, _ in layers_m)) & (height.min(axis=1) <= layers_m[-1][1])
     points, _ = samples(mesh.vertices_w_m, mesh.triangles[reaches], step_m=0.4 * cell_m)
