@@ -25,10 +25,10 @@ def fill(
         x_w: (W,) equally spaced cell centres.
         y_w: (H,)
     """
-    cell_m = float(x_w[1] - x_w[0])
-    shape = values.shape[1:]
     import scipy.ndimage  # a fifth of what a listing of scenes takes, which does not need it
 
+    cell_m = float(x_w[1] - x_w[0])
+    shape = values.shape[1:]
     height = mesh.vertices_w_m[mesh.triangles][..., 2]
     reaches = (height.max(axis=1) > min(low for low, _ in layers_m)) & (height.min(axis=1) <= layers_m[-1][1])
     points, _ = samples(mesh.vertices_w_m, mesh.triangles[reaches], step_m=0.4 * cell_m)
