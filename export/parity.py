@@ -17,8 +17,6 @@ STEPS = 200
 SYNC_STEPS = 20
 """After so many steps both go on from the original's state"""
 BATCHES = (1, 3, 64)
-LARGE_BATCH, LARGE_BATCH_STEPS = 16, 40
-"""A batch from the first on rolls out for fewer steps: it is compared for its size, small ones for their length"""
 TOLERANCE = 1e-4
 """Largest allowed difference of a command [m/s, rad/s]."""
 _VERGE = 2e-5
@@ -50,17 +48,11 @@ def compare(graph: PolicyGraph, model: bytes, *, steps: int = STEPS, batches: tu
     torch.set_num_threads(1)
     try:
         with graph_only():  # it is what was exported
-            results = [
-                _compare_batch(graph, session, steps=_steps_of(batch, at_most=steps), batch=batch) for batch in batches
-            ]
+            results = [_compare_batch(graph, session, steps=steps, batch=batch) for batch in batches]
     finally:
         torch.set_num_threads(threads)
     names = (field.name for field in dataclasses.fields(Parity))
     return Parity(**{name: float(np.max([getattr(result, name) for result in results])) for name in names})  # keeps NaN
-
-
-def _steps_of(batch: int, *, at_most: int) -> int:
-    return at_most if batch < LARGE_BATCH else min(at_most, LARGE_BATCH_STEPS)
 
 
 def require(parity: Parity, *, name: str) -> None:

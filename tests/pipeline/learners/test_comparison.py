@@ -186,9 +186,8 @@ def test_pins_are_those_of_the_other_requirements() -> None:
 
 
 @pytest.mark.slow
-def test_a_learner_trains_on_a_real_robot() -> None:
-    """One of them: all see the same environment, and each trains on a taped one in ``test_learners``."""
-    name = "stable_baselines3"
+@pytest.mark.parametrize("name", learner.NAMES)
+def test_a_learner_trains_on_a_real_robot(name: str) -> None:
     if learner.missing(name):
         pytest.skip(f"{name} is not installed: pip install -r requirements-learners.txt")
     config = Config(
