@@ -5,7 +5,6 @@ field that is not there is refused, not skipped, because a newer onnxruntime cou
 stepped over, never copied.
 """
 
-import functools
 import math
 from collections.abc import Mapping
 
@@ -179,20 +178,24 @@ class _Reader:
 
     def fields(self, message: str, span: Span) -> Fields:
         """Return field number -> payloads of one message."""
-        layout, (at, end) = LAYOUT[message], span
+        (at, end), kinds = span, _KINDS[message]
         found: Fields = {}
         while at < end:
             self._fields_left -= 1
             if self._fields_left < 0:
                 raise ValueError(f"has more than {MAX_FIELDS} fields; {_AGAIN}")
             tag, start = self._varint(at, end)
-            number, wire = tag >> 3, tag & 7
-            held = _held(layout, message, number)
-            if not _fits(held, wire) or (number in found and held[-1] != "*"):
-                raise ValueError(f"is damaged: field {number} of its {message} at byte {at}; copy it again")
-            payload = self._payload(wire, start, end)
-            found.setdefault(number, []).append(payload)
-            at = payload[1]
+            if tag not in kinds:
+                raise _unexpected(message, tag, at)
+            number = tag >> 3
+            start, stop = self._payload(tag & 7, start, end)
+            if number not in found:
+                found[number] = [(start, stop)]
+            elif kinds[tag]:
+                found[number].append((start, stop))
+            else:
+                raise _unexpected(message, tag, at)
+            at = stop
         return found
 
     def text(self, spans: list[Span] | None) -> bytes:
@@ -256,18 +259,25 @@ class _Reader:
         raise _truncated(at)
 
 
-@functools.cache
-def _fits(held: str, wire: int) -> bool:
-    """Say whether a field may come with this wire type; repeated numbers also come packed."""
-    expected = _WIRES.get(held.rstrip("*"), _LENGTH)
-    return wire == expected or (wire == _LENGTH and held[-1] == "*")
+def _kinds(layout: Mapping[int, str]) -> dict[int, bool]:
+    """Return tag -> whether the field may be repeated; a tag is a field's number and a wire type that it may have."""
+    kinds = {}
+    for number, held in layout.items():
+        kinds[number << 3 | _WIRES.get(held.rstrip("*"), _LENGTH)] = held[-1] == "*"
+        if held[-1] == "*":  # repeated numbers also come packed
+            kinds[number << 3 | _LENGTH] = True
+    return kinds
 
 
-def _held(layout: Mapping[int, str], message: str, number: int) -> str:
-    if number not in layout:
-        what = _FORBIDDEN.get((message, number), f"field {number} of {message}")
-        raise ValueError(f"holds {what}, which no policy needs; {_AGAIN}")
-    return layout[number]
+_KINDS = {message: _kinds(layout) for message, layout in LAYOUT.items()}
+
+
+def _unexpected(message: str, tag: int, at: int) -> ValueError:
+    number = tag >> 3
+    if number in LAYOUT[message]:
+        return ValueError(f"is damaged: field {number} of its {message} at byte {at}; copy it again")
+    what = _FORBIDDEN.get((message, number), f"field {number} of {message}")
+    return ValueError(f"holds {what}, which no policy needs; {_AGAIN}")
 
 
 def _truncated(at: int) -> ValueError:

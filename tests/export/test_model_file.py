@@ -268,14 +268,28 @@ def passes(data: bytes) -> bool:
     return False
 
 
-def test_our_policy_passes_quickly() -> None:
+def test_our_policy_passes_in_a_third_of_the_time_that_opening_it_takes() -> None:
     data = PRETRAINED.read_bytes()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+
+    def check() -> None:
+        model_file.check(data, where=str(PRETRAINED))
+
+    def open_file() -> None:
+        onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+    assert least_seconds(check) < least_seconds(open_file) / 3.0
+
+
+def least_seconds(call: Callable[[], None]) -> float:
+    """Return the processor time of the fastest of three calls [s]."""
     seconds = []
     for _ in range(3):
         start = time.process_time()
-        model_file.check(data, where=str(PRETRAINED))
+        call()
         seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.1
+    return min(seconds)
 
 
 def test_a_small_model_of_standard_operators_passes() -> None:
