@@ -78,7 +78,11 @@ DOORS = {
     "rosbags": ("pipeline/data_formats/bag_reading.py",),
     "lerobot": ("pipeline/data_formats/lerobot_process.py",),
     "h5py": ("distill/", "pipeline/"),
-    "numba": ("world_model/local_planner/kernels/", "world_model/anticipation_kernel.py"),
+    "numba": (
+        "world_model/local_planner/kernels/",
+        "world_model/anticipation_kernel.py",
+        "pipeline/simulation/sensors/depth_noise_kernel.py",
+    ),
     "torch": ("world_model/", "distill/", "export/", "pipeline/"),
 }
 

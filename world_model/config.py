@@ -30,7 +30,7 @@ class WorldModelConfig:
     """Floor of the latent's standard deviation, as in PlaNet."""
     recurrent: bool = True
     """False forgets the history at every step and passes on the sample alone: an ablation."""
-    anticipation: tuple[int, int, int] | None = None
+    anticipation: tuple[int, ...] | None = None
     """Channels of the anticipation network, see ``AnticipationConfig``; None plans on the measured map."""
     collision_risk: tuple[int, int, int] | None = None
     """Channels of the network that slows the body down, see ``CollisionRiskConfig``; None keeps the plan's speed."""
@@ -59,5 +59,5 @@ class LossWeights:
 class AnticipationConfig:
     """Sizes of the anticipation network."""
 
-    channels: tuple[int, int, int] = (16, 32, 64)
-    """At full, half and quarter resolution"""
+    channels: tuple[int, ...] = (32, 64)
+    """At half and quarter resolution; of three, the first is at full resolution, which takes twice the time"""

@@ -149,6 +149,12 @@ def test_the_plan_remembers_points_beside_the_costmap() -> None:
     assert trail[:, 1:].abs().max() == 0.0
 
 
+@pytest.mark.parametrize("channels", [(4,), (4, 6, 8, 8)])
+def test_a_network_of_another_number_of_resolutions_is_refused(channels: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="2 or 3"):
+        Anticipation(AnticipationConfig(channels=channels))
+
+
 def test_a_small_network_learns_what_the_input_shows() -> None:
     rng = np.random.default_rng(0)
     square = np.zeros((64, INPUTS, SIDE, SIDE), dtype=np.uint8)
@@ -160,11 +166,11 @@ def test_a_small_network_learns_what_the_input_shows() -> None:
         square=square, distance=255 - square[:, 0], moving=np.packbits(moving.reshape(64, len(HORIZONS_S), -1), axis=-1)
     )
     torch.manual_seed(0)
-    network = Anticipation(AnticipationConfig(channels=(4, 6, 8)))
+    network = Anticipation(AnticipationConfig(channels=(16, 16)))
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
     before = figures(network, frames, np.arange(64), device="cpu")
     seen, there = frames.batch(np.arange(32), device="cpu")
-    for _ in range(300):
+    for _ in range(200):
         value = anticipation.loss(network(seen), there)
         optimiser.zero_grad()
         value.backward()

@@ -172,18 +172,15 @@ class Crowd:
 
     def _gaps_m(self, body: BodyBatch, xy_w: torch.Tensor, pose_w: torch.Tensor) -> torch.Tensor:
         """Return the gap (B, K) between people at (B, K, 2) and the footprint at one pose (B, 3)."""
-        gaps = [body.gap_m(xy_w[:, person], pose_w) - RADIUS_M for person in range(MAX_PEOPLE)]
-        return torch.stack(gaps, dim=1)
+        return body.gap_m(xy_w.movedim(1, 0), pose_w).movedim(0, 1) - RADIUS_M
 
     def _least_gaps_m(self, body: BodyBatch, before_w: torch.Tensor, passed_w: torch.Tensor) -> torch.Tensor:
         """Return the least gap (B, K) over the drive steps; people move evenly between them."""
         fraction = torch.arange(1, DRIVE_STEPS + 1, device=before_w.device)[:, None, None] / DRIVE_STEPS
-        gaps = []
-        for person in range(MAX_PEOPLE):
-            start_w, end_w = before_w[:, person], self.xy_w[:, person]
-            at_w = start_w + fraction * (end_w - start_w)  # (DRIVE_STEPS, B, 2)
-            gaps.append(body.gap_m(at_w, passed_w).amin(dim=0) - RADIUS_M)
-        return torch.where(self.present, torch.stack(gaps, dim=1), torch.inf)
+        start_w, end_w = (xy_w.movedim(1, 0)[:, None] for xy_w in (before_w, self.xy_w))
+        at_w = start_w + fraction * (end_w - start_w)  # (K, DRIVE_STEPS, B, 2)
+        gaps_m = body.gap_m(at_w, passed_w).amin(dim=1).movedim(0, 1) - RADIUS_M
+        return torch.where(self.present, gaps_m, torch.inf)
 
     def _notice(self, robot_w: torch.Tensor, gap_m: torch.Tensor) -> None:
         """Count how long the robot has been in sight: near, and ahead of the person."""

@@ -67,11 +67,16 @@ class BodyBatch:
         """Return the clearance (..., B) between the footprint, over all layers, and a point (..., B, 2) [m].
 
         Args:
+            xy_w: (..., B, 2) x, y [m]; points and poses are broadcast.
             pose_w: (..., B, 3) x [m], y [m], yaw [rad]
         """
         factor = self._footprint_factor[:, None]
-        centre_w = _to_world(self._centre_b * factor[..., None], pose_w)  # (..., B, D, 2)
-        return ((centre_w - xy_w[..., None, :]).norm(dim=-1) - self._radius_m * factor).amin(dim=-1)
+        (x_w, y_w), yaw = (xy_w - pose_w[..., :2]).unbind(-1), pose_w[..., 2]
+        cos, sin = yaw.cos(), yaw.sin()
+        x_b, y_b = cos * x_w + sin * y_w, cos * y_w - sin * x_w
+        ahead = x_b[..., None] - self._centre_b[:, 0] * factor  # (..., B, D)
+        aside = y_b[..., None] - self._centre_b[:, 1] * factor
+        return ((ahead.square() + aside.square()).sqrt() - self._radius_m * factor).amin(dim=-1)
 
     def away_xy_w(
         self, distance: FieldBank, scene_index: torch.Tensor, pose_w: torch.Tensor, clearance_m: torch.Tensor

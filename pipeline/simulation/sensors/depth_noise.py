@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import torch
 
 from embodiments.spaces import DEPTH_RANGE_M
+from world_model.local_planner.stand_in import kernel
 
+NEAREST_M = 1e-3
+"""Noise makes no depth smaller than this: 0 is invalid"""
 FLYING_STEP = 0.1
 """Least step of the depth between neighbouring pixels, in parts of the nearer one, at which a pixel can fly"""
 
@@ -38,11 +41,25 @@ def add_noise(
         generator: On the device of ``depth_m``.
         scale: Factor on standard deviations and probabilities, one or (..., 1, 1) per image; 0 gives no noise.
     """
-    sigma = scale * (noise.sigma_per_m * depth_m**2).clamp(max=noise.sigma_limit_m)
     normal = torch.randn(depth_m.shape, generator=generator, device=depth_m.device)
-    noisy = (depth_m + sigma * normal).clamp(1e-3, DEPTH_RANGE_M)
+    chance = torch.rand(depth_m.shape, generator=generator, device=depth_m.device)
+    return spoiled(depth_m, normal, chance, noise=noise, scale=scale)
+
+
+@kernel("pipeline.simulation.sensors.depth_noise_kernel")
+def spoiled(
+    depth_m: torch.Tensor,
+    normal: torch.Tensor,
+    chance: torch.Tensor,
+    *,
+    noise: DepthNoise,
+    scale: float | torch.Tensor,
+) -> torch.Tensor:
+    """Return what ``add_noise`` does, for standard normal and uniform random numbers of the shape of the images."""
+    sigma = scale * (noise.sigma_per_m * depth_m**2).clamp(max=noise.sigma_limit_m)
+    noisy = (depth_m + sigma * normal).clamp(NEAREST_M, DEPTH_RANGE_M)
     loss_rate = torch.where(_edges(depth_m, noise.edge_step_ratio), noise.edge_dropout, noise.hole_rate)
-    lost = torch.rand(depth_m.shape, generator=generator, device=depth_m.device) < scale * loss_rate
+    lost = chance < scale * loss_rate
     measured = torch.where(depth_m < DEPTH_RANGE_M, noisy, depth_m)
     return torch.where(lost | (depth_m == 0.0), 0.0, measured)
 

@@ -244,7 +244,9 @@ def test_a_stand_in_must_exist() -> None:
         missing(torch.zeros(1))
 
 
-@pytest.mark.parametrize("module", [*MODULES, "world_model.anticipation_kernel"])
+@pytest.mark.parametrize(
+    "module", [*MODULES, "world_model.anticipation_kernel", "pipeline.simulation.sensors.depth_noise_kernel"]
+)
 def test_cached_code_depends_on_its_own_file_alone(module: str) -> None:
     """Numba compiles a cached function anew when its own file changes, not when another does."""
     found = importlib.import_module(module)

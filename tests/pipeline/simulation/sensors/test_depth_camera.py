@@ -15,6 +15,7 @@ from pipeline.simulation.sensors.depth_camera import DepthCamera, own_body_mask,
 from pipeline.simulation.sensors.depth_noise import DepthNoise, add_flying_pixels, add_noise
 from pipeline.simulation.sensors.ray_caster import make as make_caster
 from scenes.scene import BOX, FLOOR, OTHER, WALL, Scene, box
+from world_model.local_planner.stand_in import graph_only
 
 ROWS = (20.0 - (np.arange(40) + 0.5)) / DEPTH_FOCAL_PX
 """Upward slope of each row's rays over the optical axis, pixel centres at half-integers."""
@@ -250,6 +251,18 @@ def test_noise_is_reproducible_and_can_be_off():
     assert torch.equal(first, second)
     quiet = add_noise(depth, noise=DepthNoise(), generator=torch.Generator().manual_seed(3), scale=0.0)
     assert torch.equal(quiet, depth)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.3, torch.linspace(0.0, 2.0, 16).view(16, 1, 1)], ids=["1", "0.3", "each"])
+def test_compiled_noise_is_the_graphs(scale: float | torch.Tensor) -> None:
+    depth = DEPTH_RANGE_M * 1.2 * torch.rand(16, 5, 8, generator=torch.Generator().manual_seed(0))
+    depth = depth.repeat_interleave(8, dim=1).repeat_interleave(8, dim=2).clamp(max=DEPTH_RANGE_M)
+    depth = torch.where(depth < 1.0, 0.0, depth + 0.02 * torch.arange(64) * (depth < DEPTH_RANGE_M))
+    compiled = add_noise(depth, noise=DepthNoise(), generator=torch.Generator().manual_seed(1), scale=scale)
+    with graph_only():
+        noisy = add_noise(depth, noise=DepthNoise(), generator=torch.Generator().manual_seed(1), scale=scale)
+    assert torch.equal(compiled, noisy)
+    assert 0.05 < (compiled == 0.0).float().mean() < 0.5 and (compiled != depth).float().mean() > 0.3
 
 
 def test_pixels_fly_at_edges_alone_and_between_the_two_sides() -> None:
