@@ -210,17 +210,27 @@ def _children_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def _spent_s(code: str) -> tuple[float, subprocess.CompletedProcess[str]]:
+    """Run Python code twice; return the processor time of the faster run, and the last one."""
+    spent = []
+    for _ in range(2):
+        started_s = _children_s()
+        command = [sys.executable, "-c", code]
+        finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert finished.returncode == 0, finished.stderr
+        spent.append(_children_s() - started_s)
+    return min(spent), finished
+
+
 def test_listing_is_fast_and_imports_no_simulator() -> None:
     code = (
         "import sys; from pipeline import __main__ as cli; assert cli.main(['list']) == 0;"
         "heavy = {'torch', 'genesis', 'ray', 'open3d', 'onnxruntime', 'h5py'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
-    started_s = _children_s()
-    command = [sys.executable, "-c", code]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert finished.returncode == 0, finished.stderr
-    assert _children_s() - started_s < 1.0
+    spent_s, finished = _spent_s(code)
+    needed_s, _ = _spent_s("import numpy, tyro, rich.table")
+    assert spent_s < 4.0 * needed_s
     for word in ("go2", "office", "smoke"):
         assert word in finished.stdout
 
