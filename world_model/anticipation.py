@@ -134,14 +134,32 @@ def loss(logits: Tensor, truth: Surroundings) -> Tensor:
     there = torch.cat([truth.still[:, None], truth.moving], dim=1)
     weight = torch.ones_like(there)
     weight[:, 1:] += (MOVING_WEIGHT - 1.0) * truth.moving
-    within = (cells_b(logits).norm(dim=-1) < REACH_M).to(logits.dtype).view(SIDE, SIDE)
-    within = within / within.mean()
+    within = _within_reach(logits)
     fraction = truth.distance_m / FAR_M
     error = (logits[:, 0].sigmoid() - fraction).abs()
     saturated = functional.binary_cross_entropy_with_logits(logits[:, 0], fraction, reduction="none")
     distance = (within * (error + SATURATED_WEIGHT * saturated)).mean()
     entropy = functional.binary_cross_entropy_with_logits(logits[:, 1:], there, weight=weight * within)
     return DISTANCE_WEIGHT * distance + entropy
+
+
+def imitation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
+    """Return how far logits (B, OUTPUTS, SIDE, SIDE) are from those of another network: ``loss`` with its answers.
+
+    Its probabilities say more than what is there: how sure one can be. Source: Hinton et al. 2015, "Distilling the
+    Knowledge in a Neural Network".
+    """
+    within = _within_reach(logits)
+    answer = teacher.sigmoid()
+    distance = (within * (logits[:, 0].sigmoid() - answer[:, 0]).abs()).mean()
+    entropy = functional.binary_cross_entropy_with_logits(logits[:, 1:], answer[:, 1:], weight=within)
+    return DISTANCE_WEIGHT * distance + entropy
+
+
+def _within_reach(like: Tensor) -> Tensor:
+    """Return (SIDE, SIDE) the weight of each cell in a loss, 1 on average: those within ``REACH_M`` count."""
+    within = (cells_b(like).norm(dim=-1) < REACH_M).to(like.dtype).view(SIDE, SIDE)
+    return within / within.mean()
 
 
 class Anticipated(NamedTuple):

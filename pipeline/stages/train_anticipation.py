@@ -34,6 +34,8 @@ class Config:
     """At most this much work is lost to a kill"""
     start_from: Path | None = None
     """Folder of a trained network whose weights the training begins with, instead of random ones"""
+    teacher: Path | None = None
+    """Folder of a trained network, of any size, whose answers it learns from beside the truth"""
     anticipation: AnticipationConfig = field(default_factory=AnticipationConfig)
     device: str = "cpu"
     seed: int = 0

@@ -15,6 +15,7 @@ from world_model.anticipation import (
     FAR_M,
     HORIZONS_S,
     INPUTS,
+    OUTPUTS,
     POINT_STEPS,
     SIDE,
     TRAIL_SIZE,
@@ -147,6 +148,21 @@ def test_the_plan_remembers_points_beside_the_costmap() -> None:
     assert found.action.shape == (2, 3)
     torch.testing.assert_close(trail[:, 0], torch.cat([to_anchor(points[..., :2], state[:, :3]), points[..., 2:3]], -1))
     assert trail[:, 1:].abs().max() == 0.0
+
+
+def test_nothing_is_nearer_to_a_teacher_than_its_own_answers() -> None:
+    generator = torch.Generator().manual_seed(0)
+    teacher = torch.randn(2, OUTPUTS, SIDE, SIDE, generator=generator)
+    logits = teacher.clone().requires_grad_()
+    same = anticipation.imitation_loss(logits, teacher)
+    for output in range(OUTPUTS):
+        for change in (-0.5, 0.5):
+            other = teacher.clone()
+            other[:, output] += change
+            assert anticipation.imitation_loss(other, teacher) > same
+    (gradient,) = torch.autograd.grad(anticipation.imitation_loss(logits, teacher + 1.0), logits)
+    far = anticipation.cells_b(teacher).norm(dim=-1).view(SIDE, SIDE) > anticipation.REACH_M
+    assert (gradient[..., far] == 0.0).all() and (gradient[..., ~far] != 0.0).all()
 
 
 @pytest.mark.parametrize("channels", [(4,), (4, 6, 8, 8)])

@@ -15,7 +15,7 @@ from pipeline.runs.run_folder import StageRun
 from pipeline.stages.implementation.supervised_training import added, train
 from pipeline.stages.train_anticipation import Config
 from world_model import atomic_files
-from world_model.anticipation import Anticipation, Surroundings, loss
+from world_model.anticipation import Anticipation, Surroundings, imitation_loss, loss
 from world_model.checkpoint import load_module, save_module
 
 
@@ -33,13 +33,16 @@ def run(config: Config, run: StageRun) -> None:
         network = Anticipation(config.anticipation).to(config.device)
     else:
         network = load_module(Anticipation, config.start_from, "anticipation").to(config.device)
+    teacher = None
+    if config.teacher is not None:
+        teacher = load_module(Anticipation, config.teacher, "anticipation").to(config.device)
     train(
         config,
         run,
         network,
         name="anticipation",
         data=f"{len(frames)} frames of {', '.join(robots)} to train on, {len(val)} held out",
-        loss=lambda step: _loss(config, network, frames, step=step),
+        loss=lambda step: _loss(config, network, teacher, frames, step=step),
         judge=lambda: _judge(config, network, val),
     )
     judged = _judge(config, network, val)
@@ -66,7 +69,9 @@ def _frames(paths: Sequence[Path], part: str) -> Frames:
     return frames
 
 
-def _loss(config: Config, network: Anticipation, frames: Frames, *, step: int) -> torch.Tensor:
+def _loss(
+    config: Config, network: Anticipation, teacher: Anticipation | None, frames: Frames, *, step: int
+) -> torch.Tensor:
     """Return a batch's loss. The batch follows from seed and step, so a resumed training is the same training."""
     rng = np.random.default_rng([config.seed, step])
     square, truth = frames.batch(rng.integers(len(frames), size=config.batch_frames), device=config.device)
@@ -74,8 +79,11 @@ def _loss(config: Config, network: Anticipation, frames: Frames, *, step: int) -
         square, truth = square.flip(2), Surroundings(*(value.flip(-2) for value in truth))
     half = is_bfloat16(config.precision, device=config.device)
     with torch.autocast(config.device, dtype=torch.bfloat16, enabled=half):
-        logits = network(square)
-    return loss(logits.float(), truth)
+        logits = network(square).float()
+        with torch.no_grad():
+            answer = None if teacher is None else teacher(square).float()
+    value = loss(logits, truth)
+    return value if answer is None else value + imitation_loss(logits, answer)
 
 
 def _judge(config: Config, network: Anticipation, frames: Frames) -> dict[str, float]:
