@@ -20,6 +20,7 @@ from tests.pipeline.stages.interrupted import stop_once
 from tests.separate_process import call
 from world_model.anticipation import HORIZONS_S, INPUTS, SIDE, Anticipation
 from world_model.checkpoint import load_module, save_module
+from world_model.config import AnticipationConfig
 
 
 def cell(ahead_m: float, left_m: float) -> int:
@@ -143,3 +144,24 @@ def test_a_training_goes_on_from_a_network_with_more_recordings(tmp_path: Path) 
     (more / "tiago" / "train_000.h5").write_bytes(b"")
     with pytest.raises(ValueError, match=r"train_000\.h5"):
         execute_many("train_anticipation", [replace(config, more=(more,))], second)
+
+
+def test_a_network_learns_from_another_ones_answers(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    recorded(run, frames=6)
+    small = AnticipationConfig(channels=(8, 8))
+    torch.manual_seed(1)
+    teacher = Anticipation(AnticipationConfig(channels=(4, 4, 8)))
+    with torch.no_grad():
+        teacher.answer.bias.fill_(2.0)  # somebody moves everywhere; the recordings say nowhere
+    save_module(teacher, tmp_path / "teacher", "anticipation", notes={})
+    config = train_anticipation.Config(
+        steps=60, batch_frames=8, warmup_steps=2, val_frames=4, learning_rate=1e-2, anticipation=small
+    )
+    moving = []
+    for taught in (None, tmp_path / "teacher"):
+        execute_many("train_anticipation", [replace(config, teacher=taught)], run)
+        network = load_module(Anticipation, run / "train_anticipation", "anticipation")
+        with torch.no_grad():
+            moving.append(float(network(torch.zeros(1, INPUTS, SIDE, SIDE))[:, 2:].sigmoid().mean()))
+    assert moving[0] < 0.2 and moving[1] > moving[0] + 0.1
