@@ -13,5 +13,3 @@ PRESETS = {
 """Preset -> what it is for."""
 SMOKE_ENVS = 8
 """Environments of every smoke stage; one size, so that the simulator compiles its kernels once per robot."""
-SMOKE_VALIDATION = 2
-"""Episodes of a smoke stage's closed-loop validation, which drives each of them to its end at every scale"""

@@ -6,7 +6,7 @@ the weights come out as if it had not been stopped, unless ``max_minutes`` cuts 
 
 from dataclasses import dataclass, field, replace
 
-from pipeline.runs.presets import SMOKE_ENVS, SMOKE_VALIDATION
+from pipeline.runs.presets import SMOKE_ENVS
 from pipeline.runs.stage import Later, Stage
 from world_model.config import LossWeights, Precision, WorldModelConfig
 
@@ -58,7 +58,7 @@ def _smoke(config: Config) -> Config:
         warmup_steps=4,
         judge_every_steps=6,
         validation_envs=SMOKE_ENVS,
-        validation_episodes=SMOKE_VALIDATION,
+        validation_episodes=SMOKE_ENVS,
     )
 
 

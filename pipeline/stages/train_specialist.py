@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from tyro.conf import Suppress
 
 from pipeline.residual_rl.config import PpoConfig
-from pipeline.runs.presets import SMOKE_ENVS, SMOKE_VALIDATION
+from pipeline.runs.presets import SMOKE_ENVS
 from pipeline.runs.stage import Later, Stage
 from pipeline.simulation.navigation.config import TrainingEnvironmentConfig
 
@@ -49,7 +49,7 @@ def _smoke(config: Config) -> Config:
         minibatch=128,
         epochs=2,
         critic_warmup_steps=iteration,
-        validation_episodes=SMOKE_VALIDATION,
+        validation_episodes=SMOKE_ENVS,
         dagger=replace(config.ppo.dagger, control_steps=iteration, updates=8, batch=64),
     )
     return replace(config, ppo=ppo, environment=replace(config.environment, goals_per_scene=1, starts_per_goal=1))
