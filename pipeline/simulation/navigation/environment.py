@@ -28,15 +28,13 @@ from pipeline.simulation.navigation.tracker import STOOD_S, EpisodeTracker, Outc
 from pipeline.simulation.physics.body import BodyBatch
 from pipeline.simulation.physics.delay import DRIVE_STEPS, DelayLine
 from pipeline.simulation.physics.drives import make_drive
+from pipeline.simulation.physics.late_randomisation import LateRandomisation
 from pipeline.simulation.physics.robot_physics import RobotPhysics
 from pipeline.simulation.sensors import ray_caster
 from pipeline.simulation.sensors.depth_camera import DepthCamera
 from pipeline.simulation.sensors.odometry import Odometry
 from pipeline.simulation.sensors.route import planned_route, project_on_route, straight_route
 from world_model.local_planner.frames import goal_in_body, to_body, wrap_angle
-
-STALE_FRACTION = 0.125
-"""Share of the environments that wait for new dynamics before all of them are written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +108,6 @@ class NavigationEnvironment:
     def _allocate(self) -> None:
         count, device = self.num_envs, self.device
         self._ended: torch.Tensor = torch.ones(count, dtype=torch.bool, device=device)
-        self._stale: torch.Tensor = torch.zeros(count, dtype=torch.bool, device=device)
         self.pose_w: torch.Tensor = torch.zeros(count, 3, device=device)
         self.previous_command: torch.Tensor = torch.zeros(count, COMMAND_SIZE, device=device)
         self._velocity_b: torch.Tensor = torch.zeros(count, COMMAND_SIZE, device=device)
@@ -121,6 +118,7 @@ class NavigationEnvironment:
         self._along_m: torch.Tensor = torch.zeros(count, device=device)
         longest_s = max(block.latency_s[1], LONGEST_LATENCY_S if self.disturbance else 0.0)
         self._stood_s: torch.Tensor = torch.zeros(count, device=device)
+        self._dynamics = LateRandomisation(self.physics, block, generator=self._generator)
         self._delay = DelayLine(count, longest_s=longest_s, device=device)
         self._reward = StepReward(count, self.config.reward, device=device)
 
@@ -311,7 +309,7 @@ class NavigationEnvironment:
         self._drive.reset(mask)
         self.body.resample(mask)
         block = self.config.randomisation
-        self._draw_dynamics(mask)
+        self._dynamics.begin(mask)
         low, high = block.latency_s
         drawn = low + (high - low) * torch.rand(self.num_envs, generator=self._generator, device=self.device)
         self._delay.begin(mask, drawn)
@@ -346,21 +344,6 @@ class NavigationEnvironment:
             route_w_m=self._now["route_w_m"],
             clearance=self._fields.lowest_distance_at,
         )
-
-    def _draw_dynamics(self, mask: torch.Tensor) -> None:
-        """Draw new dynamics for environments that were reset, several at a time: writing costs a fifth of a step."""
-        block = self.config.randomisation
-        self._stale |= mask
-        if not block.physical or int(self._stale.sum()) < self.num_envs * STALE_FRACTION:
-            return
-        self.physics.variation.randomise(
-            self._stale,
-            friction=block.friction,
-            mass_scale=block.mass,
-            motor_strength=block.motor_strength,
-            generator=self._generator,
-        )
-        self._stale = torch.zeros_like(self._stale)
 
     def _advance(self, running: torch.Tensor, *, broken: torch.Tensor) -> StepInfo:
         """Run the drive steps; return what happened."""
